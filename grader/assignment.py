@@ -1,0 +1,316 @@
+"""What an author writes: an assignment as frozen dataclasses of plain data.
+
+`check_assignment` reports every mistake at once, each with the path of its field; `digest` names
+an assignment's content for caches and reports.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from grader.constraints import Constraint
+from grader.errors import AssignmentError
+from grader.layer_kinds import LAYER_KINDS
+from grader.model_spec import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from grader.questions import PlainValue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one submission may use; each limit costs only the question that hits it.
+
+    Attributes:
+        question_seconds: wall time for one question, importing the file included.
+        submission_seconds: wall time for all questions of a submission together.
+        cpu_seconds: processor time for one question.
+        memory_bytes: resident memory above what torch itself takes.
+        processes: processes and threads at once.
+        open_files: file descriptors at once.
+        scratch_bytes: files written to the scratch directory.
+        output_bytes: printed text that is kept for one question.
+        message_bytes: the largest answer.
+        message_depth: the deepest nesting of an answer.
+        layers: layers of one model.
+        parameters: parameters of one model.
+        training_multiply_adds: forward multiply-adds over all training of one submission.
+    """
+
+    question_seconds: float = 20.0
+    submission_seconds: float = 180.0
+    cpu_seconds: int = 40
+    memory_bytes: int = 1_000_000_000
+    processes: int = 48
+    open_files: int = 256
+    scratch_bytes: int = 64_000_000
+    output_bytes: int = 20_000
+    message_bytes: int = 2_000_000
+    message_depth: int = 16
+    layers: int = 200
+    parameters: int = 20_000_000
+    training_multiply_adds: float = 2e14
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What of the training the student may choose, and what holds otherwise.
+
+    Attributes:
+        epochs: used when the student says nothing.
+        maximum_epochs: the cap; equal to `epochs` where `fixed`.
+        batch_size: used when the student says nothing.
+        minimum_batch_size, maximum_batch_size: the range allowed.
+        fixed: whether the student may not choose at all.
+    """
+
+    epochs: int = 10
+    maximum_epochs: int = 30
+    batch_size: int = 32
+    minimum_batch_size: int = 16
+    maximum_batch_size: int = 1024
+    fixed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """The test accuracy wanted (0 to 1), of the best or of the final epoch."""
+
+    accuracy: float
+    epoch: Literal["best", "final"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenItem:
+    """A text that a person grades, in a Markdown file."""
+
+    kind: ClassVar[str] = "written"
+    title: str
+    points: float
+    file: str
+    question: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerItem:
+    """The value of a function.
+
+    Attributes:
+        accepted: the values that are right; any of them will do.
+        tolerance: the absolute difference allowed for floats; integers are exact.
+    """
+
+    kind: ClassVar[str] = "answer"
+    title: str
+    points: float
+    file: str
+    function: str
+    accepted: tuple[PlainValue, ...]
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionsItem:
+    """The installed versions of torch and torchvision, which must be a pair that goes together."""
+
+    kind: ClassVar[str] = "versions"
+    title: str
+    points: float
+    file: str
+    function: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthTableRow:
+    """One input of a small network and what its output must be.
+
+    Exactly one of `equals` and `at_least` is given.
+    """
+
+    inputs: tuple[float, ...]
+    equals: float | None = None
+    at_least: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthTableItem:
+    """A small network with its weights set, checked on every row of a truth table."""
+
+    kind: ClassVar[str] = "truth-table"
+    title: str
+    points: float
+    file: str
+    function: str
+    rows: tuple[TruthTableRow, ...]
+    constraints: tuple[Constraint, ...] = ()
+    tolerance: float = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelItem:
+    """A model that the grader trains and holds against a threshold.
+
+    Attributes:
+        model, optimizer, scheduler, training, reported: the names of the student's functions.
+        input_shapes: the shapes one example may be fed in, in order of preference.
+        classes: how many outputs the model must have.
+    """
+
+    kind: ClassVar[str] = "model"
+    title: str
+    points: float
+    file: str
+    model: str
+    optimizer: str
+    scheduler: str
+    reported: str
+    constraints: tuple[Constraint, ...]
+    recipe: Recipe
+    threshold: Threshold
+    training: str | None = None
+    input_shapes: tuple[tuple[int, ...], ...] = ((1, 28, 28), (784,))
+    classes: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepItem:
+    """Accuracies that the student reports for several dropout probabilities, each retrained.
+
+    Attributes:
+        model_item: the id of the item whose model is swept: "3G.model".
+        probabilities: what every Dropout is set to, in turn.
+        epochs: how long each is trained.
+        tolerances: how far a reported accuracy may be from a reproduced one, for each
+            probability; empty where the values cannot be judged (the practice set).
+        minimum_agreeing: how many must agree for the points.
+    """
+
+    kind: ClassVar[str] = "sweep"
+    title: str
+    points: float
+    file: str
+    function: str
+    model_item: str
+    probabilities: tuple[float, ...]
+    epochs: int
+    tolerances: tuple[float, ...]
+    minimum_agreeing: int
+
+
+Item = WrittenItem | AnswerItem | VersionsItem | TruthTableItem | ModelItem | SweepItem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One lettered part.
+
+    Attributes:
+        items: by a name that is unique in the part: "network". A part of one item names it "".
+    """
+
+    id: str
+    title: str
+    items: tuple[tuple[str, Item], ...]
+
+    @property
+    def points(self) -> float:
+        """The points of all its items."""
+        return sum(item.points for _, item in self.items)
+
+    def item_ids(self) -> list[tuple[str, Item]]:
+        """The items by their full ids: "1E.network", or "2C" for a part's only item."""
+        return [(f"{self.id}.{name}" if name else self.id, item) for name, item in self.items]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One numbered problem."""
+
+    id: str
+    title: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Practice:
+    """How the assignment is graded on a small embedded data set, for practice only.
+
+    Attributes:
+        dataset: its name.
+        thresholds: the accuracy wanted of each model item, by item id.
+    """
+
+    dataset: str
+    thresholds: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """A whole assignment: data only.
+
+    Attributes:
+        id: its name on the command line.
+        points: what all parts must add up to; a guard against slips.
+        dataset: the data set that models are trained on.
+        seeds: of the training runs; they belong to the assignment, never to a submission.
+    """
+
+    id: str
+    title: str
+    points: float
+    dataset: str
+    seeds: tuple[int, ...]
+    problems: tuple[Problem, ...]
+    practice: Practice
+    limits: Limits = Limits()
+
+    def item_ids(self) -> list[tuple[str, Item]]:
+        """Every item by its full id, in order."""
+        return [
+            entry
+            for problem in self.problems
+            for part in problem.parts
+            for entry in part.item_ids()
+        ]
+
+    def files(self) -> list[str]:
+        """Every file a student hands in, in order, each once."""
+        return list(dict.fromkeys(item.file for _, item in self.item_ids()))
+
+    def digest(self) -> str:
+        """The SHA-256 of the assignment's canonical JSON, in hexadecimal."""
+        return digest_of(self)
+
+    def for_practice(self) -> Assignment:
+        """The same assignment with the practice set's thresholds and nothing judged against
+        accuracies reported for another data set."""
+        thresholds = dict(self.practice.thresholds)
+
+        def practised(item_id: str, item: Item) -> Item:
+            if isinstance(item, ModelItem) and item_id in thresholds:
+                threshold = replace(item.threshold, accuracy=thresholds[item_id])
+                return replace(item, threshold=threshold)
+            if isinstance(item, SweepItem):
+                return replace(item, tolerances=())
+            return item
+
+        def practised_part(part: Part) -> Part:
+            full_ids = [full_id for full_id, _ in part.item_ids()]
+            return replace(
+                part,
+                items=tuple(
+                    (name, practised(full_id, item))
+                    for full_id, (name, item) in zip(full_ids, part.items, strict=True)
+                ),
+            )
+
+        problems = tuple(
+            replace(problem, parts=tuple(practised_part(part) for part in problem.parts))
+            for problem in self.problems
+        )
+        return replace(self, dataset=self.practice.dataset, problems=problems)

@@ -1,0 +1,1 @@
+"""The assignments that come with the grader: data only."""

@@ -1,0 +1,83 @@
+"""The exceptions of the grader.
+
+    GraderError
+    ├── UsageError          the command was used wrongly: exit code 2
+    │   └── AssignmentError     an assignment has mistakes; all of them are reported at once
+    ├── MachineError        the grader or the machine failed, so there is no grade: exit code 3
+    │   ├── DatasetError        a data set is missing, or its checksum is wrong
+    │   └── SandboxError        no isolation works here, or the sandbox could not be started
+    └── SubmissionError     what a submission handed in cannot be used: its own question fails
+        ├── MessageError        a message from the sandbox breaks the protocol
+        └── ModelError          a described model cannot be built, or does not fit its input
+
+Only `grader.cli` turns an exception into an exit code. A `SubmissionError` never leaves the
+grading of its own question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class GraderError(Exception):
+    """Something went wrong; the message says what, and `next_step` what to do about it."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, next_step: str = "") -> None:
+        super().__init__(message)
+        self.next_step = next_step
+
+
+class UsageError(GraderError):
+    """The command was given something it cannot use."""
+
+    exit_code = 2
+
+
+class AssignmentError(UsageError):
+    """An assignment has mistakes.
+
+    Attributes:
+        mistakes: one sentence each, every one starting with the path of its field.
+    """
+
+    def __init__(self, name: str, mistakes: Sequence[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        listing = "\n".join(f"  - {mistake}" for mistake in self.mistakes)
+        count = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
+        super().__init__(f"assignment {name!r} has {count}:\n{listing}")
+
+
+class MachineError(GraderError):
+    """The grader or the machine failed, so no grade is given."""
+
+
+class DatasetError(MachineError):
+    """A data set is missing, incomplete, or not the one its checksum promises."""
+
+
+class SandboxError(MachineError):
+    """No isolation works on this machine, or the sandbox did not start."""
+
+
+class SubmissionError(GraderError):
+    """What a submission handed in cannot be used; only its own question fails."""
+
+
+class MessageError(SubmissionError):
+    """A message from the sandbox breaks the protocol."""
+
+
+class ModelError(SubmissionError):
+    """A described model cannot be built, or does not fit its input.
+
+    Attributes:
+        layer_index: the position of the layer at fault, counted from 0, or None for the whole.
+    """
+
+    def __init__(
+        self, message: str, *, layer_index: int | None = None, next_step: str = ""
+    ) -> None:
+        super().__init__(message, next_step=next_step)
+        self.layer_index = layer_index

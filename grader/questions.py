@@ -1,0 +1,157 @@
+"""What the grader asks the sandbox, and what it may hear back: validated, plain records.
+
+`PlainValue` is the form in which any answer of a student leaves the sandbox: numbers, strings,
+None, lists (also for tuples, tensors and arrays) and mappings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from grader.model_spec import ModelSpec, OptimizerSpec, SchedulerSpec
+from grader.results import CapturedOutput
+
+PlainValue = None | bool | int | float | str | tuple["PlainValue", ...] | "PlainMapping"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainMapping:
+    """A dict, as its pairs in the order of the student's dict."""
+
+    pairs: tuple[tuple[PlainValue, PlainValue], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One call, or one group of calls that belong together, to a student's file.
+
+    Attributes:
+        id: unique within a submission.
+        kind: "answer" calls `function` and wants its value; "model" calls `function` for a
+            model and then those of `optimizer`, `scheduler` and `training` that are defined.
+        file: "problem_2.py".
+        function: "model_c".
+        optimizer: the name of the function called with the model, or None.
+        scheduler: the name of the function called with the optimiser, or None.
+        training: the name of the function that returns {"epochs": …, "batch_size": …}, or None.
+        weights: whether the model's weights are wanted too.
+        optional: whether the function may be missing: then there is neither value nor failure.
+    """
+
+    id: str
+    kind: Literal["answer", "model"]
+    file: str
+    function: str
+    optimizer: str | None = None
+    scheduler: str | None = None
+    training: str | None = None
+    weights: bool = False
+    optional: bool = False
+
+
+FailureKind = Literal[
+    "missing-file",
+    "unreadable-file",
+    "encoding",
+    "syntax",
+    "import",
+    "missing-function",
+    "signature",
+    "exception",
+    "exit",
+    "wrong-type",
+    "wrong-value",
+    "limit",
+    "protocol",
+    "crash",
+]
+"""Why a question has no answer.
+
+"limit" is a time, memory, output or size limit; "exit" a process that left on its own
+(`sys.exit`, `os._exit`); "crash" one that died of a signal; "protocol" a message that the grader
+does not accept; "signature" a function that cannot be called with the arguments it is given.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a question was not answered, in words for the student.
+
+    Attributes:
+        kind: what went wrong, for programs.
+        phase: what was being done: "import of problem_2.py", "call of optimizer_c(model)".
+        message: one or two sentences: what was observed.
+        next_step: what to do about it.
+        location: "problem_2.py:14", or empty.
+        traceback: the student's own frames, capped, or empty.
+    """
+
+    kind: FailureKind
+    phase: str
+    message: str
+    next_step: str
+    location: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportNote:
+    """Something noteworthy that a file does when it is imported.
+
+    Attributes:
+        kind: "training" (a loop that trains), "dataset" (a data set is loaded or downloaded),
+            or "shadow" (the file's name hides a module such as torch).
+        location: "problem_2.py:14".
+        detail: the call that gave it away, such as "loss.backward()".
+    """
+
+    kind: Literal["training", "dataset", "shadow"]
+    location: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractedModel:
+    """A student's model with what belongs to it.
+
+    Attributes:
+        location: where the model function is defined: "problem_2.py:14".
+        optimizer: None if the student declares none.
+        training: the value of the training function, or None if there is none.
+        failures: of the optimiser's, the scheduler's or the training function, which leave the
+            model itself usable, by the function's role: "optimizer", "scheduler", "training".
+    """
+
+    model: ModelSpec
+    location: str
+    optimizer: OptimizerSpec | None = None
+    scheduler: SchedulerSpec | None = None
+    training: PlainValue = None
+    failures: tuple[tuple[str, Failure], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """Everything the sandbox gave back for one question.
+
+    Exactly one of `failure`, `model` and `answered` holds, unless an optional function is missing.
+
+    Attributes:
+        answered: whether `value` is an answer.
+        value: the answer's plain value.
+        value_type: what the student returned: "torch.Tensor of shape (4, 2, 2)".
+        location: where the function is defined, or empty.
+        output: what the student's code printed.
+        notes: what the file does when it is imported.
+    """
+
+    question: Question
+    answered: bool = False
+    value: PlainValue = None
+    value_type: str = ""
+    location: str = ""
+    model: ExtractedModel | None = None
+    failure: Failure | None = None
+    output: CapturedOutput | None = None
+    notes: tuple[ImportNote, ...] = ()

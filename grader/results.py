@@ -1,0 +1,408 @@
+"""What grading finds out: plain, frozen records that go to JSON and back without loss.
+
+The JSON Schema of `SubmissionResult` is `grader/report/result.schema.json`. Fields whose name
+ends in `_seconds` or `_at` are the only ones that differ between two gradings of the same files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+
+SCHEMA_VERSION = 1
+
+
+class Outcome(StrEnum):
+    """The end of a check, an item or a part."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """An earlier check of the same item failed, or the user asked for less than everything."""
+    PENDING = "pending"
+    """A person must grade this."""
+    ERROR = "error"
+    """The grader's own fault or the machine's: no grade is given, and a retry is possible."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult:
+    """One check of one item.
+
+    Attributes:
+        id: stable within its item: "allowed-layers".
+        title: what is checked, in a few words.
+        outcome: how it ended.
+        observed: what was found.
+        expected: what is allowed or wanted.
+        next_step: what the student can do about it; empty when it passed.
+        location: "problem_2.py:14", or empty.
+        details: longer preformatted text: a traceback, or where an array differs.
+    """
+
+    id: str
+    title: str
+    outcome: Outcome
+    observed: str = ""
+    expected: str = ""
+    next_step: str = ""
+    location: str = ""
+    details: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hint:
+    """Advice that never costs points: what was seen, and why it matters."""
+
+    id: str
+    message: str
+    reason: str
+    location: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Points, with what is not decided yet told apart. The four add up to `possible`.
+
+    Attributes:
+        possible: the most that can be had.
+        earned: given by the grader.
+        pending: for a person to give.
+        lost: not given.
+        undecided: without a grade, because of an error or because the item was left out.
+    """
+
+    possible: float
+    earned: float = 0.0
+    pending: float = 0.0
+    lost: float = 0.0
+    undecided: float = 0.0
+
+    @staticmethod
+    def total(scores: list[Score]) -> Score:
+        """The sum of several scores."""
+        return Score(
+            possible=sum(score.possible for score in scores),
+            earned=sum(score.earned for score in scores),
+            pending=sum(score.pending for score in scores),
+            lost=sum(score.lost for score in scores),
+            undecided=sum(score.undecided for score in scores),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerRow:
+    """One row of the architecture table.
+
+    Attributes:
+        index: counted from 0 in the flattened model.
+        path: the student's own name for the layer.
+        description: as PyTorch prints it.
+        output_shape: without the batch dimension; empty if the dry run did not get here.
+        parameters: trainable values.
+        hidden_units: those that count against the cap.
+    """
+
+    index: int
+    path: str
+    description: str
+    output_shape: tuple[int, ...] = ()
+    parameters: int = 0
+    hidden_units: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochResult:
+    """One epoch of training.
+
+    Attributes:
+        train_loss: mean cross entropy over the epoch's training examples, while training.
+        test_accuracy: the share of the test set classified rightly after the epoch, 0 to 1.
+    """
+
+    train_loss: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MisclassifiedExample:
+    """One test image that the model got wrong.
+
+    Attributes:
+        index: its position in the test set.
+        label: the true class.
+        predicted: the class with the largest output.
+        confidence: softmax of the largest output, 0 to 1.
+        pixels_base64: its 28 x 28 pixels, one byte each (0 to 255), row by row, in base64.
+    """
+
+    index: int
+    label: int
+    predicted: int
+    confidence: float
+    pixels_base64: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """One model trained once from one seed.
+
+    Attributes:
+        seed: of initialisation, shuffling and dropout.
+        epochs: in order; the run may have ended early.
+        stopped_early: the run ended because its verdict was certain.
+        diverged: the loss became NaN or infinite, and the run ended there.
+        confusion: counts, row = true class, column = predicted class, of the epoch that counts.
+        misclassified: a few test images that it got wrong, most confident first.
+        device: "cpu" or the GPU's name.
+        wall_seconds: how long it took.
+    """
+
+    seed: int
+    epochs: tuple[EpochResult, ...]
+    stopped_early: bool = False
+    diverged: bool = False
+    confusion: tuple[tuple[int, ...], ...] = ()
+    misclassified: tuple[MisclassifiedExample, ...] = ()
+    device: str = "cpu"
+    wall_seconds: float = 0.0
+
+    @property
+    def final_accuracy(self) -> float:
+        """Test accuracy after the last epoch, 0 to 1; 0 if the run diverged at once."""
+        return self.epochs[-1].test_accuracy if self.epochs else 0.0
+
+    @property
+    def best_accuracy(self) -> float:
+        """The best test accuracy of any epoch, 0 to 1."""
+        return max((epoch.test_accuracy for epoch in self.epochs), default=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeReport:
+    """How a model was trained, for the report.
+
+    Attributes:
+        optimizer: "Adam(lr=0.001, …)", a line for each parameter group.
+        scheduler: the same, or empty.
+    """
+
+    epochs: int
+    batch_size: int
+    optimizer: tuple[str, ...]
+    scheduler: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingReport:
+    """All runs of one model against its threshold.
+
+    Attributes:
+        runs: one for each seed that was run.
+        threshold: the accuracy wanted, 0 to 1.
+        counted_epoch: "best" or "final".
+        accuracy: the best counted accuracy of any run.
+        interval: the 95 % Wilson interval of that accuracy, given the size of the test set.
+        borderline: whether the threshold lies inside the interval.
+        test_examples: the size of the test set.
+        reported_accuracy: what the student says was reached, or None.
+        reported_differs: the reported accuracy is further off than chance explains.
+    """
+
+    recipe: RecipeReport
+    runs: tuple[TrainingRun, ...]
+    threshold: float
+    counted_epoch: str
+    accuracy: float
+    interval: tuple[float, float]
+    borderline: bool
+    test_examples: int
+    reported_accuracy: float | None = None
+    reported_differs: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPoint:
+    """One dropout probability of the sweep.
+
+    Attributes:
+        probability: set for every Dropout.
+        reported: the student's accuracy, or None where the report lacks it.
+        reproduced: the grader's accuracies, one for each seed that was run.
+        tolerance: how far the two may be apart.
+        agrees: whether some reproduced accuracy is within the tolerance; None if not judged.
+    """
+
+    probability: float
+    reported: float | None
+    reproduced: tuple[float, ...]
+    tolerance: float
+    agrees: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CapturedOutput:
+    """What the student's code printed while one question was asked.
+
+    Attributes:
+        source: the file and function: "problem_2.py: model_c".
+        text: standard output and standard error together, capped.
+        dropped_bytes: how much was dropped past the cap.
+    """
+
+    source: str
+    text: str
+    dropped_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemResult:
+    """One gradable thing within a part; most parts have one.
+
+    Attributes:
+        id: "1E.network"; for a part's only item the part's id.
+        title: what is asked.
+        kind: "written", "answer", "truth-table", "model" or "sweep".
+        written_text: the student's Markdown, for written items.
+        answer: the student's value as text, for answers.
+    """
+
+    id: str
+    title: str
+    kind: str
+    outcome: Outcome
+    score: Score
+    checks: tuple[CheckResult, ...] = ()
+    hints: tuple[Hint, ...] = ()
+    notes: tuple[str, ...] = ()
+    written_text: str | None = None
+    answer: str | None = None
+    architecture: tuple[LayerRow, ...] = ()
+    parameters: int | None = None
+    hidden_units: int | None = None
+    training: TrainingReport | None = None
+    sweep: tuple[SweepPoint, ...] = ()
+    output: tuple[CapturedOutput, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartResult:
+    """One lettered part: "2C"."""
+
+    id: str
+    title: str
+    outcome: Outcome
+    score: Score
+    items: tuple[ItemResult, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemResult:
+    """One numbered problem with its parts."""
+
+    id: str
+    title: str
+    score: Score
+    parts: tuple[PartResult, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What it takes to reproduce a result.
+
+    Attributes:
+        dataset: its name; `dataset_sha256` is the checksum of its files.
+        practice: whether it is the embedded practice set, which gives no grade.
+        submission_sha256: over the names and contents of the files handed in.
+        isolation: the sandbox in force, in words, with its limits in `isolation_details`.
+        official_seeds: whether the seeds are the assignment's own.
+    """
+
+    grader_version: str
+    assignment_id: str
+    assignment_title: str
+    assignment_sha256: str
+    submission_sha256: str
+    dataset: str
+    dataset_sha256: str
+    train_examples: int
+    test_examples: int
+    practice: bool
+    seeds: tuple[int, ...]
+    official_seeds: bool
+    python_version: str
+    torch_version: str
+    torchvision_version: str
+    numpy_version: str
+    platform: str
+    processor: str
+    device: str
+    threads_per_run: int
+    isolation: str
+    isolation_details: tuple[str, ...] = ()
+    unsafe: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """When the grading began (ISO 8601, UTC) and how long each stage took."""
+
+    started_at: str
+    extract_seconds: float = 0.0
+    train_seconds: float = 0.0
+    total_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntakeNote:
+    """A file that was left out of the grading, or is handled in a special way, and why."""
+
+    file: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmissionResult:
+    """The whole result of one submission."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    score: Score
+    complete: bool
+    """Whether every item was graded; False after --only, --quick or Ctrl-C."""
+    problems: tuple[ProblemResult, ...]
+    intake: tuple[IntakeNote, ...] = ()
+    provenance: Provenance
+    timing: Timing
+
+    def items(self) -> list[ItemResult]:
+        """Every item, in the assignment's order."""
+        return [
+            item
+            for problem in self.problems
+            for part in problem.parts
+            for item in part.items
+        ]
+
+
+def to_json(result: SubmissionResult) -> bytes:
+    """The result as indented UTF-8 JSON, the same bytes for the same result."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+
+
+def from_json(encoded: bytes) -> SubmissionResult:
+    """Read what `to_json` wrote.
+
+    Raises:
+        msgspec.ValidationError: the bytes are not a result of this schema version.
+    """
+    return msgspec.json.decode(encoded, type=SubmissionResult)
+
+
+def worst(outcomes: list[Outcome]) -> Outcome:
+    """The outcome of a whole from those of its pieces: what most needs attention wins."""
+    order = (Outcome.ERROR, Outcome.FAILED, Outcome.SKIPPED, Outcome.PENDING)
+    return next((outcome for outcome in order if outcome in outcomes), Outcome.PASSED)

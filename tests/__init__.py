@@ -1,0 +1,1 @@
+"""Tests of the grader, a module for each of its modules."""
