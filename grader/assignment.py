@@ -1,25 +1,16 @@
 """What an author writes: an assignment as frozen dataclasses of plain data.
 
-`check_assignment` reports every mistake at once, each with the path of its field; `digest` names
-an assignment's content for caches and reports.
+`grader.authoring` loads one and reports all its mistakes at once.
 """
 
 from __future__ import annotations
 
-import difflib
-import math
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 from grader.constraints import Constraint
-from grader.errors import AssignmentError
-from grader.layer_kinds import LAYER_KINDS
 from grader.model_spec import digest_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from grader.questions import PlainValue
+from grader.questions import PlainValue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +30,8 @@ class Limits:
         message_depth: the deepest nesting of an answer.
         layers: layers of one model.
         parameters: parameters of one model.
-        training_multiply_adds: forward multiply-adds over all training of one submission.
+        training_multiply_adds: forward multiply-adds over all training of one submission, with
+            every seed counted.
     """
 
     question_seconds: float = 20.0
@@ -54,7 +46,7 @@ class Limits:
     message_depth: int = 16
     layers: int = 200
     parameters: int = 20_000_000
-    training_multiply_adds: float = 2e14
+    training_multiply_adds: float = 6e13
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,8 +279,10 @@ class Assignment:
         return digest_of(self)
 
     def for_practice(self) -> Assignment:
-        """The same assignment with the practice set's thresholds and nothing judged against
-        accuracies reported for another data set."""
+        """The same assignment with the practice set's data and thresholds.
+
+        Sweeps lose their tolerances: what they report was measured on another data set.
+        """
         thresholds = dict(self.practice.thresholds)
 
         def practised(item_id: str, item: Item) -> Item:

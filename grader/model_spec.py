@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 
 import msgspec
 
@@ -116,9 +116,7 @@ class ModelSpec:
 
     def linear_layers(self) -> list[tuple[int, LayerSpec]]:
         """The Linear layers with their indices."""
-        return [
-            (index, layer) for index, layer in enumerate(self.layers) if layer.kind == "Linear"
-        ]
+        return [(index, layer) for index, layer in enumerate(self.layers) if layer.kind == "Linear"]
 
     def with_dropout(self, probability: float) -> ModelSpec:
         """The same model with every Dropout set to `probability`."""
@@ -198,8 +196,7 @@ class SchedulerSpec:
 
 
 def default_optimizer(model: ModelSpec) -> OptimizerSpec:
-    """Adam at a learning rate of 1e-3 over every parameter: what the assignment gives when the
-    student declares nothing."""
+    """Adam at a learning rate of 1e-3 over every parameter, for a student who declares nothing."""
     return OptimizerSpec(
         kind="Adam",
         groups=(
@@ -258,7 +255,7 @@ def _accepts(argument: Argument, value: ArgumentValue) -> bool:
         exact = argument.type == "numbers"
         fits = len(value) == argument.length if exact else 0 < len(value) <= argument.length
         return fits and all(_in_range(argument, item) for item in value)
-    if argument.type == "numbers" or argument.type == "choice":
+    if argument.type in {"numbers", "choice"}:
         return False
     return not isinstance(value, tuple) and _in_range(argument, value)
 
@@ -283,5 +280,17 @@ def _rule(argument: Argument) -> str:
 
 def digest_of(*parts: object) -> str:
     """The SHA-256 of the canonical JSON of `parts`, in hexadecimal."""
-    encoded = msgspec.json.encode(parts, order="deterministic")
+    encoded = msgspec.json.encode(_with_class_names(parts), order="deterministic")
     return hashlib.sha256(encoded).hexdigest()
+
+
+def _with_class_names(value: object) -> object:
+    """Records as mappings that name their class, by which alone two rules may differ."""
+    if isinstance(value, tuple | list):
+        return [_with_class_names(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _with_class_names(item) for name, item in value.items()}
+    if not is_dataclass(value):
+        return value
+    named = {item.name: _with_class_names(getattr(value, item.name)) for item in fields(value)}
+    return {"class": type(value).__name__, "fields": named}

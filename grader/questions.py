@@ -12,14 +12,15 @@ from typing import Literal
 from grader.model_spec import ModelSpec, OptimizerSpec, SchedulerSpec
 from grader.results import CapturedOutput
 
-PlainValue = None | bool | int | float | str | tuple["PlainValue", ...] | "PlainMapping"
-
 
 @dataclass(frozen=True, kw_only=True)
 class PlainMapping:
     """A dict, as its pairs in the order of the student's dict."""
 
     pairs: tuple[tuple[PlainValue, PlainValue], ...]
+
+
+PlainValue = None | bool | int | float | str | tuple["PlainValue", ...] | PlainMapping
 
 
 @dataclass(frozen=True, kw_only=True)

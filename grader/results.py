@@ -11,7 +11,6 @@ from enum import StrEnum
 
 import msgspec
 
-
 SCHEMA_VERSION = 1
 
 
@@ -380,12 +379,7 @@ class SubmissionResult:
 
     def items(self) -> list[ItemResult]:
         """Every item, in the assignment's order."""
-        return [
-            item
-            for problem in self.problems
-            for part in problem.parts
-            for item in part.items
-        ]
+        return [item for problem in self.problems for part in problem.parts for item in part.items]
 
 
 def to_json(result: SubmissionResult) -> bytes:

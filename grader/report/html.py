@@ -1,0 +1,166 @@
+"""The result as one HTML file: no script, nothing fetched, and nothing in it that can act.
+
+Autoescaping and `make_visible` apply to every value that a template prints; the page's policy
+allows one style sheet, by its hash, and images that are part of the file.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import re
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from grader.report import charts, wording
+from grader.report.markdown import render_markdown
+from grader.report.untrusted_text import make_visible, strip_terminal_codes
+from grader.results import MisclassifiedExample, Outcome, Score, SubmissionResult
+
+_SIDE_PIXELS = 28
+_OUTCOME_MARKS = {
+    Outcome.PASSED: "✓",
+    Outcome.FAILED: "✗",
+    Outcome.SKIPPED: "–",
+    Outcome.PENDING: "…",
+    Outcome.ERROR: "!",
+}
+
+
+def render_html(result: SubmissionResult) -> str:
+    """The whole report, ready to be written as UTF-8."""
+    style = _style()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            result=result,
+            provenance=result.provenance,
+            style=Markup(style),  # noqa: S704 - a file of this package
+            style_source=Markup(f"'sha256-{digest}'"),  # noqa: S704 - base64
+        )
+    )
+
+
+def write_html(result: SubmissionResult, path: Path) -> None:
+    """Write the report to `path`, whose folder must exist."""
+    path.write_text(render_html(result), encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("grader.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    environment.globals |= {
+        "Outcome": Outcome,
+        "outcome_labels": wording.OUTCOME_LABELS,
+        "outcome_marks": _OUTCOME_MARKS,
+        "accuracy_chart": charts.accuracy_chart,
+        "loss_chart": charts.loss_chart,
+        "sweep_chart": charts.sweep_chart,
+        "counted_accuracy": wording.counted_accuracy,
+    }
+    filters = {
+        "anchor": anchor,
+        "bar_segments": bar_segments,
+        "borderline_sentence": wording.borderline_sentence,
+        "count": wording.count,
+        "counted_run": wording.counted_run,
+        "deciding_check": wording.deciding_check,
+        "digit_uri": digit_uri,
+        "doubts": wording.doubts,
+        "duration": wording.duration,
+        "interval_sentence": wording.interval_sentence,
+        "items_that_await_a_person": wording.items_that_await_a_person,
+        "items_that_fell_short": wording.items_that_fell_short,
+        "loss": wording.loss,
+        "percentage": wording.percentage,
+        "points": wording.points,
+        "rendered_markdown": render_markdown,
+        "reported_sentence": wording.reported_sentence,
+        "run_end": wording.run_end,
+        "score_line": wording.score_line,
+        "shade": shade,
+        "shape": wording.shape,
+        "without_terminal_codes": strip_terminal_codes,
+        "whole_percentage": partial(wording.percentage, decimals=0),
+    }
+    environment.filters |= filters
+    return environment
+
+
+@cache
+def _style() -> str:
+    return (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
+
+
+def _finalize(value: Any) -> Any:
+    """What a template prints: text with nothing invisible in it."""
+    return make_visible(value) if isinstance(value, str) and type(value) is not Markup else value
+
+
+def anchor(identifier: str, kind: str) -> str:
+    """An id for the page: "part-2C". Two identifiers never share one."""
+    slug = re.sub(r"[^A-Za-z0-9.-]+", "-", identifier)[:40]
+    if slug != identifier:
+        digest = hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()
+        slug = f"{slug}-{digest[:8]}"
+    return f"{kind}-{slug}"
+
+
+def bar_segments(score: Score) -> list[tuple[str, str, float, float, float]]:
+    """The score bar: name, words, points, and left end and width in per cent of what is possible.
+
+    Segments without points are left out.
+    """
+    named = (
+        ("earned", "earned", score.earned),
+        ("pending", "for a person to give", score.pending),
+        ("lost", "lost", score.lost),
+        ("undecided", "undecided", score.undecided),
+    )
+    segments = []
+    left = 0.0
+    for name, words, value in named:
+        if value > 0 and score.possible > 0:
+            width = 100 * value / score.possible
+            segments.append((name, words, value, round(left, 3), round(width, 3)))
+            left += width
+    return segments
+
+
+def shade(cell: int, row: tuple[int, ...]) -> int:
+    """How dark a cell of the confusion matrix is, 0 to 5, by its share of the row on a log scale.
+
+    Mistakes are rare, so a linear scale would leave them all blank.
+    """
+    share = cell / max(sum(row), 1)
+    return sum(share > limit for limit in (0, 0.002, 0.005, 0.02, 0.1))
+
+
+def digit_uri(example: MisclassifiedExample) -> str:
+    """The example's pixels as a PNG in a data URI; empty if they are not 28 x 28 bytes."""
+    try:
+        pixels = base64.b64decode(example.pixels_base64, validate=True)
+    except (binascii.Error, ValueError):
+        return ""
+    if len(pixels) != _SIDE_PIXELS * _SIDE_PIXELS:
+        return ""
+    written = io.BytesIO()
+    image = Image.frombytes("L", (_SIDE_PIXELS, _SIDE_PIXELS), pixels)
+    image.save(written, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"

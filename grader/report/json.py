@@ -1,0 +1,61 @@
+"""The result as a JSON file, and the JSON Schema that other programs can check it against.
+
+`python -m grader.report.json` prints the schema; the committed `result.schema.json` is its output.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from grader.results import SCHEMA_VERSION, SubmissionResult, from_json, to_json
+
+SCHEMA_PATH = Path(__file__).with_name("result.schema.json")
+
+
+def write_json(result: SubmissionResult, path: Path) -> None:
+    """Write `result` to `path`, whose folder must exist."""
+    path.write_bytes(to_json(result))
+
+
+def read_json(path: Path) -> SubmissionResult:
+    """Read what `write_json` wrote.
+
+    Raises:
+        msgspec.ValidationError: the file is not a result of this schema version.
+    """
+    return from_json(path.read_bytes())
+
+
+def result_schema() -> bytes:
+    """The JSON Schema (Draft 2020-12) of a result file, as indented UTF-8 JSON."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"Result of grading one submission, schema version {SCHEMA_VERSION}",
+        **msgspec.json.schema(SubmissionResult),
+    }
+    encoded = msgspec.json.encode(_with_clean_descriptions(schema))
+    return msgspec.json.format(encoded, indent=2) + b"\n"
+
+
+def _with_clean_descriptions(node: Any) -> Any:
+    """The schema with docstrings stripped of their indentation, which depends on Python's version
+    (3.13 strips it when it compiles)."""
+    if isinstance(node, dict):
+        return {
+            key: inspect.cleandoc(value)
+            if key == "description" and isinstance(value, str)
+            else _with_clean_descriptions(value)
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_with_clean_descriptions(element) for element in node]
+    return node
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(result_schema())

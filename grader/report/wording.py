@@ -1,0 +1,154 @@
+"""Numbers and verdicts in words, the same in every report."""
+
+from __future__ import annotations
+
+import math
+
+from grader.results import (
+    CheckResult,
+    ItemResult,
+    Outcome,
+    Score,
+    SubmissionResult,
+    TrainingReport,
+    TrainingRun,
+)
+
+OUTCOME_LABELS = {
+    Outcome.PASSED: "passed",
+    Outcome.FAILED: "failed",
+    Outcome.SKIPPED: "not graded",
+    Outcome.PENDING: "awaits a person",
+    Outcome.ERROR: "grader error",
+}
+
+_SPACE = "\N{NO-BREAK SPACE}"
+
+
+def points(value: float) -> str:
+    """7.0 is "7", 2.5 is "2.5"."""
+    return f"{round(value, 2):g}"
+
+
+def score_line(score: Score) -> str:
+    """"5 / 8", with what is still open after it: "0 / 5, 5 pending"."""
+    line = f"{points(score.earned)} / {points(score.possible)}"
+    if score.pending:
+        line += f", {points(score.pending)} pending"
+    if score.undecided:
+        line += f", {points(score.undecided)} undecided"
+    return line
+
+
+def percentage(share: float, decimals: int = 2) -> str:
+    """0.975 is "97.50 %"."""
+    if not math.isfinite(share):
+        return "not a number"
+    return f"{100 * share:.{decimals}f}{_SPACE}%"
+
+
+def loss(value: float) -> str:
+    """A cross entropy, in four decimals or, if huge, in powers of ten."""
+    if not math.isfinite(value):
+        return "not finite"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.2e}"
+
+
+def count(value: int) -> str:
+    """60000 is "60,000"."""
+    return f"{value:,}"
+
+
+def duration(seconds: float) -> str:
+    """4.2 is "4.2 s", 318.9 is "5 min 19 s"."""
+    if seconds < 60:
+        return f"{seconds:.1f}{_SPACE}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}{_SPACE}min {rest}{_SPACE}s"
+
+
+def shape(sizes: tuple[int, ...]) -> str:
+    """(32, 28, 28) is "32 × 28 × 28"."""
+    return f"{_SPACE}×{_SPACE}".join(str(size) for size in sizes)
+
+
+def counted_accuracy(run: TrainingRun, training: TrainingReport) -> float:
+    """The accuracy of `run` that is held against the threshold."""
+    return run.best_accuracy if training.counted_epoch == "best" else run.final_accuracy
+
+
+def counted_run(training: TrainingReport) -> TrainingRun | None:
+    """The run whose accuracy decides, or None if there is none."""
+    return max(training.runs, key=lambda run: counted_accuracy(run, training), default=None)
+
+
+def run_end(run: TrainingRun) -> str:
+    """How a run ended, in a few words."""
+    last = len(run.epochs)
+    if run.diverged:
+        return f"diverged after epoch {last}"
+    if run.stopped_early:
+        return f"stopped early after epoch {last}"
+    return "complete"
+
+
+def interval_sentence(training: TrainingReport) -> str:
+    """What chance can do to the measured accuracy."""
+    low, high = (percentage(bound) for bound in training.interval)
+    return (
+        f"On {count(training.test_examples)} test images, the 95{_SPACE}% Wilson interval of this "
+        f"accuracy runs from {low} to {high}."
+    )
+
+
+def borderline_sentence(training: TrainingReport) -> str:
+    """Whether chance could have decided."""
+    wanted = percentage(training.threshold)
+    if training.borderline:
+        return (
+            f"Borderline: the wanted {wanted} lies inside that interval, so chance may have "
+            "decided. A person should look at the runs."
+        )
+    return f"The wanted {wanted} lies outside it: the verdict is clear."
+
+
+def reported_sentence(training: TrainingReport) -> str:
+    """The student's own figure beside the grader's; empty if there is none."""
+    if training.reported_accuracy is None:
+        return ""
+    sentence = (
+        f"The student reports {percentage(training.reported_accuracy)}; "
+        f"the grader reproduced {percentage(training.accuracy)}."
+    )
+    if training.reported_differs:
+        sentence += (
+            " That is further apart than chance explains. It costs no points by itself, but a "
+            "person should ask why."
+        )
+    return sentence
+
+
+def deciding_check(item: ItemResult) -> CheckResult | None:
+    """The first check that failed or could not be made, or None."""
+    bad = (Outcome.FAILED, Outcome.ERROR)
+    return next((check for check in item.checks if check.outcome in bad), None)
+
+
+def items_that_fell_short(result: SubmissionResult) -> list[ItemResult]:
+    """The items that failed or ended in an error, in order."""
+    return [item for item in result.items() if item.outcome in {Outcome.FAILED, Outcome.ERROR}]
+
+
+def items_that_await_a_person(result: SubmissionResult) -> list[ItemResult]:
+    """The items that a person must grade, in order."""
+    return [item for item in result.items() if item.outcome is Outcome.PENDING]
+
+
+def doubts(item: ItemResult) -> list[str]:
+    """Why a person should look at an automatic verdict, a few words each."""
+    reasons = []
+    if item.training is not None and item.training.borderline:
+        reasons.append("borderline accuracy")
+    if item.training is not None and item.training.reported_differs:
+        reasons.append("reported accuracy not reproduced")
+    return reasons

@@ -1,0 +1,167 @@
+"""Which training runs a verdict needs, round after round.
+
+A plan is a generator: it yields jobs, is sent their runs in the same order, and returns what it
+was after. So it knows nothing of processes, and many plans can share one pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from grader.errors import MachineError
+from grader.results import EpochResult, TrainingRun
+from grader.train import TrainingJob
+from grader.verdicts import needs_another_seed
+
+Result = TypeVar("Result")
+Plan = Generator[list[TrainingJob], list[TrainingRun], Result]
+
+SweepRuns = dict[float, list[TrainingRun]]
+
+
+def counted_accuracy(run: TrainingRun, counted_epoch: str) -> float:
+    """The accuracy that a part counts: of the best epoch, or of the final one."""
+    return run.best_accuracy if counted_epoch == "best" else run.final_accuracy
+
+
+def plan_model(
+    job: TrainingJob,
+    *,
+    threshold: float,
+    seeds: Sequence[int],
+    test_examples: int,
+    every_seed: bool,
+    full: bool,
+) -> Plan[tuple[TrainingRun, ...]]:
+    """Train until one seed meets the threshold, or until chance cannot explain the shortfall.
+
+    Args:
+        job: the training to do; its seed is set here.
+        threshold: the accuracy wanted, 0 to 1.
+        seeds: in the order to try them.
+        test_examples: the size of the test set, which says what chance explains.
+        every_seed: run all seeds whatever comes out.
+        full: train every epoch even where the best epoch already meets the threshold.
+    """
+    stop_at = None if full or job.counted_epoch == "final" else threshold
+    jobs = [replace(job, seed=seed, stop_at_accuracy=stop_at) for seed in seeds]
+    if every_seed:
+        return tuple((yield jobs))
+    runs: list[TrainingRun] = []
+    for next_job in jobs:
+        runs += yield [next_job]
+        reached = counted_accuracy(runs[-1], job.counted_epoch)
+        first = counted_accuracy(runs[0], job.counted_epoch)
+        if reached >= threshold or not needs_another_seed(first, threshold, test_examples):
+            break
+    return tuple(runs)
+
+
+def plan_sweep(
+    job: TrainingJob,
+    *,
+    epochs: int,
+    probabilities: Sequence[float],
+    reported: Sequence[float | None],
+    tolerances: Sequence[float],
+    minimum_agreeing: int,
+    seeds: Sequence[int],
+) -> Plan[SweepRuns]:
+    """Retrain at every dropout probability; those that disagree get the further seeds.
+
+    Args:
+        job: the model's own training; epochs, dropout and seed are set here.
+        epochs: how long each model of the sweep is trained.
+        probabilities: what every Dropout is set to.
+        reported: the student's accuracies.
+        tolerances: how far apart they may be; empty if nothing is judged.
+        minimum_agreeing: when this many agree, no further seed is needed.
+        seeds: in the order to try them.
+    """
+    runs: SweepRuns = {probability: [] for probability in probabilities}
+    wanting = list(probabilities)
+    for seed in seeds:
+        jobs = [
+            replace(
+                job,
+                model=job.model.with_dropout(probability),
+                epochs=epochs,
+                seed=seed,
+                stop_at_accuracy=None,
+                counted_epoch="final",
+            )
+            for probability in wanting
+        ]
+        for probability, run in zip(wanting, (yield jobs), strict=True):
+            runs[probability].append(run)
+        if not tolerances:
+            break
+        wanting = [
+            probability
+            for probability, value, tolerance in zip(
+                probabilities, reported, tolerances, strict=True
+            )
+            if not agrees(value, runs[probability], tolerance)
+        ]
+        if len(probabilities) - len(wanting) >= minimum_agreeing:
+            break
+    return runs
+
+
+def agrees(reported: float | None, runs: Sequence[TrainingRun], tolerance: float) -> bool:
+    """Whether some run's accuracy is within the tolerance of the reported one."""
+    return reported is not None and any(
+        abs(run.final_accuracy - reported) <= tolerance for run in runs
+    )
+
+
+OnEpoch = Callable[[str, TrainingJob, int, EpochResult], None]
+"""Told after every epoch: the plan's key, the job, the epoch counted from 1, and its result."""
+
+
+class Trainer(Protocol):
+    """Where jobs are trained; `grader.training_pool.TrainingPool` is one."""
+
+    def submit(
+        self, job: TrainingJob, on_epoch: Callable[[int, EpochResult], None]
+    ) -> Future[TrainingRun]:
+        """Train in the background, with `on_epoch` called after every epoch."""
+        ...
+
+
+def run_plans(
+    plans: Mapping[str, Plan[Any]], trainer: Trainer, on_epoch: OnEpoch
+) -> Iterator[tuple[str, Any]]:
+    """Run many plans at once over one trainer.
+
+    Yields:
+        The key of each plan with its result as soon as it has one, or with the `MachineError`
+        that ended it; one plan's error leaves the others alone.
+    """
+    rounds: dict[str, list[Future[TrainingRun]]] = {}
+
+    def start(key: str, jobs: list[TrainingJob]) -> None:
+        rounds[key] = [trainer.submit(job, partial(on_epoch, key, job)) for job in jobs]
+
+    for key, plan in plans.items():
+        start(key, next(plan))
+    while rounds:
+        wait(
+            [future for futures in rounds.values() for future in futures if not future.done()],
+            return_when=FIRST_COMPLETED,
+        )
+        for key, futures in list(rounds.items()):
+            if not all(future.done() for future in futures):
+                continue
+            del rounds[key]
+            try:
+                start(key, plans[key].send([future.result() for future in futures]))
+            except StopIteration as end:
+                yield key, end.value
+            except MachineError as error:
+                plans[key].close()
+                yield key, error

@@ -1,0 +1,83 @@
+"""What every kind of isolation offers: launch a Python program, talk to it, end all of it."""
+
+from __future__ import annotations
+
+import subprocess
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from grader.sandbox.processes import ProcessTree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+
+class Sandbox(ABC):
+    """One kind of isolation.
+
+    Attributes:
+        name: "bubblewrap".
+        isolation: what is in force, in one sentence for reports.
+        details: what it consists of, and what this machine lacks, one short line each.
+        unsafe: student code could read or change what the user can; stamped on every report.
+    """
+
+    name: str
+    isolation: str
+    details: tuple[str, ...] = ()
+    unsafe: bool = False
+
+    @abstractmethod
+    def launch(self, program: str, *, submission: Path, scratch_bytes: int) -> SandboxedProcess:
+        """Start `python -c program CODE SUBMISSION SCRATCH NAMESPACE` inside.
+
+        The arguments are paths as the program sees them: of a directory that holds the package
+        `grader` (inside a real sandbox only `grader.worker` and `grader.layer_kinds`), of the
+        submission, and of the only directory that can be written to; and "own" if the program
+        sees no processes but its own, else "shared".
+
+        Args:
+            program: Python source.
+            submission: the directory of the submission's private copy.
+            scratch_bytes: how much can be written to scratch files, where that can be capped.
+
+        Raises:
+            SandboxError: the sandbox cannot be started.
+        """
+
+
+class SandboxedProcess:
+    """A program in a sandbox. Its standard input and output carry frames; `with` ends it.
+
+    Args:
+        popen: with binary, unbuffered pipes for stdin, stdout and stderr.
+    """
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        if popen.stdin is None or popen.stdout is None or popen.stderr is None:
+            raise ValueError("a sandboxed process needs all three pipes")
+        self._popen = popen
+        self.commands = popen.stdin
+        self.replies = popen.stdout
+        self.diagnostics = popen.stderr
+        self.tree = ProcessTree(popen.pid)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End every process of the sandbox at once, and wait until none is left."""
+        self.tree.kill()
+        self._popen.wait()
+        for pipe in (self.commands, self.replies, self.diagnostics):
+            pipe.close()

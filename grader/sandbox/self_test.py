@@ -1,0 +1,116 @@
+"""Does a sandbox hold on this machine? Found by trying, never from a version."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grader.sandbox.interface import Sandbox, SandboxedProcess
+
+PATIENCE_SECONDS = 20.0
+SCRATCH_BYTES = 1_000_000
+
+PROBE = """
+import json, os, socket, subprocess, sys, time
+code, submission, scratch, _ = sys.argv[1:5]
+request = json.loads(sys.stdin.buffer.readline())
+
+def fails(action):
+    try:
+        action()
+    except OSError:
+        return True
+    return False
+
+def connect():
+    with socket.socket() as client:
+        client.settimeout(2)
+        client.connect(("127.0.0.1", request["port"]))
+
+faults = {
+    "can read a private file of the grader": not fails(lambda: open(request["secret"]).read()),
+    "can see the grader's environment": request["name"] in os.environ or not fails(
+        lambda: open("/proc/1/environ").read()
+    ),
+    "can reach the network": not fails(connect),
+    "can write outside its scratch directory": any(
+        not fails(lambda: open(path + "/grader-self-test", "w").close())
+        for path in (submission, code, "/", "/usr", "/etc", "/dev", "/var/tmp")
+    ),
+    "can see other processes": not fails(lambda: os.kill(request["pid"], 0)),
+    "cannot read the submission": fails(lambda: open(submission + "/canary").read()),
+    "cannot write to its scratch directory": fails(lambda: open(scratch + "/x", "w").close()),
+    "cannot start a process": os.waitpid(os.posix_spawn(
+        sys.executable, [sys.executable, "-I", "-S", "-c", ""], {}
+    ), 0)[1] != 0,
+}
+print(json.dumps([fault for fault, found in faults.items() if found]), flush=True)
+if os.fork() == 0:
+    os.setsid()
+time.sleep(600)
+"""
+
+
+def find_fault(sandbox: Sandbox) -> str | None:
+    """What does not hold, in a few words, or None if everything does.
+
+    A probe inside tries to read a private file, the environment and other processes, to reach a
+    listening socket and to write elsewhere; then all its processes must end when they are told to.
+    """
+    import socket  # noqa: PLC0415 - only the self-test needs it
+
+    with (
+        tempfile.TemporaryDirectory(prefix="grader-self-test-") as directory,
+        socket.create_server(("127.0.0.1", 0)) as server,
+    ):
+        submission = Path(directory, "submission")
+        submission.mkdir()
+        Path(submission, "canary").write_text("visible")
+        secret = Path(directory, "secret")
+        secret.write_text("hidden")
+        request = {
+            "secret": str(secret),
+            "port": server.getsockname()[1],
+            "pid": os.getpid(),
+            "name": "GRADER_SELF_TEST",
+        }
+        with sandbox.launch(PROBE, submission=submission, scratch_bytes=SCRATCH_BYTES) as process:
+            fault = _probe(process, request)
+            started = process.tree.processes()
+        if fault is None and any(child.is_running() for child in started):
+            return "its processes cannot be ended"
+        return fault
+
+
+def _probe(process: SandboxedProcess, request: dict[str, object]) -> str | None:
+    try:
+        process.commands.write(json.dumps(request).encode() + b"\n")
+    except BrokenPipeError:
+        pass
+    answer = _read_line(process)
+    try:
+        faults = json.loads(answer)
+    except ValueError:
+        errors = process.diagnostics.read(2000) if not answer else answer
+        return f"it does not start: {errors.decode(errors='replace').strip()}"
+    return str(faults[0]) if faults else None
+
+
+def _read_line(process: SandboxedProcess) -> bytes:
+    """The first line of output, or what came before its end or the time was up."""
+    received = b""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.replies, selectors.EVENT_READ)
+        while b"\n" not in received and selector.select(max(0.0, deadline - time.monotonic())):
+            data = os.read(process.replies.fileno(), 4096)
+            if not data:
+                break
+            received += data
+    return received

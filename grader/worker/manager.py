@@ -1,0 +1,331 @@
+"""The worker's main loop: one forked process for each question, so that none can harm the next.
+
+The manager never imports student code. It relays what the question's process answers, cuts off
+what is too long or takes too long, ends everything the student's code started, and empties the
+scratch directory. The grader believes none of it: it keeps its own time and checks every message.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import select
+import shutil
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grader.worker.frames import (
+    COMMAND,
+    END,
+    OUTPUT,
+    PHASE,
+    READY,
+    REPLY,
+    FrameError,
+    FrameReader,
+    write_frame,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLL_SECONDS = 0.02
+READ_BYTES = 65536
+MAXIMUM_COMMAND_BYTES = 100_000
+MAXIMUM_PHASE_BYTES = 500
+MAXIMUM_SCRATCH_FILES = 20_000
+TRACE_BYTES = 8192
+PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the worker runs.
+
+    Attributes:
+        submission: the directory of the student's files.
+        scratch: the only directory that can be written to.
+        own_processes: whether every other process that can be seen is the student's.
+    """
+
+    submission: Path
+    scratch: Path
+    own_processes: bool
+
+
+def main() -> None:
+    """Serve questions from standard input until it ends."""
+    code, submission, scratch, namespace = sys.argv[1:5]
+    commands, replies = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    place = Place(
+        submission=Path(submission), scratch=Path(scratch), own_processes=namespace == "own"
+    )
+    if not place.own_processes:
+        _adopt_orphans()
+    # The trusted imports, PyTorch above all, done before any student code and shared by forking.
+    from grader.worker.answer import answer_question  # noqa: PLC0415
+
+    sys.path.remove(code)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
+        del sys.modules[name]
+    write_frame(replies, READY)
+    reader = FrameReader({COMMAND: MAXIMUM_COMMAND_BYTES})
+    while data := os.read(commands, READ_BYTES):
+        for frame in reader.feed(data):
+            command = json.loads(frame.payload)
+            run = _Run(place=place, command=command, close=(commands, replies))
+            run.start(answer_question)
+            run.follow()
+            run.clean_up()
+            write_frame(replies, REPLY, run.reply)
+            write_frame(replies, OUTPUT, bytes(run.output))
+            write_frame(replies, END, json.dumps(run.ending()).encode())
+            if not _empty(place.scratch):
+                return
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One question being answered by a process of its own."""
+
+    place: Place
+    command: dict[str, Any]
+    close: tuple[int, ...]
+    pid: int = 0
+    reason: str = ""
+    code: int = 0
+    phase: str = ""
+    reply: bytes = b""
+    output: bytearray = field(default_factory=bytearray)
+    dropped_bytes: int = 0
+    trace: bytes = b""
+    _pipes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """The limits that came with the question."""
+        limits: dict[str, Any] = self.command["limits"]
+        return limits
+
+    def start(self, answer_question: Callable[..., None]) -> None:
+        """Fork the question's process."""
+        ends = {name: os.pipe() for name in ("frames", "output", "trace")}
+        # Forking before any student code: nothing it does can reach the manager.
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                for descriptor in self.close:
+                    os.close(descriptor)
+                for read_end, _ in ends.values():
+                    os.close(read_end)
+                os.setsid()
+                os.dup2(ends["output"][1], 1)
+                os.dup2(ends["output"][1], 2)
+                os.close(ends["output"][1])
+                _limit_resources(self.limits)
+                answer_question(
+                    question=self.command["question"],
+                    limits=self.limits,
+                    submission=self.place.submission,
+                    frames=ends["frames"][1],
+                    trace=ends["trace"][1],
+                )
+                os._exit(0)
+            finally:
+                os._exit(70)
+        for name, (read_end, write_end) in ends.items():
+            os.close(write_end)
+            os.set_blocking(read_end, False)
+            self._pipes[name] = read_end
+
+    def follow(self) -> None:
+        """Listen until the end frame, the end of the process, or the end of its time."""
+        deadline = time.monotonic() + self.limits["question_seconds"]
+        reader = FrameReader(
+            {PHASE: MAXIMUM_PHASE_BYTES, REPLY: self.limits["message_bytes"], END: 0}
+        )
+        while not self.reason:
+            select.select(list(self._pipes.values()), [], [], POLL_SECONDS)
+            ended = self._wait(os.WNOHANG)
+            self._drain()
+            try:
+                for frame in reader.feed(self._read("frames")):
+                    self._accept(frame.kind, frame.payload)
+            except FrameError as error:
+                self.reason = "oversized" if error.oversized else "protocol"
+            if self.reason:
+                return
+            if ended:
+                self.reason = "signalled" if self.code < 0 else "exited"
+            elif time.monotonic() > deadline:
+                self.reason = "timeout"
+            elif _count_files(self.place.scratch) > MAXIMUM_SCRATCH_FILES:
+                self.reason = "files"
+
+    def _accept(self, kind: bytes, payload: bytes) -> None:
+        if kind == PHASE:
+            self.phase = payload.decode(errors="replace")
+        elif kind == REPLY:
+            self.reply = payload
+        else:
+            self.reason = "done"
+
+    def clean_up(self) -> None:
+        """End every process that the question left, and take what it printed last."""
+        if self.place.own_processes:
+            # All but the manager itself and the first process of the namespace.
+            _signal(-1)
+        else:
+            _signal(-self.pid)
+            _signal(self.pid)
+            for child in _children():
+                _signal(child)
+        self._wait(0)
+        while _reap():
+            pass
+        self._drain()
+        self.trace = self._read("trace")[:TRACE_BYTES]
+        for descriptor in self._pipes.values():
+            os.close(descriptor)
+
+    def ending(self) -> dict[str, object]:
+        """How it ended, for the grader's message to the student."""
+        return {
+            "reason": self.reason,
+            "code": self.code,
+            "phase": self.phase,
+            "dropped_bytes": self.dropped_bytes,
+            "location": _location(self.trace, self.place.submission),
+        }
+
+    def _wait(self, options: int) -> bool:
+        """Whether the question's process has ended; keeps its exit code."""
+        try:
+            pid, status = os.waitpid(self.pid, options)
+        except ChildProcessError:
+            return True
+        if pid == 0:
+            return False
+        self.code = os.waitstatus_to_exitcode(status)
+        return True
+
+    def _drain(self) -> None:
+        """Take what was printed; keep its beginning, and count the rest."""
+        for _ in range(64):
+            data = self._read("output", once=True)
+            if not data:
+                return
+            room = self.limits["output_bytes"] - len(self.output)
+            self.output += data[: max(0, room)]
+            self.dropped_bytes += max(0, len(data) - room)
+
+    def _read(self, name: str, *, once: bool = False) -> bytes:
+        """What a pipe holds now; a bounded amount, so that a flood cannot starve the clock."""
+        received = b""
+        for _ in range(1 if once else 16):
+            try:
+                data = os.read(self._pipes[name], READ_BYTES)
+            except BlockingIOError:
+                break
+            if not data:
+                break
+            received += data
+        return received
+
+
+def _limit_resources(limits: dict[str, Any]) -> None:
+    """Lower this process's limits for good."""
+    cpu_seconds = limits["cpu_seconds"]
+    ceilings = {
+        "RLIMIT_CPU": (cpu_seconds, cpu_seconds + 2),
+        "RLIMIT_AS": limits["address_bytes"],
+        "RLIMIT_NPROC": limits["processes"],
+        "RLIMIT_NOFILE": limits["open_files"],
+        "RLIMIT_FSIZE": limits["scratch_bytes"],
+        "RLIMIT_CORE": 0,
+        "RLIMIT_STACK": 8 * 1024 * 1024,
+        "RLIMIT_MSGQUEUE": 0,
+        "RLIMIT_MEMLOCK": 0,
+    }
+    for name, ceiling in ceilings.items():
+        number = getattr(resource, name, None)
+        if number is None:
+            continue
+        soft, hard = ceiling if isinstance(ceiling, tuple) else (ceiling, ceiling)
+        _, highest = resource.getrlimit(number)
+        if highest != resource.RLIM_INFINITY:
+            soft, hard = min(soft, highest), min(hard, highest)
+        resource.setrlimit(number, (soft, hard))
+
+
+def _signal(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _reap() -> bool:
+    """Whether a child was there to be reaped."""
+    try:
+        pid, _ = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return pid != 0
+
+
+def _adopt_orphans() -> None:
+    """Make daemons children of this process, so that they can be found and ended."""
+    import ctypes  # noqa: PLC0415 - only where processes are shared
+
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _children() -> list[int]:
+    """The children of this process, adopted ones included."""
+    try:
+        return [int(pid) for pid in Path("/proc/self/task", str(os.getpid()), "children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _count_files(directory: Path) -> int:
+    """How many files the scratch file system holds, where it is one of its own.
+
+    Empty files take no space that a limit on bytes would count, only the kernel's memory.
+    """
+    if not directory.is_mount():
+        return 0
+    figures = os.statvfs(directory)
+    return figures.f_files - figures.f_ffree
+
+
+def _empty(directory: Path) -> bool:
+    """Delete what is in the directory; whether nothing is left."""
+    try:
+        for entry in os.scandir(directory):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                Path(entry.path).unlink()
+    except (OSError, RecursionError):
+        return False
+    return True
+
+
+def _location(trace: bytes, submission: Path) -> str:
+    """The innermost line of the student's files in a dump by faulthandler: "problem_2.py:14"."""
+    pattern = rf'File "{re.escape(str(submission))}/([^"\n]{{1,200}})", line (\d+)'
+    found = re.search(pattern, trace.decode(errors="replace"))
+    return f"{found[1]}:{found[2]}" if found else ""

@@ -1,0 +1,178 @@
+"""Answers as plain data: what a student returned, without any behaviour of their own classes.
+
+The form sent is JSON: null, booleans, integers, floats, strings and arrays stand for themselves;
+an object has exactly one key: "integer" (decimal digits, beyond 64 bits), "float" ("nan", "inf",
+"-inf") or "pairs" (a dict's items in order).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import torch
+
+from grader.worker.failures import StudentError, type_name
+
+SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
+MAXIMUM_DIGITS = 1000
+MAXIMUM_INTEGER_BITS = 3300  # no more than MAXIMUM_DIGITS decimal digits
+BYTES_PER_VALUE = 8
+_ADVICE = "Return numbers, strings, lists, tuples, dicts, NumPy arrays or tensors."
+
+
+@dataclass(kw_only=True)
+class Converter:
+    """Turns one answer into plain data within a budget.
+
+    Attributes:
+        maximum_depth: the deepest nesting of lists and dicts.
+        remaining_values: how many more numbers and strings the answer may hold.
+        remaining_characters: how much more text it may hold.
+    """
+
+    maximum_depth: int
+    remaining_values: int
+    remaining_characters: int
+
+    @classmethod
+    def within(cls, limits: dict[str, Any]) -> Converter:
+        """A converter whose results fit into a message."""
+        return cls(
+            maximum_depth=limits["message_depth"],
+            remaining_values=limits["message_bytes"] // BYTES_PER_VALUE,
+            remaining_characters=limits["message_bytes"] // 8,
+        )
+
+    def convert(self, value: object, depth: int = 0) -> Any:
+        """The plain form of a value.
+
+        Base-class methods are called on purpose: a subclass cannot lie through its own.
+
+        Raises:
+            StudentError: it is of another type, too large or too deep.
+        """
+        kind = type(value)
+        self._spend(1)
+        if value is None or kind is bool:
+            return value
+        if depth > self.maximum_depth:
+            raise StudentError(
+                "limit",
+                f"The answer is nested more than {self.maximum_depth} levels deep.",
+                "Return a flatter value; a list must not contain itself.",
+            )
+        if _derives(kind, int):
+            return self._integer(int.__int__(value))  # type: ignore[arg-type]
+        if _derives(kind, float):
+            return self._float(float.__float__(value))  # type: ignore[arg-type]
+        if _derives(kind, str):
+            return self._text(str.__str__(value))
+        if _derives(kind, torch.Tensor):
+            return self.convert(self._tensor(value), depth)  # type: ignore[arg-type]
+        if _derives(kind, numpy.ndarray):
+            return self.convert(self._array(value), depth)  # type: ignore[arg-type]
+        if _derives(kind, numpy.generic):
+            return self.convert(self._scalar(value), depth)  # type: ignore[arg-type]
+        if _derives(kind, list):
+            return [self.convert(item, depth + 1) for item in list.__iter__(value)]  # type: ignore[arg-type]
+        if _derives(kind, tuple):
+            return [self.convert(item, depth + 1) for item in tuple.__iter__(value)]  # type: ignore[arg-type]
+        if _derives(kind, dict):
+            return {
+                "pairs": [
+                    [self.convert(key, depth + 1), self.convert(item, depth + 1)]
+                    for key, item in dict.items(value)  # type: ignore[arg-type]
+                ]
+            }
+        raise StudentError("wrong-type", f"The answer holds {_article(kind)}.", _ADVICE)
+
+    def _spend(self, values: int) -> None:
+        self.remaining_values -= values
+        if self.remaining_values < 0:
+            raise StudentError(
+                "limit",
+                "The answer holds more values than a message may carry.",
+                "Return only what is asked for, not a data set or an image.",
+            )
+
+    def _integer(self, value: int) -> Any:
+        if SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
+            return value
+        if value.bit_length() > MAXIMUM_INTEGER_BITS:
+            raise StudentError(
+                "limit",
+                f"The answer holds an integer of more than {MAXIMUM_DIGITS} digits.",
+                "Return the number that is asked for.",
+            )
+        return {"integer": str(value)}
+
+    @staticmethod
+    def _float(value: float) -> Any:
+        return value if math.isfinite(value) else {"float": str(value)}
+
+    def _text(self, value: str) -> str:
+        self.remaining_characters -= len(value)
+        if self.remaining_characters < 0:
+            raise StudentError(
+                "limit",
+                "The answer holds more text than a message may carry.",
+                "Return only what is asked for.",
+            )
+        # A lone surrogate is no valid Unicode, and JSON cannot carry it.
+        return value.encode("utf-8", "backslashreplace").decode()
+
+    def _tensor(self, value: torch.Tensor) -> Any:
+        with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - a subclass could lie
+            self._spend(torch.Tensor.numel(value))
+            if value.is_meta or value.is_quantized or value.is_complex():
+                raise StudentError(
+                    "wrong-type",
+                    f"The answer holds a tensor that has no plain numbers ({value.dtype} on "
+                    f"{value.device}).",
+                    "Return an ordinary tensor of real numbers on the CPU.",
+                )
+            return torch.Tensor.tolist(torch.Tensor.detach(value).to_dense().cpu())
+
+    def _array(self, value: numpy.ndarray[Any, Any]) -> Any:
+        array = numpy.ndarray.view(value, numpy.ndarray)
+        self._spend(array.size)
+        if array.dtype.kind not in "biufOU":
+            raise StudentError(
+                "wrong-type", f"The answer holds a NumPy array of {array.dtype}.", _ADVICE
+            )
+        return numpy.ndarray.tolist(array)
+
+    @staticmethod
+    def _scalar(value: numpy.generic) -> Any:
+        plain = numpy.generic.item(value)
+        if isinstance(plain, (bool, int, float, str)):
+            return plain
+        raise StudentError("wrong-type", f"The answer holds {_article(type(value))}.", _ADVICE)
+
+
+def describe_type(value: object) -> str:
+    """What a value is, for a person: "torch.Tensor of shape (4, 2, 2)", "list of length 4"."""
+    kind = type(value)
+    if _derives(kind, torch.Tensor):
+        with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - a subclass could lie
+            shape = tuple(torch.Tensor.size(value))  # type: ignore[arg-type]
+        return f"torch.Tensor of shape {shape}"
+    if _derives(kind, numpy.ndarray):
+        return f"NumPy array of shape {numpy.ndarray.view(value, numpy.ndarray).shape}"  # type: ignore[call-overload]
+    for base in (list, tuple, dict, str):
+        if _derives(kind, base):
+            return f"{base.__name__} of length {base.__len__(value)}"  # type: ignore[arg-type]
+    return type_name(kind)
+
+
+def _derives(kind: type, base: type) -> bool:
+    """Whether a class derives from another in truth, whatever `__class__` pretends."""
+    return base in type.mro(kind) if type(kind) is type else type.__subclasscheck__(base, kind)
+
+
+def _article(kind: type) -> str:
+    name = type_name(kind)
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

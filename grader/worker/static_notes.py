@@ -1,0 +1,121 @@
+"""Notes about what a file does when it is imported, found in its text without running it."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MAXIMUM_NOTES = 5
+MAXIMUM_DETAIL = 80
+
+_DATA_SET_CLASSES = frozenset(
+    {"MNIST", "FashionMNIST", "KMNIST", "EMNIST", "QMNIST", "CIFAR10", "CIFAR100", "SVHN"}
+)
+_DOWNLOADS = frozenset(
+    {"urlretrieve", "urlopen", "fetch_openml", "load_dataset", "download_and_extract_archive"}
+)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+def find_import_notes(source: bytes, file: str) -> list[dict[str, str]]:
+    """Training loops and data sets at module level, one note for each call that gives one away."""
+    try:
+        tree = ast.parse(source)
+        notes = list(_notes_of(tree, file))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    return notes[:MAXIMUM_NOTES]
+
+
+def find_shadows(submission: Path) -> list[dict[str, str]]:
+    """Files of the submission that are named like a module which is found before them."""
+    notes = []
+    for path in sorted(submission.iterdir()):
+        name = path.stem if path.suffix == ".py" else path.name
+        if not (path.suffix == ".py" or (path / "__init__.py").is_file()):
+            continue
+        if name in sys.stdlib_module_names or name in sys.modules or _is_installed(name):
+            location = f"{path.name}:1" if path.is_file() else f"{path.name}/__init__.py:1"
+            notes.append({"kind": "shadow", "location": location, "detail": path.name})
+    return notes[:MAXIMUM_NOTES]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _notes_of(tree: ast.Module, file: str) -> Iterator[dict[str, str]]:
+    functions = {
+        node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+    }
+    seen: set[str] = set()
+    for call in _calls(tree):
+        found = _telling_call(call)
+        detail = ast.unparse(call)
+        name = call.func.id if isinstance(call.func, ast.Name) else ""
+        if found is None and name in functions:
+            found, detail = _through(name, functions, set()), f"{name}()"
+        if found is not None and found not in seen:
+            seen.add(found)
+            yield {
+                "kind": found,
+                "location": f"{file}:{call.lineno}",
+                "detail": " ".join(detail.split())[:MAXIMUM_DETAIL],
+            }
+
+
+def _calls(node: ast.AST) -> Iterator[ast.Call]:
+    """The calls that run when the node runs: not those in functions, nor in a main guard."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, _FUNCTIONS) or _is_main_guard(child):
+            continue
+        if isinstance(child, ast.Call):
+            yield child
+        yield from _calls(child)
+
+
+def _is_main_guard(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Compare)
+        and isinstance(node.test.left, ast.Name)
+        and node.test.left.id == "__name__"
+    )
+
+
+def _telling_call(call: ast.Call) -> str | None:
+    """The kind of note that a call calls for."""
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else ""
+    name = function.id if isinstance(function, ast.Name) else name
+    if isinstance(function, ast.Attribute) and name in {"backward", "step"}:
+        return "training"
+    downloads = any(
+        keyword.arg == "download"
+        and isinstance(keyword.value, ast.Constant)
+        and keyword.value.value is True
+        for keyword in call.keywords
+    )
+    return "dataset" if name in _DATA_SET_CLASSES | _DOWNLOADS or downloads else None
+
+
+def _through(name: str, functions: dict[str, ast.FunctionDef], visited: set[str]) -> str | None:
+    """The kind of the first telling call that calling a function of the same file leads to."""
+    visited.add(name)
+    for call in _calls(functions[name]):
+        found = _telling_call(call)
+        called = call.func.id if isinstance(call.func, ast.Name) else ""
+        if found is None and called in functions and called not in visited:
+            found = _through(called, functions, visited)
+        if found is not None:
+            return found
+    return None
