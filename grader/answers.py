@@ -348,7 +348,7 @@ def _render_side_by_side(entries: list[_Entry], shape: tuple[int, ...] | None) -
     texts = [[_tell_apart(entry.observed, entry.wanted) for entry in row] for _, row in shown]
     width = max(len(text) for row in texts for pair in row for text in pair)
     label_width = max(len(_index(path)) for path, _ in shown)
-    yours_width = max(len(row) * (width + 1) - 1 for row in texts)
+    yours_width = max(len("yours"), *(len(row) * (width + 1) - 1 for row in texts))
     lines = [f"  {'':{label_width}}  {'yours':{yours_width}}   expected"]
     for (path, row), pairs in zip(shown, texts, strict=True):
         marker = ">" if any(entry.fault for entry in row) else " "

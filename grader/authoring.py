@@ -157,18 +157,23 @@ def _find_broken_rules(assignment: Assignment) -> Iterator[str]:
         if item.points < 0:
             yield f"item {item_id}.points: is {item.points:g}, but cannot be negative"
         yield from _find_wrong_names(item_id, item)
-        if isinstance(item, ModelItem):
-            yield from _find_wrong_recipe(item_id, item)
-        if isinstance(item, SweepItem):
-            yield from _find_wrong_sweep(item_id, item, model_ids)
-        if isinstance(item, AnswerItem) and not item.accepted:
-            yield f"item {item_id}.accepted: is empty, so no answer could be right"
-        if isinstance(item, TruthTableItem):
-            yield from _find_wrong_rows(item_id, item)
         if isinstance(item, ModelItem | TruthTableItem):
-            for index, constraint in enumerate(item.constraints):
-                for mistake in constraint.mistakes():
-                    yield f"item {item_id}.constraints[{index}]: {mistake}"
+            yield from _find_wrong_constraints(item_id, item)
+        match item:
+            case ModelItem():
+                yield from _find_wrong_recipe(item_id, item)
+            case SweepItem():
+                yield from _find_wrong_sweep(item_id, item, model_ids)
+            case TruthTableItem():
+                yield from _find_wrong_rows(item_id, item)
+            case AnswerItem(accepted=()):
+                yield f"item {item_id}.accepted: is empty, so no answer could be right"
+
+
+def _find_wrong_constraints(item_id: str, item: ModelItem | TruthTableItem) -> Iterator[str]:
+    for index, constraint in enumerate(item.constraints):
+        for mistake in constraint.mistakes():
+            yield f"item {item_id}.constraints[{index}]: {mistake}"
 
 
 def _find_wrong_rows(item_id: str, item: TruthTableItem) -> Iterator[str]:

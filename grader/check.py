@@ -175,7 +175,12 @@ def check_model(
         checks=tuple(
             replace(check, location=check.location or extracted.location) for check in checks
         ),
-        hints=(*checked.hints, *hints_for_recipe(optimizer, extracted.location)),
+        hints=(
+            *checked.hints,
+            *hints_for_recipe(
+                optimizer, extracted.location, scheduler=extracted.scheduler, epochs=epochs
+            ),
+        ),
         notes=(*checked.notes, *notes),
         recipe=RecipeReport(
             epochs=epochs,

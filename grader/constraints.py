@@ -162,7 +162,7 @@ class MinHiddenLayers:
             ),
             expected=f"at least {_count(self.layers, 'hidden layer')}",
             next_step=(
-                f"add {_count(missing, 'Linear layer')}, with an activation behind it, "
+                f"add {_count(missing, 'Linear layer')}, each with an activation behind it, "
                 "before the last Linear"
             ),
         )
@@ -370,7 +370,7 @@ def _listing(names: Sequence[str]) -> str:
     shown = list(names[:_LAYERS_NAMED])
     if len(names) > _LAYERS_NAMED:
         shown.append(f"{len(names) - _LAYERS_NAMED} more")
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
 
 
 def _count_mistakes(name: str, value: object, *, minimum: int) -> list[str]:

@@ -234,7 +234,7 @@ def _find_odd_batch_norm(layers: list[_IndexedLayer]) -> Iterator[Hint]:
         if before[1].kind in ACTIVATIONS:
             yield Hint(
                 id="batch-norm-after-activation",
-                message=f"{named} comes after {name_layer(*before)}: the usual order is the reverse",
+                message=f"{named} comes after {name_layer(*before)}: usual is the reverse order",
                 reason=(
                     "Batch normalisation was proposed for the inputs of the activation (Ioffe and "
                     "Szegedy, 2015). After it, it works too, so try both."
@@ -247,7 +247,7 @@ def _find_odd_batch_norm(layers: list[_IndexedLayer]) -> Iterator[Hint]:
                     f"the bias of {name_layer(*before)} has no effect before {named}: bias=False "
                     "saves its parameters"
                 ),
-                reason="Batch normalisation subtracts each channel's mean, and with it any constant.",
+                reason="Batch normalisation subtracts each channel's mean, and the bias with it.",
             )
 
 

@@ -11,7 +11,7 @@ import io
 import itertools
 import re
 import xml.etree.ElementTree as ET
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 from matplotlib import rc_context
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from grader.results import SweepPoint, TrainingReport, TrainingRun
 
+    _Look = tuple[str, str | tuple[int, tuple[float, ...]], str]
+
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
 
@@ -41,13 +43,17 @@ _ROLES = {
 }
 """Stand-in colours that matplotlib uses nowhere by itself, and the classes they become."""
 
-_SERIES = ((_FIRST, "-", "o"), (_SECOND, (0, (6, 2)), "s"), (_THIRD, (0, (2, 1.5)), "^"))
+_SERIES: tuple[_Look, ...] = (
+    (_FIRST, "-", "o"),
+    (_SECOND, (0, (6, 2)), "s"),
+    (_THIRD, (0, (2, 1.5)), "^"),
+)
 """Colour, dashes and marker tell series apart, so that colour alone never has to."""
 
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "grader",
-    "font.size": 10.0,
+    "font.size": 9.5,
     "text.color": _INK,
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,
@@ -62,13 +68,15 @@ _STYLE = {
     "ytick.color": _INK,
     "xtick.major.size": 3.0,
     "ytick.major.size": 3.0,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 4.0,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 3.5,
     "legend.frameon": False,
-    "legend.handlelength": 2.8,
+    "legend.handlelength": 2.4,
+    "figure.constrained_layout.h_pad": 0.08,
     "path.simplify": False,
 }
-_WIDTH_INCHES, _HEIGHT_INCHES = 5.4, 3.5
+_WIDTH_INCHES, _HEIGHT_INCHES = 4.5, 3.0
+_LEGEND_COLUMNS = 4
 
 
 def accuracy_chart(training: TrainingReport, chart_id: str) -> Markup:
@@ -114,9 +122,7 @@ def loss_chart(training: TrainingReport, chart_id: str) -> Markup:
             for run in training.runs
             if run.epochs
         )
-        return _finish(
-            figure, chart_id, title="Training loss by epoch", description=f"{curves}."
-        )
+        return _finish(figure, chart_id, title="Training loss by epoch", description=f"{curves}.")
 
 
 def sweep_chart(sweep: Sequence[SweepPoint], chart_id: str) -> Markup:
@@ -168,9 +174,7 @@ def _empty_chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _with_looks(
-    runs: Sequence[TrainingRun],
-) -> Iterator[tuple[TrainingRun, tuple[str, str | tuple[int, tuple[float, ...]], str]]]:
+def _with_looks(runs: Sequence[TrainingRun]) -> Iterator[tuple[TrainingRun, _Look]]:
     return zip(runs, itertools.cycle(_SERIES), strict=False)
 
 
@@ -178,7 +182,7 @@ def _draw_run(
     axes: Axes,
     run: TrainingRun,
     values: list[float],
-    look: tuple[str, str | tuple[int, tuple[float, ...]], str],
+    look: _Look,
 ) -> None:
     """One curve; a run that ended early has a large mark where it ended."""
     color, dashes, marker = look
@@ -205,8 +209,15 @@ def _as_percentage(value: float, _position: int | None = None) -> str:
 def _finish(figure: Figure, chart_id: str, *, title: str, description: str) -> Markup:
     handles, labels = figure.axes[0].get_legend_handles_labels()
     by_label = dict(zip(labels, handles, strict=True))
+    for ending in ("stopped early", "diverged"):
+        if ending in by_label:
+            by_label[ending] = by_label.pop(ending)
     figure.legend(
-        by_label.values(), by_label.keys(), loc="outside lower center", ncols=min(4, len(by_label))
+        by_label.values(),
+        by_label.keys(),
+        loc="outside lower center",
+        ncols=min(_LEGEND_COLUMNS, len(by_label)),
+        columnspacing=1.2,
     )
     written = io.StringIO()
     figure.savefig(written, format="svg")
@@ -214,7 +225,7 @@ def _finish(figure: Figure, chart_id: str, *, title: str, description: str) -> M
 
 
 def _page_svg(source: str, chart_id: str, *, title: str, description: str) -> Markup:
-    """matplotlib's SVG file as an element of the page: small, named, and free of styles."""
+    """The SVG file of matplotlib as an element of the page: small, named, and free of styles."""
     root = ET.fromstring(source)  # noqa: S314 - matplotlib has just written it
     for child in list(root):
         if child.tag == f"{_SVG}metadata" or child.find(f"{_SVG}style") is not None:

@@ -28,7 +28,7 @@ _SIDE_PIXELS = 28
 _OUTCOME_MARKS = {
     Outcome.PASSED: "✓",
     Outcome.FAILED: "✗",
-    Outcome.SKIPPED: "–",
+    Outcome.SKIPPED: "\N{EN DASH}",
     Outcome.PENDING: "…",
     Outcome.ERROR: "!",
 }
@@ -76,13 +76,14 @@ def _environment() -> Environment:
     }
     filters = {
         "anchor": anchor,
+        "attention_heading": wording.attention_heading,
         "bar_segments": bar_segments,
-        "borderline_sentence": wording.borderline_sentence,
         "count": wording.count,
         "counted_run": wording.counted_run,
         "deciding_check": wording.deciding_check,
         "digit_uri": digit_uri,
         "doubts": wording.doubts,
+        "doubtful_items": wording.doubtful_items,
         "duration": wording.duration,
         "interval_sentence": wording.interval_sentence,
         "items_that_await_a_person": wording.items_that_await_a_person,
@@ -93,11 +94,10 @@ def _environment() -> Environment:
         "rendered_markdown": render_markdown,
         "reported_sentence": wording.reported_sentence,
         "run_end": wording.run_end,
-        "score_line": wording.score_line,
         "shade": shade,
         "shape": wording.shape,
         "without_terminal_codes": strip_terminal_codes,
-        "whole_percentage": partial(wording.percentage, decimals=0),
+        "rough_percentage": partial(wording.percentage, decimals=1),
     }
     environment.filters |= filters
     return environment

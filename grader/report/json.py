@@ -44,7 +44,8 @@ def result_schema() -> bytes:
 
 def _with_clean_descriptions(node: Any) -> Any:
     """The schema with docstrings stripped of their indentation, which depends on Python's version
-    (3.13 strips it when it compiles)."""
+    (3.13 strips it when it compiles).
+    """
     if isinstance(node, dict):
         return {
             key: inspect.cleandoc(value)

@@ -23,7 +23,7 @@ _TERMINAL_SEQUENCE = re.compile(
 
 
 def make_visible(text: str) -> str:
-    """`text` with every invisible character written as an escape, such as `\\x1b` or `\\u202e`.
+    r"""`text` with every invisible character written as an escape, such as `\x1b` or `\u202e`.
 
     Line ends of all systems become newlines; tabs stay.
     """

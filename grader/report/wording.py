@@ -31,12 +31,12 @@ def points(value: float) -> str:
 
 
 def score_line(score: Score) -> str:
-    """"5 / 8", with what is still open after it: "0 / 5, 5 pending"."""
+    """Points had and possible, and what is still open: "2 / 8 + 3 pending"."""
     line = f"{points(score.earned)} / {points(score.possible)}"
     if score.pending:
-        line += f", {points(score.pending)} pending"
+        line += f" + {points(score.pending)} pending"
     if score.undecided:
-        line += f", {points(score.undecided)} undecided"
+        line += f" + {points(score.undecided)} undecided"
     return line
 
 
@@ -68,8 +68,8 @@ def duration(seconds: float) -> str:
 
 
 def shape(sizes: tuple[int, ...]) -> str:
-    """(32, 28, 28) is "32 × 28 × 28"."""
-    return f"{_SPACE}×{_SPACE}".join(str(size) for size in sizes)
+    """The sizes with multiplication signs between them."""
+    return f"{_SPACE}\N{MULTIPLICATION SIGN}{_SPACE}".join(str(size) for size in sizes)
 
 
 def counted_accuracy(run: TrainingRun, training: TrainingReport) -> float:
@@ -93,23 +93,16 @@ def run_end(run: TrainingRun) -> str:
 
 
 def interval_sentence(training: TrainingReport) -> str:
-    """What chance can do to the measured accuracy."""
+    """What chance can do to the measured accuracy, and so to the verdict."""
     low, high = (percentage(bound) for bound in training.interval)
-    return (
-        f"On {count(training.test_examples)} test images, the 95{_SPACE}% Wilson interval of this "
-        f"accuracy runs from {low} to {high}."
+    interval = (
+        f"On {count(training.test_examples)} test images, the 95{_SPACE}% Wilson interval of "
+        f"{percentage(training.accuracy)} runs from {low} to {high}, and the wanted "
+        f"{percentage(training.threshold)} lies"
     )
-
-
-def borderline_sentence(training: TrainingReport) -> str:
-    """Whether chance could have decided."""
-    wanted = percentage(training.threshold)
     if training.borderline:
-        return (
-            f"Borderline: the wanted {wanted} lies inside that interval, so chance may have "
-            "decided. A person should look at the runs."
-        )
-    return f"The wanted {wanted} lies outside it: the verdict is clear."
+        return f"{interval} inside it: chance may have decided. A person should look at the runs."
+    return f"{interval} outside it: chance alone does not explain this verdict."
 
 
 def reported_sentence(training: TrainingReport) -> str:
@@ -139,9 +132,28 @@ def items_that_fell_short(result: SubmissionResult) -> list[ItemResult]:
     return [item for item in result.items() if item.outcome in {Outcome.FAILED, Outcome.ERROR}]
 
 
+def attention_heading(result: SubmissionResult) -> str:
+    """How many items need work: "3 items fell short, 1 could not be graded"."""
+    outcomes = [item.outcome for item in items_that_fell_short(result)]
+    failed, errors = outcomes.count(Outcome.FAILED), outcomes.count(Outcome.ERROR)
+    noun = "item" if (failed or errors) == 1 else "items"
+    if failed and errors:
+        return f"{failed} {noun} fell short, {errors} could not be graded"
+    if errors:
+        return f"{errors} {noun} could not be graded"
+    if failed:
+        return f"{failed} {noun} fell short"
+    return "Nothing fell short" if result.complete else "Nothing fell short of what was graded"
+
+
 def items_that_await_a_person(result: SubmissionResult) -> list[ItemResult]:
     """The items that a person must grade, in order."""
     return [item for item in result.items() if item.outcome is Outcome.PENDING]
+
+
+def doubtful_items(result: SubmissionResult) -> list[ItemResult]:
+    """The items whose automatic verdict a person should look at, in order."""
+    return [item for item in result.items() if doubts(item)]
 
 
 def doubts(item: ItemResult) -> list[str]:

@@ -1,0 +1,173 @@
+"""The summary that `grade` prints: a table of parts, and what to do about each failed item.
+
+Texts from a submission are printed as plain `rich.text.Text`, so that no markup in them is
+interpreted, and without the control sequences that could steer the terminal.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from grader.report.untrusted_text import strip_terminal_codes
+from grader.report.wording import (
+    OUTCOME_LABELS,
+    attention_heading,
+    deciding_check,
+    doubtful_items,
+    doubts,
+    items_that_await_a_person,
+    items_that_fell_short,
+    points,
+    score_line,
+)
+from grader.results import Outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from grader.results import ItemResult, SubmissionResult
+
+_STYLES = {
+    Outcome.PASSED: "green",
+    Outcome.FAILED: "bold red",
+    Outcome.SKIPPED: "dim",
+    Outcome.PENDING: "yellow",
+    Outcome.ERROR: "bold magenta",
+}
+
+
+def print_summary(result: SubmissionResult, console: Console, report_path: Path) -> None:
+    """Print what matters of `result`, and where the report lies."""
+    _print_warnings(result, console)
+    console.print(_parts_table(result, console))
+    short = items_that_fell_short(result)
+    if short:
+        console.print()
+        console.print(Text(attention_heading(result), style="bold"))
+        for item in short:
+            _print_failure(item, console)
+    console.print()
+    _print_totals(result, console)
+    console.print(Text("Report: ") + _plain(str(report_path), console, "bold"), soft_wrap=True)
+
+
+def _print_warnings(result: SubmissionResult, console: Console) -> None:
+    provenance = result.provenance
+    if provenance.practice:
+        console.print(
+            Panel(
+                _plain(
+                    f"Graded on the small practice set {provenance.dataset}, with easier "
+                    "thresholds. This is not a grade.",
+                    console,
+                ),
+                title="PRACTICE",
+                style="yellow",
+                box=box.HEAVY,
+            )
+        )
+    if provenance.unsafe:
+        console.print(
+            Panel(
+                Text(
+                    "The student's code ran without a sandbox. It could have changed its own "
+                    "result, so this one must not be used as a grade."
+                ),
+                title="UNSAFE",
+                style="bold red",
+                box=box.HEAVY,
+            )
+        )
+
+
+def _parts_table(result: SubmissionResult, console: Console) -> Table:
+    table = Table(
+        title=_plain(f"{result.name}, {result.provenance.assignment_title}", console),
+        title_style="bold",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_footer=True,
+    )
+    table.add_column("part", footer="all", no_wrap=True, overflow="ellipsis", max_width=12)
+    table.add_column("what", ratio=1)
+    table.add_column("outcome", min_width=7)
+    table.add_column("points", footer=score_line(result.score), justify="right")
+    for problem in result.problems:
+        for part in problem.parts:
+            table.add_row(
+                _plain(part.id, console),
+                _plain(part.title, console),
+                Text(OUTCOME_LABELS[part.outcome], style=_STYLES[part.outcome]),
+                Text(score_line(part.score)),
+            )
+        table.add_section()
+    return table
+
+
+def _print_failure(item: ItemResult, console: Console) -> None:
+    title = _plain(f" {item.title} ({score_line(item.score)})", console)
+    console.print(Text("\n") + _plain(item.id, console, "bold") + title)
+    check = deciding_check(item)
+    if check is not None:
+        facts = Table.grid(padding=(0, 2))
+        facts.add_column(no_wrap=True, style="dim")
+        facts.add_column(overflow="fold")
+        facts.add_row(
+            Text(OUTCOME_LABELS[check.outcome], style=_STYLES[check.outcome]),
+            _plain(check.title, console),
+        )
+        for name, text in (
+            ("observed", check.observed),
+            ("expected", check.expected),
+            ("next step", check.next_step),
+            ("where", check.location),
+        ):
+            if text:
+                facts.add_row(name, _plain(text, console))
+        console.print(Padding(facts, (0, 0, 0, 2)))
+    if item.hints:
+        noun = "hint" if len(item.hints) == 1 else "hints"
+        console.print(
+            Padding(Text(f"{len(item.hints)} {noun} in the report", style="cyan"), (0, 0, 0, 2))
+        )
+
+
+def _print_totals(result: SubmissionResult, console: Console) -> None:
+    score = result.score
+    line = Text(f"{points(score.earned)} of {points(score.possible)} points earned", style="bold")
+    for value, words in (
+        (score.pending, "for a person to give"),
+        (score.lost, "lost"),
+        (score.undecided, "undecided"),
+    ):
+        if value:
+            line.append(f", {points(value)} {words}", style="not bold")
+    console.print(line)
+    awaiting = items_that_await_a_person(result)
+    if awaiting:
+        listing = ", ".join(item.id for item in awaiting)
+        console.print(_plain(f"A person grades {listing}.", console))
+    for item in doubtful_items(result):
+        reasons = ", ".join(doubts(item))
+        console.print(_plain(f"A person should look at {item.id}: {reasons}.", console))
+    hints = sum(len(item.hints) for item in result.items())
+    if hints:
+        console.print(Text(f"Hints, which cost no points: {hints}, in the report."))
+    if result.intake:
+        console.print(Text(f"Files handled in a special way: {len(result.intake)}, in the report."))
+    if not result.complete:
+        console.print(Text("Incomplete: not every item was graded.", style="yellow"))
+
+
+def _plain(text: str, console: Console, style: str = "") -> Text:
+    """`text` without control sequences, and without what the terminal's encoding lacks."""
+    encoded = strip_terminal_codes(text).encode(console.encoding, "backslashreplace")
+    return Text(encoded.decode(console.encoding), style=style)

@@ -1,0 +1,134 @@
+"""Frames to and from a sandboxed program, with deadlines and a watch over its memory."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from grader.worker.frames import COMMAND, Frame, FrameError, FrameReader, write_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grader.sandbox.interface import SandboxedProcess
+
+POLL_SECONDS = 0.05
+READ_BYTES = 65536
+DIAGNOSTIC_BYTES = 4000
+
+Breach = Literal["timeout", "memory", "processes", "closed", "protocol", "stopped"]
+
+
+class ConnectionEndedError(Exception):
+    """No further frame can be had, so the sandbox must be ended.
+
+    Attributes:
+        breach: what ended it.
+    """
+
+    def __init__(self, breach: Breach) -> None:
+        super().__init__(breach)
+        self.breach = breach
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """What the sandbox may use before it is ended.
+
+    Attributes:
+        resident_bytes: of all its processes together.
+        processes: at once.
+    """
+
+    resident_bytes: int
+    processes: int
+
+
+class Connection:
+    """A conversation with one sandboxed program.
+
+    Args:
+        process: whose standard input and output carry frames.
+        maximum_bytes: the largest payload of each kind of frame that may come.
+        stopped: asked often; the conversation ends once it is true.
+    """
+
+    def __init__(
+        self,
+        process: SandboxedProcess,
+        maximum_bytes: dict[bytes, int],
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._process = process
+        self._reader = FrameReader(maximum_bytes)
+        self._frames: list[Frame] = []
+        self._stopped = stopped
+        self._diagnostics = b""
+        for pipe in (process.replies, process.diagnostics):
+            os.set_blocking(pipe.fileno(), False)
+
+    @property
+    def diagnostics(self) -> str:
+        """What the program wrote to standard error, capped: only to explain a failed start."""
+        return self._diagnostics.decode(errors="replace").strip()
+
+    def send(self, payload: bytes) -> None:
+        """Send one command.
+
+        Raises:
+            ConnectionEndedError: nobody is there to read it.
+        """
+        try:
+            write_frame(self._process.commands.fileno(), COMMAND, payload)
+        except BrokenPipeError:
+            raise ConnectionEndedError("closed") from None
+
+    def receive(self, deadline: float, allowance: Allowance | None = None) -> Frame:
+        """The next frame.
+
+        Args:
+            deadline: on the clock of `time.monotonic`.
+            allowance: what its processes may use meanwhile.
+
+        Raises:
+            ConnectionEndedError: it does not come, or is not acceptable.
+        """
+        while not self._frames:
+            if self._stopped():
+                raise ConnectionEndedError("stopped")
+            if time.monotonic() > deadline:
+                raise ConnectionEndedError("timeout")
+            if allowance is not None:
+                self._watch(allowance)
+            self._read()
+        return self._frames.pop(0)
+
+    def _watch(self, allowance: Allowance) -> None:
+        tree = self._process.tree
+        if len(tree.processes()) > allowance.processes:
+            raise ConnectionEndedError("processes")
+        if tree.resident_bytes(enough=allowance.resident_bytes) > allowance.resident_bytes:
+            raise ConnectionEndedError("memory")
+
+    def _read(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.replies, selectors.EVENT_READ)
+            selector.register(self._process.diagnostics, selectors.EVENT_READ)
+            ready = [key.fileobj for key, _ in selector.select(POLL_SECONDS)]
+        if self._process.diagnostics in ready:
+            data = os.read(self._process.diagnostics.fileno(), READ_BYTES)
+            self._diagnostics = (self._diagnostics + data)[:DIAGNOSTIC_BYTES]
+            if not data and self._process.replies not in ready:
+                # At its end it is always ready: without a pause this would be a busy loop.
+                time.sleep(POLL_SECONDS)
+        if self._process.replies in ready:
+            data = os.read(self._process.replies.fileno(), READ_BYTES)
+            if not data:
+                raise ConnectionEndedError("closed")
+            try:
+                self._frames += self._reader.feed(data)
+            except FrameError:
+                raise ConnectionEndedError("protocol") from None

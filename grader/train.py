@@ -1,0 +1,422 @@
+"""One training run: the fast loop.
+
+The mathematics is that of the usual loop (a shuffled DataLoader, cross entropy, one optimiser step
+a batch, the scheduler once an epoch), and the tests hold the losses of both together. What is
+different is where the time goes: the data set stays in memory as one tensor, a batch is one
+`index_select`, optimisers are fused, and convolutions run channels-last. `docs/performance.md`
+has the measurements.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import math
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from grader.build import (
+    build_model,
+    build_optimizer,
+    build_scheduler,
+    load_weights,
+    torch_warnings_ignored,
+    trace_shapes,
+)
+from grader.errors import ModelError
+from grader.model_spec import ModelSpec, OptimizerSpec, SchedulerSpec, digest_of
+from grader.results import EpochResult, MisclassifiedExample, TrainingRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from grader.datasets import Dataset
+
+TRAINER_VERSION = 1
+"""Part of every job's digest; raised when the same job could give other numbers than before."""
+
+CLASSES = 10
+EVALUATION_BLOCK = 500
+"""Test images at once: on a CPU their activations then stay in the cache."""
+
+SHUFFLE_STREAM = 0x5EED5EED
+"""Tells the seed of the shuffle from that of the initialisation; the two would otherwise draw the
+same numbers."""
+
+MISCLASSIFIED_EXAMPLES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob:
+    """Everything that decides how a training run ends: pure data.
+
+    Attributes:
+        scheduler: stepped once at the end of each epoch, or None.
+        seed: of initialisation, shuffling and dropout.
+        dataset: its name.
+        input_shape: what one example is fed in as: (1, 28, 28) or (784,).
+        stop_at_accuracy: end the run at the first epoch that reaches it, 0 to 1; only where the
+            best epoch counts, since nothing that follows can change the verdict.
+        counted_epoch: whose accuracy, confusion matrix and misclassified examples count.
+    """
+
+    model: ModelSpec
+    optimizer: OptimizerSpec
+    scheduler: SchedulerSpec | None
+    epochs: int
+    batch_size: int
+    seed: int
+    dataset: str
+    input_shape: tuple[int, ...]
+    stop_at_accuracy: float | None
+    counted_epoch: Literal["best", "final"]
+
+    def digest(self, *, dataset_sha256: str, device: str = "cpu") -> str:
+        """Names the run by all that it depends on.
+
+        `stop_at_accuracy` is left out: it decides where a run ends and not how it goes, so that a
+        changed threshold finds the run of the old one.
+
+        Args:
+            dataset_sha256: the checksum of the data.
+            device: "cpu" or the GPU's name.
+        """
+        return digest_of(
+            self.model.layers,
+            (self.model.weights or b"").hex(),
+            self.optimizer,
+            self.scheduler,
+            self.epochs,
+            self.batch_size,
+            self.seed,
+            self.dataset,
+            dataset_sha256,
+            self.input_shape,
+            self.counted_epoch,
+            torch.__version__,
+            device,
+            TRAINER_VERSION,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Images and labels on the device that trains on them.
+
+    Attributes:
+        images: (N, *input_shape), uint8, 0 to 255. A batch becomes float32 as it is drawn: a data
+            set of floats would take four times the memory and save no time.
+        labels: (N,), int64.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The examples at `indices`: (B, *input_shape) float32, 0 to 1, and (B,) int64."""
+        return scale(self.images.index_select(0, indices)), self.labels.index_select(0, indices)
+
+
+def scale(images: torch.Tensor) -> torch.Tensor:
+    """uint8, 0 to 255, as float32, 0 to 1: what torchvision's ToTensor computes."""
+    return torch.div(images, 255)
+
+
+def train(
+    job: TrainingJob,
+    dataset: Dataset,
+    *,
+    device: str = "cpu",
+    on_epoch: Callable[[int, EpochResult], None] | None = None,
+) -> TrainingRun:
+    """Train one model from its seed, and evaluate it on the whole test set after every epoch.
+
+    On the same machine and torch the result is the same, bit for bit.
+
+    Args:
+        job: what to train.
+        dataset: the data set that the job names.
+        device: "cpu" or "cuda".
+        on_epoch: called after each epoch with its number, counted from 1, and its result.
+
+    Raises:
+        ModelError: the model cannot be built, or does not fit the data.
+    """
+    recorder = RunRecorder(job, dataset, device=device, on_epoch=on_epoch)
+    drop_single = check_model(job)
+    with training_conditions(job.seed, device):
+        train_examples, test_examples = place(dataset, job.input_shape, device)
+        model = build_model(job.model)
+        if job.model.weights is not None:
+            load_weights(model, job.model.weights)
+        model.to(device)
+        optimizer = build_optimizer(job.optimizer, model)
+        scheduler = build_scheduler(job.scheduler, optimizer) if job.scheduler else None
+        model = arrange_for_speed(model)
+        shuffle = torch.Generator().manual_seed(job.seed ^ SHUFFLE_STREAM)
+        while recorder.goes_on:
+            batches = draw_batches(
+                len(train_examples.labels), job.batch_size, shuffle, drop_single=drop_single
+            )
+            losses = train_epoch(model, optimizer, train_examples, batches)
+            recorder.record(mean_loss(losses, batches), lambda: evaluate(model, test_examples))
+            if scheduler is not None:
+                scheduler.step()
+        return recorder.finish()
+
+
+def check_model(job: TrainingJob) -> bool:
+    """Whether a batch of a single example cannot be trained on, after the model was found to fit.
+
+    A batch norm that sees one value a channel has no variance to divide by, and PyTorch raises.
+
+    Raises:
+        ModelError: the model does not fit its input or the classes of the data.
+    """
+    shapes = trace_shapes(job.model, job.input_shape)
+    output_shape = shapes[-1] if shapes else job.input_shape
+    if output_shape != (CLASSES,):
+        raise ModelError(
+            f"the model's output for one image has shape {output_shape}, but there are {CLASSES} "
+            f"classes, so it must be ({CLASSES},)",
+            layer_index=len(shapes) - 1 if shapes else None,
+            next_step=f"End the model with nn.Linear(…, {CLASSES}).",
+        )
+    return any(
+        layer.kind.startswith("BatchNorm") and math.prod(shape[1:]) == 1
+        for layer, shape in zip(job.model.layers, shapes, strict=True)
+    )
+
+
+@contextmanager
+def training_conditions(seed: int, device: str) -> Iterator[None]:
+    """One thread, seeded generators, and no denormal numbers, which a CPU computes slowly with.
+
+    The caller's generators and number of threads are put back at the end.
+    """
+    is_gpu = torch.device(device).type == "cuda"
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[device] if is_gpu else []), torch_warnings_ignored():
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+        torch.use_deterministic_algorithms(is_gpu or deterministic, warn_only=True)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(deterministic)
+            torch.set_flush_denormal(False)
+            torch.set_num_threads(threads)
+
+
+def place(dataset: Dataset, input_shape: tuple[int, ...], device: str) -> tuple[Examples, Examples]:
+    """The training and the test examples on `device`, every image in `input_shape`."""
+
+    def placed(images: torch.Tensor, labels: torch.Tensor) -> Examples:
+        return Examples(
+            images=images.reshape(-1, *input_shape).to(device), labels=labels.to(device)
+        )
+
+    return (
+        placed(dataset.train_images, dataset.train_labels),
+        placed(dataset.test_images, dataset.test_labels),
+    )
+
+
+def arrange_for_speed(model: nn.Sequential) -> nn.Sequential:
+    """The same function of the same parameters, arranged so that it is computed faster.
+
+    - Convolutions keep their weights channels-last, and their activations follow.
+    - ReLU before MaxPool2d comes after it, on a quarter of the values: both are monotone, so
+      neither an output nor a gradient changes.
+    - A ReLU works in place where the layer before it does not need its own output again.
+    """
+    layers = list(model)
+    for index in range(len(layers) - 1):
+        if isinstance(layers[index], nn.ReLU) and isinstance(layers[index + 1], nn.MaxPool2d):
+            layers[index], layers[index + 1] = layers[index + 1], layers[index]
+    for before, layer in pairwise(layers):
+        if isinstance(layer, nn.ReLU):
+            layer.inplace = isinstance(before, _OUTPUT_NOT_NEEDED_AGAIN)
+    arranged = nn.Sequential(*layers)
+    if any(isinstance(layer, nn.Conv2d) for layer in layers):
+        arranged.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return arranged
+
+
+_OUTPUT_NOT_NEEDED_AGAIN = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+)
+"""Layers whose gradient is computed from their input alone."""
+
+
+def draw_batches(
+    examples: int, batch_size: int, shuffle: torch.Generator, *, drop_single: bool
+) -> tuple[torch.Tensor, ...]:
+    """A fresh order of all examples, cut into batches of indices; the last may be smaller.
+
+    Args:
+        examples: how many there are.
+        batch_size: of all batches but the last.
+        shuffle: draws the order.
+        drop_single: leave out a last batch of a single example.
+    """
+    batches = torch.randperm(examples, generator=shuffle).split(batch_size)
+    return batches[:-1] if drop_single and len(batches[-1]) == 1 else batches
+
+
+def train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    examples: Examples,
+    batches: Sequence[torch.Tensor],
+) -> list[torch.Tensor]:
+    """One optimiser step for each batch of indices; the loss of each step, still on the device."""
+    # Around the step itself PyTorch wraps a profiler hook and a graph break for torch.compile;
+    # together they take as long as the step of a small network does.
+    step = inspect.unwrap(type(optimizer).step)
+    parameters = list(model.parameters())
+    losses = []
+    model.train()
+    for indices in batches:
+        images, labels = examples.batch(indices)
+        loss = functional.cross_entropy(model(images), labels)
+        for parameter in parameters:
+            parameter.grad = None
+        loss.backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            step(optimizer)
+        losses.append(loss.detach())
+    return losses
+
+
+def mean_loss(losses: Sequence[torch.Tensor], batches: Sequence[torch.Tensor]) -> float:
+    """The mean over examples of losses that are means over batches."""
+    sizes = torch.tensor([len(batch) for batch in batches], dtype=torch.float64)
+    return float(torch.stack(list(losses)).cpu().double() @ sizes / sizes.sum())
+
+
+def evaluate(model: nn.Module, examples: Examples) -> torch.Tensor:
+    """The outputs for all examples in evaluation mode: (N, classes), float32."""
+    model.eval()
+    with torch.inference_mode():
+        return torch.cat(
+            [model(scale(images)) for images in examples.images.split(EVALUATION_BLOCK)]
+        )
+
+
+class RunRecorder:
+    """Gathers what one run shows, epoch by epoch, and decides when it ends.
+
+    Attributes:
+        goes_on: whether another epoch is to be trained.
+    """
+
+    def __init__(
+        self,
+        job: TrainingJob,
+        dataset: Dataset,
+        *,
+        device: str,
+        on_epoch: Callable[[int, EpochResult], None] | None,
+    ) -> None:
+        self.goes_on = job.epochs > 0
+        self._job = job
+        self._dataset = dataset
+        self._device = device
+        self._on_epoch = on_epoch
+        self._epochs: list[EpochResult] = []
+        self._counted_outputs: torch.Tensor | None = None
+        self._diverged = False
+        self._stopped_early = False
+        self._started = time.perf_counter()
+
+    def record(self, train_loss: float, outputs: Callable[[], torch.Tensor]) -> None:
+        """Take in one epoch.
+
+        Args:
+            train_loss: its mean; if it is not finite, the run ends without this epoch.
+            outputs: computes the model's outputs for the test set: (N, classes).
+        """
+        if not math.isfinite(train_loss):
+            self._diverged = True
+            self.goes_on = False
+            return
+        computed = outputs().cpu()
+        correct = int((computed.argmax(1) == self._dataset.test_labels).sum())
+        accuracy = correct / len(self._dataset.test_labels)
+        counts = self._job.counted_epoch == "final" or all(
+            accuracy > epoch.test_accuracy for epoch in self._epochs
+        )
+        if counts:
+            self._counted_outputs = computed
+        result = EpochResult(train_loss=train_loss, test_accuracy=accuracy)
+        self._epochs.append(result)
+        if self._on_epoch is not None:
+            self._on_epoch(len(self._epochs), result)
+        is_last = len(self._epochs) == self._job.epochs
+        self._stopped_early = not is_last and self._verdict_is_certain(accuracy)
+        self.goes_on = not is_last and not self._stopped_early
+
+    def _verdict_is_certain(self, accuracy: float) -> bool:
+        target = self._job.stop_at_accuracy
+        return self._job.counted_epoch == "best" and target is not None and accuracy >= target
+
+    def finish(self) -> TrainingRun:
+        """The run as a record."""
+        is_gpu = torch.device(self._device).type == "cuda"
+        return TrainingRun(
+            seed=self._job.seed,
+            epochs=tuple(self._epochs),
+            stopped_early=self._stopped_early,
+            diverged=self._diverged,
+            confusion=self._confusion(),
+            misclassified=self._misclassified(),
+            device=torch.cuda.get_device_name(self._device) if is_gpu else "cpu",
+            wall_seconds=time.perf_counter() - self._started,
+        )
+
+    def _confusion(self) -> tuple[tuple[int, ...], ...]:
+        if self._counted_outputs is None:
+            return ()
+        pairs = self._dataset.test_labels * CLASSES + self._counted_outputs.argmax(1)
+        counts = torch.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+        return tuple(tuple(row) for row in counts.tolist())
+
+    def _misclassified(self) -> tuple[MisclassifiedExample, ...]:
+        if self._counted_outputs is None:
+            return ()
+        confidence, predicted = self._probabilities(self._counted_outputs).max(1)
+        wrong = (predicted != self._dataset.test_labels).nonzero().flatten()
+        order = confidence[wrong].argsort(descending=True, stable=True)
+        return tuple(
+            MisclassifiedExample(
+                index=index,
+                label=int(self._dataset.test_labels[index]),
+                predicted=int(predicted[index]),
+                confidence=float(confidence[index]),
+                pixels_base64=base64.b64encode(
+                    self._dataset.test_images[index].numpy().tobytes()
+                ).decode(),
+            )
+            for index in wrong[order][:MISCLASSIFIED_EXAMPLES].tolist()
+        )
+
+    def _probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(N, classes), 0 to 1: a model that ends in Softmax gives them itself."""
+        ends_in_softmax = self._job.model.layers[-1].kind == "Softmax"
+        return outputs if ends_in_softmax else functional.softmax(outputs, dim=1)

@@ -1,0 +1,376 @@
+"""A student's `nn.Sequential` as plain data: kinds, arguments, and everything out of the ordinary."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from grader.layer_kinds import LAYER_KINDS, Argument
+from grader.worker.failures import StudentError, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAXIMUM_NESTING = 16
+
+_CLASSES = {getattr(nn, name): kind for name, kind in LAYER_KINDS.items()}
+_SEQUENTIAL = nn.Sequential
+_PLAIN_METHODS = {kind: frozenset(dir(kind)) for kind in _CLASSES}
+# Constructor arguments that change a layer and that no description carries.
+_UNSUPPORTED = {"return_indices": False, "divisor_override": None}
+_ADVICE = "Return the model itself: nn.Sequential(nn.Linear(784, 100), nn.ReLU(), …)."
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribedModel:
+    """What is sent of a model, and what its optimiser is compared with.
+
+    Attributes:
+        layers: one description for each layer.
+        names: of every parameter in the flattened model, by the parameter's identity.
+        parameters: the same parameters, kept alive so that identities stay true.
+        modules: the layers themselves, with their paths.
+    """
+
+    modules: list[tuple[str, nn.Module]]
+    layers: list[dict[str, Any]]
+    names: dict[int, str]
+    parameters: list[nn.Parameter]
+
+
+def describe_model(model: object, function: str, limits: dict[str, Any]) -> DescribedModel:
+    """Flatten and describe a model.
+
+    Raises:
+        StudentError: it is no ordinary `nn.Sequential`, or larger than is allowed.
+    """
+    _refuse_other_types(model, function)
+    layers: list[dict[str, Any]] = []
+    names: dict[int, str] = {}
+    parameters: list[nn.Parameter] = []
+    seen_layers: dict[int, int] = {}
+    modules: list[tuple[str, nn.Module]] = []
+    for path, layer in _flatten(model, function, "", ()):
+        index = len(layers)
+        modules.append((path, layer))
+        if index == limits["layers"]:
+            raise StudentError(
+                "limit",
+                f"{function}() returned a model of more than {index} layers.",
+                "Use a smaller model.",
+            )
+        irregularity, detail = _find_irregularity(layer, seen_layers.get(id(layer)), names)
+        kind = _CLASSES.get(type(layer))
+        layers.append(
+            {
+                "kind": kind.name if kind else _kind_name(type(layer)),
+                "path": path,
+                "arguments": {a.name: _read(layer, a, path) for a in kind.arguments}
+                if kind and irregularity != "parameters"
+                else {},
+                "irregularity": irregularity,
+                "detail": detail,
+            }
+        )
+        seen_layers.setdefault(id(layer), index)
+        for name, parameter in _named_parameters(layer):
+            if id(parameter) not in names:
+                names[id(parameter)] = f"{index}.{name}"
+                parameters.append(parameter)
+    count = sum(_count(parameter) for parameter in parameters)
+    if count > limits["parameters"]:
+        raise StudentError(
+            "limit",
+            f"{function}() returned a model of {count:,} parameters; at most "
+            f"{limits['parameters']:,} can be graded.",
+            "Use a smaller model.",
+        )
+    return DescribedModel(
+        modules=modules, layers=layers, names=names, parameters=parameters
+    )
+
+
+def encode_weights(described: DescribedModel, function: str, limits: dict[str, Any]) -> str:
+    """The model's parameters and buffers as a safetensors file, in base64.
+
+    Raises:
+        StudentError: they do not fit into a message, or have no values.
+    """
+    if any(layer["irregularity"] == "lazy" for layer in described.layers):
+        raise StudentError(
+            "wrong-value",
+            f"{function}() returned a model whose weights are not initialised.",
+            "Use nn.Linear with both sizes instead of a lazy layer, and set its weights.",
+        )
+    tensors = {
+        f"{index}.{name}": tensor
+        for index, (_, layer) in enumerate(described.modules)
+        for name, tensor in layer.state_dict().items()
+    }
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if size * 4 // 3 > limits["message_bytes"] // 2:
+        raise StudentError(
+            "limit",
+            f"{function}() returned a model whose weights take {size:,} bytes, more than an "
+            "answer may.",
+            "Use the small model that is asked for.",
+        )
+    # Cloned, since safetensors refuses tensors that share memory.
+    cloned = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
+    return base64.b64encode(safetensors.torch.save(cloned)).decode()
+
+
+def _refuse_other_types(model: object, function: str) -> None:
+    kind = type(model)
+    if kind is _SEQUENTIAL:
+        return
+    name = type_name(kind)
+    if model is None:
+        message = f"{function}() returned None; perhaps it lacks a return statement."
+    elif issubclass(kind, _SEQUENTIAL):
+        message = (
+            f"{function}() returned a {name}, a class of its own derived from nn.Sequential; "
+            "expected nn.Sequential itself."
+        )
+    elif isinstance(model, type) and issubclass(model, nn.Module):
+        message = f"{function}() returned the class {type_name(model)}, not a model."
+    else:
+        message = f"{function}() returned a value of type {name}; expected an nn.Sequential."
+    raise StudentError("wrong-type", message, _ADVICE)
+
+
+def _flatten(
+    module: Any, function: str, prefix: str, containers: tuple[int, ...]
+) -> Iterator[tuple[str, nn.Module]]:
+    """The layers with their paths, in the order of the forward pass."""
+    if id(module) in containers:
+        raise StudentError(
+            "wrong-value",
+            f"{function}() returned a Sequential that contains itself.",
+            "Build every Sequential of its own layers.",
+        )
+    if len(containers) == MAXIMUM_NESTING:
+        raise StudentError(
+            "limit",
+            f"{function}() returned Sequentials nested more than {MAXIMUM_NESTING} deep.",
+            "Use fewer levels.",
+        )
+    _refuse_irregular_container(module, function, prefix)
+    for name, child in module.__dict__["_modules"].items():
+        path = f"{prefix}{name}"
+        if type(child) is _SEQUENTIAL:
+            yield from _flatten(child, function, f"{path}.", (*containers, id(module)))
+        elif isinstance(child, nn.Module):
+            yield path, child
+        else:
+            raise StudentError(
+                "wrong-value",
+                f"{function}() returned a model whose layer {path} is {type_name(type(child))}, "
+                "not a layer.",
+                "Put only layers of torch.nn into the Sequential.",
+            )
+
+
+def _refuse_irregular_container(module: nn.Sequential, function: str, prefix: str) -> None:
+    where = f"the Sequential {prefix.removesuffix('.')}" if prefix else "the Sequential itself"
+    found = _find_override(module) or _find_hook(module)
+    own = [*module.__dict__["_parameters"], *module.__dict__["_buffers"]]
+    if found is None and own:
+        found = ("parameters", own[0])
+    if found is not None:
+        words = {
+            "override": "an attribute that replaces a method",
+            "hook": "a hook",
+            "parameters": "a parameter or buffer of its own",
+        }
+        raise StudentError(
+            "wrong-value",
+            f"{function}() returned a model with {words[found[0]]} on {where}: {found[1]}.",
+            "Use a plain nn.Sequential; only its layers are graded.",
+        )
+
+
+def _find_irregularity(
+    layer: nn.Module, same_as: int | None, names: dict[int, str]
+) -> tuple[str | None, str]:
+    """The weightiest irregularity of a layer, and its detail."""
+    kind = type(layer)
+    if kind not in _CLASSES:
+        return _foreign_class(layer, kind)
+    stateful = bool(layer.__dict__["_parameters"] or layer.__dict__["_buffers"])
+    if same_as is not None and stateful:
+        return "shared", f"the same object as layer {same_as}"
+    own = dict(_named_parameters(layer))
+    for name, parameter in own.items():
+        if id(parameter) in names:
+            return "shared", f"its {name} is {names[id(parameter)]}"
+    found = _find_override(layer) or _find_hook(layer)
+    if found is not None:
+        return found
+    for name, usual in _UNSUPPORTED.items():
+        if layer.__dict__.get(name, usual) != usual:
+            return "unknown", f"{name} is not supported"
+    return _find_odd_parameters(layer, own)
+
+
+def _foreign_class(layer: nn.Module, kind: type) -> tuple[str, str]:
+    if "parametrizations" in layer.__dict__["_modules"]:
+        return "parametrization", ", ".join(layer.__dict__["_modules"]["parametrizations"].keys())
+    if kind.__module__.startswith("torch.nn.") and getattr(nn, kind.__name__, None) is kind:
+        lazy = kind.__name__.startswith("Lazy")
+        return ("lazy", "") if lazy else ("unknown", "")
+    bases = [base.__name__ for base in kind.__mro__ if base in _CLASSES]
+    return "subclass", f"derived from {bases[0]}" if bases else ""
+
+
+def _find_override(module: nn.Module) -> tuple[str, str] | None:
+    kind = type(module)
+    for name, value in module.__dict__.items():
+        if name == "_compiled_call_impl":
+            if value is not None:
+                return "override", "compile()"
+        elif callable(getattr(kind, name, None)):
+            return "override", name
+    return None
+
+
+def _find_hook(module: nn.Module) -> tuple[str, str] | None:
+    for name, value in module.__dict__.items():
+        if name.endswith("_hooks") and isinstance(value, dict) and value:
+            return "hook", name.strip("_").removesuffix("s").replace("_", " ")
+    for name, parameter in _named_parameters(module):
+        hooks = parameter._backward_hooks or parameter._post_accumulate_grad_hooks  # noqa: SLF001
+        if hooks:
+            return "hook", f"on {name}"
+    return None
+
+
+def _find_odd_parameters(layer: nn.Module, own: dict[str, nn.Parameter]) -> tuple[str | None, str]:
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in own.values()):
+        return "lazy", ""
+    detail = _unexpected_state(layer, own)
+    if detail:
+        return "parameters", detail
+    for name, parameter in own.items():
+        if parameter.dtype != torch.float32:
+            return "dtype", f"{name} is {parameter.dtype}"
+    for name, parameter in own.items():
+        if parameter.device.type != "cpu":
+            return "device", f"{name} is on {parameter.device}"
+    for name, parameter in own.items():
+        if not parameter.requires_grad:
+            return "frozen", name
+    return (None, "") if layer.training else ("evaluation", "")
+
+
+def _unexpected_state(layer: nn.Module, own: dict[str, nn.Parameter]) -> str:
+    """What a layer holds that its class and arguments do not declare, in a few words."""
+    if layer.__dict__["_modules"]:
+        return f"a layer inside it: {next(iter(layer.__dict__['_modules']))}"
+    expected = _expected_shapes(layer)
+    for name, parameter in own.items():
+        if name not in expected:
+            return name
+        if tuple(parameter.shape) != expected[name]:
+            return f"{name} has shape {tuple(parameter.shape)}, not {expected[name]}"
+    absent = [name for name in expected if name not in own and name != "bias"]
+    if isinstance(layer, nn.LayerNorm) and "bias" in expected and "bias" not in own:
+        absent.append("bias")
+    if absent:
+        return f"its {absent[0]} is missing"
+    buffers = {"running_mean", "running_var", "num_batches_tracked"}
+    usual = buffers if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) else set()
+    extra = [name for name in layer.__dict__["_buffers"] if name not in usual]
+    return extra[0] if extra else ""
+
+
+def _expected_shapes(layer: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of the parameters that a layer's own attributes call for."""
+    if isinstance(layer, nn.Linear):
+        return {
+            "weight": (layer.out_features, layer.in_features),
+            "bias": (layer.out_features,),
+        }
+    if isinstance(layer, (nn.Conv1d, nn.Conv2d)):
+        inputs = layer.in_channels // layer.groups
+        return {
+            "weight": (layer.out_channels, inputs, *layer.kernel_size),
+            "bias": (layer.out_channels,),
+        }
+    if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) and layer.affine:
+        return {"weight": (layer.num_features,), "bias": (layer.num_features,)}
+    if isinstance(layer, nn.LayerNorm) and layer.elementwise_affine:
+        shape = tuple(layer.normalized_shape)
+        return {"weight": shape, "bias": shape}
+    return {}
+
+
+def _named_parameters(layer: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Every parameter of a layer; those of layers inside it too, where it holds some."""
+    return [
+        *((n, p) for n, p in layer.__dict__["_parameters"].items() if p is not None),
+        *(
+            (f"{child_name}.{name}", parameter)
+            for child_name, child in layer.__dict__["_modules"].items()
+            if child is not None
+            for name, parameter in child.named_parameters()
+        ),
+    ]
+
+
+def _count(parameter: nn.Parameter) -> int:
+    lazy = isinstance(parameter, nn.parameter.UninitializedParameter)
+    return 0 if lazy else parameter.numel()
+
+
+def _kind_name(kind: type) -> str:
+    """What a class that cannot be described is called."""
+    name = type_name(kind)
+    ours = name in LAYER_KINDS or getattr(nn, name, kind) is not kind
+    return f"{kind.__module__}.{name}" if ours else name
+
+
+def _read(layer: nn.Module, argument: Argument, path: str) -> Any:
+    """One constructor argument from the attribute of the same name.
+
+    Raises:
+        StudentError: the attribute is of a type that no such argument has.
+    """
+    value = getattr(layer, argument.name, None)
+    if argument.name == "bias":
+        return value is not None
+    plain = plain_argument(value)
+    if plain is None and value is not None:
+        raise StudentError(
+            "wrong-value",
+            f"Layer {path} is a {type_name(type(layer))} whose {argument.name} is "
+            f"a {type_name(type(value))}.",
+            f"Set {argument.name} to a number.",
+        )
+    return plain
+
+
+def plain_argument(value: object) -> Any:
+    """An argument's value as JSON can carry it, or None for a value of no plain type."""
+    kind = type(value)
+    if kind is bool:
+        return value
+    if issubclass(kind, int):
+        return int.__int__(value)  # type: ignore[arg-type]
+    if issubclass(kind, float):
+        number = float.__float__(value)  # type: ignore[arg-type]
+        return number if math.isfinite(number) else {"float": str(number)}
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, torch.Tensor) and value.numel() == 1:  # type: ignore[attr-defined]
+        return plain_argument(value.item())  # type: ignore[attr-defined]
+    if issubclass(kind, (list, tuple)):
+        items = [plain_argument(item) for item in value]  # type: ignore[attr-defined]
+        return None if any(item is None for item in items) else items
+    return None
