@@ -77,9 +77,13 @@ class Threshold:
     epoch: Literal["best", "final"]
 
 
+ANSWER_MARKER = "<!-- Write your answer below this line. -->"
+"""In a written file, what stands above this line is the question and not the student's."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WrittenItem:
-    """A text that a person grades, in a Markdown file."""
+    """A text that a person grades, in a Markdown file, below `ANSWER_MARKER` if that is there."""
 
     kind: ClassVar[str] = "written"
     title: str

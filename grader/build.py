@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from contextlib import contextmanager
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 FUSED_OPTIMIZERS = frozenset({"SGD", "Adam", "AdamW", "Adagrad"})
 """Those with `fused=True` on the CPU in every torch from 2.6 on; it measures faster for each."""
+
+MAXIMUM_PARAMETERS = 100_000_000
+MAXIMUM_ACTIVATIONS = 20_000_000
+"""What a dry run may allocate: bounds for this machine's sake, above what assignments allow."""
 
 _TRACE_BATCH = 2
 
@@ -144,24 +149,33 @@ def _shown_tensor(tensor: torch.Tensor) -> str:
 
 
 def trace_shapes(spec: ModelSpec, input_shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """The output shape of every layer, without the batch dimension.
+    """The output shape of every layer, without the batch dimension, found by running them.
 
-    Runs the model on PyTorch's meta device, which computes shapes and allocates nothing.
+    Two black images go through the layers. What a layer would allocate is bounded by arithmetic
+    before it is run. PyTorch's meta device would allocate nothing at all, but its first use
+    imports some 900 modules, which takes as long as importing torch.
 
     Args:
         spec: the model; its layers need not fit each other.
         input_shape: of one example: (1, 28, 28) or (784,).
 
     Raises:
-        ModelError: a layer does not fit its input; `layer_index` says which.
+        ModelError: a layer does not fit its input, or is too large; `layer_index` says which.
     """
-    with torch.device("meta"):
-        model = build_model(spec)
-        values = torch.empty(_TRACE_BATCH, *input_shape)
+    parameters = spec.count_parameters()
+    if parameters > MAXIMUM_PARAMETERS:
+        raise ModelError(
+            f"the model has {parameters:,} parameters; the grader builds {MAXIMUM_PARAMETERS:,} "
+            "at most",
+            next_step="Use smaller layers.",
+        )
+    model = build_model(spec)
+    values = torch.zeros(_TRACE_BATCH, *input_shape)
     shapes = []
     for index, (layer, module) in enumerate(zip(spec.layers, model, strict=True)):
         shape = tuple(values.shape[1:])
         _check_fit(index, layer, shape)
+        _check_size(index, layer, shape)
         try:
             with torch.no_grad(), torch_warnings_ignored():
                 values = module(values)
@@ -174,14 +188,6 @@ def trace_shapes(spec: ModelSpec, input_shape: tuple[int, ...]) -> tuple[tuple[i
                 shape,
                 "it mixes the examples of a batch with each other",
                 "Leave dimension 0, the batch, alone: nn.Flatten() keeps it.",
-            )
-        if values.numel() == 0:
-            raise _misfit(
-                index,
-                layer,
-                shape,
-                f"its output of shape {tuple(values.shape[1:])} would be empty",
-                "Use a smaller kernel, more padding, or fewer layers that shrink the image.",
             )
         shapes.append(tuple(values.shape[1:]))
     return tuple(shapes)
@@ -242,6 +248,53 @@ def _check_fit(index: int, layer: LayerSpec, shape: tuple[int, ...]) -> None:
         )
 
 
+def _check_size(index: int, layer: LayerSpec, shape: tuple[int, ...]) -> None:
+    """Refuse what would take much memory; only these kinds can enlarge what they are given."""
+    if layer.kind == "Linear":
+        output_shape = (*shape[:-1], layer.integer("out_features"))
+    elif layer.kind in {"Conv1d", "Conv2d"}:
+        output_shape = (layer.integer("out_channels"), *_convolved(layer, shape[1:]))
+    elif layer.kind == "AdaptiveAvgPool2d":
+        output_shape = (shape[0], *as_integers(layer.arguments.get("output_size"), 2))
+    else:
+        return
+    if min(output_shape) < 1:
+        raise _misfit(
+            index,
+            layer,
+            shape,
+            f"its kernel is larger than its input, so its output would be {output_shape}",
+            "Use a smaller kernel, more padding, or fewer layers before it that shrink the image.",
+        )
+    if math.prod(output_shape) > MAXIMUM_ACTIVATIONS:
+        raise _misfit(
+            index,
+            layer,
+            shape,
+            f"its output of shape {output_shape} would have {math.prod(output_shape):,} values "
+            f"for one image; the grader allows {MAXIMUM_ACTIVATIONS:,}",
+            "Use a smaller layer.",
+        )
+
+
+def _convolved(layer: LayerSpec, size: tuple[int, ...]) -> tuple[int, ...]:
+    """The height and width after a convolution: the formula in PyTorch's page on Conv2d."""
+    dimensions = len(size)
+    padding = layer.arguments.get("padding")
+    if padding == "same":
+        return size
+    pads = as_integers(0 if padding == "valid" else padding, dimensions)
+    kernels = as_integers(layer.arguments.get("kernel_size"), dimensions)
+    strides = as_integers(layer.arguments.get("stride"), dimensions)
+    dilations = as_integers(layer.arguments.get("dilation"), dimensions)
+    return tuple(
+        (length + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+        for length, pad, kernel, stride, dilation in zip(
+            size, pads, kernels, strides, dilations, strict=True
+        )
+    )
+
+
 def count_multiply_adds(spec: ModelSpec, shapes: tuple[tuple[int, ...], ...]) -> int:
     """Multiply-adds of one example's forward pass, by arithmetic: Linear and convolutions.
 
@@ -263,6 +316,20 @@ def count_multiply_adds(spec: ModelSpec, shapes: tuple[tuple[int, ...], ...]) ->
 def count_activations(shapes: tuple[tuple[int, ...], ...]) -> int:
     """Values that one example's forward pass produces; training keeps them all at once."""
     return sum(math.prod(shape) for shape in shapes)
+
+
+def _leave_compiler_unloaded() -> None:
+    """Keep PyTorch from importing torch.compile's machinery (900 modules, as long as torch itself).
+
+    `Optimizer.add_param_group` is marked as not to be compiled, and the mark imports the compiler
+    at the first call, unless the function carries its answer already, under this name.
+    """
+    original = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    if not hasattr(original, "__dynamo_disable"):
+        setattr(original, "__dynamo_disable", original)  # noqa: B010  (a plain name is mangled)
+
+
+_leave_compiler_unloaded()
 
 
 def build_optimizer(spec: OptimizerSpec, model: nn.Module) -> torch.optim.Optimizer:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
+
 from grader.assignment import ModelItem, TruthTableItem
 from grader.build import count_multiply_adds, trace_shapes
 from grader.constraints import Constraint, check_ordinary_layers
+from grader.datasets import Dataset
 from grader.errors import ModelError
 from grader.hints import find_hints, hints_for_recipe, hints_from_notes
 from grader.model_spec import (
@@ -22,7 +25,7 @@ from grader.model_spec import (
 )
 from grader.questions import Extraction, Failure
 from grader.results import CheckResult, Hint, LayerRow, Outcome, RecipeReport
-from grader.train import TrainingJob
+from grader.train import TrainingJob, train
 from grader.verdicts import check_training_choice
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -167,7 +170,7 @@ def check_model(
         checks.append(choice.check)
     multiply_adds = 0.0
     if checked.shapes:
-        per_example = count_multiply_adds(checked.model, checked.input_shape, checked.shapes)
+        per_example = count_multiply_adds(checked.model, checked.shapes)
         multiply_adds = float(per_example) * train_examples * epochs
         checks.append(_check_work(item_id, multiply_adds * seeds, multiply_adds_left))
     checked = replace(
@@ -201,9 +204,34 @@ def check_model(
         seed=0,
         dataset=dataset,
         input_shape=checked.input_shape,
+        stop_at_accuracy=None,
         counted_epoch=item.threshold.epoch,
     )
     return replace(checked, job=job)
+
+
+def check_one_step(job: TrainingJob, *, seed: int) -> CheckResult:
+    """Whether one step of training on noise leaves the loss a number; it needs no data set."""
+    pixels = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (job.batch_size, 28, 28), generator=pixels, dtype=torch.uint8)
+    labels = torch.arange(job.batch_size) % 10
+    noise = Dataset(
+        name="noise",
+        sha256="",
+        practice=True,
+        train_images=images,
+        train_labels=labels,
+        test_images=images,
+        test_labels=labels,
+    )
+    run = train(replace(job, epochs=1, seed=seed), noise)
+    return CheckResult(
+        id="one-step",
+        title="One training step",
+        outcome=Outcome.FAILED if run.diverged else Outcome.PASSED,
+        observed="the loss is infinite or NaN" if run.diverged else "the loss is a number",
+        next_step="lower the learning rate" if run.diverged else "",
+    )
 
 
 def _apply(constraint: Constraint, model: ModelSpec) -> CheckResult:

@@ -39,6 +39,7 @@ _DATA_SET_DIRECTORIES = frozenset({"data", "dataset", "datasets", "mnist"})
 _DATA_SET_ENDINGS = ("-ubyte", "-ubyte.gz", "mnist.npz", "mnist.pkl.gz")
 _DATA_SET_MESSAGE = "left out: a data set is not needed, the grader has its own"
 _KINDS = {
+    stat.S_IFDIR: "a directory",
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -78,7 +79,7 @@ class Submission:
 
     def close(self) -> None:
         """Delete the copy."""
-        _delete(self.root)
+        _delete(self.root.parent)
 
     def read_written(self, file: str) -> str | Failure:
         """A written answer, or why there is none."""
@@ -147,14 +148,17 @@ def collect(directory: Path, files: Sequence[str]) -> Submission:
             f"{display_name(str(directory))} cannot be opened: {error.strerror}",
             next_step="check its permissions",
         ) from None
-    intake = _Intake(wanted=tuple(files), root=Path(tempfile.mkdtemp(prefix="grader-submission-")))
+    # Only the outer directory is private: a sandbox's user, which is another, reads the inner one.
+    private = Path(tempfile.mkdtemp(prefix="grader-submission-"))
+    intake = _Intake(wanted=tuple(files), root=private / "files")
+    intake.root.mkdir()
     try:
         intake.copy_wanted(descriptor)
         intake.copy_others(descriptor)
         intake.require_some(directory)
         submission = intake.finish(display_name(directory.resolve().name))
     except BaseException:
-        _delete(intake.root)
+        _delete(private)
         raise
     finally:
         os.close(descriptor)

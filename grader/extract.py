@@ -5,21 +5,16 @@ This module does not import torch, so that the sandbox can work while torch is l
 
 from __future__ import annotations
 
-import signal
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from grader.endings import explain_breach, explain_end, explain_lack_of_time, explain_protocol
 from grader.errors import MessageError, SandboxError
-from grader.messages import (
-    EndMessage,
-    clean_location,
-    decode_end,
-    decode_reply,
-    encode_command,
-)
-from grader.plain_text import clean_block, clean_line
-from grader.questions import Extraction, Failure, Question
+from grader.messages import EndMessage, decode_end, decode_reply, encode_command
+from grader.plain_text import clean_block
+from grader.questions import Extraction, Question
 from grader.results import CapturedOutput
 from grader.sandbox.connection import Allowance, Connection, ConnectionEndedError
 from grader.worker.frames import END, OUTPUT, READY, REPLY
@@ -30,7 +25,7 @@ if TYPE_CHECKING:
 
     from grader.assignment import Limits
     from grader.collect import Submission
-    from grader.sandbox import Sandbox, SandboxedProcess
+    from grader.sandbox import Sandbox
 
 WORKER = "import sys; sys.path.insert(0, sys.argv[1]); import grader.worker.manager as m; m.main()"
 START_SECONDS = 180.0
@@ -85,12 +80,18 @@ def extract(
 
 @dataclass(kw_only=True)
 class _Worker:
-    """A running worker and what it took before any student code ran."""
+    """A running worker.
 
-    process: SandboxedProcess
+    Attributes:
+        connection: the conversation with it.
+        resident_bytes, address_bytes: the memory it took before any student code ran.
+        cleanup: ends it and everything in its sandbox.
+    """
+
     connection: Connection
     resident_bytes: int
     address_bytes: int
+    cleanup: ExitStack
 
 
 @dataclass(kw_only=True)
@@ -112,7 +113,7 @@ class _Asking:
             absence = self.submission.explain_absence(question.file)
             return Extraction(question=question, failure=absence)
         if self.deadline is not None and time.monotonic() > self.deadline:
-            return Extraction(question=question, failure=self._out_of_time())
+            return Extraction(question=question, failure=explain_lack_of_time(self.limits))
         worker = self.worker or self._start()
         self.worker = worker
         if self.deadline is None:
@@ -123,20 +124,23 @@ class _Asking:
             self.close()
             if error.breach == "stopped":
                 raise ExtractionStoppedError from None
-            return Extraction(question=question, failure=self._breach(error, question))
+            return Extraction(
+                question=question, failure=explain_breach(error.breach, question, self.limits)
+            )
 
     def close(self) -> None:
         """End the worker and everything in its sandbox."""
         worker, self.worker = self.worker, None
         if worker is not None:
-            worker.process.__exit__(None, None, None)
+            worker.cleanup.close()
 
     def _start(self) -> _Worker:
         limits = self.limits
         process = self.sandbox.launch(
             WORKER, submission=self.submission.root, scratch_bytes=limits.scratch_bytes
         )
-        try:
+        with ExitStack() as cleanup:
+            cleanup.enter_context(process)
             connection = Connection(
                 process,
                 {
@@ -147,37 +151,19 @@ class _Asking:
                 },
                 stopped=self.stop.is_set if self.stop is not None else lambda: False,
             )
-            frame = connection.receive(time.monotonic() + START_SECONDS)
-            if frame.kind != READY:
-                raise ConnectionEndedError("protocol")
+            try:
+                connection.receive(READY, time.monotonic() + START_SECONDS)
+            except ConnectionEndedError as error:
+                if error.breach == "stopped":
+                    raise ExtractionStoppedError from None
+                raise _start_error(error, connection.diagnostics) from None
             resident_bytes, address_bytes = process.tree.largest()
-        except ConnectionEndedError as error:
-            process.__exit__(None, None, None)
-            if error.breach == "stopped":
-                raise ExtractionStoppedError from None
-            self._refuse_to_start(error, connection)
-        except BaseException:
-            process.__exit__(None, None, None)
-            raise
-        return _Worker(
-            process=process,
-            connection=connection,
-            resident_bytes=resident_bytes,
-            address_bytes=address_bytes,
-        )
-
-    @staticmethod
-    def _refuse_to_start(error: ConnectionEndedError, connection: Connection) -> NoReturn:
-        reasons = {
-            "timeout": f"it was not ready within {START_SECONDS:g} s",
-            "closed": "it ended before it was ready",
-        }
-        reason = reasons.get(error.breach, "it did not say that it was ready")
-        diagnostics = connection.diagnostics[-1500:]
-        raise SandboxError(
-            f"the sandbox's worker did not start: {reason}" + (f"\n{diagnostics}" if diagnostics else ""),
-            next_step="check that PyTorch can be imported by the Python that runs the grader",
-        )
+            return _Worker(
+                connection=connection,
+                resident_bytes=resident_bytes,
+                address_bytes=address_bytes,
+                cleanup=cleanup.pop_all(),
+            )
 
     def _converse(self, worker: _Worker, question: Question) -> Extraction:
         """One question to a running worker.
@@ -195,18 +181,15 @@ class _Asking:
         )
         worker.connection.send(encode_command(question, self._worker_limits(worker, seconds)))
         deadline = now + seconds + GRACE_SECONDS
-        payloads = {}
-        for kind in (REPLY, OUTPUT, END):
-            frame = worker.connection.receive(deadline, allowance)
-            if frame.kind != kind:
-                raise ConnectionEndedError("protocol")
-            payloads[kind] = frame.payload
+        reply, printed, ending = (
+            worker.connection.receive(kind, deadline, allowance) for kind in (REPLY, OUTPUT, END)
+        )
         try:
-            end = decode_end(payloads[END])
+            end = decode_end(ending)
         except MessageError:
             raise ConnectionEndedError("protocol") from None
-        extraction = self._interpret(question, payloads[REPLY], end)
-        text = clean_block(payloads[OUTPUT].decode(errors="replace"))
+        extraction = self._interpret(question, reply, end)
+        text = clean_block(printed.decode(errors="replace"))
         if not text and not end.dropped_bytes:
             return extraction
         output = CapturedOutput(
@@ -228,6 +211,7 @@ class _Asking:
             "output_bytes": limits.output_bytes,
             "message_bytes": limits.message_bytes,
             "message_depth": limits.message_depth,
+            "memory_bytes": limits.memory_bytes,
             "layers": limits.layers,
             "parameters": limits.parameters,
         }
@@ -238,135 +222,20 @@ class _Asking:
             try:
                 return decode_reply(question, reply, self.limits)
             except MessageError as error:
-                failure = _protocol_failure(str(error))
-                return Extraction(question=question, failure=failure)
-        return Extraction(question=question, failure=self._ended_early(question, end))
-
-    def _ended_early(self, question: Question, end: EndMessage) -> Failure:
-        """Why a question's process ended without an answer."""
-        phase = clean_line(end.phase) or f"import of {question.file}"
-        location = clean_location(end.location)
-        limits = self.limits
-        if end.reason == "exited":
-            return Failure(
-                kind="exit",
-                phase=phase,
-                message=f"Your code ended the process (exit status {end.code}) without an answer.",
-                next_step="Remove os._exit() and the like; return the answer instead.",
-            )
-        if end.reason == "timeout":
-            return Failure(
-                kind="limit",
-                phase=phase,
-                message=f"There was no answer within {limits.question_seconds:g} s.",
-                next_step=_HURRY,
-                location=location,
-            )
-        if end.reason == "oversized":
-            return Failure(
-                kind="limit",
-                phase=phase,
-                message=f"The answer is larger than {limits.message_bytes:,} bytes.",
-                next_step="Return only what is asked for.",
-            )
-        if end.reason == "files":
-            return Failure(
-                kind="limit",
-                phase=phase,
-                message="Your code created too many files.",
-                next_step="Write no files where only an answer is asked for.",
-            )
-        if end.reason == "signalled":
-            return _signal_failure(-end.code, phase, limits)
-        return _protocol_failure("something other than an answer on the answer's channel", phase)
-
-    def _out_of_time(self) -> Failure:
-        return Failure(
-            kind="limit",
-            phase="start",
-            message=(
-                f"The {self.limits.submission_seconds:g} s for all questions of a submission were "
-                "used up before this one."
-            ),
-            next_step=_HURRY,
-        )
-
-    def _breach(self, error: ConnectionEndedError, question: Question) -> Failure:
-        """Why the worker had to be ended, or ended."""
-        limits = self.limits
-        phase = f"{question.file}: {question.function}"
-        if error.breach == "memory":
-            return Failure(
-                kind="limit",
-                phase=phase,
-                message=(
-                    f"Your code used more than {limits.memory_bytes / 1e6:,.0f} MB of memory, not "
-                    "counting what PyTorch itself takes."
-                ),
-                next_step="Build only the model; make layers smaller, and load no data set here.",
-            )
-        if error.breach == "processes":
-            return Failure(
-                kind="limit",
-                phase=phase,
-                message=f"Your code started more than {limits.processes} processes or threads.",
-                next_step="Start no processes; only an answer is asked for.",
-            )
-        if error.breach == "timeout":
-            return Failure(
-                kind="limit",
-                phase=phase,
-                message=f"There was no answer within {limits.question_seconds:g} s.",
-                next_step=_HURRY,
-            )
-        if error.breach == "protocol":
-            return _protocol_failure("something other than an answer", phase)
-        return Failure(
-            kind="crash",
-            phase=phase,
-            message="The process that runs your code was killed while it was asked this.",
-            next_step="Remove what sends signals to, or ends, other processes.",
-        )
+                return Extraction(question=question, failure=explain_protocol(str(error)))
+        return Extraction(question=question, failure=explain_end(end, question, self.limits))
 
 
-_HURRY = (
-    "Look for a loop without an end, and for training that runs at import: move it under "
-    'if __name__ == "__main__":.'
-)
-
-
-def _signal_failure(number: int, phase: str, limits: Limits) -> Failure:
-    """What a signal that ended a question's process means."""
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    if name == "SIGXCPU":
-        return Failure(
-            kind="limit",
-            phase=phase,
-            message=f"Your code used more than {limits.cpu_seconds} s of processor time.",
-            next_step=_HURRY,
-        )
-    if name == "SIGXFSZ":
-        return Failure(
-            kind="limit",
-            phase=phase,
-            message=f"Your code wrote a file of more than {limits.scratch_bytes:,} bytes.",
-            next_step="Write no files where only an answer is asked for.",
-        )
-    return Failure(
-        kind="crash",
-        phase=phase,
-        message=f"The process that ran your code died of {name}.",
-        next_step="Run this call on your own machine; look for what crashes Python itself.",
-    )
-
-
-def _protocol_failure(detail: str, phase: str = "reading of the answer") -> Failure:
-    return Failure(
-        kind="protocol",
-        phase=phase,
-        message=f"The grader received {clean_line(detail)[:300]}, and does not accept it.",
-        next_step="Return the answer from the function; write to no file descriptor yourself.",
+def _start_error(error: ConnectionEndedError, diagnostics: str) -> SandboxError:
+    """Why the worker was not ready, before any student code ran: the machine's fault."""
+    reasons = {
+        "timeout": f"it was not ready within {START_SECONDS:g} s",
+        "closed": "it ended before it was ready",
+    }
+    reason = reasons.get(error.breach, "it did not say that it was ready")
+    return SandboxError(
+        "\n".join(
+            ["the sandbox's worker did not start: " + reason, *diagnostics.splitlines()[-15:]]
+        ),
+        next_step="check that the Python that runs the grader can import torch",
     )

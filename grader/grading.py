@@ -19,7 +19,7 @@ from grader.assignment import (
     VersionsItem,
     WrittenItem,
 )
-from grader.check import CheckedModel, check_model
+from grader.check import CheckedModel, check_model, check_one_step
 from grader.errors import GraderError, MachineError
 from grader.questions import Extraction, Failure
 from grader.results import (
@@ -128,6 +128,13 @@ class Grading:
                 next_step=f"mend {item.model_item} first",
             )
             self.results[item_id] = conclude(item_id, item, [failed])
+
+    def rehearse(self) -> None:
+        """Take one training step with every model that passed its checks, to find what fails."""
+        for item_id, checked in self.checked.items():
+            if checked.job is not None:
+                step = check_one_step(checked.job, seed=self.seeds[0])
+                self.checked[item_id] = replace(checked, checks=(*checked.checks, step))
 
     def plans(self) -> dict[str, Plan[Any]]:
         """The training that is still needed, by item id, the most work first."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 import safetensors
 
-from grader.errors import MessageError, ModelError
+from grader.errors import MessageError
 from grader.layer_kinds import IRREGULARITIES, LAYER_KINDS, OPTIMIZER_KINDS, SCHEDULER_KINDS, Kind
 from grader.model_spec import (
     ArgumentValue,
@@ -139,9 +139,9 @@ class _MissingReply(_Message, frozen=True, tag="missing"):
     notes: _Notes
 
 
-_reply_decoder: msgspec.json.Decoder[
-    _AnswerReply | _ModelReply | _FailureReply | _MissingReply
-] = msgspec.json.Decoder(_AnswerReply | _ModelReply | _FailureReply | _MissingReply)
+_reply_decoder: msgspec.json.Decoder[_AnswerReply | _ModelReply | _FailureReply | _MissingReply] = (
+    msgspec.json.Decoder(_AnswerReply | _ModelReply | _FailureReply | _MissingReply)
+)
 _end_decoder = msgspec.json.Decoder(EndMessage)
 
 
@@ -205,7 +205,7 @@ def decode_reply(question: Question, payload: bytes, limits: Limits) -> Extracti
 
 
 def clean_location(text: str) -> str:
-    """ "problem_2.py:14", or empty for anything that does not look like it."""
+    """A location such as "problem_2.py:14", or empty for anything that does not look like one."""
     return clean_line(text) if re.fullmatch(r"[^\n:]{1,200}:[0-9]{1,7}", text) else ""
 
 
@@ -373,9 +373,7 @@ def _optimizer(message: _OptimizerMessage | None, model: ModelSpec | None) -> Op
     return OptimizerSpec(
         kind=_known_kind(OPTIMIZER_KINDS, message.kind),
         groups=tuple(
-            ParameterGroup(
-                parameters=tuple(group.parameters), settings=_arguments(group.settings)
-            )
+            ParameterGroup(parameters=tuple(group.parameters), settings=_arguments(group.settings))
             for group in message.groups
         ),
     )
@@ -400,7 +398,7 @@ def _weights(encoded: str | None, question: Question) -> bytes | None:
         return None
     try:
         weights = base64.b64decode(encoded, validate=True)
-        safetensors.deserialize(weights)
+        safetensors.deserialize(weights)  # type: ignore[no-untyped-call]
     except (binascii.Error, ValueError, safetensors.SafetensorError) as error:
         raise MessageError(f"weights that cannot be read: {error}") from error
     return weights

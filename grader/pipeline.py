@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -156,15 +157,21 @@ class _Clock:
 def _extracting(
     submission: Submission, assignment: Assignment, options: Options, sandbox: Sandbox
 ) -> Iterator[Future[Mapping[str, Extraction]]]:
-    """Extract in the background."""
+    """Extract in the background; whatever ends the block early ends the sandbox too."""
     questions = list_questions(assignment, select_items(assignment, options.only))
+    stop = threading.Event()
 
     def run() -> Mapping[str, Extraction]:
-        answers = extract(submission, questions, limits=assignment.limits, sandbox=sandbox)
+        answers = extract(
+            submission, questions, limits=assignment.limits, sandbox=sandbox, stop=stop
+        )
         return {answer.question.id: answer for answer in answers}
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="extract") as executor:
-        yield executor.submit(run)
+        try:
+            yield executor.submit(run)
+        finally:
+            stop.set()
 
 
 def _choose_dataset(assignment: Assignment, options: Options, observer: Observer) -> Dataset:
@@ -173,8 +180,14 @@ def _choose_dataset(assignment: Assignment, options: Options, observer: Observer
     if options.practice:
         return load_dataset(assignment.practice.dataset)
     try:
-        return load_dataset(assignment.dataset, data_directory=options.data_directory)
+        return load_dataset(
+            assignment.dataset,
+            data_directory=options.data_directory,
+            download=not options.quick,
+        )
     except DatasetError as error:
+        if options.quick and options.data_directory is None:
+            return load_dataset(assignment.practice.dataset)
         if not options.may_fall_back or options.data_directory is not None:
             raise
         observer.warn(
@@ -209,13 +222,15 @@ def _begin(
 
 def _train(grading: Grading, dataset: Dataset, options: Options, observer: Observer) -> bool:
     """Train what is still needed; returns whether Ctrl-C ended it."""
+    if options.quick:
+        grading.rehearse()
+        grading.leave_out_rest("left out by --quick")
+        return False
+
     from grader.rounds import run_plans  # noqa: PLC0415  # torch loads beside the sandbox
     from grader.training_pool import TrainingPool  # noqa: PLC0415
 
     plans = grading.plans()
-    if options.quick:
-        grading.leave_out_rest("left out by --quick")
-        return False
     observer.training_starts(list(plans))
     if not plans:
         return False

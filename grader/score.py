@@ -9,6 +9,7 @@ import torch
 
 from grader.answers import compare, format_value
 from grader.assignment import (
+    ANSWER_MARKER,
     AnswerItem,
     Item,
     ModelItem,
@@ -86,16 +87,29 @@ def report_error(
     return _with_model(result, checked) if checked else result
 
 
-def grade_written(item_id: str, item: WrittenItem, answer: str | Failure) -> ItemResult:
+def grade_written(item_id: str, item: WrittenItem, content: str | Failure) -> ItemResult:
     """A written answer: missing ones are lost, all others wait for a person."""
-    if isinstance(answer, Failure):
-        failed = describe_failure(answer, check_id="answered", title=f"{item.file} is answered")
+    title = f"{item.file} is answered"
+    if isinstance(content, Failure):
+        failed = describe_failure(content, check_id="answered", title=title)
         return conclude(item_id, item, [failed])
+    answer = content.rpartition(ANSWER_MARKER)[2].strip()
+    if not answer:
+        failed = CheckResult(
+            id="answered",
+            title=title,
+            outcome=Outcome.FAILED,
+            observed="the file holds no answer",
+            expected="an explanation in Markdown",
+            next_step=f"write your answer into {item.file}",
+        )
+        return conclude(item_id, item, [failed])
+    words = len(answer.split())
     check = CheckResult(
         id="answered",
-        title=f"{item.file} is answered",
+        title=title,
         outcome=Outcome.PENDING,
-        observed=f"{len(answer.split())} words, for a person to grade",
+        observed=f"{words} {'word' if words == 1 else 'words'}, for a person to grade",
     )
     return replace(conclude(item_id, item, [check]), written_text=answer)
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from grader.answers import Comparison, compare, format_value, shape_of
 from grader.questions import PlainMapping, PlainValue
 
 # A busy machine is no reason to fail, so no example has a deadline.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
 
 numbers = st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6)
 scalars = st.none() | st.booleans() | numbers | st.text(max_size=8)

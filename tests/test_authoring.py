@@ -47,8 +47,10 @@ def test_all_mistakes_are_reported_at_once(set4: Assignment):
         "assignment.points: is 99, but the items add up to 100",
         "assignment.seeds: (1, 1) names a seed twice",
         "assignment.dataset: there is no data set 'minst'; did you mean 'mnist'?",
-        "item 2C.threshold.accuracy: is 97.5, but must be a share from 0 to 1 "
-        "(write 0.975, not 97.5)",
+        (
+            "item 2C.threshold.accuracy: is 97.5, but must be a share from 0 to 1 "
+            "(write 0.975, not 97.5)"
+        ),
     ]
 
 

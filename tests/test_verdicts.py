@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.assignment import Recipe
@@ -23,8 +23,6 @@ from grader.verdicts import (
 )
 
 # A busy machine is no reason to fail, so no example has a deadline.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
 
 shares = st.floats(0.0, 1.0)
 sizes = st.integers(1, 100_000)

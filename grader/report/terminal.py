@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
     from grader.results import ItemResult, SubmissionResult
 
+_LONGEST_FACT = 600
+"""Characters: seven or eight lines; an exception's message can be far longer."""
+
 _STYLES = {
     Outcome.PASSED: "green",
     Outcome.FAILED: "bold red",
@@ -131,7 +134,7 @@ def _print_failure(item: ItemResult, console: Console) -> None:
             ("where", check.location),
         ):
             if text:
-                facts.add_row(name, _plain(text, console))
+                facts.add_row(name, _plain(_shortened(text), console))
         console.print(Padding(facts, (0, 0, 0, 2)))
     if item.hints:
         noun = "hint" if len(item.hints) == 1 else "hints"
@@ -165,6 +168,12 @@ def _print_totals(result: SubmissionResult, console: Console) -> None:
         console.print(Text(f"Files handled in a special way: {len(result.intake)}, in the report."))
     if not result.complete:
         console.print(Text("Incomplete: not every item was graded.", style="yellow"))
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _LONGEST_FACT:
+        return text
+    return f"{text[:_LONGEST_FACT]} … (all of it is in the report)"
 
 
 def _plain(text: str, console: Console, style: str = "") -> Text:

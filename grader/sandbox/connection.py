@@ -67,6 +67,7 @@ class Connection:
         self._frames: list[Frame] = []
         self._stopped = stopped
         self._diagnostics = b""
+        self._next_watch = 0.0
         for pipe in (process.replies, process.diagnostics):
             os.set_blocking(pipe.fileno(), False)
 
@@ -86,10 +87,11 @@ class Connection:
         except BrokenPipeError:
             raise ConnectionEndedError("closed") from None
 
-    def receive(self, deadline: float, allowance: Allowance | None = None) -> Frame:
-        """The next frame.
+    def receive(self, kind: bytes, deadline: float, allowance: Allowance | None = None) -> bytes:
+        """The payload of the next frame, which must be of this kind.
 
         Args:
+            kind: one of `grader.worker.frames`.
             deadline: on the clock of `time.monotonic`.
             allowance: what its processes may use meanwhile.
 
@@ -104,9 +106,15 @@ class Connection:
             if allowance is not None:
                 self._watch(allowance)
             self._read()
-        return self._frames.pop(0)
+        frame = self._frames.pop(0)
+        if frame.kind != kind:
+            raise ConnectionEndedError("protocol")
+        return frame.payload
 
     def _watch(self, allowance: Allowance) -> None:
+        if time.monotonic() < self._next_watch:
+            return
+        self._next_watch = time.monotonic() + POLL_SECONDS
         tree = self._process.tree
         if len(tree.processes()) > allowance.processes:
             raise ConnectionEndedError("processes")

@@ -6,6 +6,7 @@ import subprocess
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from grader.errors import SandboxError
 from grader.sandbox.processes import ProcessTree
 
 if TYPE_CHECKING:
@@ -76,8 +77,14 @@ class SandboxedProcess:
         self.kill()
 
     def kill(self) -> None:
-        """End every process of the sandbox at once, and wait until none is left."""
-        self.tree.kill()
+        """End every process of the sandbox at once, and wait until none is left.
+
+        Raises:
+            SandboxError: a process cannot be ended.
+        """
+        ended = self.tree.kill()
+        if not ended:
+            raise SandboxError("a process of the sandbox cannot be ended")
         self._popen.wait()
         for pipe in (self.commands, self.replies, self.diagnostics):
             pipe.close()

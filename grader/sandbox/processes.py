@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 
 import psutil
@@ -59,19 +60,29 @@ class ProcessTree:
             return total
         return sum(_proportional_bytes(process) for process in processes)
 
-    def kill(self) -> None:
-        """Send SIGKILL to every process, round after round, until none is left.
+    def kill(self) -> bool:
+        """Send SIGKILL to every process, round after round; whether none is left.
 
         A process whose parent ended is no longer found from the root, hence `_seen`.
         """
-        for _ in range(MAXIMUM_KILL_ROUNDS):
+        for round_number in range(MAXIMUM_KILL_ROUNDS):
             self.processes()
-            for process in self._seen:
+            alive = [process for process in self._seen if _is_alive(process)]
+            if not alive:
+                return True
+            for process in alive:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
-            _, alive = psutil.wait_procs(self._seen, timeout=0.05)
-            if not alive:
-                return
+            time.sleep(min(0.1, 0.002 * 2**round_number))
+        return False
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether a process still runs; one that only waits for its parent to take notice does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _proportional_bytes(process: psutil.Process) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -9,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from grader.errors import SandboxError
 
 if TYPE_CHECKING:
     from grader.sandbox.interface import Sandbox, SandboxedProcess
@@ -80,24 +83,24 @@ def find_fault(sandbox: Sandbox) -> str | None:
             "pid": os.getpid(),
             "name": "GRADER_SELF_TEST",
         }
-        with sandbox.launch(PROBE, submission=submission, scratch_bytes=SCRATCH_BYTES) as process:
-            fault = _probe(process, request)
-            started = process.tree.processes()
-        if fault is None and any(child.is_running() for child in started):
-            return "its processes cannot be ended"
-        return fault
+        try:
+            with sandbox.launch(
+                PROBE, submission=submission, scratch_bytes=SCRATCH_BYTES
+            ) as process:
+                return _probe(process, request)
+        except SandboxError as error:
+            return str(error)
 
 
 def _probe(process: SandboxedProcess, request: dict[str, object]) -> str | None:
-    try:
+    # One that ended at once says why on standard error, which is read below.
+    with contextlib.suppress(BrokenPipeError):
         process.commands.write(json.dumps(request).encode() + b"\n")
-    except BrokenPipeError:
-        pass
     answer = _read_line(process)
     try:
         faults = json.loads(answer)
     except ValueError:
-        errors = process.diagnostics.read(2000) if not answer else answer
+        errors = answer or process.diagnostics.read(2000)
         return f"it does not start: {errors.decode(errors='replace').strip()}"
     return str(faults[0]) if faults else None
 

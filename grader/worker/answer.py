@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import faulthandler
 import inspect
@@ -15,12 +16,16 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-import numpy
+import numpy as np
 import torch
 
 from grader.worker import static_notes
 from grader.worker.describe_model import describe_model, encode_weights
-from grader.worker.describe_training import describe_optimizer, describe_scheduler
+from grader.worker.describe_training import (
+    describe_optimizer,
+    describe_scheduler,
+    spare_compiler_import,
+)
 from grader.worker.failures import (
     StudentError,
     display_path,
@@ -39,6 +44,7 @@ TRACE_AT = 0.9
 """The share of a question's time after which the line that is running is recorded."""
 
 torch.set_num_threads(1)
+spare_compiler_import()
 
 
 def answer_question(
@@ -58,8 +64,10 @@ def answer_question(
         frames: where the frames are written to.
         trace: where a stack dump goes when the time is nearly up.
     """
-    faulthandler.dump_traceback_later(limits["question_seconds"] * TRACE_AT, file=trace)
-    for seed in (random.seed, numpy.random.seed, torch.manual_seed):
+    # Only a courtesy: without a thread to spare there is no line number after a time-out.
+    with contextlib.suppress(RuntimeError):
+        faulthandler.dump_traceback_later(limits["question_seconds"] * TRACE_AT, file=trace)
+    for seed in (random.seed, np.random.seed, torch.manual_seed):
         seed(0)
     session = _Session(question=question, limits=limits, submission=submission, frames=frames)
     try:
@@ -69,7 +77,7 @@ def answer_question(
     # Student code can leave the interpreter in any state; whatever then happens here is an answer
     # too, never a reason to stay silent.
     except BaseException as error:  # noqa: BLE001
-        explained = explain_exception(error, submission)
+        explained = explain_exception(error, submission, limits["memory_bytes"])
         reply = {"type": "failure", "failure": explained.to_dict(session.phase)}
     reply["notes"] = session.notes
     for stream in (sys.stdout, sys.stderr):
@@ -124,9 +132,7 @@ class _Session:
         name = self.question["function"]
         self._enter(f"description of the model of {name}()")
         described = describe_model(model, name, self.limits)
-        weights = (
-            encode_weights(described, name, self.limits) if self.question["weights"] else None
-        )
+        weights = encode_weights(described, name, self.limits) if self.question["weights"] else None
         reply: dict[str, Any] = {
             "type": "model",
             "layers": described.layers,
@@ -196,7 +202,7 @@ class _Session:
         try:
             exec(code, module.__dict__)  # noqa: S102 - what the sandbox is for
         except BaseException as error:  # noqa: BLE001 - student code raises anything
-            raise explain_exception(error, self.submission) from None
+            raise explain_exception(error, self.submission, self.limits["memory_bytes"]) from None
         return module
 
     def _find(
@@ -251,7 +257,7 @@ class _Session:
         try:
             return function(*arguments.values())
         except BaseException as error:  # noqa: BLE001 - student code raises anything
-            raise explain_exception(error, self.submission) from None
+            raise explain_exception(error, self.submission, self.limits["memory_bytes"]) from None
 
     def _to_plain(self, value: Any, name: str) -> Any:
         self._enter(f"description of the value of {name}()")

@@ -1,4 +1,4 @@
-"""A student's `nn.Sequential` as plain data: kinds, arguments, and everything out of the ordinary."""
+"""A student's `nn.Sequential` as plain data: kinds, arguments, and what is out of the ordinary."""
 
 from __future__ import annotations
 
@@ -91,9 +91,7 @@ def describe_model(model: object, function: str, limits: dict[str, Any]) -> Desc
             f"{limits['parameters']:,} can be graded.",
             "Use a smaller model.",
         )
-    return DescribedModel(
-        modules=modules, layers=layers, names=names, parameters=parameters
-    )
+    return DescribedModel(modules=modules, layers=layers, names=names, parameters=parameters)
 
 
 def encode_weights(described: DescribedModel, function: str, limits: dict[str, Any]) -> str:

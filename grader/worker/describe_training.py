@@ -19,6 +19,18 @@ _SCHEDULERS = {getattr(lr_scheduler, name): kind for name, kind in SCHEDULER_KIN
 MAXIMUM_NAMED = 4
 
 
+def spare_compiler_import() -> None:
+    """Keep the first optimiser from importing PyTorch's compiler, which takes about two seconds.
+
+    `torch._compile._disable_dynamo` wraps `Optimizer.add_param_group` and, at its first call,
+    imports the compiler to be told not to compile it. A function that already carries the result
+    of that is called straight away; nothing here is ever compiled.
+    """
+    wrapped = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
+    if wrapped is not None:
+        setattr(wrapped, "__dynamo_disable", wrapped)
+
+
 def describe_optimizer(
     optimizer: object, function: str, described: DescribedModel
 ) -> dict[str, Any]:

@@ -52,12 +52,12 @@ class StudentError(Exception):
         }
 
 
-def explain_exception(error: BaseException, submission: Path) -> StudentError:
+def explain_exception(error: BaseException, submission: Path, memory_bytes: int) -> StudentError:
     """What an exception that came out of the student's code means."""
     location, listing = _student_frames(error.__traceback__, submission)
     name, text = type_name(type(error)), safe_text(error)
     described = f"{name}: {text}" if text else name
-    kind, message, next_step = _explanation(error, name, text, described)
+    kind, message, next_step = _explanation(error, text, described, memory_bytes)
     return StudentError(
         kind,
         message,
@@ -68,7 +68,7 @@ def explain_exception(error: BaseException, submission: Path) -> StudentError:
 
 
 def _explanation(
-    error: BaseException, name: str, text: str, described: str
+    error: BaseException, text: str, described: str, memory_bytes: int
 ) -> tuple[str, str, str]:
     """Kind, message and next step."""
     kind, message = "exception", f"Your code raised {described}"
@@ -95,17 +95,23 @@ def _explanation(
         next_step = "A function calls itself without an end; give it one."
     elif _is_memory_shortage(error, text):
         kind = "limit"
-        message = f"Your code asked for more memory than a question may use: {described}"
+        message = (
+            f"Your code asked for more memory than the {memory_bytes / 1e6:,.0f} MB that a "
+            f"question may use: {described}"
+        )
         next_step = "Build only the model; make layers smaller, and load no data set here."
     elif _is_about_cuda(text):
         next_step = (
-            "There is no GPU where answers are collected, only later for training. Build the model "
-            'on the CPU: remove .cuda() and .to("cuda"), or test torch.cuda.is_available().'
+            "There is no GPU where answers are collected. Build the model on the CPU: remove "
+            '.cuda() and .to("cuda"), or ask torch.cuda.is_available() first.'
         )
     elif isinstance(error, OSError):
-        kind, next_step = "exception", (
-            "There is no network and no data set where answers are collected, and only a scratch "
-            'directory can be written to. Move training under if __name__ == "__main__":.'
+        kind, next_step = (
+            "exception",
+            (
+                "There is no network and no data set where answers are collected, and only a scratch "
+                'directory can be written to. Move training under if __name__ == "__main__":.'
+            ),
         )
     return kind, message, next_step
 

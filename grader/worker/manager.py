@@ -7,6 +7,7 @@ scratch directory. The grader believes none of it: it keeps its own time and che
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -41,6 +42,10 @@ MAXIMUM_COMMAND_BYTES = 100_000
 MAXIMUM_PHASE_BYTES = 500
 MAXIMUM_SCRATCH_FILES = 20_000
 TRACE_BYTES = 8192
+MAXIMUM_KILL_ROUNDS = 100
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a private one
+# Of <linux/prctl.h>.
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -58,6 +63,10 @@ class Place:
     scratch: Path
     own_processes: bool
 
+    def writable(self) -> list[Path]:
+        """Every directory that student code can write to, where that is known."""
+        return [self.scratch, SHARED_MEMORY] if self.own_processes else [self.scratch]
+
 
 def main() -> None:
     """Serve questions from standard input until it ends."""
@@ -70,10 +79,12 @@ def main() -> None:
         submission=Path(submission), scratch=Path(scratch), own_processes=namespace == "own"
     )
     if not place.own_processes:
-        _adopt_orphans()
+        _adopt_orphans_and_die_with_parent()
     # The trusted imports, PyTorch above all, done before any student code and shared by forking.
     from grader.worker.answer import answer_question  # noqa: PLC0415
+    from grader.worker.preload import preload_heavy_modules  # noqa: PLC0415
 
+    preload_heavy_modules(place.submission)
     sys.path.remove(code)
     for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
         del sys.modules[name]
@@ -89,7 +100,7 @@ def main() -> None:
             write_frame(replies, REPLY, run.reply)
             write_frame(replies, OUTPUT, bytes(run.output))
             write_frame(replies, END, json.dumps(run.ending()).encode())
-            if not _empty(place.scratch):
+            if not all(_empty(directory) for directory in place.writable()):
                 return
 
 
@@ -131,7 +142,7 @@ class _Run:
                 os.dup2(ends["output"][1], 1)
                 os.dup2(ends["output"][1], 2)
                 os.close(ends["output"][1])
-                _limit_resources(self.limits)
+                _limit_resources(self.limits, self.place)
                 answer_question(
                     question=self.command["question"],
                     limits=self.limits,
@@ -168,7 +179,10 @@ class _Run:
                 self.reason = "signalled" if self.code < 0 else "exited"
             elif time.monotonic() > deadline:
                 self.reason = "timeout"
-            elif _count_files(self.place.scratch) > MAXIMUM_SCRATCH_FILES:
+            elif any(
+                _count_files(directory) > MAXIMUM_SCRATCH_FILES
+                for directory in self.place.writable()
+            ):
                 self.reason = "files"
 
     def _accept(self, kind: bytes, payload: bytes) -> None:
@@ -187,8 +201,16 @@ class _Run:
         else:
             _signal(-self.pid)
             _signal(self.pid)
-            for child in _children():
-                _signal(child)
+            for _ in range(MAXIMUM_KILL_ROUNDS):
+                # Every process that ends hands its own children on to this one.
+                children = _children()
+                for child in children:
+                    _signal(child)
+                self._wait(0)
+                while _reap():
+                    pass
+                if not children:
+                    break
         self._wait(0)
         while _reap():
             pass
@@ -242,7 +264,7 @@ class _Run:
         return received
 
 
-def _limit_resources(limits: dict[str, Any]) -> None:
+def _limit_resources(limits: dict[str, Any], place: Place) -> None:
     """Lower this process's limits for good."""
     cpu_seconds = limits["cpu_seconds"]
     ceilings = {
@@ -256,6 +278,9 @@ def _limit_resources(limits: dict[str, Any]) -> None:
         "RLIMIT_MSGQUEUE": 0,
         "RLIMIT_MEMLOCK": 0,
     }
+    if not (place.own_processes and _counts_processes_by_namespace()):
+        # The user's other processes would count too; the grader's own watch has to do.
+        del ceilings["RLIMIT_NPROC"]
     for name, ceiling in ceilings.items():
         number = getattr(resource, name, None)
         if number is None:
@@ -267,11 +292,15 @@ def _limit_resources(limits: dict[str, Any]) -> None:
         resource.setrlimit(number, (soft, hard))
 
 
+def _counts_processes_by_namespace() -> bool:
+    """Whether RLIMIT_NPROC counts the processes of one user namespace (Linux 5.14 and later)."""
+    version = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return version is not None and (int(version[1]), int(version[2])) >= (5, 14)
+
+
 def _signal(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _reap() -> bool:
@@ -283,19 +312,23 @@ def _reap() -> bool:
     return pid != 0
 
 
-def _adopt_orphans() -> None:
-    """Make daemons children of this process, so that they can be found and ended."""
+def _adopt_orphans_and_die_with_parent() -> None:
+    """Make daemons children of this process, so that they can be ended, and end with the grader."""
     import ctypes  # noqa: PLC0415 - only where processes are shared
 
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _children() -> list[int]:
     """The children of this process, adopted ones included."""
     try:
-        return [int(pid) for pid in Path("/proc/self/task", str(os.getpid()), "children").read_text().split()]
+        return [
+            int(pid)
+            for pid in Path("/proc/self/task", str(os.getpid()), "children").read_text().split()
+        ]
     except OSError:
         return []
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy
+import numpy as np
 import torch
 
 from grader.worker.failures import StudentError, type_name
@@ -46,7 +46,7 @@ class Converter:
             remaining_characters=limits["message_bytes"] // 8,
         )
 
-    def convert(self, value: object, depth: int = 0) -> Any:
+    def convert(self, value: Any, depth: int = 0) -> Any:
         """The plain form of a value.
 
         Base-class methods are called on purpose: a subclass cannot lie through its own.
@@ -64,29 +64,19 @@ class Converter:
                 f"The answer is nested more than {self.maximum_depth} levels deep.",
                 "Return a flatter value; a list must not contain itself.",
             )
-        if _derives(kind, int):
-            return self._integer(int.__int__(value))  # type: ignore[arg-type]
-        if _derives(kind, float):
-            return self._float(float.__float__(value))  # type: ignore[arg-type]
-        if _derives(kind, str):
-            return self._text(str.__str__(value))
-        if _derives(kind, torch.Tensor):
-            return self.convert(self._tensor(value), depth)  # type: ignore[arg-type]
-        if _derives(kind, numpy.ndarray):
-            return self.convert(self._array(value), depth)  # type: ignore[arg-type]
-        if _derives(kind, numpy.generic):
-            return self.convert(self._scalar(value), depth)  # type: ignore[arg-type]
-        if _derives(kind, list):
-            return [self.convert(item, depth + 1) for item in list.__iter__(value)]  # type: ignore[arg-type]
-        if _derives(kind, tuple):
-            return [self.convert(item, depth + 1) for item in tuple.__iter__(value)]  # type: ignore[arg-type]
-        if _derives(kind, dict):
-            return {
-                "pairs": [
-                    [self.convert(key, depth + 1), self.convert(item, depth + 1)]
-                    for key, item in dict.items(value)  # type: ignore[arg-type]
-                ]
-            }
+        for base, convert in (
+            (torch.Tensor, self._tensor),
+            (np.ndarray, self._array),
+            (np.generic, self._scalar),
+            (list, self._list),
+            (tuple, self._tuple),
+            (dict, self._dict),
+            (int, self._integer),
+            (float, self._float),
+            (str, self._text),
+        ):
+            if _derives(kind, base):
+                return convert(value, depth)
         raise StudentError("wrong-type", f"The answer holds {_article(kind)}.", _ADVICE)
 
     def _spend(self, values: int) -> None:
@@ -98,7 +88,23 @@ class Converter:
                 "Return only what is asked for, not a data set or an image.",
             )
 
-    def _integer(self, value: int) -> Any:
+    def _list(self, value: list[Any], depth: int) -> Any:
+        return [self.convert(item, depth + 1) for item in list.__iter__(value)]
+
+    def _tuple(self, value: tuple[Any, ...], depth: int) -> Any:
+        return [self.convert(item, depth + 1) for item in tuple.__iter__(value)]
+
+    def _dict(self, value: dict[Any, Any], depth: int) -> Any:
+        return {
+            "pairs": [
+                [self.convert(key, depth + 1), self.convert(item, depth + 1)]
+                for key, item in dict.items(value)
+            ]
+        }
+
+    @staticmethod
+    def _integer(value: int, _depth: int) -> Any:
+        value = int.__int__(value)
         if SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
             return value
         if value.bit_length() > MAXIMUM_INTEGER_BITS:
@@ -110,10 +116,12 @@ class Converter:
         return {"integer": str(value)}
 
     @staticmethod
-    def _float(value: float) -> Any:
+    def _float(value: float, _depth: int) -> Any:
+        value = float.__float__(value)
         return value if math.isfinite(value) else {"float": str(value)}
 
-    def _text(self, value: str) -> str:
+    def _text(self, value: str, _depth: int) -> str:
+        value = str.__str__(value)
         self.remaining_characters -= len(value)
         if self.remaining_characters < 0:
             raise StudentError(
@@ -124,7 +132,7 @@ class Converter:
         # A lone surrogate is no valid Unicode, and JSON cannot carry it.
         return value.encode("utf-8", "backslashreplace").decode()
 
-    def _tensor(self, value: torch.Tensor) -> Any:
+    def _tensor(self, value: torch.Tensor, depth: int) -> Any:
         with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - a subclass could lie
             self._spend(torch.Tensor.numel(value))
             if value.is_meta or value.is_quantized or value.is_complex():
@@ -134,37 +142,37 @@ class Converter:
                     f"{value.device}).",
                     "Return an ordinary tensor of real numbers on the CPU.",
                 )
-            return torch.Tensor.tolist(torch.Tensor.detach(value).to_dense().cpu())
+            plain = torch.Tensor.tolist(torch.Tensor.detach(value).to_dense().cpu())
+        return self.convert(plain, depth)
 
-    def _array(self, value: numpy.ndarray[Any, Any]) -> Any:
-        array = numpy.ndarray.view(value, numpy.ndarray)
+    def _array(self, value: np.ndarray[Any, Any], depth: int) -> Any:
+        array = np.ndarray.view(value, np.ndarray)
         self._spend(array.size)
         if array.dtype.kind not in "biufOU":
             raise StudentError(
                 "wrong-type", f"The answer holds a NumPy array of {array.dtype}.", _ADVICE
             )
-        return numpy.ndarray.tolist(array)
+        return self.convert(np.ndarray.tolist(array), depth)
 
-    @staticmethod
-    def _scalar(value: numpy.generic) -> Any:
-        plain = numpy.generic.item(value)
+    def _scalar(self, value: np.generic[Any], depth: int) -> Any:
+        plain = np.generic.item(value)
         if isinstance(plain, (bool, int, float, str)):
-            return plain
+            return self.convert(plain, depth)
         raise StudentError("wrong-type", f"The answer holds {_article(type(value))}.", _ADVICE)
 
 
-def describe_type(value: object) -> str:
+def describe_type(value: Any) -> str:
     """What a value is, for a person: "torch.Tensor of shape (4, 2, 2)", "list of length 4"."""
     kind = type(value)
     if _derives(kind, torch.Tensor):
         with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - a subclass could lie
-            shape = tuple(torch.Tensor.size(value))  # type: ignore[arg-type]
+            shape = tuple(torch.Tensor.size(value))
         return f"torch.Tensor of shape {shape}"
-    if _derives(kind, numpy.ndarray):
-        return f"NumPy array of shape {numpy.ndarray.view(value, numpy.ndarray).shape}"  # type: ignore[call-overload]
+    if _derives(kind, np.ndarray):
+        return f"NumPy array of shape {np.ndarray.view(value, np.ndarray).shape}"
     for base in (list, tuple, dict, str):
         if _derives(kind, base):
-            return f"{base.__name__} of length {base.__len__(value)}"  # type: ignore[arg-type]
+            return f"{base.__name__} of length {base.__len__(value)}"
     return type_name(kind)
 
 

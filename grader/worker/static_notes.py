@@ -54,9 +54,7 @@ def _is_installed(name: str) -> bool:
 
 
 def _notes_of(tree: ast.Module, file: str) -> Iterator[dict[str, str]]:
-    functions = {
-        node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
-    }
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     seen: set[str] = set()
     for call in _calls(tree):
         found = _telling_call(call)
