@@ -326,7 +326,7 @@ def _leave_compiler_unloaded() -> None:
     """
     original = inspect.unwrap(torch.optim.Optimizer.add_param_group)
     if not hasattr(original, "__dynamo_disable"):
-        setattr(original, "__dynamo_disable", original)  # noqa: B010  (a plain name is mangled)
+        setattr(original, "__dynamo_disable", original)
 
 
 _leave_compiler_unloaded()

@@ -149,12 +149,12 @@ def check_model(
     checked = check_structure(
         item, extraction, input_shapes=item.input_shapes, outputs=item.classes
     )
-    extracted = extraction.model
-    if extracted is None or checked.model is None:
+    extracted, model = extraction.model, checked.model
+    if extracted is None or model is None:
         return checked
     failures = dict(extracted.failures)
     optimizer, optimizer_check, notes = _choose_optimizer(
-        item, checked.model, extracted.optimizer, failures.get("optimizer")
+        item, model, extracted.optimizer, failures.get("optimizer")
     )
     checks = [*checked.checks, optimizer_check]
     if "scheduler" in failures:
@@ -170,7 +170,7 @@ def check_model(
         checks.append(choice.check)
     multiply_adds = 0.0
     if checked.shapes:
-        per_example = count_multiply_adds(checked.model, checked.shapes)
+        per_example = count_multiply_adds(model, checked.shapes)
         multiply_adds = float(per_example) * train_examples * epochs
         checks.append(_check_work(item_id, multiply_adds * seeds, multiply_adds_left))
     checked = replace(
@@ -196,7 +196,7 @@ def check_model(
     if not checked.passed:
         return checked
     job = TrainingJob(
-        model=checked.model,
+        model=model,
         optimizer=optimizer,
         scheduler=extracted.scheduler,
         epochs=epochs,

@@ -84,12 +84,12 @@ class _Worker:
 
     Attributes:
         connection: the conversation with it.
-        resident_bytes, address_bytes: the memory it took before any student code ran.
+        memory_bytes, address_bytes: the memory it took before any student code ran.
         cleanup: ends it and everything in its sandbox.
     """
 
     connection: Connection
-    resident_bytes: int
+    memory_bytes: int
     address_bytes: int
     cleanup: ExitStack
 
@@ -157,11 +157,10 @@ class _Asking:
                 if error.breach == "stopped":
                     raise ExtractionStoppedError from None
                 raise _start_error(error, connection.diagnostics) from None
-            resident_bytes, address_bytes = process.tree.largest()
             return _Worker(
                 connection=connection,
-                resident_bytes=resident_bytes,
-                address_bytes=address_bytes,
+                memory_bytes=process.tree.memory_bytes(),
+                address_bytes=process.tree.address_bytes(),
                 cleanup=cleanup.pop_all(),
             )
 
@@ -176,7 +175,7 @@ class _Asking:
         left = max(0.1, (self.deadline or now) - now)
         seconds = min(limits.question_seconds, left)
         allowance = Allowance(
-            resident_bytes=worker.resident_bytes + limits.memory_bytes,
+            memory_bytes=worker.memory_bytes + limits.memory_bytes,
             processes=limits.processes + SANDBOX_PROCESSES,
         )
         worker.connection.send(encode_command(question, self._worker_limits(worker, seconds)))

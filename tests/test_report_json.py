@@ -34,8 +34,10 @@ def test_a_result_file_fits_the_schema(name, tmp_path, validator):
 
 
 def test_hostile_strings_survive_the_file(tmp_path):
-    """Control characters and markup come back as they were (less lone surrogates, which no
-    message from the sandbox can hold)."""
+    """Control characters and markup come back as they were.
+
+    Lone surrogates are taken out before: no message from the sandbox can hold them.
+    """
     for number, hostile in enumerate(hostile_results()):
         result = map_strings(hostile, lambda text: text.replace("\ud800", ""))
         path = tmp_path / f"{number}.json"

@@ -39,11 +39,11 @@ class Allowance:
     """What the sandbox may use before it is ended.
 
     Attributes:
-        resident_bytes: of all its processes together.
+        memory_bytes: of all its processes together, as `ProcessTree.memory_bytes` counts.
         processes: at once.
     """
 
-    resident_bytes: int
+    memory_bytes: int
     processes: int
 
 
@@ -118,7 +118,7 @@ class Connection:
         tree = self._process.tree
         if len(tree.processes()) > allowance.processes:
             raise ConnectionEndedError("processes")
-        if tree.resident_bytes(enough=allowance.resident_bytes) > allowance.resident_bytes:
+        if tree.memory_bytes(enough=allowance.memory_bytes) > allowance.memory_bytes:
             raise ConnectionEndedError("memory")
 
     def _read(self) -> None:

@@ -36,28 +36,28 @@ class ProcessTree:
         self._seen.update(found)
         return found
 
-    def largest(self) -> tuple[int, int]:
-        """The resident and the virtual bytes of the process with most resident memory."""
-        sizes = [(0, 0)]
+    def address_bytes(self) -> int:
+        """The virtual memory of the process that has most of it."""
+        sizes = [0]
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
-                memory = process.memory_info()
-                sizes.append((memory.rss, memory.vms))
+                sizes.append(process.memory_info().vms)
         return max(sizes)
 
-    def resident_bytes(self, *, enough: int) -> int:
-        """The memory of all processes together; exact only where it is above `enough`.
+    def memory_bytes(self, *, enough: int = 0) -> int:
+        """The memory that all processes together take away from the machine.
 
-        The sum of resident sizes counts a page that processes share once for each, so a sum that
-        is above `enough` is taken again from the proportional sizes, which are slower to read.
+        Pages of files, such as PyTorch's libraries, are not counted, and one that processes share
+        counts once. That is slow to read, so a sum of resident sizes, which is never smaller, is
+        returned instead where it is at most `enough`.
         """
-        total = 0
         processes = self.processes()
+        resident = 0
         for process in processes:
             with contextlib.suppress(psutil.Error):
-                total += process.memory_info().rss
-        if total <= enough:
-            return total
+                resident += process.memory_info().rss
+        if resident <= enough:
+            return resident
         return sum(_proportional_bytes(process) for process in processes)
 
     def kill(self) -> bool:
@@ -86,13 +86,20 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 def _proportional_bytes(process: psutil.Process) -> int:
-    """The process's share of its pages (Pss in proc(5), smaps_rollup), or its resident size."""
+    """The process's share of its pages that belong to no file.
+
+    Pss_Anon and Pss_Shmem of /proc/PID/smaps_rollup (proc(5)); where that cannot be read, the
+    resident size.
+    """
+    total = 0
     try:
         for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+            if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+                total += int(line.split()[1]) * 1024
     except (OSError, ValueError):
-        pass
+        total = 0
+    if total:
+        return total
     try:
         return int(process.memory_info().rss)
     except psutil.Error:

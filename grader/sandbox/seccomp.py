@@ -8,7 +8,6 @@ known ways to look into or change other processes, the kernel or its mounts.
 from __future__ import annotations
 
 import tempfile
-from typing import IO
 
 REFUSED_CALLS = (
     "socket",
@@ -65,8 +64,8 @@ REFUSED_CALLS = (
 )
 
 
-def compile_filter() -> IO[bytes] | None:
-    """The filter as a BPF program in an anonymous file, positioned at its start.
+def compile_filter() -> bytes | None:
+    """The filter as a BPF program.
 
     Returns:
         None where libseccomp, which pyseccomp needs, is not installed.
@@ -81,7 +80,7 @@ def compile_filter() -> IO[bytes] | None:
             program.add_rule(pyseccomp.ERRNO(1), name)
         except (RuntimeError, OSError, ValueError):
             continue  # an older libseccomp does not know the newest calls
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    program.export_bpf(file)
-    file.seek(0)
-    return file
+    with tempfile.TemporaryFile() as file:
+        program.export_bpf(file)
+        file.seek(0)
+        return file.read()

@@ -83,6 +83,8 @@ def describe_model(model: object, function: str, limits: dict[str, Any]) -> Desc
             if id(parameter) not in names:
                 names[id(parameter)] = f"{index}.{name}"
                 parameters.append(parameter)
+    if not layers:
+        raise StudentError("wrong-value", f"{function}() returned a model of no layers.", _ADVICE)
     count = sum(_count(parameter) for parameter in parameters)
     if count > limits["parameters"]:
         raise StudentError(

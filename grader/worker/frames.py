@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HEADER = struct.Struct(">cI")
 
@@ -53,14 +57,13 @@ class FrameReader:
         self.maximum_bytes = maximum_bytes
         self._pending = bytearray()
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """Every frame that `data` completes.
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Every frame that `data` completes, each looked at before what follows it.
 
         Raises:
             FrameError: the stream holds a frame that is not acceptable.
         """
         self._pending += data
-        frames = []
         while len(self._pending) >= HEADER.size:
             kind, length = HEADER.unpack_from(self._pending)
             if kind not in self.maximum_bytes:
@@ -73,9 +76,9 @@ class FrameReader:
             end = HEADER.size + length
             if len(self._pending) < end:
                 break
-            frames.append(Frame(kind=kind, payload=bytes(self._pending[HEADER.size : end])))
+            payload = bytes(self._pending[HEADER.size : end])
             del self._pending[:end]
-        return frames
+            yield Frame(kind=kind, payload=payload)
 
 
 def write_frame(descriptor: int, kind: bytes, payload: bytes = b"") -> None:

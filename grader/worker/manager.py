@@ -171,9 +171,10 @@ class _Run:
             try:
                 for frame in reader.feed(self._read("frames")):
                     self._accept(frame.kind, frame.payload)
+                    if self.reason:
+                        return
             except FrameError as error:
                 self.reason = "oversized" if error.oversized else "protocol"
-            if self.reason:
                 return
             if ended:
                 self.reason = "signalled" if self.code < 0 else "exited"
@@ -189,6 +190,8 @@ class _Run:
         if kind == PHASE:
             self.phase = payload.decode(errors="replace")
         elif kind == REPLY:
+            if self.reply:
+                self.reason = "protocol"
             self.reply = payload
         else:
             self.reason = "done"

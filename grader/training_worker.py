@@ -1,0 +1,109 @@
+"""The child's side of `grader.training_pool`: receive orders over a pipe, train, report.
+
+Started as `python -P -m grader.training_worker DESCRIPTOR DEVICE`. It runs no student code.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import signal
+import sys
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from grader.datasets import Dataset
+from grader.errors import GraderError, MachineError
+from grader.train import train
+from grader.training_messages import EpochEnded, Failed, Finished, Order, SharedDataset
+
+if TYPE_CHECKING:
+    from grader.results import EpochResult
+
+_PR_SET_PDEATHSIG = 1  # Linux: include/uapi/linux/prctl.h
+
+
+def main(descriptor: int, device: str) -> None:
+    """Carry out orders until the parent closes the pipe."""
+    _die_with_parent()
+    pipe: Connection[object, object] = Connection(descriptor)
+    try:
+        shared = pipe.recv()
+        if not isinstance(shared, SharedDataset):
+            raise TypeError(f"expected the data set first, got {shared!r}")
+        dataset = map_dataset(shared)
+        while True:
+            order = pipe.recv()
+            if not isinstance(order, Order):
+                raise TypeError(f"expected an order, got {order!r}")
+            pipe.send(_carry_out(order, dataset, device, pipe))
+    except (EOFError, ConnectionError):
+        return
+
+
+def _die_with_parent() -> None:
+    """Never outlive the parent, however it ends. Where there is no prctl, the pipe's end does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def map_dataset(shared: SharedDataset) -> Dataset:
+    """The data set in the parent's file, without a copy: all workers share its pages."""
+    # Private: PyTorch wants writable memory, and a write would stay this process's own.
+    content = np.frombuffer(mmap.mmap(shared.descriptor, 0, flags=mmap.MAP_PRIVATE), dtype=np.uint8)
+    height, width = shared.image_size
+    pixels = height * width
+    arrays = np.split(
+        content,
+        np.cumsum(
+            [
+                shared.train_examples * pixels,
+                shared.test_examples * pixels,
+                shared.train_examples,
+            ]
+        ),
+    )
+    train_images, test_images, train_labels, test_labels = map(torch.from_numpy, arrays)
+    return Dataset(
+        name=shared.name,
+        sha256=shared.sha256,
+        practice=shared.practice,
+        train_images=train_images.view(-1, height, width),
+        train_labels=train_labels.long(),
+        test_images=test_images.view(-1, height, width),
+        test_labels=test_labels.long(),
+    )
+
+
+def _carry_out(
+    order: Order, dataset: Dataset, device: str, pipe: Connection[object, object]
+) -> Finished | Failed:
+    def report(index: int, epoch: int, result: EpochResult) -> None:
+        pipe.send(EpochEnded(index=index, epoch=epoch, result=result))
+
+    try:
+        runs = [
+            train(job, dataset, device=device, on_epoch=partial(report, index))
+            for index, job in enumerate(order.jobs)
+        ]
+    except GraderError as error:
+        return Failed(error=error)
+    except ConnectionError:
+        raise
+    except Exception as error:  # noqa: BLE001  (one order's failure must not end the worker)
+        message = f"training failed: {type(error).__name__}: {error}"
+        return Failed(
+            error=MachineError(
+                message, next_step="Try again; if it happens again, report it with this message."
+            )
+        )
+    return Finished(runs=tuple(runs))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])
