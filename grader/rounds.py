@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from grader.errors import MachineError
 from grader.results import EpochResult, TrainingRun
 from grader.train import TrainingJob
-from grader.verdicts import needs_another_seed
+from grader.verdicts import clearly_met_accuracy, needs_another_seed
 
 Result = TypeVar("Result")
 Plan = Generator[list[TrainingJob], list[TrainingRun], Result]
@@ -45,9 +45,10 @@ def plan_model(
         seeds: in the order to try them.
         test_examples: the size of the test set, which says what chance explains.
         every_seed: run all seeds whatever comes out.
-        full: train every epoch even where the best epoch already meets the threshold.
+        full: train every epoch even where the best epoch already meets the threshold clearly.
     """
-    stop_at = None if full or job.counted_epoch == "final" else threshold
+    clear = clearly_met_accuracy(threshold, test_examples)
+    stop_at = None if full or job.counted_epoch == "final" else clear
     jobs = [replace(job, seed=seed, stop_at_accuracy=stop_at) for seed in seeds]
     if every_seed:
         return tuple((yield jobs))

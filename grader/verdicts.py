@@ -63,6 +63,19 @@ def needs_another_seed(accuracy: float, threshold: float, examples: int) -> bool
     return accuracy < threshold <= wilson_interval(accuracy, examples)[1]
 
 
+def clearly_met_accuracy(threshold: float, examples: int) -> float:
+    """The accuracy from which a threshold lies below the 95 % interval, so no longer borderline.
+
+    The Wilson interval inverts the score test: its lower end is at the threshold where the
+    accuracy exceeds it by z times the standard error at the threshold itself.
+
+    Args:
+        threshold: the accuracy wanted, 0 to 1.
+        examples: the size of the test set.
+    """
+    return threshold + NORMAL_95_PERCENT * math.sqrt(threshold * (1.0 - threshold) / examples)
+
+
 def is_borderline(accuracy: float, threshold: float, examples: int) -> bool:
     """Whether the threshold lies inside the accuracy's 95 % interval, on either side."""
     low, high = wilson_interval(accuracy, examples)

@@ -92,9 +92,9 @@ def test_every_seed_runs_when_asked():
     assert [job.seed for job in jobs] == [1, 2, 3]
 
 
-def test_a_best_epoch_run_may_stop_at_the_threshold_unless_full():
-    """Past the threshold the verdict of a best-epoch part is certain."""
-    assert run_model({1: 0.99})[0].stop_at_accuracy == 0.975
+def test_a_best_epoch_run_may_stop_once_its_verdict_is_clear_unless_full():
+    """Clearly past the threshold the verdict of a best-epoch part is certain."""
+    assert run_model({1: 0.99})[0].stop_at_accuracy == pytest.approx(0.97806, abs=1e-5)
     assert run_model({1: 0.99}, full=True)[0].stop_at_accuracy is None
 
 

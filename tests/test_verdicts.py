@@ -15,6 +15,7 @@ from grader.questions import PlainMapping, PlainValue
 from grader.results import Outcome
 from grader.verdicts import (
     check_training_choice,
+    clearly_met_accuracy,
     is_borderline,
     needs_another_seed,
     parse_sweep,
@@ -391,3 +392,18 @@ def test_a_fixed_recipe_takes_its_own_values_only():
     assert other.check.outcome is Outcome.FAILED
     assert other.check.expected == "epochs 10, fixed; batch_size 32, fixed"
     assert other.batch_size == 32
+
+
+@given(
+    threshold=st.floats(min_value=0.05, max_value=0.995),
+    examples=st.integers(min_value=100, max_value=100_000),
+    excess=st.floats(min_value=1e-6, max_value=0.01),
+)
+def test_a_clearly_met_threshold_is_no_longer_borderline(
+    threshold: float, examples: int, excess: float
+) -> None:
+    """A run that stops there ends with a verdict that no chance puts into doubt."""
+    clear = clearly_met_accuracy(threshold, examples)
+    assert is_borderline(min(1.0, clear - 1e-6), threshold, examples)
+    if clear + excess < 1.0:
+        assert not is_borderline(clear + excess, threshold, examples)

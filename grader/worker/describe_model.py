@@ -72,7 +72,7 @@ def describe_model(model: object, function: str, limits: dict[str, Any]) -> Desc
                 "kind": kind.name if kind else _kind_name(type(layer)),
                 "path": path,
                 "arguments": {a.name: _read(layer, a, path) for a in kind.arguments}
-                if kind and irregularity != "parameters"
+                if kind
                 else {},
                 "irregularity": irregularity,
                 "detail": detail,
@@ -179,7 +179,7 @@ def _flatten(
 
 def _refuse_irregular_container(module: nn.Sequential, function: str, prefix: str) -> None:
     where = f"the Sequential {prefix.removesuffix('.')}" if prefix else "the Sequential itself"
-    found = _find_override(module) or _find_hook(module)
+    found = _find_override(module) or _find_own_hook(module)
     own = [*module.__dict__["_parameters"], *module.__dict__["_buffers"]]
     if found is None and own:
         found = ("parameters", own[0])
@@ -240,10 +240,17 @@ def _find_override(module: nn.Module) -> tuple[str, str] | None:
     return None
 
 
-def _find_hook(module: nn.Module) -> tuple[str, str] | None:
+def _find_own_hook(module: nn.Module) -> tuple[str, str] | None:
     for name, value in module.__dict__.items():
         if name.endswith("_hooks") and isinstance(value, dict) and value:
             return "hook", name.strip("_").removesuffix("s").replace("_", " ")
+    return None
+
+
+def _find_hook(module: nn.Module) -> tuple[str, str] | None:
+    found = _find_own_hook(module)
+    if found is not None:
+        return found
     for name, parameter in _named_parameters(module):
         hooks = parameter._backward_hooks or parameter._post_accumulate_grad_hooks  # noqa: SLF001
         if hooks:
