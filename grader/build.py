@@ -1,8 +1,7 @@
-"""Live PyTorch objects from validated specs, and what can be found out without training them."""
+"""Live models from validated specs, and what can be found out without training them."""
 
 from __future__ import annotations
 
-import inspect
 import math
 import warnings
 from contextlib import contextmanager
@@ -17,25 +16,18 @@ from grader.errors import ModelError
 from grader.layer_kinds import (
     IRREGULARITIES,
     LAYER_KINDS,
-    OPTIMIZER_KINDS,
-    SCHEDULER_KINDS,
     Kind,
 )
 from grader.model_spec import (
     Arguments,
     LayerSpec,
     ModelSpec,
-    OptimizerSpec,
-    SchedulerSpec,
     as_integers,
     find_argument_mistakes,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-FUSED_OPTIMIZERS = frozenset({"SGD", "Adam", "AdamW", "Adagrad"})
-"""Those with `fused=True` on the CPU in every torch from 2.6 on; it measures faster for each."""
 
 MAXIMUM_PARAMETERS = 100_000_000
 MAXIMUM_ACTIVATIONS = 20_000_000
@@ -82,7 +74,7 @@ def _build_layer(index: int, layer: LayerSpec) -> nn.Module:
             layer_index=index,
             next_step=f"Use one of {', '.join(LAYER_KINDS)}.",
         )
-    _refuse_mistakes(kind, layer.arguments, f"layer {layer.path}", index)
+    refuse_mistakes(kind, layer.arguments, f"layer {layer.path}", index)
     arguments: dict[str, Any] = dict(layer.arguments)
     if "inplace" in arguments:
         arguments["inplace"] = False
@@ -91,24 +83,28 @@ def _build_layer(index: int, layer: LayerSpec) -> nn.Module:
             built: nn.Module = getattr(nn, kind.name)(**arguments)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ModelError(
-            f"layer {layer.path}, {layer.describe()}, cannot be built: {_first_line(error)}",
+            f"layer {layer.path}, {layer.describe()}, cannot be built: {first_line(error)}",
             layer_index=index,
             next_step="Correct the layer's arguments.",
         ) from error
     return built
 
 
-def _refuse_mistakes(kind: Kind, arguments: Arguments, where: str, index: int | None) -> None:
+def refuse_mistakes(
+    kind: Kind, arguments: Arguments, where: str, layer_index: int | None = None
+) -> None:
+    """Raise a `ModelError` that starts with `where` and has every mistake in the arguments."""
     mistakes = find_argument_mistakes(kind, arguments)
     if mistakes:
         raise ModelError(
             f"{where}: {'; '.join(mistakes)}",
-            layer_index=index,
+            layer_index=layer_index,
             next_step="Correct the arguments.",
         )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What PyTorch says, without the stack of C++ calls that may follow."""
     return str(error).strip().partition("\n")[0]
 
 
@@ -121,7 +117,7 @@ def load_weights(model: nn.Module, encoded: bytes) -> None:
     try:
         weights = safetensors.torch.load(encoded)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise ModelError(f"the weights cannot be read: {_first_line(error)}") from error
+        raise ModelError(f"the weights cannot be read: {first_line(error)}") from error
     wanted = model.state_dict()
     if weights.keys() != wanted.keys():
         missing = ", ".join(sorted(wanted.keys() - weights.keys())) or "none"
@@ -169,7 +165,8 @@ def trace_shapes(spec: ModelSpec, input_shape: tuple[int, ...]) -> tuple[tuple[i
             "at most",
             next_step="Use smaller layers.",
         )
-    model = build_model(spec)
+    with torch.random.fork_rng(devices=[]):  # weights are drawn, but nobody's random numbers
+        model = build_model(spec)
     values = torch.zeros(_TRACE_BATCH, *input_shape)
     shapes = []
     for index, (layer, module) in enumerate(zip(spec.layers, model, strict=True)):
@@ -180,7 +177,7 @@ def trace_shapes(spec: ModelSpec, input_shape: tuple[int, ...]) -> tuple[tuple[i
             with torch.no_grad(), torch_warnings_ignored():
                 values = module(values)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise _misfit(index, layer, shape, f"PyTorch says: {_first_line(error)}") from error
+            raise _misfit(index, layer, shape, f"PyTorch says: {first_line(error)}") from error
         if values.ndim == 0 or values.shape[0] != _TRACE_BATCH:
             raise _misfit(
                 index,
@@ -316,83 +313,3 @@ def count_multiply_adds(spec: ModelSpec, shapes: tuple[tuple[int, ...], ...]) ->
 def count_activations(shapes: tuple[tuple[int, ...], ...]) -> int:
     """Values that one example's forward pass produces; training keeps them all at once."""
     return sum(math.prod(shape) for shape in shapes)
-
-
-def _leave_compiler_unloaded() -> None:
-    """Keep PyTorch from importing torch.compile's machinery (900 modules, as long as torch itself).
-
-    `Optimizer.add_param_group` is marked as not to be compiled, and the mark imports the compiler
-    at the first call, unless the function carries its answer already, under this name.
-    """
-    original = inspect.unwrap(torch.optim.Optimizer.add_param_group)
-    if not hasattr(original, "__dynamo_disable"):
-        setattr(original, "__dynamo_disable", original)
-
-
-_leave_compiler_unloaded()
-
-
-def build_optimizer(spec: OptimizerSpec, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser over `model`'s parameters, fused where PyTorch has a fused one.
-
-    Raises:
-        ModelError: it is not one that can be rebuilt, or its groups do not fit the model.
-    """
-    kind = OPTIMIZER_KINDS.get(spec.kind)
-    if kind is None:
-        raise ModelError(
-            f"the optimiser {spec.kind} is not one that the grader knows",
-            next_step=f"Use one of {', '.join(OPTIMIZER_KINDS)}.",
-        )
-    parameters = dict(model.named_parameters())
-    groups: list[dict[str, Any]] = []
-    used: set[str] = set()
-    for number, group in enumerate(spec.groups):
-        where = f"parameter group {number} of {spec.kind}"
-        _refuse_mistakes(kind, group.settings, where, None)
-        if group.settings.get("maximize"):
-            raise ModelError(
-                f"{where} has maximize=True, which climbs the loss instead of descending it",
-                next_step="Leave maximize out.",
-            )
-        for name in group.parameters:
-            if name not in parameters or name in used:
-                reason = "twice" if name in used else "but the model has no such parameter"
-                raise ModelError(f"{where} names {name} {reason}")
-            used.add(name)
-        groups.append({"params": [parameters[name] for name in group.parameters], **group.settings})
-    if not used:
-        raise ModelError(
-            f"{spec.kind} has no parameters to train",
-            next_step="Hand model.parameters() to the optimiser, of a model with a Linear layer.",
-        )
-    fused = {"fused": True} if spec.kind in FUSED_OPTIMIZERS else {}
-    try:
-        built: torch.optim.Optimizer = getattr(torch.optim, kind.name)(groups, **fused)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ModelError(f"{spec.kind} cannot be built: {_first_line(error)}") from error
-    return built
-
-
-def build_scheduler(
-    spec: SchedulerSpec, optimizer: torch.optim.Optimizer
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """The scheduler, to be stepped once at the end of each epoch.
-
-    Raises:
-        ModelError: it is not one that can be rebuilt.
-    """
-    kind = SCHEDULER_KINDS.get(spec.kind)
-    if kind is None:
-        raise ModelError(
-            f"the scheduler {spec.kind} is not one that the grader knows",
-            next_step=f"Use one of {', '.join(SCHEDULER_KINDS)}.",
-        )
-    _refuse_mistakes(kind, spec.arguments, "the scheduler", None)
-    try:
-        built: torch.optim.lr_scheduler.LRScheduler = getattr(torch.optim.lr_scheduler, kind.name)(
-            optimizer, **spec.arguments
-        )
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ModelError(f"{spec.kind} cannot be built: {_first_line(error)}") from error
-    return built

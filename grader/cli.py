@@ -16,7 +16,6 @@ from grader.authoring import load_assignment
 from grader.errors import GraderError
 from grader.pipeline import Options, grade_submission
 from grader.progress import TerminalProgress
-from grader.report.html import write_html
 from grader.report.json import write_json
 from grader.report.terminal import print_summary
 from grader.results import Outcome, SubmissionResult
@@ -138,6 +137,8 @@ def submission(
     loaded = load_assignment(assignment, submission=directory)
     with TerminalProgress(error_console, quiet=quiet, verbose=verbose) as progress:
         graded = grade_submission(directory, loaded, chosen, progress)
+    from grader.report.html import write_html  # noqa: PLC0415  # its plots need half a second
+
     folder = output / graded.result.name
     report = folder / "report.html"
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,14 +22,13 @@ from torch.nn import functional
 
 from grader.build import (
     build_model,
-    build_optimizer,
-    build_scheduler,
     load_weights,
     torch_warnings_ignored,
     trace_shapes,
 )
 from grader.errors import ModelError
 from grader.model_spec import ModelSpec, OptimizerSpec, SchedulerSpec, digest_of
+from grader.optimizers import build_optimizer, build_scheduler
 from grader.run_recorder import CLASSES, RunRecorder
 
 if TYPE_CHECKING:

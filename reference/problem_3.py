@@ -35,7 +35,7 @@ def model_g():
     """Two convolutions with stride 2 and two fully-connected layers: 80,298 parameters.
 
     The stride does the work of pooling at a quarter of the multiplications, which is what makes
-    ten epochs take about a minute and a half on one core.
+    ten epochs take less than two minutes on one core.
     """
     return nn.Sequential(
         nn.Conv2d(1, 16, kernel_size=5, stride=2),  # (N, 1, 28, 28) -> (N, 16, 12, 12)
@@ -65,7 +65,12 @@ def scheduler_g(optimizer):
 def dropout_sweep():
     """Test accuracy after one epoch with every Dropout at p; measured with seed 1.
 
-    At p = 1 nothing passes the Dropout in training, so only biases learn what is frequent.
+    At p = 1 nothing passes the Dropout in training, so the model learns nothing of the images.
     """
     accuracies = [0.9838, 0.9851, 0.9813, 0.9825, 0.9811, 0.9803, 0.9781, 0.9764, 0.9645, 0.1142]
     return {step / 9: accuracy for step, accuracy in enumerate(accuracies)}
+
+
+def reported_accuracy_g():
+    """The mean of the final epoch over five seeds, rounded."""
+    return 0.993

@@ -10,51 +10,26 @@ import pytest
 
 from grader.assignment import Limits
 from grader.collect import collect
-from grader.errors import SandboxError
 from grader.extract import ExtractionStoppedError, extract
 from grader.model_spec import SchedulerSpec
 from grader.questions import Extraction, ImportNote, PlainMapping, Question
-from grader.sandbox import Sandbox, choose_sandbox
-from tests.submissions.broken import BROKEN, IMPORTS, Broken
-
-LIMITS = Limits(
-    question_seconds=3.0, submission_seconds=600.0, memory_bytes=500_000_000, output_bytes=2000
+from grader.sandbox import Sandbox
+from tests.submissions.asking import (
+    CANARY,
+    LIMITS,
+    ask_all,
+    canary,
+    check_canary,
+    find_sandbox,
+    running_children,
 )
-CANARY = "print('canary')\ndef answer():\n    return 42\n"
+from tests.submissions.broken import BROKEN, IMPORTS, Broken
 
 
 @pytest.fixture(scope="session")
 def sandbox() -> Sandbox:
-    """The machine's sandbox; without one there is nothing to test here."""
-    try:
-        return choose_sandbox()
-    except SandboxError as error:
-        pytest.skip(f"no sandbox here: {error}")
-
-
-def ask_all(
-    directory: Path,
-    files: dict[str, str | bytes],
-    questions: list[Question],
-    sandbox: Sandbox,
-    limits: Limits = LIMITS,
-) -> dict[str, Extraction]:
-    """Ask a submission of these files, and check that no process is left."""
-    for name, source in files.items():
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(source if isinstance(source, bytes) else source.encode())
-    before = {process.pid for process in psutil.process_iter()}
-    with collect(directory, [question.file for question in questions]) as submission:
-        extractions = extract(submission, questions, limits=limits, sandbox=sandbox)
-    assert [extraction.question for extraction in extractions] == questions
-    left = [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if process.pid not in before and process.status() != psutil.STATUS_ZOMBIE
-    ]
-    assert left == []
-    return {extraction.question.id: extraction for extraction in extractions}
+    """The machine's sandbox."""
+    return find_sandbox()
 
 
 def question_of(broken: Broken) -> Question:
@@ -72,15 +47,10 @@ def question_of(broken: Broken) -> Question:
     )
 
 
-def canary(name: str) -> Question:
-    """A question that every honest file answers with 42."""
-    return Question(id=name, kind="answer", file="canary.py", function="answer")
-
-
 @pytest.fixture(scope="session")
 def violent(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> dict[str, Extraction]:
     """One submission of all the broken files that take the worker down, a canary after each."""
-    table = [broken for broken in BROKEN if broken.ends_worker]
+    table = [broken for broken in BROKEN if broken.violent]
     files = {f"{broken.name}.py": broken.content() for broken in table}
     questions = [
         question
@@ -107,15 +77,8 @@ def check_broken(broken: Broken, extraction: Extraction) -> None:
     assert failure.phase
 
 
-def check_canary(extraction: Extraction) -> None:
-    """The honest question beside it is answered as ever."""
-    assert extraction.value == 42
-    assert extraction.output is not None
-    assert extraction.output.text == "canary\n"
-
-
 @pytest.mark.parametrize(
-    "broken", [b for b in BROKEN if not b.ends_worker], ids=lambda broken: broken.name
+    "broken", [b for b in BROKEN if not b.violent], ids=lambda broken: broken.name
 )
 def test_broken_file_fails_clearly(broken: Broken, extractions: dict[str, Extraction]) -> None:
     """A broken file fails its own question with a clear message."""
@@ -128,9 +91,7 @@ def test_broken_files_leave_others_alone(extractions: dict[str, Extraction]) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "broken", [b for b in BROKEN if b.ends_worker], ids=lambda broken: broken.name
-)
+@pytest.mark.parametrize("broken", [b for b in BROKEN if b.violent], ids=lambda broken: broken.name)
 def test_violent_file_fails_clearly(broken: Broken, violent: dict[str, Extraction]) -> None:
     """A file that takes the worker down fails its own question, and no other."""
     check_broken(broken, violent[broken.name])
@@ -293,39 +254,39 @@ class Mine(nn.Linear): pass
 class Linear(nn.Linear): pass
 def with_(layer, change):
     change(layer)
-    return nn.Sequential(layer)
+    return layer
 plain = lambda: nn.Sequential(
     nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), relu, nn.Sequential(nn.Sequential(relu)),
     nn.Conv2d(1, 8, 3, padding="same"), nn.BatchNorm2d(8, momentum=None), nn.MaxPool2d(2),
     nn.AvgPool2d((2, 1)), nn.Dropout(0.25), nn.LayerNorm([3, 2]), nn.Softmax(dim=1),
     nn.AdaptiveAvgPool2d(1), nn.Linear(3, 2, bias=False),
 )
-evaluation = lambda: plain().eval()
-subclass = lambda: nn.Sequential(Mine(4, 4))
-namesake = lambda: nn.Sequential(Linear(4, 4))
-unknown = lambda: nn.Sequential(nn.GRU(4, 4))
-divisor = lambda: nn.Sequential(nn.AvgPool2d(2, divisor_override=3))
-same = lambda: nn.Sequential(shared, nn.ReLU(), shared)
-tied = lambda: with_(nn.Linear(4, 4), lambda l: setattr(l, "weight", shared.weight))
-hook = lambda: with_(nn.Linear(4, 4), lambda l: l.register_forward_pre_hook(lambda *_: None))
-gradient_hook = lambda: with_(nn.Linear(4, 4), lambda l: l.weight.register_hook(lambda g: 2 * g))
-override = lambda: with_(nn.Linear(4, 4), lambda l: setattr(l, "forward", lambda x: x))
-frozen = lambda: with_(nn.Linear(4, 4), lambda l: l.requires_grad_(False))
-double = lambda: nn.Sequential(nn.Linear(4, 4)).double()
-meta = lambda: nn.Sequential(nn.Linear(4, 4, device="meta"))
-lazy = lambda: nn.Sequential(nn.LazyLinear(4))
-extra = lambda: with_(nn.ReLU(), lambda l: l.register_parameter("w", nn.Parameter(torch.ones(1))))
-buffer = lambda: with_(nn.ReLU(), lambda l: l.register_buffer("b", torch.ones(1)))
-resized = lambda: with_(
-    nn.Linear(4, 4), lambda l: setattr(l, "weight", nn.Parameter(torch.ones(8, 4)))
-)
-inner = lambda: with_(nn.ReLU(), lambda l: l.add_module("inside", nn.Linear(9, 9)))
 class Half(nn.Module):
     def forward(self, weight): return weight / 2
-parametrized = lambda: with_(
-    nn.Linear(4, 4), lambda l: parametrize.register_parametrization(l, "weight", Half())
-)
-weight_norm = lambda: with_(nn.Linear(4, 4), torch.nn.utils.weight_norm)
+irregular = lambda: nn.Sequential(*[
+    nn.ReLU().eval(),
+    Mine(4, 4),
+    Linear(4, 4),
+    nn.GRU(4, 4),
+    nn.AvgPool2d(2, divisor_override=3),
+    shared,
+    shared,
+    with_(nn.Linear(4, 4), lambda l: setattr(l, "weight", shared.weight)),
+    with_(nn.Linear(4, 4), lambda l: l.register_forward_pre_hook(lambda *_: None)),
+    with_(nn.Linear(4, 4), lambda l: l.weight.register_hook(lambda g: 2 * g)),
+    with_(nn.Linear(4, 4), lambda l: setattr(l, "forward", lambda x: x)),
+    with_(nn.Linear(4, 4), lambda l: l.requires_grad_(False)),
+    nn.Linear(4, 4).double(),
+    nn.Linear(4, 4, device="meta"),
+    nn.LazyLinear(4),
+    with_(nn.ReLU(), lambda l: l.register_parameter("w", nn.Parameter(torch.ones(1)))),
+    with_(nn.ReLU(), lambda l: l.register_buffer("b", torch.ones(1))),
+    with_(nn.Linear(4, 4), lambda l: setattr(l, "weight", nn.Parameter(torch.ones(8, 4)))),
+    with_(nn.ReLU(), lambda l: l.add_module("inside", nn.Linear(9, 9))),
+    with_(nn.Linear(4, 4), lambda l: parametrize.register_parametrization(l, "weight", Half())),
+    with_(nn.Linear(4, 4), torch.nn.utils.weight_norm),
+    nn.LayerNorm(3, bias=False),
+])
 def optimizer(model):
     groups = [{{"params": model[0].parameters(), "lr": 0.5}}, {{"params": model[1].parameters()}}]
     return torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True)
@@ -341,27 +302,30 @@ def weighted():
     return model
 """
 
-IRREGULAR = {
-    "evaluation": ("evaluation", ""),
-    "subclass": ("subclass", "derived from Linear"),
-    "namesake": ("subclass", "derived from Linear"),
-    "unknown": ("unknown", ""),
-    "divisor": ("unknown", "divisor_override"),
-    "same": ("shared", "layer 0"),
-    "hook": ("hook", "forward pre hook"),
-    "gradient_hook": ("hook", "weight"),
-    "override": ("override", "forward"),
-    "frozen": ("frozen", "weight"),
-    "double": ("dtype", "float64"),
-    "meta": ("device", "meta"),
-    "lazy": ("lazy", ""),
-    "extra": ("parameters", "w"),
-    "buffer": ("parameters", "b"),
-    "resized": ("parameters", "(8, 4)"),
-    "inner": ("parameters", "inside"),
-    "parametrized": ("parametrization", "weight"),
-    "weight_norm": ("hook", "pre hook"),
-}
+IRREGULAR = (
+    ("ReLU", "evaluation", ""),
+    ("Mine", "subclass", "derived from Linear"),
+    ("models.Linear", "subclass", "derived from Linear"),
+    ("GRU", "unknown", ""),
+    ("AvgPool2d", "unknown", "divisor_override"),
+    ("Linear", None, ""),
+    ("Linear", "shared", "the same object as layer 5"),
+    ("Linear", "shared", "its weight is 5.weight"),
+    ("Linear", "hook", "forward pre hook"),
+    ("Linear", "hook", "on weight"),
+    ("Linear", "override", "forward"),
+    ("Linear", "frozen", "weight"),
+    ("Linear", "dtype", "torch.float64"),
+    ("Linear", "device", "meta"),
+    ("LazyLinear", "lazy", ""),
+    ("ReLU", "parameters", "w"),
+    ("ReLU", "parameters", "b"),
+    ("Linear", "parameters", "weight has shape (8, 4), not (4, 4)"),
+    ("ReLU", "parameters", "a layer inside it: inside"),
+    ("ParametrizedLinear", "parametrization", "weight"),
+    ("Linear", "hook", "forward pre hook"),
+    ("LayerNorm", "parameters", "bias is missing"),
+)
 
 
 def honest_questions() -> list[Question]:
@@ -381,7 +345,7 @@ def model_questions() -> list[Question]:
     return [
         *(
             Question(id=name, kind="model", file="models.py", function=name)
-            for name in ("plain", *IRREGULAR)
+            for name in ("plain", "irregular")
         ),
         Question(
             id="two",
@@ -402,7 +366,7 @@ def extractions(
     tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox
 ) -> dict[str, Extraction]:
     """One submission of everything that leaves the worker alive, asked once for all tests."""
-    table = [broken for broken in BROKEN if not broken.ends_worker]
+    table = [broken for broken in BROKEN if not broken.violent]
     files: dict[str, str | bytes] = {
         **{f"{broken.name}.py": broken.content() for broken in table},
         "honest.py": b"\xef\xbb\xbf" + HONEST.encode().replace(b"\n", b"\r\n"),
@@ -448,17 +412,16 @@ def test_plain_model_is_described_layer_by_layer(extractions: dict[str, Extracti
     assert arguments["Linear"] == {"in_features": 3, "out_features": 2, "bias": False}
 
 
-@pytest.mark.parametrize("name", IRREGULAR)
-def test_irregular_layers_are_named(name: str, extractions: dict[str, Extraction]) -> None:
+def test_irregular_layers_are_named(extractions: dict[str, Extraction]) -> None:
     """Whatever makes a layer another thing than its class and arguments say has its code."""
-    extracted = extractions[name].model
-    assert extracted is not None, extractions[name].failure
-    code, detail = IRREGULAR[name]
-    found = [layer for layer in extracted.model.layers if layer.irregularity is not None]
-    assert found[0].irregularity == code
-    assert detail in found[0].irregularity_detail
-    if name == "namesake":
-        assert found[0].kind == "models.Linear"
+    extracted = extractions["irregular"].model
+    assert extracted is not None, extractions["irregular"].failure
+    layers = extracted.model.layers
+    assert [(layer.kind, layer.irregularity) for layer in layers] == [
+        (kind, irregularity) for kind, irregularity, _ in IRREGULAR
+    ]
+    for layer, (_, _, detail) in zip(layers, IRREGULAR, strict=True):
+        assert detail in layer.irregularity_detail
 
 
 def test_optimizer_groups_are_described_as_they_were_before_the_scheduler(
@@ -550,6 +513,7 @@ def test_processor_time_is_limited(tmp_path: Path, sandbox: Sandbox) -> None:
 def test_extraction_can_be_stopped(tmp_path: Path, sandbox: Sandbox) -> None:
     """Setting the event ends the extraction and every process of it."""
     (tmp_path / "canary.py").write_text("def answer():\n    while True: pass\n")
+    before = {process.pid for process in psutil.process_iter()}
     stop = threading.Event()
     limits = Limits(question_seconds=60.0)
 
@@ -568,11 +532,7 @@ def test_extraction_can_be_stopped(tmp_path: Path, sandbox: Sandbox) -> None:
             on_question=stop_soon,
             stop=stop,
         )
-    assert [
-        child.name()
-        for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE
-    ] == []
+    assert running_children(before) == []
 
 
 def test_questions_are_announced_in_order(tmp_path: Path, sandbox: Sandbox) -> None:

@@ -2,24 +2,28 @@
 
 import base64
 import dataclasses
+import hashlib
 import io
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from PIL import Image
 
 import grader.report
+from grader.report import markdown
 from grader.report.charts import accuracy_chart, loss_chart, sweep_chart
-from grader.report.html import anchor, digit_uri, render_html, write_html
+from grader.report.html import anchor, digit_uri, render_html, shade, write_html
 from grader.report.markdown import LONGEST_PARSED, render_markdown
 from grader.report.untrusted_text import make_visible
-from grader.report.wording import OUTCOME_LABELS, percentage
+from grader.report.wording import OUTCOME_LABELS, interval_sentence, percentage
 from grader.results import EpochResult, Outcome
 from tests.result_sample_items import BROKEN, misclassified, run, sweep, training
 from tests.result_samples import (
     ALL_SAMPLES,
+    HOSTILE_STRINGS,
     broken_result,
     change_item,
     hostile_results,
@@ -146,16 +150,15 @@ def test_no_control_character_reaches_the_page(hostile_pages):
         assert "\\x00" in source
 
 
-def test_a_hostile_policy_cannot_be_written(hostile_pages):
-    """The first meta element after the charset is the page's own policy, whatever the strings."""
+def test_the_policy_allows_the_one_style_sheet_and_nothing_else(hostile_pages):
+    """Whatever the strings, there is one policy, and its hash is that of the page's styles."""
     for _, source in hostile_pages:
-        policies = Page(source).all("meta", "http-equiv", "Content-Security-Policy")
-        assert len(policies) == 1
-        assert re.fullmatch(
-            r"default-src 'none'; img-src data:; style-src 'sha256-[A-Za-z0-9+/]{43}='; "
-            r"base-uri 'none'; form-action 'none'",
-            policies[0]["content"],
-        )
+        page = Page(source)
+        digest = base64.b64encode(hashlib.sha256(page.style.encode()).digest()).decode()
+        policies = page.all("meta", "http-equiv", "Content-Security-Policy")
+        allowed = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
+        forbidden = "base-uri 'none'; form-action 'none'"
+        assert [policy["content"] for policy in policies] == [f"{allowed}; {forbidden}"]
 
 
 @pytest.mark.parametrize("name", ALL_SAMPLES)
@@ -267,6 +270,14 @@ def test_failed_items_are_open_and_passed_ones_are_folded(pages, sources):
     assert passed.index("<summary>Details") < passed.index("<summary>Training")
 
 
+def test_the_folded_checks_are_counted_by_their_outcome(pages):
+    """The line that hides checks says how many there are of each outcome."""
+    text = squeezed(pages["broken"].text)
+    assert "Other checks 1 passed, 1 not graded" in text
+    assert "Other checks 3 not graded" in text
+    assert "0 passed" not in text
+
+
 def test_hints_are_told_apart_from_faults(pages):
     """Every hint says that it costs no points, and why it matters."""
     page = pages["broken"]
@@ -313,6 +324,24 @@ def test_the_confusion_matrix_is_a_table_of_counts(pages, sources):
     cells = [a for a in page.all("td") if a.get("class", "").startswith(("right-", "wrong-"))]
     assert len(cells) == 100
     assert len(page.all("th", "scope", "row")) == 10
+
+
+def test_rare_mistakes_are_told_apart_by_shade():
+    """A cell is darker the larger its share of the row, and only an empty one is blank."""
+    shades = [shade(cell, (cell, 1000 - cell)) for cell in (0, 1, 3, 10, 50, 900)]
+    assert shades == [0, 1, 2, 3, 4, 5]
+    assert shade(0, (0, 0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("threshold", "verdict"),
+    [(0.975, "lies inside it: chance may have"), (0.96, "lies outside it: chance alone does not")],
+)
+def test_the_interval_is_put_in_words(threshold, verdict):
+    """The sentence gives the interval, and whether the threshold lies in it."""
+    sentence = interval_sentence(training((run(0, 0.9755),), threshold))
+    assert re.search(r"10,000 test images, .* from 97\.\d\d.% to 97\.\d\d.%", sentence)
+    assert verdict in sentence
 
 
 def test_a_misclassified_digit_is_its_pixels():
@@ -405,6 +434,19 @@ def test_written_answers_are_rendered_and_await_a_person(pages):
 def test_markdown_is_inert(source, expected):
     """Raw HTML is text, only web and mail links are links, and images are named, not fetched."""
     assert render_markdown(source).strip() == expected
+
+
+@pytest.mark.parametrize("source", HOSTILE_STRINGS)
+def test_the_second_line_of_defence_holds_alone(source, monkeypatch):
+    """With a parser that lets raw HTML and any link through, the cleaner still leaves nothing."""
+    lax = MarkdownIt("commonmark", {"html": True})
+    lax.validateLink = lambda _: True
+    monkeypatch.setattr(markdown, "_parser", lambda: lax)
+    page = Page(render_markdown(f"x {source}"))
+    for tag, attributes in page.elements:
+        assert tag in {"p", "a", "pre", "code"}
+        assert attributes.keys() <= {"href", "rel"}
+        assert attributes.get("href", "https://").startswith("https://")
 
 
 def test_a_markdown_table_keeps_its_alignment_without_styles():

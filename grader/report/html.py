@@ -92,6 +92,7 @@ def _environment() -> Environment:
         "percentage": wording.percentage,
         "points": wording.points,
         "rendered_markdown": render_markdown,
+        "quiet_summary": wording.quiet_summary,
         "reported_sentence": wording.reported_sentence,
         "run_end": wording.run_end,
         "shade": shade,

@@ -158,9 +158,9 @@ def _print_totals(result: SubmissionResult, console: Console) -> None:
     if awaiting:
         listing = ", ".join(item.id for item in awaiting)
         console.print(_plain(f"A person grades {listing}.", console))
-    for item in doubtful_items(result):
-        reasons = ", ".join(doubts(item))
-        console.print(_plain(f"A person should look at {item.id}: {reasons}.", console))
+    doubtful = [f"{item.id} ({', '.join(doubts(item))})" for item in doubtful_items(result)]
+    if doubtful:
+        console.print(_plain(f"A person should look at {', '.join(doubtful)}.", console))
     hints = sum(len(item.hints) for item in result.items())
     if hints:
         console.print(Text(f"Hints, which cost no points: {hints}, in the report."))

@@ -121,6 +121,16 @@ def reported_sentence(training: TrainingReport) -> str:
     return sentence
 
 
+def quiet_summary(checks: list[CheckResult]) -> str:
+    """How many of the checks that found no fault ended in each way: "3 passed, 1 not graded"."""
+    outcomes = [check.outcome for check in checks]
+    return ", ".join(
+        f"{outcomes.count(outcome)} {label}"
+        for outcome, label in OUTCOME_LABELS.items()
+        if outcome in outcomes
+    )
+
+
 def deciding_check(item: ItemResult) -> CheckResult | None:
     """The first check that failed or could not be made, or None."""
     bad = (Outcome.FAILED, Outcome.ERROR)

@@ -363,21 +363,22 @@ def _read(layer: nn.Module, argument: Argument, path: str) -> Any:
     return plain
 
 
-def plain_argument(value: object) -> Any:
+def plain_argument(value: Any) -> Any:
     """An argument's value as JSON can carry it, or None for a value of no plain type."""
     kind = type(value)
+    plain: Any = None
     if kind is bool:
-        return value
-    if issubclass(kind, int):
-        return int.__int__(value)  # type: ignore[arg-type]
-    if issubclass(kind, float):
-        number = float.__float__(value)  # type: ignore[arg-type]
-        return number if math.isfinite(number) else {"float": str(number)}
-    if issubclass(kind, str):
-        return str.__str__(value)
-    if issubclass(kind, torch.Tensor) and value.numel() == 1:  # type: ignore[attr-defined]
-        return plain_argument(value.item())  # type: ignore[attr-defined]
-    if issubclass(kind, (list, tuple)):
-        items = [plain_argument(item) for item in value]  # type: ignore[attr-defined]
-        return None if any(item is None for item in items) else items
-    return None
+        plain = value
+    elif issubclass(kind, int):
+        plain = int.__int__(value)
+    elif issubclass(kind, float):
+        number = float.__float__(value)
+        plain = number if math.isfinite(number) else {"float": str(number)}
+    elif issubclass(kind, str):
+        plain = str.__str__(value)
+    elif issubclass(kind, torch.Tensor) and value.numel() == 1:
+        plain = plain_argument(value.item())
+    elif issubclass(kind, (list, tuple)):
+        items = [plain_argument(item) for item in value]
+        plain = None if any(item is None for item in items) else items
+    return plain

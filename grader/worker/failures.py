@@ -106,12 +106,9 @@ def _explanation(
             '.cuda() and .to("cuda"), or ask torch.cuda.is_available() first.'
         )
     elif isinstance(error, OSError):
-        kind, next_step = (
-            "exception",
-            (
-                "There is no network and no data set where answers are collected, and only a scratch "
-                'directory can be written to. Move training under if __name__ == "__main__":.'
-            ),
+        next_step = (
+            "There is no network and no data set where answers are collected, and only a scratch "
+            'directory can be written to. Move training under if __name__ == "__main__":.'
         )
     return kind, message, next_step
 

@@ -7,13 +7,10 @@ scratch directory. The grader believes none of it: it keeps its own time and che
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import resource
 import select
-import shutil
 import signal
 import sys
 import time
@@ -28,10 +25,19 @@ from grader.worker.frames import (
     PHASE,
     READY,
     REPLY,
+    Frame,
     FrameError,
     FrameReader,
     write_frame,
 )
+from grader.worker.processes import (
+    end_descendants,
+    end_every_other_process,
+    end_with_parent,
+    limit_resources,
+    send_kill,
+)
+from grader.worker.scratch import count_files, empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +48,7 @@ MAXIMUM_COMMAND_BYTES = 100_000
 MAXIMUM_PHASE_BYTES = 500
 MAXIMUM_SCRATCH_FILES = 20_000
 TRACE_BYTES = 8192
-MAXIMUM_KILL_ROUNDS = 100
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a private one
-# Of <linux/prctl.h>.
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,7 @@ def main() -> None:
         submission=Path(submission), scratch=Path(scratch), own_processes=namespace == "own"
     )
     if not place.own_processes:
-        _adopt_orphans_and_die_with_parent()
+        end_with_parent()
     # The trusted imports, PyTorch above all, done before any student code and shared by forking.
     from grader.worker.answer import answer_question  # noqa: PLC0415
     from grader.worker.preload import preload_heavy_modules  # noqa: PLC0415
@@ -100,7 +102,7 @@ def main() -> None:
             write_frame(replies, REPLY, run.reply)
             write_frame(replies, OUTPUT, bytes(run.output))
             write_frame(replies, END, json.dumps(run.ending()).encode())
-            if not all(_empty(directory) for directory in place.writable()):
+            if not all(empty(directory) for directory in place.writable()):
                 return
 
 
@@ -139,10 +141,11 @@ class _Run:
                 for read_end, _ in ends.values():
                     os.close(read_end)
                 os.setsid()
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 os.dup2(ends["output"][1], 1)
                 os.dup2(ends["output"][1], 2)
                 os.close(ends["output"][1])
-                _limit_resources(self.limits, self.place)
+                limit_resources(self.limits, own_processes=self.place.own_processes)
                 answer_question(
                     question=self.command["question"],
                     limits=self.limits,
@@ -170,8 +173,7 @@ class _Run:
             self._drain()
             try:
                 for frame in reader.feed(self._read("frames")):
-                    self._accept(frame.kind, frame.payload)
-                    if self.reason:
+                    if self._accept(frame):
                         return
             except FrameError as error:
                 self.reason = "oversized" if error.oversized else "protocol"
@@ -181,42 +183,30 @@ class _Run:
             elif time.monotonic() > deadline:
                 self.reason = "timeout"
             elif any(
-                _count_files(directory) > MAXIMUM_SCRATCH_FILES
+                count_files(directory) > MAXIMUM_SCRATCH_FILES
                 for directory in self.place.writable()
             ):
                 self.reason = "files"
 
-    def _accept(self, kind: bytes, payload: bytes) -> None:
-        if kind == PHASE:
-            self.phase = payload.decode(errors="replace")
-        elif kind == REPLY:
-            if self.reply:
-                self.reason = "protocol"
-            self.reply = payload
+    def _accept(self, frame: Frame) -> bool:
+        """Keep what a frame says; whether it was the last."""
+        if frame.kind == PHASE:
+            self.phase = frame.payload.decode(errors="replace")
+        elif frame.kind == REPLY and not self.reply:
+            self.reply = frame.payload
         else:
-            self.reason = "done"
+            self.reason = "done" if frame.kind == END and self.reply else "protocol"
+        return bool(self.reason)
 
     def clean_up(self) -> None:
         """End every process that the question left, and take what it printed last."""
         if self.place.own_processes:
-            # All but the manager itself and the first process of the namespace.
-            _signal(-1)
+            end_every_other_process()
         else:
-            _signal(-self.pid)
-            _signal(self.pid)
-            for _ in range(MAXIMUM_KILL_ROUNDS):
-                # Every process that ends hands its own children on to this one.
-                children = _children()
-                for child in children:
-                    _signal(child)
-                self._wait(0)
-                while _reap():
-                    pass
-                if not children:
-                    break
+            send_kill(self.pid)
+        # Waited for by itself first, since its exit code is wanted.
         self._wait(0)
-        while _reap():
-            pass
+        end_descendants()
         self._drain()
         self.trace = self._read("trace")[:TRACE_BYTES]
         for descriptor in self._pipes.values():
@@ -265,99 +255,6 @@ class _Run:
                 break
             received += data
         return received
-
-
-def _limit_resources(limits: dict[str, Any], place: Place) -> None:
-    """Lower this process's limits for good."""
-    cpu_seconds = limits["cpu_seconds"]
-    ceilings = {
-        "RLIMIT_CPU": (cpu_seconds, cpu_seconds + 2),
-        "RLIMIT_AS": limits["address_bytes"],
-        "RLIMIT_NPROC": limits["processes"],
-        "RLIMIT_NOFILE": limits["open_files"],
-        "RLIMIT_FSIZE": limits["scratch_bytes"],
-        "RLIMIT_CORE": 0,
-        "RLIMIT_STACK": 8 * 1024 * 1024,
-        "RLIMIT_MSGQUEUE": 0,
-        "RLIMIT_MEMLOCK": 0,
-    }
-    if not (place.own_processes and _counts_processes_by_namespace()):
-        # The user's other processes would count too; the grader's own watch has to do.
-        del ceilings["RLIMIT_NPROC"]
-    for name, ceiling in ceilings.items():
-        number = getattr(resource, name, None)
-        if number is None:
-            continue
-        soft, hard = ceiling if isinstance(ceiling, tuple) else (ceiling, ceiling)
-        _, highest = resource.getrlimit(number)
-        if highest != resource.RLIM_INFINITY:
-            soft, hard = min(soft, highest), min(hard, highest)
-        resource.setrlimit(number, (soft, hard))
-
-
-def _counts_processes_by_namespace() -> bool:
-    """Whether RLIMIT_NPROC counts the processes of one user namespace (Linux 5.14 and later)."""
-    version = re.match(r"(\d+)\.(\d+)", os.uname().release)
-    return version is not None and (int(version[1]), int(version[2])) >= (5, 14)
-
-
-def _signal(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def _reap() -> bool:
-    """Whether a child was there to be reaped."""
-    try:
-        pid, _ = os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return False
-    return pid != 0
-
-
-def _adopt_orphans_and_die_with_parent() -> None:
-    """Make daemons children of this process, so that they can be ended, and end with the grader."""
-    import ctypes  # noqa: PLC0415 - only where processes are shared
-
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
-        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
-def _children() -> list[int]:
-    """The children of this process, adopted ones included."""
-    try:
-        return [
-            int(pid)
-            for pid in Path("/proc/self/task", str(os.getpid()), "children").read_text().split()
-        ]
-    except OSError:
-        return []
-
-
-def _count_files(directory: Path) -> int:
-    """How many files the scratch file system holds, where it is one of its own.
-
-    Empty files take no space that a limit on bytes would count, only the kernel's memory.
-    """
-    if not directory.is_mount():
-        return 0
-    figures = os.statvfs(directory)
-    return figures.f_files - figures.f_ffree
-
-
-def _empty(directory: Path) -> bool:
-    """Delete what is in the directory; whether nothing is left."""
-    try:
-        for entry in os.scandir(directory):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            else:
-                Path(entry.path).unlink()
-    except (OSError, RecursionError):
-        return False
-    return True
 
 
 def _location(trace: bytes, submission: Path) -> str:

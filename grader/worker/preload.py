@@ -1,4 +1,4 @@
-"""Imports that many submissions share, done once before any student code instead of per question."""
+"""Imports that many submissions share, done once and before any student code."""
 
 from __future__ import annotations
 

@@ -1,5 +1,9 @@
-"""Headless Chromium for tests, by Playwright; the machine's own browser, never a download."""
+"""Headless Chromium for tests, by Playwright; the machine's own browser, never a download.
 
+Where there is no browser these tests skip, unless GRADER_REQUIRE_BROWSER is set, as it is in CI.
+"""
+
+import os
 import shutil
 
 import pytest
@@ -26,7 +30,8 @@ QUIET = (
 def chromium():
     """A running browser."""
     if not CHROMIUM:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
+        give_up = pytest.fail if os.environ.get("GRADER_REQUIRE_BROWSER") else pytest.skip
+        give_up("Chromium is not installed: apt-get install chromium")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         yield browser

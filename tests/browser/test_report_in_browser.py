@@ -159,7 +159,7 @@ def test_a_pdf_can_be_printed(name, reports, open_page):
 
 
 def test_practice_is_written_over_the_page(reports, open_page):
-    """The watermark is painted over a practice report, stays when it scrolls, and takes no clicks."""
+    """The watermark lies over a practice report, stays when it scrolls, and takes no clicks."""
     style = "(() => { const s = getComputedStyle(document.body, '::before');"
     style += " return [s.content.includes('PRACTICE'), s.position, s.pointerEvents]; })()"
     assert open_page(reports["practice"]).evaluate(style) == [True, "fixed", "none"]

@@ -20,7 +20,7 @@ class Broken:
         says: what the failure's message, next step, location or traceback must hold.
         asked: "answer" or "model".
         role: the failure is that of the model's optimiser, scheduler or training.
-        ends_worker: the whole worker is lost, so the test is slow.
+        violent: it takes the worker down, or uses up all its time, so the test is slow.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Broken:
     says: tuple[str, ...] = ()
     asked: str = "answer"
     role: str = ""
-    ends_worker: bool = False
+    violent: bool = False
 
     def content(self) -> bytes:
         """The file's bytes."""
@@ -172,7 +172,7 @@ BROKEN = (
     _raising("generator", "(x for x in [1])", "wrong-type", "a generator"),
     _raising("complex_number", "1j", "wrong-type", "a complex"),
     _raising("module", "__import__('torch').nn.Linear(1, 1)", "wrong-type", "a Linear"),
-    _raising("meta", "__import__('torch').ones(2, device='meta')", "wrong-type", "meta"),
+    _raising("meta_tensor", "__import__('torch').ones(2, device='meta')", "wrong-type", "meta"),
     _raising("huge_tensor", "__import__('torch').ones(10**7)", "limit", "more values"),
     _raising("huge_text", "'x' * 10**7", "limit", "more text"),
     _raising("huge_integer", "10 ** 5000", "limit", "digits"),
@@ -306,6 +306,7 @@ def scheduler(optimizer):
             """,
         kind="limit",
         says=("within 3 s", "import of endless_import.py", "endless_import.py:"),
+        violent=True,
     ),
     Broken(
         name="big_file",
@@ -381,7 +382,7 @@ def scheduler(optimizer):
             """,
         kind="limit",
         says=("500 MB", "memory"),
-        ends_worker=True,
+        violent=True,
     ),
     Broken(
         name="fork_bomb",
@@ -396,20 +397,21 @@ def scheduler(optimizer):
             """,
         kind="limit",
         says=("3 s",),
+        violent=True,
     ),
     Broken(
         name="kills_all",
         source="import os\ndef answer():\n    os.kill(-1, 9)\n    return 1\n",
         kind="crash",
         says=("was killed",),
-        ends_worker=True,
+        violent=True,
     ),
     Broken(
         name="kills_parent",
         source="import os\ndef answer():\n    os.kill(os.getppid(), 9)\n    return 1\n",
         kind="crash",
         says=("was killed",),
-        ends_worker=True,
+        violent=True,
     ),
     Broken(
         name="stops_parent",
@@ -421,6 +423,6 @@ def scheduler(optimizer):
             """,
         kind="limit",
         says=("3 s",),
-        ends_worker=True,
+        violent=True,
     ),
 )

@@ -1,0 +1,73 @@
+"""Ask a submission made of a few sources, as the tests of the extraction and its attackers do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+from grader.assignment import Limits
+from grader.collect import collect
+from grader.errors import SandboxError
+from grader.extract import extract
+from grader.questions import Extraction, Question
+from grader.sandbox import Sandbox, choose_sandbox
+
+LIMITS = Limits(
+    question_seconds=3.0, submission_seconds=600.0, memory_bytes=500_000_000, output_bytes=2000
+)
+CANARY = "import torch\nprint('canary')\ndef answer():\n    return int(torch.ones(42).sum())\n"
+
+
+def find_sandbox() -> Sandbox:
+    """The machine's sandbox; without one the test is skipped."""
+    try:
+        return choose_sandbox()
+    except SandboxError as error:
+        pytest.skip(f"no sandbox here: {error}")
+
+
+def ask_all(
+    directory: Path,
+    files: Mapping[str, str | bytes],
+    questions: Sequence[Question],
+    sandbox: Sandbox,
+    limits: Limits = LIMITS,
+) -> dict[str, Extraction]:
+    """The answers by the ids of the questions; no process may be left after them."""
+    for name, source in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(source if isinstance(source, bytes) else source.encode())
+    assert len({question.id for question in questions}) == len(questions)
+    before = {process.pid for process in psutil.process_iter()}
+    with collect(directory, [question.file for question in questions]) as submission:
+        extractions = extract(submission, questions, limits=limits, sandbox=sandbox)
+    assert [extraction.question for extraction in extractions] == list(questions)
+    assert running_children(before) == []
+    return {extraction.question.id: extraction for extraction in extractions}
+
+
+def running_children(known: set[int]) -> list[str]:
+    """The names of this process's descendants that run and are not among the known ones."""
+    return [
+        child.name()
+        for child in psutil.Process().children(recursive=True)
+        if child.pid not in known and child.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+def canary(name: str) -> Question:
+    """A question that an honest file answers with 42, and prints a word."""
+    return Question(id=name, kind="answer", file="canary.py", function="answer")
+
+
+def check_canary(extraction: Extraction) -> None:
+    """The honest question is answered as ever."""
+    assert extraction.failure is None
+    assert extraction.value == 42
+    assert extraction.output is not None
+    assert extraction.output.text == "canary\n"
+    assert extraction.output.dropped_bytes == 0

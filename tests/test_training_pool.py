@@ -1,0 +1,194 @@
+"""The training pool: results, progress, and the death of its processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from grader.errors import MachineError, ModelError
+from grader.train import train
+from grader.training_pool import TrainingPool, count_cores
+from tests.specs import linear, mlp, model
+from tests.training_samples import practice_set, training_job
+
+ENDLESS = training_job(mlp(8), epochs=1_000_000)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return practice_set(tmp_path_factory.mktemp("cache"), train_examples=500)
+
+
+@pytest.fixture(scope="module")
+def pool(dataset):
+    with TrainingPool(dataset, processes=2) as shared:
+        yield shared
+
+
+def without_time(run):
+    return replace(run, wall_seconds=0.0)
+
+
+def wait_until(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def process_ids(pool):
+    return [worker._process.pid for worker in pool._workers]
+
+
+def test_runs_are_those_of_train(pool, dataset):
+    """A worker gives the run that training here gives, bit for bit, and each to its own job."""
+    jobs = [training_job(mlp(8), seed=seed) for seed in (1, 2, 3)]
+    futures = [pool.submit(job) for job in jobs]
+    for job, future in zip(jobs, futures, strict=True):
+        assert without_time(future.result()) == without_time(train(job, dataset))
+
+
+def test_progress_is_reported(pool):
+    """Every epoch reaches the callback of its own job, in order."""
+    heard = {1: [], 2: []}
+    futures = {
+        seed: pool.submit(
+            training_job(mlp(8), seed=seed),
+            lambda epoch, result, seed=seed: heard[seed].append((epoch, result)),
+        )
+        for seed in heard
+    }
+    for seed, future in futures.items():
+        assert heard[seed] == list(enumerate(future.result().epochs, start=1))
+
+
+def test_error_of_a_model(pool):
+    """A model that cannot be trained fails its own job, and the worker goes on."""
+    future = pool.submit(training_job(model(linear(784, 10))))
+    with pytest.raises(ModelError, match="it expects 784 features") as caught:
+        future.result()
+    assert caught.value.layer_index == 0
+    assert "nn.Flatten()" in caught.value.next_step
+    assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
+
+
+def test_unexpected_error_is_the_machines(pool):
+    """What nobody foresaw is no fault of the student, and the worker goes on."""
+    future = pool.submit(training_job(mlp(8), batch_size=-1))
+    with pytest.raises(MachineError, match="training failed: "):
+        future.result()
+    assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
+
+
+def test_callback_that_raises(pool):
+    """An error in a callback ends its own job; the messages of that job reach no other."""
+
+    def fail(epoch, result):
+        raise ValueError("a fault in the display")
+
+    future = pool.submit(training_job(mlp(8), epochs=50), fail)
+    with pytest.raises(ValueError, match="a fault in the display"):
+        future.result()
+    run = pool.submit(training_job(mlp(8), epochs=1)).result()
+    assert len(run.epochs) == 1
+
+
+def test_death_of_a_process(dataset):
+    """A process that is killed fails its own job only; the others go on, and so does the pool."""
+    with TrainingPool(dataset, processes=2) as pool:
+        heard = []
+        victim = pool.submit(ENDLESS, lambda *epoch: heard.append(epoch))
+        wait_until(lambda: heard)
+        (busy,) = (worker for worker in pool._workers if worker._has_dataset)
+        other = pool.submit(training_job(mlp(8), seed=2, epochs=100))
+        waiting = pool.submit(training_job(mlp(8), seed=3))
+        os.kill(busy._process.pid, signal.SIGKILL)
+        with pytest.raises(MachineError, match="was killed by signal 9") as caught:
+            victim.result()
+        assert "memory" in caught.value.next_step
+        assert len(other.result().epochs) == 100
+        assert len(waiting.result().epochs) == 2
+
+
+def test_leaving_the_pool_ends_its_processes(dataset):
+    """However the pool is left, no process stays and no job hangs."""
+    heard = []
+    with TrainingPool(dataset, processes=1) as pool:
+        futures = [pool.submit(ENDLESS, lambda *epoch: heard.append(epoch)) for _ in range(3)]
+        wait_until(lambda: heard)
+        pids = process_ids(pool)
+    assert pids
+    assert not any(map(psutil.pid_exists, pids))
+    assert all(future.done() for future in futures)
+
+
+def test_data_set_may_come_late(dataset):
+    """Workers start at once, and train as soon as the data set is there."""
+    with TrainingPool(processes=1) as pool:
+        early = pool.submit(ENDLESS)
+        with pytest.raises(MachineError, match="before a data set"):
+            early.result()
+        pool.use_dataset(dataset)
+        run = pool.submit(training_job(mlp(8), epochs=1)).result()
+    assert without_time(run) == without_time(train(training_job(mlp(8), epochs=1), dataset))
+
+
+def test_current_directory_is_not_imported_from(dataset, tmp_path, monkeypatch):
+    """A file in the current directory, which may be a submission, shadows no module."""
+    for name in ("torch", "numpy", "grader", "ctypes"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the directory')\n")
+    monkeypatch.chdir(tmp_path)
+    with TrainingPool(dataset, processes=1) as pool:
+        assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from grader.training_pool import TrainingPool
+from tests.test_training_pool import ENDLESS, process_ids
+from tests.training_samples import practice_set
+
+if __name__ == "__main__":
+    dataset = practice_set(Path(sys.argv[1]), train_examples=500)
+    with TrainingPool(dataset, processes=1) as pool:
+        def report(epoch, result):
+            if epoch == 1:
+                print(*process_ids(pool), flush=True)
+        pool.submit(ENDLESS, report).result()
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_outlives_the_parent(end, tmp_path):
+    """After Ctrl-C, or when the grader is killed, its workers are gone."""
+    if end != signal.SIGINT and sys.platform != "linux":
+        pytest.skip("elsewhere than on Linux a worker notices at the end of its epoch")
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    with subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        process_group=0,
+    ) as parent:
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(pids) == 1
+        os.killpg(parent.pid, end)
+        errors = parent.stderr.read()
+        assert parent.wait(timeout=30) == -end or end == signal.SIGINT
+    assert ("KeyboardInterrupt" in errors) == (end == signal.SIGINT)
+    wait_until(lambda: not any(map(psutil.pid_exists, pids)))
+
+
+def test_cores_are_counted():
+    """As many as this process may use, and at least one."""
+    assert 1 <= count_cores() <= (os.cpu_count() or 1)
