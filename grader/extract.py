@@ -187,6 +187,8 @@ class _Asking:
             end = decode_end(ending)
         except MessageError:
             raise ConnectionEndedError("protocol") from None
+        if not end.is_clean:
+            self.close()
         extraction = self._interpret(question, reply, end)
         text = clean_block(printed.decode(errors="replace"))
         if not text and not end.dropped_bytes:

@@ -58,6 +58,7 @@ class Grading:
         extractions: what the sandbox gave, by question id.
         read_written: reads one written answer from the submission.
         dataset, train_examples, test_examples: what models are trained and tested on.
+        practice: whether that is the practice set.
         seeds: to train with.
         every_seed: train with all of them whatever comes out.
         full: train every epoch, even past a met threshold.
@@ -71,6 +72,7 @@ class Grading:
     dataset: str
     train_examples: int
     test_examples: int
+    practice: bool
     seeds: tuple[int, ...]
     every_seed: bool = False
     full: bool = False
@@ -188,6 +190,7 @@ class Grading:
                 outcome,
                 test_examples=self.test_examples,
                 reported=self.extractions.get(reported_id(item_id)),
+                practice=self.practice,
             )
         elif isinstance(item, SweepItem):
             result = grade_sweep(

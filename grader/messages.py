@@ -62,13 +62,23 @@ class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class EndMessage(_Message, frozen=True):
-    """How the process of a question ended, as the manager in the sandbox saw it."""
+    """How the process of a question ended, as the manager in the sandbox saw it.
+
+    Attributes:
+        reason: what ended it; "done" if it sent a whole answer.
+        code: its exit code, negative for a signal.
+        phase: what the student's code was doing.
+        dropped_bytes: how much of its output was not kept.
+        location: where it was when its time was nearly up.
+        is_clean: whether the next question finds the sandbox as this one did.
+    """
 
     reason: EndReason
     code: Annotated[int, msgspec.Meta(ge=-128, le=255)]
     phase: ShortText
     dropped_bytes: Annotated[int, msgspec.Meta(ge=0)]
     location: ShortText
+    is_clean: bool
 
 
 class _FailureMessage(_Message, frozen=True):

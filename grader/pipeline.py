@@ -214,6 +214,7 @@ def _begin(
         dataset=dataset.name,
         train_examples=len(dataset.train_labels),
         test_examples=len(dataset.test_labels),
+        practice=dataset.practice,
         seeds=options.seeds or assignment.seeds,
         every_seed=bool(options.seeds),
         full=options.full,

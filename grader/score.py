@@ -226,16 +226,30 @@ def grade_model(
     *,
     test_examples: int,
     reported: Extraction | None,
+    practice: bool = False,
 ) -> ItemResult:
-    """A trained model against its threshold; one seed that meets it is enough."""
+    """A trained model against its threshold; one seed that meets it is enough.
+
+    Args:
+        item_id: the item's full id.
+        item: the model item.
+        checked: the model after its static checks.
+        runs: one for each seed that was run.
+        test_examples: the size of the test set.
+        reported: the student's own accuracy.
+        practice: whether the runs are on the practice set, which no reported accuracy is about.
+    """
     if not checked.passed or checked.recipe is None:
         return reject_model(item_id, item, checked)
     threshold, epoch = item.threshold.accuracy, item.threshold.epoch
-    accuracy = max(counted_accuracy(run, epoch) for run in runs)
+    reproduced = [counted_accuracy(run, epoch) for run in runs]
+    accuracy = max(reproduced)
     borderline = is_borderline(accuracy, threshold, test_examples)
     reported_accuracy, reported_note = _read_reported(item, reported)
-    differs = reported_accuracy is not None and reported_differs(
-        reported_accuracy, [counted_accuracy(run, epoch) for run in runs], test_examples
+    differs = (
+        reported_accuracy is not None
+        and not practice
+        and reported_differs(reported_accuracy, reproduced, test_examples)
     )
     result = conclude(
         item_id,

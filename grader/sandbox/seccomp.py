@@ -75,6 +75,8 @@ def compile_filter() -> bytes | None:
     except (ImportError, OSError, RuntimeError):
         return None
     program = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+    # A call by the number of another ABI of the same processor ends the process at once.
+    program.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
     for name in REFUSED_CALLS:
         try:
             program.add_rule(pyseccomp.ERRNO(1), name)

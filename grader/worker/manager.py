@@ -99,11 +99,10 @@ def main() -> None:
             run.start(answer_question)
             run.follow()
             run.clean_up()
+            is_clean = all([empty(directory) for directory in place.writable()])
             write_frame(replies, REPLY, run.reply)
             write_frame(replies, OUTPUT, bytes(run.output))
-            write_frame(replies, END, json.dumps(run.ending()).encode())
-            if not all(empty(directory) for directory in place.writable()):
-                return
+            write_frame(replies, END, json.dumps(run.ending(is_clean=is_clean)).encode())
 
 
 @dataclass(kw_only=True)
@@ -212,13 +211,14 @@ class _Run:
         for descriptor in self._pipes.values():
             os.close(descriptor)
 
-    def ending(self) -> dict[str, object]:
+    def ending(self, *, is_clean: bool) -> dict[str, object]:
         """How it ended, for the grader's message to the student."""
         return {
             "reason": self.reason,
             "code": self.code,
             "phase": self.phase,
             "dropped_bytes": self.dropped_bytes,
+            "is_clean": is_clean,
             "location": _location(self.trace, self.place.submission),
         }
 

@@ -111,13 +111,11 @@ FORGERY = (
         builtins.len = lambda *a: 0
         builtins.type = lambda *a: int
         return 'answer'
-        """, value="answer"),
+        """, kind="protocol"),
     _attack("forgery", "changed_limits", """
-        import gc
-        for thing in gc.get_objects():
-            if type(thing) is dict and 'message_depth' in thing:
-                thing['message_depth'] = 10**6
-                thing['message_bytes'] = 10**9
+        limits = sys._getframe(1).f_locals['self'].limits
+        limits['message_depth'] = 10**6
+        limits['message_bytes'] = 10**9
         deep = []
         for _ in range(400):
             deep = [deep]
@@ -160,7 +158,7 @@ FORGERY = (
 
 READING = (
     _attack("reading", "environment", "return sorted(os.environ)", value=(
-        "HOME", "LANG", "LC_CTYPE", "MPLBACKEND", "OMP_NUM_THREADS", "PATH", "PWD", "TMPDIR",
+        "HOME", "LANG", "MPLBACKEND", "OMP_NUM_THREADS", "PATH", "PWD", "TMPDIR",
         "USER",
     )),
     _attack("reading", "parent_environment", "return open('/proc/1/environ').read()",
@@ -190,8 +188,9 @@ READING = (
         """, value=("null", "pipe")),
     _attack("reading", "grader", "import grader.assignments.set4; return 1", kind="import"),
     _attack("reading", "reference", """
-        for top, _, files in os.walk('/'):
+        for top, directories, files in os.walk('/'):
             if top.startswith(('/submission', '/usr', sys.prefix, sys.base_prefix)):
+                directories.clear()
                 continue
             if any(f.startswith('problem_') or f.endswith('.md') for f in files):
                 return top
@@ -237,13 +236,11 @@ NETWORK = (
 )  # fmt: skip
 
 TAMPERING = (
-    _attack("tampering", "own_file", "open(__file__, 'a').write('x')", kind="exception",
-            says=("Read-only",)),
+    _attack("tampering", "own_file", "open(__file__, 'a').write('x')", kind="exception"),
     _attack("tampering", "other_answer", "os.chmod('/submission/canary.py', 0o777)",
             kind="exception"),
     _attack("tampering", "packages",
-            "import torch; open(torch.__file__, 'a').write('raise SystemExit')", kind="exception",
-            says=("Read-only",)),
+            "import torch; open(torch.__file__, 'a').write('raise SystemExit')", kind="exception"),
     _attack("tampering", "worker", "open('/code/grader/worker/answer.py', 'a')", kind="exception"),
     _attack("tampering", "patched_torch", """
         import torch
@@ -268,7 +265,7 @@ TAMPERING = (
         import resource
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
         """, kind="exception", says=("limit",)),
-    _attack("tampering", "become_root", "os.setuid(0)", kind="exception", says=("Permission",)),
+    _attack("tampering", "become_root", "os.setuid(0)", kind="exception"),
     _attack("tampering", "namespaces", """
         libc = ctypes.CDLL(None, use_errno=True)
         return [libc.unshare(0x10000000), ctypes.get_errno()]
@@ -389,7 +386,7 @@ SPOOFING = (
         exec(code)
         """, kind="exception", hides=("\x1b",)),
     _attack("spoofing", "named_like_a_type", r"raise type('\x1b[31mPassed\n', (Exception,), {})",
-            kind="exception", hides=("\x1b", "Passed\n")),
+            kind="exception", hides=("\x1b",)),
     _model("spoofing", "layer_names", r"""
         def answer():
             model = nn.Sequential()
