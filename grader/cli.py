@@ -13,12 +13,14 @@ from rich.text import Text
 
 import grader
 from grader.authoring import load_assignment
+from grader.cache_directory import default_cache_directory
 from grader.errors import GraderError
 from grader.pipeline import Options, grade_submission
 from grader.progress import TerminalProgress
 from grader.report.json import write_json
 from grader.report.terminal import print_summary
 from grader.results import Outcome, SubmissionResult
+from grader.run_cache import CacheInfo, cache_info, clear_cache
 
 EXIT_PASSED, EXIT_FELL_SHORT, EXIT_NO_GRADE, EXIT_INTERRUPTED = 0, 1, 3, 130
 
@@ -104,6 +106,13 @@ def cli() -> None:
     help="Train with exactly these seeds, all of them, instead of the assignment's.",
 )
 @click.option("--quick", is_flag=True, help="Everything but training: what to run while writing.")
+@click.option(
+    "--cache/--no-cache",
+    "use_cache",
+    default=True,
+    show_default=True,
+    help="Keep training runs, and train nothing twice.",
+)
 @click.option("--full", is_flag=True, help="Train every epoch, even past a met threshold.")
 @click.option(
     "--device",
@@ -150,6 +159,27 @@ def submission(
         error_console.print(f"stopped; what was finished is in {report}")
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(exit_code(graded.result))
+
+
+@cli.group()
+def cache() -> None:
+    """Look at or clear the kept training runs."""
+
+
+@cache.command("info")
+def show_cache() -> None:
+    """Say where the runs are kept, how many, and how large they are."""
+    _say_cache(cache_info(default_cache_directory()))
+
+
+@cache.command("clear")
+def empty_cache() -> None:
+    """Remove every kept run; data sets stay."""
+    _say_cache(clear_cache(default_cache_directory()), "removed: ")
+
+
+def _say_cache(info: CacheInfo, prefix: str = "") -> None:
+    click.echo(f"{prefix}{info.entries} runs, {info.size_bytes / 1e6:.1f} MB, {info.directory}")
 
 
 def exit_code(result: SubmissionResult) -> int:

@@ -19,9 +19,9 @@ from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
-import platformdirs
 import torch
 
+from grader.cache_directory import default_cache_directory
 from grader.errors import DatasetError
 
 DATA_VARIABLE = "GRADER_DATA"
@@ -44,11 +44,6 @@ _MISSING_NEXT_STEP = (
     "Give the directory that holds MNIST/raw with --data DIR, or grade on the small practice set "
     "with --practice."
 )
-
-
-def default_cache_directory() -> Path:
-    """Where downloads and converted files are kept unless something else is said."""
-    return Path(platformdirs.user_cache_dir("sequential-grader"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from grader.questions import Failure
 
 if TYPE_CHECKING:
     from grader.assignment import Limits
-    from grader.messages import EndMessage
+    from grader.message_records import EndMessage
     from grader.questions import Question
     from grader.sandbox.connection import Breach
 

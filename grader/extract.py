@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from grader.endings import explain_breach, explain_end, explain_lack_of_time, explain_protocol
 from grader.errors import MessageError, SandboxError
-from grader.messages import EndMessage, decode_end, decode_reply, encode_command
+from grader.messages import decode_end, decode_reply, encode_command
 from grader.plain_text import clean_block
 from grader.questions import Extraction, Question
 from grader.results import CapturedOutput
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from grader.assignment import Limits
     from grader.collect import Submission
+    from grader.message_records import EndMessage
     from grader.sandbox import Sandbox
 
 WORKER = "import sys; sys.path.insert(0, sys.argv[1]); import grader.worker.manager as m; m.main()"

@@ -9,13 +9,25 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import safetensors
 
 from grader.errors import MessageError
 from grader.layer_kinds import IRREGULARITIES, LAYER_KINDS, OPTIMIZER_KINDS, SCHEDULER_KINDS, Kind
+from grader.message_records import (
+    AnswerReply,
+    EndMessage,
+    FailureMessage,
+    FailureReply,
+    LayerMessage,
+    MissingReply,
+    ModelReply,
+    OptimizerMessage,
+    Reply,
+    SchedulerMessage,
+)
 from grader.model_spec import (
     ArgumentValue,
     LayerSpec,
@@ -31,7 +43,6 @@ from grader.questions import (
     ExtractedModel,
     Extraction,
     Failure,
-    FailureKind,
     ImportNote,
     PlainMapping,
     PlainValue,
@@ -49,109 +60,7 @@ MAXIMUM_DIGITS = 1000
 HARMLESS_IRREGULARITIES = frozenset({None, "evaluation"})
 """A layer with one of these is what its class and arguments say."""
 
-ShortText = Annotated[str, msgspec.Meta(max_length=1000)]
-LongText = Annotated[str, msgspec.Meta(max_length=20_000)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-FewArguments = Annotated[dict[Name, Any], msgspec.Meta(max_length=20)]
-Role = Literal["optimizer", "scheduler", "training"]
-EndReason = Literal["done", "exited", "signalled", "timeout", "oversized", "protocol", "files"]
-
-
-class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A record that refuses every field it does not know."""
-
-
-class EndMessage(_Message, frozen=True):
-    """How the process of a question ended, as the manager in the sandbox saw it.
-
-    Attributes:
-        reason: what ended it; "done" if it sent a whole answer.
-        code: its exit code, negative for a signal.
-        phase: what the student's code was doing.
-        dropped_bytes: how much of its output was not kept.
-        location: where it was when its time was nearly up.
-        is_clean: whether the next question finds the sandbox as this one did.
-    """
-
-    reason: EndReason
-    code: Annotated[int, msgspec.Meta(ge=-128, le=255)]
-    phase: ShortText
-    dropped_bytes: Annotated[int, msgspec.Meta(ge=0)]
-    location: ShortText
-    is_clean: bool
-
-
-class _FailureMessage(_Message, frozen=True):
-    kind: FailureKind
-    phase: ShortText
-    message: ShortText
-    next_step: ShortText
-    location: ShortText
-    traceback: LongText
-
-
-class _NoteMessage(_Message, frozen=True):
-    kind: Literal["training", "dataset", "shadow"]
-    location: ShortText
-    detail: ShortText
-
-
-_Notes = Annotated[list[_NoteMessage], msgspec.Meta(max_length=20)]
-
-
-class _LayerMessage(_Message, frozen=True):
-    kind: Name
-    path: Name
-    arguments: FewArguments
-    irregularity: Name | None
-    detail: ShortText
-
-
-class _GroupMessage(_Message, frozen=True):
-    parameters: list[Name]
-    settings: FewArguments
-
-
-class _OptimizerMessage(_Message, frozen=True):
-    kind: Name
-    groups: Annotated[list[_GroupMessage], msgspec.Meta(min_length=1, max_length=500)]
-
-
-class _SchedulerMessage(_Message, frozen=True):
-    kind: Name
-    arguments: FewArguments
-
-
-class _AnswerReply(_Message, frozen=True, tag="answer"):
-    value: Any
-    value_type: ShortText
-    location: ShortText
-    notes: _Notes
-
-
-class _ModelReply(_Message, frozen=True, tag="model"):
-    layers: Annotated[list[_LayerMessage], msgspec.Meta(min_length=1)]
-    weights: str | None
-    location: ShortText
-    notes: _Notes
-    failures: Annotated[list[tuple[Role, _FailureMessage]], msgspec.Meta(max_length=3)]
-    optimizer: _OptimizerMessage | None = None
-    scheduler: _SchedulerMessage | None = None
-    training: Any = None
-
-
-class _FailureReply(_Message, frozen=True, tag="failure"):
-    failure: _FailureMessage
-    notes: _Notes
-
-
-class _MissingReply(_Message, frozen=True, tag="missing"):
-    notes: _Notes
-
-
-_reply_decoder: msgspec.json.Decoder[_AnswerReply | _ModelReply | _FailureReply | _MissingReply] = (
-    msgspec.json.Decoder(_AnswerReply | _ModelReply | _FailureReply | _MissingReply)
-)
+_reply_decoder: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 _end_decoder = msgspec.json.Decoder(EndMessage)
 
 
@@ -196,11 +105,11 @@ def decode_reply(question: Question, payload: bytes, limits: Limits) -> Extracti
         for note in reply.notes
     )
     match reply:
-        case _FailureReply():
+        case FailureReply():
             return Extraction(question=question, failure=_failure(reply.failure), notes=notes)
-        case _MissingReply() if question.optional:
+        case MissingReply() if question.optional:
             return Extraction(question=question, notes=notes)
-        case _AnswerReply() if question.kind == "answer":
+        case AnswerReply() if question.kind == "answer":
             return Extraction(
                 question=question,
                 answered=True,
@@ -209,7 +118,7 @@ def decode_reply(question: Question, payload: bytes, limits: Limits) -> Extracti
                 location=clean_location(reply.location),
                 notes=notes,
             )
-        case _ModelReply() if question.kind == "model":
+        case ModelReply() if question.kind == "model":
             return _model_extraction(question, reply, notes, limits)
     raise MessageError(f"an answer of another type than a {question.kind}")
 
@@ -232,7 +141,7 @@ def _nesting(payload: bytes) -> int:
     return deepest
 
 
-def _failure(message: _FailureMessage) -> Failure:
+def _failure(message: FailureMessage) -> Failure:
     return Failure(
         kind=message.kind,
         phase=clean_line(message.phase),
@@ -271,7 +180,7 @@ def _plain_value(value: Any, levels: int) -> PlainValue:
 
 
 def _model_extraction(
-    question: Question, reply: _ModelReply, notes: tuple[ImportNote, ...], limits: Limits
+    question: Question, reply: ModelReply, notes: tuple[ImportNote, ...], limits: Limits
 ) -> Extraction:
     if len(reply.layers) > limits.layers:
         raise MessageError(f"a model of {len(reply.layers):,} layers")
@@ -322,7 +231,7 @@ def _model_extraction(
     )
 
 
-def _layer(message: _LayerMessage) -> LayerSpec:
+def _layer(message: LayerMessage) -> LayerSpec:
     known = message.kind in LAYER_KINDS
     if message.irregularity is not None and message.irregularity not in IRREGULARITIES:
         raise MessageError(f"the unknown irregularity {message.irregularity!r}")
@@ -364,7 +273,7 @@ def _known_kind(kinds: Mapping[str, Kind], name: str) -> str:
     return name
 
 
-def _optimizer(message: _OptimizerMessage | None, model: ModelSpec | None) -> OptimizerSpec | None:
+def _optimizer(message: OptimizerMessage | None, model: ModelSpec | None) -> OptimizerSpec | None:
     """The optimiser; its parameters must be those of `model`, each exactly once.
 
     Args:
@@ -389,7 +298,7 @@ def _optimizer(message: _OptimizerMessage | None, model: ModelSpec | None) -> Op
     )
 
 
-def _scheduler(message: _SchedulerMessage | None) -> SchedulerSpec | None:
+def _scheduler(message: SchedulerMessage | None) -> SchedulerSpec | None:
     if message is None:
         return None
     return SchedulerSpec(

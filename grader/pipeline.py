@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import grader
+from grader.cache_directory import default_cache_directory
 from grader.collect import Submission, collect
 from grader.errors import DatasetError, MachineError
 from grader.extract import extract
@@ -26,6 +27,7 @@ from grader.results import (
     SubmissionResult,
     Timing,
 )
+from grader.run_cache import RunCache
 from grader.sandbox import Sandbox, choose_sandbox
 from grader.selection import list_questions, select_items
 
@@ -51,6 +53,7 @@ class Options:
         full: train every epoch, even past a met threshold.
         quick: everything but training.
         unsafe: run the student's code without a sandbox.
+        use_cache: take runs of the same job from the cache, and keep new ones there.
     """
 
     data_directory: Path | None = None
@@ -62,6 +65,7 @@ class Options:
     full: bool = False
     quick: bool = False
     unsafe: bool = False
+    use_cache: bool = True
 
 
 class Observer(Protocol):
@@ -228,16 +232,20 @@ def _train(grading: Grading, dataset: Dataset, options: Options, observer: Obser
         grading.leave_out_rest("left out by --quick")
         return False
 
-    from grader.rounds import run_plans  # noqa: PLC0415  # torch loads beside the sandbox
-    from grader.training_pool import TrainingPool  # noqa: PLC0415
+    # torch loads beside the sandbox, so nothing that needs it is imported any earlier.
+    from grader.cached_trainer import CachedTrainer  # noqa: PLC0415
+    from grader.rounds import run_plans  # noqa: PLC0415
 
     plans = grading.plans()
     observer.training_starts(list(plans))
-    if not plans:
-        return False
+    device = _choose_device(options.device)
+    cache = None
+    if options.use_cache:
+        directory = default_cache_directory()
+        cache = RunCache(directory, dataset_sha256=dataset.sha256, device=device)
     try:
-        with TrainingPool(dataset, device=_choose_device(options.device)) as pool:
-            for item_id, outcome in run_plans(plans, pool, observer.epoch_ended):
+        with CachedTrainer(dataset, device=device, cache=cache) as trainer:
+            for item_id, outcome in run_plans(plans, trainer, observer.epoch_ended):
                 observer.item_finished(grading.finish(item_id, outcome))
     except KeyboardInterrupt:
         grading.leave_out_rest("stopped by Ctrl-C before it was trained")

@@ -281,9 +281,7 @@ def train_epoch(
     batches: Sequence[torch.Tensor],
 ) -> list[torch.Tensor]:
     """One optimiser step for each batch of indices; the loss of each step, still on the device."""
-    # Around the step itself PyTorch wraps a profiler hook and a graph break for torch.compile;
-    # together they take as long as the step of a small network does.
-    step = inspect.unwrap(type(optimizer).step)
+    step = optimizer_step(optimizer)
     parameters = list(model.parameters())
     losses = []
     model.train()
@@ -293,10 +291,24 @@ def train_epoch(
         for parameter in parameters:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            step(optimizer)
+        step()
         losses.append(loss.detach())
     return losses
+
+
+def optimizer_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
+    """The optimiser's step and nothing around it.
+
+    PyTorch wraps it into a profiler's hook and a graph break for torch.compile, which together
+    take longer than the step of a small network.
+    """
+    unwrapped = inspect.unwrap(type(optimizer).step)
+
+    def step() -> None:
+        with torch.no_grad():
+            unwrapped(optimizer)
+
+    return step
 
 
 def mean_loss(losses: Sequence[torch.Tensor], batches: Sequence[torch.Tensor]) -> float:

@@ -9,7 +9,6 @@ import ctypes
 import mmap
 import signal
 import sys
-from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ import torch
 
 from grader.datasets import Dataset
 from grader.errors import GraderError, MachineError
-from grader.train import train
+from grader.stacked import train_stacked
 from grader.training_messages import EpochEnded, Failed, Finished, Order, SharedDataset
 
 if TYPE_CHECKING:
@@ -87,10 +86,7 @@ def _carry_out(
         pipe.send(EpochEnded(index=index, epoch=epoch, result=result))
 
     try:
-        runs = [
-            train(job, dataset, device=device, on_epoch=partial(report, index))
-            for index, job in enumerate(order.jobs)
-        ]
+        runs = train_stacked(order.jobs, dataset, device=device, on_epoch=report)
     except GraderError as error:
         return Failed(error=error)
     except ConnectionError:

@@ -203,21 +203,25 @@ def test_bad_answers_each_fail_their_own_item(submission: Path, tmp_path: Path):
     assert {items[item_id]["outcome"] for item_id in still_graded} == {"pending"}
 
 
-@pytest.fixture(name="graded_twice", scope="module")
-def grade_reference_twice(tmp_path_factory: pytest.TempPathFactory):
-    """The reference on the practice data, twice."""
+@pytest.fixture(name="graded", scope="module")
+def grade_reference(tmp_path_factory: pytest.TempPathFactory):
+    """The reference on the practice data: trained, trained again, and from the run cache."""
     output = tmp_path_factory.mktemp("reports")
+    cache = {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
+    arguments = (ROOT / "reference", "--practice", "--output")
     ended = [
-        grade(ROOT / "reference", "--practice", "--output", output / run) for run in ("1", "2")
+        grade(*arguments, output / "trained", **cache),
+        grade(*arguments, output / "again", "--no-cache", **cache),
+        grade(*arguments, output / "cached", **cache),
     ]
     return ended, output
 
 
-def test_the_reference_passes_on_the_practice_data(graded_twice):
+def test_the_reference_passes_on_the_practice_data(graded):
     """All automatic points, the written ones pending, a report to read."""
-    ended, output = graded_twice
+    ended, output = graded
     assert ended[0].returncode == 0, ended[0].stdout + ended[0].stderr
-    result = read_result(output / "1", "reference")
+    result = read_result(output / "trained", "reference")
     assert result["score"] == {
         "possible": 100.0,
         "earned": 61.0,
@@ -226,21 +230,22 @@ def test_the_reference_passes_on_the_practice_data(graded_twice):
         "undecided": 0.0,
     }
     assert "PRACTICE" in ended[0].stdout
-    assert "PRACTICE" in (output / "1" / "reference" / "report.html").read_text()
+    assert "PRACTICE" in (output / "trained" / "reference" / "report.html").read_text()
 
 
-def test_grading_twice_gives_the_same_bytes_but_for_times(graded_twice):
-    """Nothing in a result depends on the moment, the order or the place."""
-    _, output = graded_twice
-    first, second = (
+def test_grading_again_gives_the_same_bytes_but_for_times(graded):
+    """Nothing in a result depends on the moment, the order, or on whether a run was kept."""
+    _, output = graded
+    trained, again, cached = (
         re.sub(
             r'("\w+_(?:seconds|at)": )[^,\n]+',
             r"\1null",
             (output / run / "reference" / "result.json").read_text(),
         )
-        for run in ("1", "2")
+        for run in ("trained", "again", "cached")
     )
-    assert first == second
+    assert trained == again
+    assert trained == cached
 
 
 def test_the_starter_gets_a_partial_score_and_no_traceback(tmp_path: Path):

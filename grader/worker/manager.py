@@ -99,7 +99,7 @@ def main() -> None:
             run.start(answer_question)
             run.follow()
             run.clean_up()
-            is_clean = all([empty(directory) for directory in place.writable()])
+            is_clean = all(empty(directory) for directory in place.writable())
             write_frame(replies, REPLY, run.reply)
             write_frame(replies, OUTPUT, bytes(run.output))
             write_frame(replies, END, json.dumps(run.ending(is_clean=is_clean)).encode())

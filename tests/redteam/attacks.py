@@ -117,7 +117,7 @@ FORGERY = (
         limits['message_depth'] = 10**6
         limits['message_bytes'] = 10**9
         deep = []
-        for _ in range(400):
+        for _ in range(60):
             deep = [deep]
         return deep
         """, kind="protocol"),
