@@ -91,7 +91,7 @@ def explain_lack_of_time(limits: Limits) -> Failure:
         phase="start",
         message=(
             f"The {limits.submission_seconds:g} s for all questions of a submission were used up "
-            "before this one."
+            "before this one was answered."
         ),
         next_step=_HURRY,
     )

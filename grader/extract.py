@@ -113,7 +113,7 @@ class _Asking:
                 return Extraction(question=question)
             absence = self.submission.explain_absence(question.file)
             return Extraction(question=question, failure=absence)
-        if self.deadline is not None and time.monotonic() > self.deadline:
+        if self._is_out_of_time():
             return Extraction(question=question, failure=explain_lack_of_time(self.limits))
         worker = self.worker or self._start()
         self.worker = worker
@@ -125,9 +125,13 @@ class _Asking:
             self.close()
             if error.breach == "stopped":
                 raise ExtractionStoppedError from None
-            return Extraction(
-                question=question, failure=explain_breach(error.breach, question, self.limits)
-            )
+            failure = explain_breach(error.breach, question, self.limits)
+            if error.breach == "timeout" and self._is_out_of_time():
+                failure = explain_lack_of_time(self.limits)
+            return Extraction(question=question, failure=failure)
+
+    def _is_out_of_time(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
 
     def close(self) -> None:
         """End the worker and everything in its sandbox."""
@@ -225,7 +229,10 @@ class _Asking:
                 return decode_reply(question, reply, self.limits)
             except MessageError as error:
                 return Extraction(question=question, failure=explain_protocol(str(error)))
-        return Extraction(question=question, failure=explain_end(end, question, self.limits))
+        failure = explain_end(end, question, self.limits)
+        if end.reason == "timeout" and self._is_out_of_time():
+            failure = explain_lack_of_time(self.limits)
+        return Extraction(question=question, failure=failure)
 
 
 def _start_error(error: ConnectionEndedError, diagnostics: str) -> SandboxError:

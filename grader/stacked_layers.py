@@ -187,27 +187,33 @@ class StackedBatchNorm1d(nn.BatchNorm1d):
 
 
 class StackedDropout(nn.Module):
-    """Dropouts side by side, each with its own probability."""
+    """Dropouts side by side, each with its own probability, from 16 random bits a value.
 
-    _keep: torch.Tensor
+    PyTorch draws a number for each value, which takes a sixth of a stack's time. With 16 bits a
+    probability is met to within 1 / 131,072; values are scaled up by the one that is met.
+    """
+
+    _threshold: torch.Tensor
     _scale: torch.Tensor
 
     def __init__(self, probabilities: Sequence[float]) -> None:
         super().__init__()
-        self._probabilities = list(probabilities)
-        keep = 1.0 - torch.tensor(self._probabilities)
-        self.register_buffer("_keep", keep)
-        # Where nothing is kept, PyTorch's dropout gives zeros too.
+        of_65536 = torch.tensor([round(probability * 65536) for probability in probabilities])
+        keep = 1 - of_65536 / 65536
+        # int16 ends below a probability of 1, where the scale of 0 leaves nothing anyway.
+        self.register_buffer("_threshold", (of_65536 - 32768).clamp(max=32767).to(torch.int16))
         self.register_buffer("_scale", torch.where(keep > 0, 1 / keep, 0.0))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Zero each value with its model's probability, and scale the others up."""
         if not self.training:
             return values
-        if len(set(self._probabilities)) == 1:
-            return functional.dropout(values, self._probabilities[0])
-        keep, scale = (self._along(values, buffer) for buffer in (self._keep, self._scale))
-        return values * ((torch.rand_like(values) < keep) * scale)
+        words = torch.empty(-(-values.numel() // 4), dtype=torch.int64, device=values.device)
+        bits = words.random_(-(2**63), None).view(torch.int16)
+        # In the memory order of the values: channels-last images stay so.
+        bits = bits.as_strided(values.shape, torch.empty_like(values).stride())
+        kept = bits >= self._along(values, self._threshold)
+        return values * (kept * self._along(values, self._scale))
 
     def _along(self, values: torch.Tensor, of_models: torch.Tensor) -> torch.Tensor:
         if values.ndim == 3:

@@ -6,7 +6,6 @@ load it while the parent is still busy with something else.
 
 from __future__ import annotations
 
-import math
 import os
 import subprocess
 import sys
@@ -161,17 +160,17 @@ class TrainingPool:
         after another by the same processes.
 
         Args:
-            jobs: what to train; at best a multiple of `LARGEST_STACK` for each process.
+            jobs: what to train; `LARGEST_STACK` of them at a time become one network.
             on_epochs: for each job what `submit` takes.
 
         Returns:
             For each job what `submit` returns.
         """
         callbacks = list(on_epochs) if on_epochs is not None else [None] * len(jobs)
-        stacks = max(math.ceil(len(jobs) / LARGEST_STACK), min(len(jobs), self._processes))
         futures: list[Future[TrainingRun]] = [Future() for _ in jobs]
-        for number in range(stacks):
-            members = slice(number, None, stacks)
+        # Always the same stacks, however many cores there are, so that the runs are the same too.
+        for start in range(0, len(jobs), LARGEST_STACK):
+            members = slice(start, start + LARGEST_STACK)
             order = self._threads.submit(self._carry_out, jobs[members], callbacks[members])
             order.add_done_callback(partial(_hand_out, futures[members]))
         return futures

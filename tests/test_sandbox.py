@@ -180,6 +180,22 @@ def test_installed_grader_is_hidden(
     assert view.mounts[view.mounts.index(str(installed)) - 1] == "--tmpfs"
 
 
+def test_repository_inside_the_environment_is_hidden(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An editable install below Python's own directories, as pip makes from git, is covered."""
+    repository = Path(sys.prefix, "bin")
+    monkeypatch.setattr(bubblewrap, "PACKAGE", repository / "grader")
+    monkeypatch.setattr(bubblewrap._View, "bind", lambda self, source, target: None)
+    monkeypatch.setattr(
+        bubblewrap._View,
+        "bind_in_place",
+        lambda self, *paths: self.sources.extend(str(path) for path in paths),
+    )
+    view = sandbox._view(tmp_path, 1000)  # type: ignore[attr-defined]
+    assert view.mounts[view.mounts.index(str(repository)) - 1] == "--tmpfs"
+
+
 def test_nothing_but_scratch_can_be_written(sandbox: Sandbox) -> None:
     """Everything else is read-only, and scratch has its size."""
     result = run_inside(

@@ -68,6 +68,28 @@ def test_progress_is_reported(pool):
         assert heard[seed] == list(enumerate(future.result().epochs, start=1))
 
 
+def test_stacked_jobs(pool, dataset):
+    """Jobs that are stacked report to their own callbacks and end in their own futures."""
+    jobs = [training_job(mlp(8), seed=seed) for seed in range(1, 6)]
+    heard = [[] for _ in jobs]
+    callbacks = [lambda *report, index=index: heard[index].append(report) for index in range(5)]
+    futures = pool.submit_stacked(jobs, callbacks)
+    for job, future, reports in zip(jobs, futures, heard, strict=True):
+        run = future.result()
+        assert run.seed == job.seed
+        assert reports == list(enumerate(run.epochs, start=1))
+        alone = train(job, dataset)
+        assert run.final_accuracy == pytest.approx(alone.final_accuracy, abs=0.005)
+
+
+def test_error_of_stacked_jobs(pool):
+    """What is wrong with a model reaches the future of each job that has it."""
+    futures = pool.submit_stacked([training_job(model(linear(784, 10)), seed=s) for s in (1, 2)])
+    for future in futures:
+        with pytest.raises(ModelError, match="it expects 784 features"):
+            future.result()
+
+
 def test_error_of_a_model(pool):
     """A model that cannot be trained fails its own job, and the worker goes on."""
     future = pool.submit(training_job(model(linear(784, 10))))

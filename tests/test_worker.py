@@ -155,10 +155,13 @@ def test_names_of_lying_classes_are_true() -> None:
 
 ENDING = """
 import os, time
-from grader.worker.processes import end_descendants
+from grader.worker.processes import end_descendants, end_with_parent
+end_with_parent()
 if os.fork() == 0:
+    os.setsid()
     os.fork()
-    time.sleep(600)
+    time.sleep(60)
+time.sleep(0.2)
 end_descendants()
 try:
     os.waitpid(-1, os.WNOHANG)
@@ -168,8 +171,8 @@ except ChildProcessError:
 
 
 def test_descendants_are_ended() -> None:
-    """A child is gone afterwards; tried in a process that has no other children."""
-    ended = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, check=True)
+    """A daemon and its child are gone afterwards; tried in a process of no other children."""
+    ended = subprocess.run([sys.executable, "-c", ENDING], stdout=subprocess.PIPE, check=True)
     assert ended.stdout == b"none left\n"
 
 

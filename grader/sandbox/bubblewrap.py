@@ -176,7 +176,10 @@ class Bubblewrap(Sandbox):
         installed = PACKAGE.parent.name.endswith("-packages")
         if not installed:
             view.hide(PACKAGE.parent)
-        view.bind_in_place(*_python_directories())
+        python = _python_directories()
+        view.bind_in_place(*python)
+        if not installed and not any(path.is_relative_to(PACKAGE.parent) for path in python):
+            view.hide(PACKAGE.parent)
         for path in (PACKAGE, *_embedded_data_sets(), *self._hidden):
             view.hide(path)
         view.bind_in_place(Path("/proc/cpuinfo"), Path("/proc/meminfo"))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 20.0
 SCRATCH_BYTES = 1_000_000
+VARIABLE = "GRADER_SELF_TEST"
 
 PROBE = """
 import json, os, socket, subprocess, sys, time
@@ -38,7 +39,7 @@ def connect():
 
 faults = {
     "can read a private file of the grader": not fails(lambda: open(request["secret"]).read()),
-    "can see the grader's environment": request["name"] in os.environ or not fails(
+    "can see the grader's environment": request["variable"] in os.environ or not fails(
         lambda: open("/proc/1/environ").read()
     ),
     "can reach the network": not fails(connect),
@@ -81,8 +82,9 @@ def find_fault(sandbox: Sandbox) -> str | None:
             "secret": str(secret),
             "port": server.getsockname()[1],
             "pid": os.getpid(),
-            "name": "GRADER_SELF_TEST",
+            "variable": VARIABLE,
         }
+        os.environ[VARIABLE] = "hidden"
         try:
             with sandbox.launch(
                 PROBE, submission=submission, scratch_bytes=SCRATCH_BYTES
@@ -90,6 +92,8 @@ def find_fault(sandbox: Sandbox) -> str | None:
                 return _probe(process, request)
         except SandboxError as error:
             return str(error)
+        finally:
+            del os.environ[VARIABLE]
 
 
 def _probe(process: SandboxedProcess, request: dict[str, object]) -> str | None:

@@ -105,7 +105,7 @@ def _explanation(
             "There is no GPU where answers are collected. Build the model on the CPU: remove "
             '.cuda() and .to("cuda"), or ask torch.cuda.is_available() first.'
         )
-    elif isinstance(error, OSError):
+    elif isinstance(error, OSError) or _is_about_data(text):
         next_step = (
             "There is no network and no data set where answers are collected, and only a scratch "
             'directory can be written to. Move training under if __name__ == "__main__":.'
@@ -123,6 +123,11 @@ def _is_memory_shortage(error: BaseException, text: str) -> bool:
 def _is_about_cuda(text: str) -> bool:
     lowered = text.lower()
     return "nvidia driver" in lowered or "cuda" in lowered
+
+
+def _is_about_data(text: str) -> bool:
+    """Whether torchvision says that a data set is neither there nor can be had."""
+    return "Dataset not found" in text or "Error downloading" in text
 
 
 def safe_text(value: object) -> str:

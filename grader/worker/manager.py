@@ -107,7 +107,20 @@ def main() -> None:
 
 @dataclass(kw_only=True)
 class _Run:
-    """One question being answered by a process of its own."""
+    """One question being answered by a process of its own.
+
+    Attributes:
+        place: where the worker runs.
+        command: the question and its limits.
+        close: descriptors of the manager that the question's process must not have.
+        pid: the question's process.
+        reason: what ended it; empty while it goes on.
+        code: its exit code, negative for a signal.
+        phase: what it last said it was about to do.
+        reply: its answer.
+        output, dropped_bytes: the beginning of what it printed, and the size of the rest.
+        trace: its stack shortly before its time was up.
+    """
 
     place: Place
     command: dict[str, Any]
@@ -121,6 +134,7 @@ class _Run:
     dropped_bytes: int = 0
     trace: bytes = b""
     _pipes: dict[str, int] = field(default_factory=dict)
+    _at_end: set[str] = field(default_factory=set)
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -167,7 +181,9 @@ class _Run:
             {PHASE: MAXIMUM_PHASE_BYTES, REPLY: self.limits["message_bytes"], END: 0}
         )
         while not self.reason:
-            select.select(list(self._pipes.values()), [], [], POLL_SECONDS)
+            # A pipe at its end is always ready: listening to it would be a busy loop.
+            listened = [self._pipes[name] for name in self._pipes if name not in self._at_end]
+            select.select(listened, [], [], POLL_SECONDS)
             ended = self._wait(os.WNOHANG)
             self._drain()
             try:
@@ -252,6 +268,7 @@ class _Run:
             except BlockingIOError:
                 break
             if not data:
+                self._at_end.add(name)
                 break
             received += data
         return received

@@ -113,6 +113,12 @@ BROKEN = (
         kind="exception",
         says=("URLError", "no network"),
     ),
+    Broken(
+        name="import_torchvision_data",
+        source="from torchvision.datasets import MNIST\nMNIST('data', download=True)\n",
+        kind="exception",
+        says=("Error downloading", "no data set", "import_torchvision_data.py:2"),
+    ),
     # The function cannot be called.
     Broken(
         name="no_function",

@@ -1,0 +1,1 @@
+"""How fast the grader is, measured beside what a course uses today."""
