@@ -326,8 +326,8 @@ def _choose_optimizer(
 
 def _check_work(item_id: str, multiply_adds: float, left: float) -> CheckResult:
     title = "Training work"
-    observed = f"up to {multiply_adds:.2g} multiply-adds over all seeds"
-    expected = f"at most {left:.2g}, what is left of the submission's budget"
+    observed = f"up to {multiply_adds / 1e9:,.0f} billion multiply-adds over all seeds"
+    expected = f"at most {left / 1e9:,.0f} billion, what is left of the submission's budget"
     if multiply_adds <= left:
         return CheckResult(
             id="work", title=title, outcome=Outcome.PASSED, observed=observed, expected=expected

@@ -37,7 +37,8 @@ class Question:
         scheduler: the name of the function called with the optimiser, or None.
         training: the name of the function that returns {"epochs": …, "batch_size": …}, or None.
         weights: whether the model's weights are wanted too.
-        optional: whether the function may be missing: then there is neither value nor failure.
+        optional: whether the function may be missing, or return None: then there is neither value
+            nor failure.
     """
 
     id: str

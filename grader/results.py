@@ -204,7 +204,7 @@ class TrainingReport:
         threshold: the accuracy wanted, 0 to 1.
         counted_epoch: "best" or "final".
         accuracy: the best counted accuracy of any run.
-        interval: the 95 % Wilson interval of that accuracy, given the size of the test set.
+        interval: the 95% Wilson interval of that accuracy, given the size of the test set.
         borderline: whether the threshold lies inside the interval.
         test_examples: the size of the test set.
         reported_accuracy: what the student says was reached, or None.

@@ -307,7 +307,7 @@ def _check_accuracy(
             "regularise"
         )
     if borderline:
-        observed += "; the threshold is within the 95 % interval"
+        observed += "; the threshold is within the 95% interval"
     return CheckResult(
         id="accuracy",
         title="Test accuracy",

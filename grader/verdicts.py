@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from grader.questions import PlainValue
 
 NORMAL_95_PERCENT = 1.959964
-"""A normal variable is within this many standard deviations of its mean 95 % of the time."""
+"""A normal variable is within this many standard deviations of its mean 95% of the time."""
 
 SEED_SPREAD = 0.003
 """An allowance for what training adds to the sampling of the test set.
@@ -37,7 +37,7 @@ _ROUNDING = 1e-9
 def wilson_interval(
     successes_share: float, examples: int, z: float = NORMAL_95_PERCENT
 ) -> tuple[float, float]:
-    """The interval that an accuracy's true value lies in, 95 % of the time by default.
+    """The interval that an accuracy's true value lies in, 95% of the time by default.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal
     of the American Statistical Association 22 (1927), 209-212. Unlike the normal approximation
@@ -58,13 +58,13 @@ def wilson_interval(
 def needs_another_seed(accuracy: float, threshold: float, examples: int) -> bool:
     """Whether an accuracy falls short, but by less than chance explains.
 
-    That is so while the threshold is at most the upper end of the accuracy's 95 % interval.
+    That is so while the threshold is at most the upper end of the accuracy's 95% interval.
     """
     return accuracy < threshold <= wilson_interval(accuracy, examples)[1]
 
 
 def clearly_met_accuracy(threshold: float, examples: int) -> float:
-    """The accuracy from which a threshold lies below the 95 % interval, so no longer borderline.
+    """The accuracy from which a threshold lies below the 95% interval, so no longer borderline.
 
     The Wilson interval inverts the score test: its lower end is at the threshold where the
     accuracy exceeds it by z times the standard error at the threshold itself.
@@ -77,7 +77,7 @@ def clearly_met_accuracy(threshold: float, examples: int) -> float:
 
 
 def is_borderline(accuracy: float, threshold: float, examples: int) -> bool:
-    """Whether the threshold lies inside the accuracy's 95 % interval, on either side."""
+    """Whether the threshold lies inside the accuracy's 95% interval, on either side."""
     low, high = wilson_interval(accuracy, examples)
     return low <= threshold <= high
 

@@ -92,7 +92,7 @@ def training_c():
 
 
 def reported_accuracy_c():
-    """The best test accuracy of `model_c()` that you saw, such as 0.95 for 95 %."""
+    """The best test accuracy of `model_c()` that you saw, such as 0.95 for 95%."""
     return None  # your accuracy, a float from 0 to 1
 
 

@@ -139,10 +139,10 @@ convolution. Weight decay did not matter at 10 epochs.
 
 | strategy              | final test accuracy |
 |:----------------------|--------------------:|
-| one convolution       | 98.31 %             |
-| two convolutions      | 98.79 %             |
-| … with BatchNorm2d    | 99.02 %             |
-| … with Dropout at 0.3 | 99.07 %             |
+| one convolution       | 98.31%             |
+| two convolutions      | 98.79%             |
+| … with BatchNorm2d    | 99.02%             |
+| … with Dropout at 0.3 | 99.07%             |
 
 ## What is wrong with choosing like this
 
@@ -279,7 +279,7 @@ def diverged_run(seed: int) -> TrainingRun:
 
 
 def wilson(accuracy: float, examples: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval."""
+    """The 95% Wilson score interval."""
     z_squared = 1.96**2
     centre = (accuracy + z_squared / (2 * examples)) / (1 + z_squared / examples)
     spread = (1.96 / (1 + z_squared / examples)) * math.sqrt(
@@ -489,7 +489,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "checks": (
             passed("allowed-layers", "Allowed layers", "Flatten, Linear, ReLU", "Linear, ReLU, …"),
             passed("max-hidden-units", "Hidden units", "100", "at most 100"),
-            passed("threshold", "Best test accuracy", "97.88 %", "at least 97.5 %"),
+            passed("threshold", "Best test accuracy", "97.88%", "at least 97.5%"),
         ),
         **totals(dense_rows(100, 10)),
         "training": training((run(0, 0.9788),), 0.975, reported=0.9791),
@@ -498,7 +498,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "checks": (
             passed("max-hidden-units", "Hidden units", "200", "at most 200"),
             passed("min-hidden-layers", "Hidden layers", "2", "at least 2"),
-            passed("threshold", "Best test accuracy", "98.12 %", "at least 98 %"),
+            passed("threshold", "Best test accuracy", "98.12%", "at least 98%"),
         ),
         **totals(dense_rows(120, 80, 10)),
         "training": training((run(0, 0.9798), run(1, 0.9813)), 0.98, reported=0.9807),
@@ -506,7 +506,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "2E": {
         "checks": (
             passed("max-hidden-units", "Hidden units", "1,000", "at most 1,000"),
-            passed("threshold", "Best test accuracy", "98.61 %", "at least 98.3 %"),
+            passed("threshold", "Best test accuracy", "98.61%", "at least 98.3%"),
         ),
         **totals(dense_rows(500, 300, 200, 10)),
         "training": training((run(2, 0.9868, epochs=7, stopped_early=True),), 0.983),
@@ -519,7 +519,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "checks": (
             passed("max-parameters", "Parameters", "421,834", "fewer than 1,000,000"),
             passed("required-layers", "Dropout and BatchNorm2d", "2 and 2", "at least one each"),
-            passed("threshold", "Final test accuracy", "99.02 %", "at least 98.5 %"),
+            passed("threshold", "Final test accuracy", "99.02%", "at least 98.5%"),
         ),
         "hints": (
             Hint(
@@ -650,8 +650,8 @@ BROKEN: dict[str, dict[str, Any]] = {
                 id="threshold",
                 title="Best test accuracy",
                 outcome=Outcome.FAILED,
-                observed="97.34 % in the best epoch of the best of 3 seeded runs.",
-                expected="At least 97.5 %.",
+                observed="97.34% in the best epoch of the best of 3 seeded runs.",
+                expected="At least 97.5%.",
                 next_step="Train longer or tune the learning rate: the accuracy was still rising "
                 "in the last epoch of every run.",
                 location="problem_2.py:40",
@@ -702,7 +702,7 @@ BROKEN: dict[str, dict[str, Any]] = {
                 title="Best test accuracy",
                 outcome=Outcome.FAILED,
                 observed="The loss became infinite in epoch 3 of every run.",
-                expected="At least 98.3 %.",
+                expected="At least 98.3%.",
                 next_step="Lower the learning rate of 5.0: SGD(lr=5.0) takes steps that are too "
                 "long.",
                 location="problem_2.py:95",

@@ -149,6 +149,7 @@ def scratch():
         file.write("x" * 1000)
     os.makedirs("a/b/c")
     return before
+def nothing(): return None
 def defaults(a=1, *args, b=2, **kwargs): return a + b
 if __name__ == "__main__":
     raise RuntimeError("the guard was run")
@@ -232,8 +233,8 @@ def test_scratch_files_do_not_outlive_their_question(extractions: dict[str, Extr
 
 
 def test_optional_functions_may_be_missing(extractions: dict[str, Extraction]) -> None:
-    """Neither a missing optional function nor its missing file is a failure."""
-    for name in ("optional", "no file"):
+    """An optional function that is missing, returns None, or has no file, is no failure."""
+    for name in ("optional", "optional none", "no file"):
         assert not extractions[name].answered
         assert extractions[name].failure is None
 
@@ -292,6 +293,7 @@ def optimizer(model):
     return torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True)
 def scheduler(optimizer): return torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 5, 5])
 def training(): return {{"epochs": 3, "batch_size": 64}}
+def no_scheduler(optimizer): return None
 def two(): return nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2, bias=False))
 def adam(model):
     return torch.optim.Adam(model.parameters(), betas=(0.5, 0.75), decoupled_weight_decay=True)
@@ -336,6 +338,9 @@ def honest_questions() -> list[Question]:
         Question(id="scratch again", kind="answer", file="honest.py", function="scratch"),
         Question(id="latin", kind="answer", file="latin.py", function="answer"),
         Question(id="optional", kind="answer", file="honest.py", function="absent", optional=True),
+        Question(
+            id="optional none", kind="answer", file="honest.py", function="nothing", optional=True
+        ),
         Question(id="no file", kind="answer", file="absent.py", function="absent", optional=True),
     ]
 
@@ -356,7 +361,14 @@ def model_questions() -> list[Question]:
             scheduler="scheduler",
             training="training",
         ),
-        Question(id="adam", kind="model", file="models.py", function="two", optimizer="adam"),
+        Question(
+            id="adam",
+            kind="model",
+            file="models.py",
+            function="two",
+            optimizer="adam",
+            scheduler="no_scheduler",
+        ),
         Question(id="weighted", kind="model", file="models.py", function="weighted", weights=True),
     ]
 
@@ -452,6 +464,7 @@ def test_decoupled_adam_is_adamw(extractions: dict[str, Extraction]) -> None:
         pytest.skip("this PyTorch has no decoupled_weight_decay")
     assert extracted.optimizer is not None
     assert extracted.optimizer.kind == "AdamW"
+    assert extracted.scheduler is None
     assert extracted.optimizer.groups[0].settings["betas"] == (0.5, 0.75)
 
 

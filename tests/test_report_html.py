@@ -340,7 +340,7 @@ def test_rare_mistakes_are_told_apart_by_shade():
 def test_the_interval_is_put_in_words(threshold, verdict):
     """The sentence gives the interval, and whether the threshold lies in it."""
     sentence = interval_sentence(training((run(0, 0.9755),), threshold))
-    assert re.search(r"10,000 test images, .* from 97\.\d\d.% to 97\.\d\d.%", sentence)
+    assert re.search(r"10,000 test images, .* from 97\.\d\d% to 97\.\d\d%", sentence)
     assert verdict in sentence
 
 
@@ -366,7 +366,7 @@ def test_the_sweep_shows_both_figures_and_the_verdict(pages, sources):
     assert text.count("differs") == 5
     assert text.count("agrees") == 5
     assert "missing" in text
-    assert "± 0.80 %" in text
+    assert "± 0.80%" in text
     assert "not judged" in pages["practice"].text
 
 
@@ -483,7 +483,7 @@ def test_a_chart_is_named_and_keeps_its_text():
     drawn = accuracy_chart(BROKEN["2C"]["training"], "chart-1")
     page = Page(drawn)
     assert page.all("svg")[0]["role"] == "img"
-    assert "Wanted: 97.50\N{NO-BREAK SPACE}%. seed 0: best" in page.text
+    assert "Wanted: 97.50%. seed 0: best" in page.text
     for label in ("epoch", "test accuracy", "wanted", "seed 0", "seed 1", "seed 2"):
         assert f">{label}</text>" in drawn
 

@@ -123,7 +123,7 @@ def test_a_terminal_without_unicode_gets_escapes():
         ("\x1bcreset", "reset"),
         ("bell\x07 nul\x00", "bell\\x07 nul\\x00"),
         ("a\u202eb\u2066c\ufeffd", "a\\u202eb\\u2066c\\ufeffd"),
-        ("10 %\r100 %\r\nend", "10 %\n100 %\nend"),
+        ("10%\r100%\r\nend", "10%\n100%\nend"),
         ("\ud800 \U000e0041", "\\ud800 \\U000e0041"),
         ("lone \x1b", "lone \\x1b"),
     ],

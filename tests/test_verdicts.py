@@ -70,7 +70,7 @@ def test_the_interval_solves_wilsons_equation(share, examples):
 
 
 def test_the_interval_covers_the_truth_about_95_percent_of_the_time():
-    """In 2,000 simulated test sets of 500 the true accuracy is inside in 93 % to 97 %."""
+    """In 2,000 simulated test sets of 500 the true accuracy is inside in 93% to 97%."""
     generator = random.Random(0)
     truth = 0.97
     covered = 0
@@ -93,7 +93,7 @@ def test_the_interval_covers_the_truth_about_95_percent_of_the_time():
     ],
 )
 def test_another_seed_is_needed_only_just_below_the_threshold(accuracy, another, borderline):
-    """On 10,000 examples 97.5 % leaves room for chance down to about 97.2 %."""
+    """On 10,000 examples 97.5% leaves room for chance down to about 97.2%."""
     assert needs_another_seed(accuracy, 0.975, 10_000) is another
     assert is_borderline(accuracy, 0.975, 10_000) is borderline
 
@@ -130,7 +130,7 @@ def test_an_honest_report_is_hardly_ever_flagged():
     ],
 )
 def test_a_report_is_flagged_only_past_chance_and_the_spread_of_seeds(reported, runs, differs):
-    """On 10,000 examples at 97 % a gap of 0.010 is chance, 0.011 is not; one near run suffices."""
+    """On 10,000 examples at 97% a gap of 0.010 is chance, 0.011 is not; one near run suffices."""
     assert reported_differs(reported, runs, 10_000) is differs
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import re
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,9 @@ _SERIES: tuple[_Look, ...] = (
     (_FIRST, "-", "o"),
     (_SECOND, (0, (6, 2)), "s"),
     (_THIRD, (0, (2, 1.5)), "^"),
+    (_FIRST, (0, (1, 1)), "D"),
+    (_SECOND, (0, (6, 1.5, 1.5, 1.5)), "v"),
+    (_THIRD, "-", "P"),
 )
 """Colour, dashes and marker tell series apart, so that colour alone never has to."""
 
@@ -75,8 +79,10 @@ _STYLE: Any = {
     "path.simplify": False,
 }
 _WIDTH_INCHES, _HEIGHT_INCHES = 4.5, 3.0
-_MARGINS = {"left": 0.15, "right": 0.985, "top": 0.97, "bottom": 0.26}
+_MARGINS = {"left": 0.18, "right": 0.985, "top": 0.97}
 """Shares of the figure. Fixed, because finding them costs matplotlib a second drawing."""
+_LABEL_SHARE, _LEGEND_ROW_SHARE = 0.19, 0.07
+"""What the axis' label and each row of the legend take at the bottom of the figure."""
 _LEGEND_COLUMNS = 4
 
 
@@ -167,7 +173,6 @@ def sweep_chart(sweep: Sequence[SweepPoint], chart_id: str) -> Markup:
 
 def _empty_chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(_WIDTH_INCHES, _HEIGHT_INCHES))
-    figure.subplots_adjust(**_MARGINS)
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
     axes.patch.set_visible(False)
@@ -205,7 +210,7 @@ def _draw_run(
 
 
 def _as_percentage(value: float, _position: int | None = None) -> str:
-    return f"{100 * value:.4g}\N{NO-BREAK SPACE}%"
+    return f"{100 * value:.4g}%"
 
 
 def _finish(figure: Figure, chart_id: str, *, title: str, description: str) -> Markup:
@@ -214,6 +219,8 @@ def _finish(figure: Figure, chart_id: str, *, title: str, description: str) -> M
     for ending in ("stopped early", "diverged"):
         if ending in by_label:
             by_label[ending] = by_label.pop(ending)
+    rows = math.ceil(len(by_label) / _LEGEND_COLUMNS)
+    figure.subplots_adjust(**_MARGINS, bottom=_LABEL_SHARE + rows * _LEGEND_ROW_SHARE)
     figure.legend(
         by_label.values(),
         by_label.keys(),

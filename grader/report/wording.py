@@ -41,10 +41,10 @@ def score_line(score: Score) -> str:
 
 
 def percentage(share: float, decimals: int = 2) -> str:
-    """0.975 is "97.50 %"."""
+    """0.975 is "97.50%"."""
     if not math.isfinite(share):
         return "not a number"
-    return f"{100 * share:.{decimals}f}{_SPACE}%"
+    return f"{100 * share:.{decimals}f}%"
 
 
 def loss(value: float) -> str:
@@ -96,7 +96,7 @@ def interval_sentence(training: TrainingReport) -> str:
     """What chance can do to the measured accuracy, and so to the verdict."""
     low, high = (percentage(bound) for bound in training.interval)
     interval = (
-        f"On {count(training.test_examples)} test images, the 95{_SPACE}% Wilson interval of "
+        f"On {count(training.test_examples)} test images, the 95% Wilson interval of "
         f"{percentage(training.accuracy)} runs from {low} to {high}, and the wanted "
         f"{percentage(training.threshold)} lies"
     )

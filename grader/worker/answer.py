@@ -37,7 +37,7 @@ from grader.worker.frames import END, PHASE, REPLY, write_frame
 from grader.worker.plain_values import Converter, describe_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 TRACE_AT = 0.9
@@ -119,14 +119,17 @@ class _Session:
             return {"type": "missing"}
         location = _location(function, self.submission)
         value = self._call(function, name)
-        if self.question["kind"] == "model":
-            return self._answer_model(module, value, location)
-        return {
-            "type": "answer",
-            "value": self._to_plain(value, name),
-            "value_type": describe_type(value),
-            "location": location,
-        }
+        if value is None and self.question["optional"]:
+            return {"type": "missing"}
+        with _located_at(location):
+            if self.question["kind"] == "model":
+                return self._answer_model(module, value, location)
+            return {
+                "type": "answer",
+                "value": self._to_plain(value, name),
+                "value_type": describe_type(value),
+                "location": location,
+            }
 
     def _answer_model(self, module: types.ModuleType, model: Any, location: str) -> dict[str, Any]:
         name = self.question["function"]
@@ -146,7 +149,8 @@ class _Session:
             try:
                 function = self._find(module, function_name, required=False)
                 if function is not None:
-                    reply[role] = action(function, function_name)
+                    with _located_at(_location(function, self.submission)):
+                        reply[role] = action(function, function_name)
             except StudentError as error:
                 failures.append([role, error.to_dict(self.phase)])
 
@@ -164,6 +168,8 @@ class _Session:
             if optimizer is None:
                 return None
             scheduler = self._call(function, function_name, optimizer=optimizer)
+            if scheduler is None:
+                return None
             return describe_scheduler(scheduler, function_name, optimizer)
 
         def train(function: Callable[..., Any], function_name: str) -> Any:
@@ -320,6 +326,16 @@ def _compile(source: bytes, path: Path, file: str) -> types.CodeType:
             "Check that the file is plain text and that its expressions are not nested deeply.",
             location=f"{file}:1",
         ) from None
+
+
+@contextlib.contextmanager
+def _located_at(location: str) -> Iterator[None]:
+    """Say where the function is that returned something unusable, if nothing closer is known."""
+    try:
+        yield
+    except StudentError as error:
+        error.location = error.location or location
+        raise
 
 
 def _location(function: object, submission: Path) -> str:

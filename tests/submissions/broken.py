@@ -172,7 +172,7 @@ BROKEN = (
     _raising("memory", "bytearray(1 << 40)", "limit", "memory", "500 MB"),
     _raising("tensor_memory", "__import__('torch').ones(1 << 34)", "limit", "memory"),
     # The value cannot be used.
-    _raising("none", "None", "wrong-type", "returned None", "return"),
+    _raising("none", "None", "wrong-type", "returned None", "return", "none.py:1"),
     _raising("object", "object()", "wrong-type", "an object"),
     _raising("a_set", "{1, 2}", "wrong-type", "a set"),
     _raising("generator", "(x for x in [1])", "wrong-type", "a generator"),
@@ -222,7 +222,9 @@ def answer():
         asked="model",
     ),
     # What belongs to the model cannot be used; the model can.
-    _optimizer("optimizer_none", "return None", "wrong-type", "None", "Adam"),
+    _optimizer(
+        "optimizer_none", "return None", "wrong-type", "None", "Adam", "optimizer_none.py:5"
+    ),
     _optimizer("optimizer_lbfgs", "return torch.optim.LBFGS(model.parameters())", "wrong-type"),
     _optimizer(
         "optimizer_other",
