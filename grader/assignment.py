@@ -181,8 +181,7 @@ class SweepItem:
         model_item: the id of the item whose model is swept: "3G.model".
         probabilities: what every Dropout is set to, in turn.
         epochs: how long each is trained.
-        tolerances: how far a reported accuracy may be from a reproduced one, for each
-            probability; empty where the values cannot be judged (the practice set).
+        judged: whether reported accuracies are held against reproduced ones; not in practice.
         minimum_agreeing: how many must agree for the points.
     """
 
@@ -194,8 +193,8 @@ class SweepItem:
     model_item: str
     probabilities: tuple[float, ...]
     epochs: int
-    tolerances: tuple[float, ...]
     minimum_agreeing: int
+    judged: bool = True
 
 
 Item = WrittenItem | AnswerItem | VersionsItem | TruthTableItem | ModelItem | SweepItem
@@ -285,7 +284,7 @@ class Assignment:
     def for_practice(self) -> Assignment:
         """The same assignment with the practice set's data and thresholds.
 
-        Sweeps lose their tolerances: what they report was measured on another data set.
+        Sweeps are not judged: what they report was measured on another data set.
         """
         thresholds = dict(self.practice.thresholds)
 
@@ -294,7 +293,7 @@ class Assignment:
                 threshold = replace(item.threshold, accuracy=thresholds[item_id])
                 return replace(item, threshold=threshold)
             if isinstance(item, SweepItem):
-                return replace(item, tolerances=())
+                return replace(item, judged=False)
             return item
 
         def practised_part(part: Part) -> Part:

@@ -237,11 +237,6 @@ def _find_wrong_sweep(item_id: str, item: SweepItem, model_ids: list[str]) -> It
         yield f"item {item_id}.model_item: there is no model item {item.model_item!r}{suggestion}"
     for index, probability in enumerate(item.probabilities):
         yield from _find_wrong_share(f"item {item_id}.probabilities[{index}]", probability)
-    if item.tolerances and len(item.tolerances) != len(item.probabilities):
-        yield (
-            f"item {item_id}.tolerances: has {len(item.tolerances)} values for "
-            f"{len(item.probabilities)} probabilities"
-        )
     if not 0 <= item.minimum_agreeing <= len(item.probabilities):
         yield (
             f"item {item_id}.minimum_agreeing: is {item.minimum_agreeing}, but must be from 0 to "

@@ -164,7 +164,7 @@ class Grading:
                     epochs=item.epochs,
                     probabilities=item.probabilities,
                     reported=self._reported_sweep(item_id, item),
-                    tolerances=item.tolerances,
+                    judged=item.judged,
                     minimum_agreeing=item.minimum_agreeing,
                     seeds=self.seeds,
                 )

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from grader.errors import MachineError
 from grader.results import EpochResult, TrainingRun
 from grader.train import TrainingJob
-from grader.verdicts import clearly_met_accuracy, needs_another_seed
+from grader.verdicts import clearly_met_accuracy, needs_another_seed, sweep_tolerance
 
 Result = TypeVar("Result")
 Plan = Generator[list[TrainingJob], list[TrainingRun], Result]
@@ -68,7 +68,7 @@ def plan_sweep(
     epochs: int,
     probabilities: Sequence[float],
     reported: Sequence[float | None],
-    tolerances: Sequence[float],
+    judged: bool,
     minimum_agreeing: int,
     seeds: Sequence[int],
 ) -> Plan[SweepRuns]:
@@ -79,7 +79,7 @@ def plan_sweep(
         epochs: how long each model of the sweep is trained.
         probabilities: what every Dropout is set to.
         reported: the student's accuracies.
-        tolerances: how far apart they may be; empty if nothing is judged.
+        judged: whether the two are held against each other; else one seed is enough.
         minimum_agreeing: when this many agree, no further seed is needed.
         seeds: in the order to try them.
     """
@@ -99,24 +99,22 @@ def plan_sweep(
         ]
         for probability, run in zip(wanting, (yield jobs), strict=True):
             runs[probability].append(run)
-        if not tolerances:
+        if not judged:
             break
         wanting = [
             probability
-            for probability, value, tolerance in zip(
-                probabilities, reported, tolerances, strict=True
-            )
-            if not agrees(value, runs[probability], tolerance)
+            for probability, value in zip(probabilities, reported, strict=True)
+            if not agrees(value, runs[probability])
         ]
         if len(probabilities) - len(wanting) >= minimum_agreeing:
             break
     return runs
 
 
-def agrees(reported: float | None, runs: Sequence[TrainingRun], tolerance: float) -> bool:
-    """Whether some run's accuracy is within the tolerance of the reported one."""
+def agrees(reported: float | None, runs: Sequence[TrainingRun]) -> bool:
+    """Whether some run's accuracy is as near to the reported one as chance allows."""
     return reported is not None and any(
-        abs(run.final_accuracy - reported) <= tolerance for run in runs
+        abs(run.final_accuracy - reported) <= sweep_tolerance(run.final_accuracy) for run in runs
     )
 
 

@@ -35,7 +35,13 @@ from grader.results import (
     worst,
 )
 from grader.rounds import SweepRuns, agrees, counted_accuracy
-from grader.verdicts import is_borderline, parse_sweep, reported_differs, wilson_interval
+from grader.verdicts import (
+    is_borderline,
+    parse_sweep,
+    reported_differs,
+    sweep_tolerance,
+    wilson_interval,
+)
 from grader.versions import check_versions
 
 
@@ -374,19 +380,15 @@ def grade_sweep(
     location: str,
 ) -> ItemResult:
     """The reported sweep against the grader's own."""
-    judged = bool(item.tolerances)
-    tolerances: Sequence[float] = item.tolerances or (0.0,) * len(item.probabilities)
     points = tuple(
         SweepPoint(
             probability=probability,
             reported=value,
             reproduced=tuple(run.final_accuracy for run in runs[probability]),
-            tolerance=tolerance,
-            agrees=agrees(value, runs[probability], tolerance) if judged else None,
+            tolerance=sweep_tolerance(runs[probability][0].final_accuracy) if item.judged else 0.0,
+            agrees=agrees(value, runs[probability]) if item.judged else None,
         )
-        for probability, value, tolerance in zip(
-            item.probabilities, reported, tolerances, strict=True
-        )
+        for probability, value in zip(item.probabilities, reported, strict=True)
     )
     missing = sum(point.reported is None for point in points)
     complete = CheckResult(
@@ -397,9 +399,9 @@ def grade_sweep(
         next_step="report an accuracy for every probability" if missing else "",
         location=location,
     )
-    checks = [complete, _check_agreement(item, points)] if judged else [complete]
+    checks = [complete, _check_agreement(item, points)] if item.judged else [complete]
     result = replace(conclude(item_id, item, checks), sweep=points)
-    if judged:
+    if item.judged:
         return result
     note = (
         "The reported accuracies are not held against the reproduced ones: they were measured on "

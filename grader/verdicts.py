@@ -110,6 +110,19 @@ def reported_differs(
     return bool(reproduced) and not any(map(within, reproduced))
 
 
+def sweep_tolerance(accuracy: float) -> float:
+    """How far a reported accuracy may be from a reproduced one after very short training.
+
+    Three standard deviations of the difference of two seeds. The deviation of one seed grows with
+    the error rate: `docs/decisions/004-sweep-tolerance.md` has the measurement behind the figures.
+
+    Args:
+        accuracy: the reproduced one, 0 to 1.
+    """
+    deviation = min(max(0.003, 0.1 * (1.0 - accuracy)), 0.03)
+    return 3.0 * math.sqrt(2.0) * deviation
+
+
 def parse_sweep(value: PlainValue, probabilities: Sequence[float]) -> tuple[float | None, ...]:
     """Read a reported sweep as one accuracy for each probability, in their order.
 

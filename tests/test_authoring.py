@@ -62,7 +62,7 @@ def test_all_mistakes_are_reported_at_once(set4: Assignment):
         ("3B", {"file": "../problem_3.py"}, "item 3B.file: '../problem_3.py' must be a relative"),
         ("3B", {"function": "class"}, "item 3B.function: 'class' cannot be the name of a function"),
         ("3G.sweep", {"model_item": "3G.modl"}, "did you mean '3G.model'?"),
-        ("3G.sweep", {"tolerances": (0.1,)}, "has 1 values for 10 probabilities"),
+        ("3G.sweep", {"minimum_agreeing": 11}, "is 11, but must be from 0 to 10"),
         ("2C", {"training": None}, "item 2C.training: is None, so the recipe must be fixed"),
         ("2C", {"recipe": Recipe(epochs=40)}, "item 2C.recipe.epochs: is 40, but must be from 1"),
         ("1D", {"rows": ()}, "item 1D.rows: is empty"),

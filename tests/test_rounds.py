@@ -98,15 +98,15 @@ def test_a_best_epoch_run_may_stop_once_its_verdict_is_clear_unless_full():
     assert run_model({1: 0.99}, full=True)[0].stop_at_accuracy is None
 
 
-def run_sweep(accuracy, reported, tolerances, minimum_agreeing=3):
+def run_sweep(accuracy, reported, *, judged=True):
     trainer = TableTrainer(accuracy)
     plan = plan_sweep(
         JOB,
         epochs=1,
         probabilities=(0.0, 0.5, 1.0),
         reported=reported,
-        tolerances=tolerances,
-        minimum_agreeing=minimum_agreeing,
+        judged=judged,
+        minimum_agreeing=3,
         seeds=(1, 2),
     )
     ((_, runs),) = run_plans({"3G.sweep": plan}, trainer, lambda *_: None)
@@ -119,7 +119,7 @@ def dropout_of(job: TrainingJob) -> object:
 
 def test_a_sweep_sets_every_dropout_and_trains_the_epochs_it_says():
     """Ten probabilities are ten models."""
-    jobs, runs = run_sweep(lambda job: 0.9, (0.9, 0.9, 0.9), (0.01,) * 3)
+    jobs, runs = run_sweep(lambda job: 0.9, (0.9, 0.9, 0.9))
     assert [dropout_of(job) for job in jobs] == [0.0, 0.5, 1.0]
     assert {job.epochs for job in jobs} == {1}
     assert {probability: len(found) for probability, found in runs.items()} == {
@@ -134,7 +134,6 @@ def test_only_the_disagreeing_probabilities_of_a_sweep_get_another_seed():
     jobs, runs = run_sweep(
         lambda job: 0.9 if job.seed == 2 or dropout_of(job) == 0.0 else 0.5,
         (0.9, 0.9, 0.9),
-        (0.01,) * 3,
     )
     assert [(job.seed, dropout_of(job)) for job in jobs[3:]] == [(2, 0.5), (2, 1.0)]
     assert len(runs[1.0]) == 2
@@ -142,7 +141,7 @@ def test_only_the_disagreeing_probabilities_of_a_sweep_get_another_seed():
 
 def test_a_sweep_that_is_not_judged_runs_once():
     """On the practice set the reported values are only shown."""
-    jobs, _ = run_sweep(lambda job: 0.1, (0.9, 0.9, 0.9), ())
+    jobs, _ = run_sweep(lambda job: 0.1, (0.9, 0.9, 0.9), judged=False)
     assert len(jobs) == 3
 
 
