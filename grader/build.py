@@ -35,6 +35,12 @@ MAXIMUM_ACTIVATIONS = 20_000_000
 
 _TRACE_BATCH = 2
 
+_LATE_BIAS = frozenset({"BatchNorm1d", "BatchNorm2d"})
+"""Layers whose constructor takes `bias` only in recent versions of PyTorch.
+
+On every version one without a bias works, so it is taken away from a layer that is built.
+"""
+
 
 @contextmanager
 def torch_warnings_ignored() -> Iterator[None]:
@@ -78,6 +84,9 @@ def _build_layer(index: int, layer: LayerSpec) -> nn.Module:
     arguments: dict[str, Any] = dict(layer.arguments)
     if "inplace" in arguments:
         arguments["inplace"] = False
+    has_bias = True
+    if kind.name in _LATE_BIAS:
+        has_bias = arguments.pop("bias")
     try:
         with torch_warnings_ignored():
             built: nn.Module = getattr(nn, kind.name)(**arguments)
@@ -87,6 +96,8 @@ def _build_layer(index: int, layer: LayerSpec) -> nn.Module:
             layer_index=index,
             next_step="Correct the layer's arguments.",
         ) from error
+    if not has_bias:
+        built.register_parameter("bias", None)
     return built
 
 

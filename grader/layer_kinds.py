@@ -19,7 +19,8 @@ class Argument:
     """One constructor argument and the values it may take.
 
     Attributes:
-        name: the argument's name in PyTorch's constructor, and the attribute it is read from.
+        name: the argument's name in PyTorch's constructor, and the attribute it is read from;
+            "bias" says whether the layer has that parameter, whatever its constructor was given.
         type: "integers" is one integer or a list of at most `length` of them; "numbers" is a list
             of exactly `length` numbers.
         minimum: the least value allowed, inclusive; for "integers", of each.
@@ -129,6 +130,7 @@ def _batch_norm(dimensions: int) -> Kind:
             Argument(name="momentum", type="number", minimum=0.0, maximum=1.0, optional=True),
             _flag("affine"),
             _flag("track_running_stats"),
+            _flag("bias"),
         ),
     )
 
@@ -158,6 +160,7 @@ LAYER_KINDS: dict[str, Kind] = _by_name(
             _sizes("normalized_shape", 4),
             _number("eps", 0.0, 1.0),
             _flag("elementwise_affine"),
+            _flag("bias"),
         ),
     ),
     Kind(name="Dropout", arguments=(_PROBABILITY, _INPLACE)),

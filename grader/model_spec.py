@@ -147,9 +147,11 @@ def count_layer_parameters(layer: LayerSpec) -> int:
         per_output = inputs_per_group * math.prod(kernel) + bool(arguments.get("bias"))
         return layer.integer("out_channels") * per_output
     if layer.kind in {"BatchNorm1d", "BatchNorm2d"}:
-        return 2 * layer.integer("num_features") if arguments.get("affine") else 0
+        per_feature = 1 + bool(arguments.get("bias")) if arguments.get("affine") else 0
+        return per_feature * layer.integer("num_features")
     if layer.kind == "LayerNorm" and arguments.get("elementwise_affine"):
-        return 2 * math.prod(as_integers(arguments.get("normalized_shape"), 1))
+        per_value = 1 + bool(arguments.get("bias"))
+        return per_value * math.prod(as_integers(arguments.get("normalized_shape"), 1))
     return 0
 
 
@@ -220,14 +222,14 @@ def parameter_names(model: ModelSpec) -> list[str]:
     names = []
     for index, layer in enumerate(model.layers):
         arguments = layer.arguments
-        if layer.kind in {"Linear", "Conv1d", "Conv2d"}:
+        if (
+            layer.kind in {"Linear", "Conv1d", "Conv2d"}
+            or (layer.kind in {"BatchNorm1d", "BatchNorm2d"} and arguments.get("affine"))
+            or (layer.kind == "LayerNorm" and arguments.get("elementwise_affine"))
+        ):
             names.append(f"{index}.weight")
             if arguments.get("bias"):
                 names.append(f"{index}.bias")
-        elif (layer.kind.startswith("BatchNorm") and arguments.get("affine")) or (
-            layer.kind == "LayerNorm" and arguments.get("elementwise_affine")
-        ):
-            names += [f"{index}.weight", f"{index}.bias"]
     return names
 
 

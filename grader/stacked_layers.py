@@ -107,6 +107,8 @@ def _stack(layers: Sequence[Any], input_shape: tuple[int, ...]) -> nn.Module:
                 affine=one.affine,
                 track_running_stats=one.track_running_stats,
             )
+            if one.bias is None:
+                stacked.register_parameter("bias", None)
             _copy_parameters(layers, stacked)
         case nn.Dropout():
             stacked = StackedDropout([layer.p for layer in layers])

@@ -22,6 +22,7 @@ from grader.layer_kinds import LAYER_KINDS
 from grader.model_spec import (
     LayerSpec,
     ModelSpec,
+    parameter_names,
 )
 from tests.specs import FLATTEN, RELU, linear, mlp, model
 from tests.training_samples import POOL, batch_norm, cnn, conv, dropout
@@ -79,6 +80,34 @@ def test_every_layer_is_rebuilt_as_it_was(layer):
 def test_every_kind_is_covered():
     """The list above has every layer that the grader knows."""
     assert {type(layer).__name__ for layer in EVERY_LAYER} == set(LAYER_KINDS)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda affine: nn.BatchNorm1d(3, affine=affine), (3,)),
+        (lambda affine: nn.BatchNorm2d(3, affine=affine), (3, 4, 4)),
+        (lambda affine: nn.LayerNorm((3, 4), elementwise_affine=affine), (3, 4)),
+    ],
+    ids=["BatchNorm1d", "BatchNorm2d", "LayerNorm"],
+)
+def test_normalisation_keeps_just_the_parameters_it_had(make, shape, bias, affine):
+    """Without a bias it is counted, named and rebuilt so, whatever the constructor takes."""
+    layer = make(affine)
+    if not bias:
+        layer.register_parameter("bias", None)
+    spec = ModelSpec(layers=(describe(layer),))
+    assert spec.layers[0].arguments["bias"] is (bias and affine)
+    rebuilt = build_model(spec)
+    assert repr(rebuilt[0]) == repr(layer)
+    original = {f"0.{name}": parameter.shape for name, parameter in layer.named_parameters()}
+    assert {name: parameter.shape for name, parameter in rebuilt.named_parameters()} == original
+    assert parameter_names(spec) == list(original)
+    assert spec.count_parameters() == sum(shape.numel() for shape in original.values())
+    batch = torch.rand(2, *shape)
+    assert torch.equal(rebuilt(batch), layer(batch))
 
 
 def test_layers_are_never_in_place():

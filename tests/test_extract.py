@@ -287,7 +287,18 @@ irregular = lambda: nn.Sequential(*[
     with_(nn.Linear(4, 4), lambda l: parametrize.register_parametrization(l, "weight", Half())),
     with_(nn.Linear(4, 4), torch.nn.utils.weight_norm),
     nn.LayerNorm(3, bias=False),
+    with_(nn.LayerNorm(3), lambda l: l.register_parameter("weight", None)),
+    nn.MaxPool2d(2, return_indices=True),
+    nn.MaxPool1d(2, return_indices=True),
 ])
+def norms():
+    layers = [nn.BatchNorm1d(3), nn.BatchNorm2d(3), nn.LayerNorm(3)]
+    layers += [nn.BatchNorm1d(3), nn.BatchNorm2d(3), nn.LayerNorm(3, bias=False)]
+    for layer in layers[3:5]:
+        layer.register_parameter("bias", None)
+    layers += [nn.BatchNorm1d(3, affine=False), nn.BatchNorm2d(3, affine=False)]
+    layers += [nn.LayerNorm(3, elementwise_affine=False)]
+    return nn.Sequential(*layers)
 def optimizer(model):
     groups = [{{"params": model[0].parameters(), "lr": 0.5}}, {{"params": model[1].parameters()}}]
     return torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True)
@@ -326,7 +337,10 @@ IRREGULAR = (
     ("ReLU", "parameters", "a layer inside it: inside"),
     ("ParametrizedLinear", "parametrization", "weight"),
     ("Linear", "hook", "forward pre hook"),
-    ("LayerNorm", "parameters", "bias is missing"),
+    ("LayerNorm", None, ""),
+    ("LayerNorm", "parameters", "weight is missing"),
+    ("MaxPool2d", "unknown", "return_indices"),
+    ("MaxPool1d", "unknown", "return_indices"),
 )
 
 
@@ -350,7 +364,7 @@ def model_questions() -> list[Question]:
     return [
         *(
             Question(id=name, kind="model", file="models.py", function=name)
-            for name in ("plain", "irregular")
+            for name in ("plain", "irregular", "norms")
         ),
         Question(
             id="two",
@@ -434,6 +448,16 @@ def test_irregular_layers_are_named(extractions: dict[str, Extraction]) -> None:
     ]
     for layer, (_, _, detail) in zip(layers, IRREGULAR, strict=True):
         assert detail in layer.irregularity_detail
+
+
+def test_normalisation_says_which_parameters_it_has(extractions: dict[str, Extraction]) -> None:
+    """Each is ordinary with or without a bias; one that is not affine has none."""
+    extracted = extractions["norms"].model
+    assert extracted is not None, extractions["norms"].failure
+    layers = extracted.model.layers
+    assert [layer.irregularity for layer in layers] == [None] * 9
+    assert [layer.arguments["bias"] for layer in layers] == [True] * 3 + [False] * 6
+    assert extracted.model.count_parameters() == 3 * 6 + 3 * 3
 
 
 def test_optimizer_groups_are_described_as_they_were_before_the_scheduler(

@@ -48,6 +48,9 @@ STACKABLE = {
     "norm of vectors": model(
         FLATTEN, linear(784, 16), batch_norm(16, 1), RELU, linear(16, 16), RELU, linear(16, 10)
     ),
+    "norm without a bias": model(
+        conv(1, 4), ("BatchNorm2d", {**batch_norm(4)[1], "bias": False}), RELU, FLATTEN
+    ),
     "groups and pools": model(
         POOL, RELU, conv(1, 8), AVERAGE, GROUPED, ("Tanh", {}), FLATTEN, linear(72, 10)
     ),

@@ -61,6 +61,7 @@ def batch_norm(features: int, dimensions: int = 2) -> Layer:
         "momentum": 0.1,
         "affine": True,
         "track_running_stats": True,
+        "bias": True,
     }
 
 

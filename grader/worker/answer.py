@@ -270,7 +270,7 @@ class _Session:
         if value is None:
             raise StudentError(
                 "wrong-type",
-                f"{name}() returned None; perhaps it lacks a return statement.",
+                f"{name}() returned None: did you forget `return`?",
                 "End the function with a return of the answer.",
             )
         return Converter.within(self.limits).convert(value)

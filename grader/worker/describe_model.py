@@ -136,7 +136,7 @@ def _refuse_other_types(model: object, function: str) -> None:
         return
     name = type_name(kind)
     if model is None:
-        message = f"{function}() returned None; perhaps it lacks a return statement."
+        message = f"{function}() returned None: did you forget `return`?"
     elif issubclass(kind, _SEQUENTIAL):
         message = (
             f"{function}() returned a {name}, a class of its own derived from nn.Sequential; "

@@ -110,8 +110,6 @@ def _unexpected_state(layer: nn.Module, own: dict[str, nn.Parameter]) -> str:
         if tuple(parameter.shape) != expected[name]:
             return f"{name} has shape {tuple(parameter.shape)}, not {expected[name]}"
     absent = [name for name in expected if name not in own and name != "bias"]
-    if isinstance(layer, nn.LayerNorm) and "bias" in expected and "bias" not in own:
-        absent.append("bias")
     if absent:
         return f"its {absent[0]} is missing"
     buffers = {"running_mean", "running_var", "num_batches_tracked"}

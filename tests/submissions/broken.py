@@ -283,7 +283,7 @@ def scheduler(optimizer):
         name="training_none",
         source=f"{IMPORTS}def answer():\n    return {MODEL}\ndef training():\n    pass\n",
         kind="wrong-type",
-        says=("training() returned None",),
+        says=("training() returned None: did you forget `return`?", "return of the answer"),
         asked="model",
         role="training",
     ),
