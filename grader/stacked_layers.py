@@ -107,7 +107,7 @@ def _stack(layers: Sequence[Any], input_shape: tuple[int, ...]) -> nn.Module:
                 affine=one.affine,
                 track_running_stats=one.track_running_stats,
             )
-            if one.bias is None:
+            if "bias" not in dict(one.named_parameters()):
                 stacked.register_parameter("bias", None)
             _copy_parameters(layers, stacked)
         case nn.Dropout():
