@@ -21,10 +21,11 @@ class Limits:
         question_seconds: wall time for one question, importing the file included.
         submission_seconds: wall time for all questions of a submission together.
         cpu_seconds: processor time for one question.
-        memory_bytes: resident memory above what torch itself takes.
-        processes: processes and threads at once.
+        memory_bytes: memory above what torch itself takes, of all processes of a question.
+        processes: processes and threads at once, the one that answers included.
         open_files: file descriptors at once.
         scratch_bytes: files written to the scratch directory.
+        scratch_files: how many of them, empty ones too.
         output_bytes: printed text that is kept for one question.
         message_bytes: the largest answer.
         message_depth: the deepest nesting of an answer.
@@ -41,6 +42,7 @@ class Limits:
     processes: int = 48
     open_files: int = 256
     scratch_bytes: int = 64_000_000
+    scratch_files: int = 20_000
     output_bytes: int = 20_000
     message_bytes: int = 2_000_000
     message_depth: int = 16

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from grader.results import EpochResult, TrainingRun
+from grader.results import TrainingRun
+from grader.rounds import EpochCallback, Round
 from grader.training_pool import TrainingPool
 
 if TYPE_CHECKING:
@@ -45,30 +47,70 @@ class CachedTrainer:
         self._resources.close()
 
     def submit(
-        self, job: TrainingJob, on_epoch: Callable[[int, EpochResult], None]
-    ) -> Future[TrainingRun]:
-        """The job's run from the cache, or in the background from training."""
-        if self._cache is None:
-            return self._train(job, on_epoch)
-        kept = self._cache.load(job)
-        if kept is None:
-            future = self._train(job, on_epoch)
-            future.add_done_callback(lambda ended: self._keep(job, ended))
-            return future
-        for number, epoch in enumerate(kept.epochs, start=1):
-            on_epoch(number, epoch)
-        found: Future[TrainingRun] = Future()
-        found.set_result(kept)
-        return found
+        self, wanted: Round, on_epochs: Sequence[EpochCallback]
+    ) -> list[Future[TrainingRun]]:
+        """The runs of a round's jobs from the cache, or in the background from training.
 
-    def _train(
-        self, job: TrainingJob, on_epoch: Callable[[int, EpochResult], None]
-    ) -> Future[TrainingRun]:
+        Stacked jobs share their dropout masks' generator, so each of their runs belongs to its
+        whole stack: they are found, trained and kept together.
+        """
+        if wanted.stacked:
+            kept = self._load(wanted.jobs, wanted.jobs)
+            if kept is not None:
+                return _replay(kept, on_epochs)
+            futures = self._start_pool().submit_stacked(wanted.jobs, on_epochs)
+            for job, future in zip(wanted.jobs, futures, strict=True):
+                future.add_done_callback(partial(self._keep, job, wanted.jobs))
+            return futures
+        return [
+            self._submit_alone(job, on_epoch)
+            for job, on_epoch in zip(wanted.jobs, on_epochs, strict=True)
+        ]
+
+    def _submit_alone(self, job: TrainingJob, on_epoch: EpochCallback) -> Future[TrainingRun]:
+        kept = self._load([job], [])
+        if kept is not None:
+            return _replay(kept, [on_epoch])[0]
+        future = self._start_pool().submit(job, on_epoch)
+        future.add_done_callback(partial(self._keep, job, []))
+        return future
+
+    def _start_pool(self) -> TrainingPool:
         if self._pool is None:
             pool = TrainingPool(self._dataset, device=self._device)
             self._pool = self._resources.enter_context(pool)
-        return self._pool.submit(job, on_epoch)
+        return self._pool
 
-    def _keep(self, job: TrainingJob, ended: Future[TrainingRun]) -> None:
+    def _load(
+        self, jobs: Sequence[TrainingJob], stack: Sequence[TrainingJob]
+    ) -> list[TrainingRun] | None:
+        """The kept runs of all jobs, or None if one is missing."""
+        if self._cache is None:
+            return None
+        runs = []
+        for job in jobs:
+            run = self._cache.load(job, stack)
+            if run is None:
+                return None
+            runs.append(run)
+        return runs
+
+    def _keep(
+        self, job: TrainingJob, stack: Sequence[TrainingJob], ended: Future[TrainingRun]
+    ) -> None:
         if self._cache is not None and not ended.cancelled() and ended.exception() is None:
-            self._cache.store(job, ended.result())
+            self._cache.store(job, ended.result(), stack)
+
+
+def _replay(
+    runs: Sequence[TrainingRun], on_epochs: Sequence[EpochCallback]
+) -> list[Future[TrainingRun]]:
+    """Futures that are done, after every epoch was told as if it had just ended."""
+    futures = []
+    for run, on_epoch in zip(runs, on_epochs, strict=True):
+        for number, epoch in enumerate(run.epochs, start=1):
+            on_epoch(number, epoch)
+        future: Future[TrainingRun] = Future()
+        future.set_result(run)
+        futures.append(future)
+    return futures

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 from grader.messages import clean_location
 from grader.plain_text import clean_line
 from grader.questions import Failure
+from grader.worker.failures import (
+    NEEDS_LESS_MEMORY,
+    NEEDS_NO_FILES,
+    NEEDS_NO_PROCESSES,
+    describe_bytes,
+)
 
 if TYPE_CHECKING:
     from grader.assignment import Limits
@@ -19,8 +25,6 @@ _HURRY = (
     "Look for a loop without an end, and for training that runs at import: move it under "
     'if __name__ == "__main__":.'
 )
-_WRITE_NO_FILES = "Write no files where only an answer is asked for."
-_START_NO_PROCESSES = "Start no processes; only an answer is asked for."
 
 
 def explain_end(end: EndMessage, question: Question, limits: Limits) -> Failure:
@@ -37,10 +41,11 @@ def explain_end(end: EndMessage, question: Question, limits: Limits) -> Failure:
             message = f"There was no answer within {limits.question_seconds:g} s."
             return limit(message, _HURRY, clean_location(end.location))
         case "oversized":
-            message = f"The answer is larger than {limits.message_bytes:,} bytes."
+            message = f"The answer is larger than {describe_bytes(limits.message_bytes)}."
             return limit(message, "Return only what is asked for.")
         case "files":
-            return limit("Your code created too many files.", _WRITE_NO_FILES)
+            message = f"Your code created more than {limits.scratch_files:,} files."
+            return limit(message, NEEDS_NO_FILES)
         case "exited":
             return Failure(
                 kind="exit",
@@ -63,15 +68,19 @@ def explain_breach(breach: Breach, question: Question, limits: Limits) -> Failur
     match breach:
         case "memory":
             message = (
-                f"Your code used more than {limits.memory_bytes / 1e6:,.0f} MB of memory, not "
+                f"Your code used more than {describe_bytes(limits.memory_bytes)} of memory, not "
                 "counting what PyTorch itself takes."
             )
-            return limit(
-                message, "Build only the model; make layers smaller, and load no data set here."
-            )
+            return limit(message, NEEDS_LESS_MEMORY)
         case "processes":
             message = f"Your code started more than {limits.processes} processes or threads."
-            return limit(message, _START_NO_PROCESSES)
+            return limit(message, NEEDS_NO_PROCESSES)
+        case "files":
+            message = (
+                f"Your code wrote more than {describe_bytes(limits.scratch_bytes)} to files, or "
+                f"created more than {limits.scratch_files:,} of them."
+            )
+            return limit(message, NEEDS_NO_FILES)
         case "timeout":
             return limit(f"There was no answer within {limits.question_seconds:g} s.", _HURRY)
         case "protocol":
@@ -117,8 +126,8 @@ def _explain_signal(number: int, phase: str, limits: Limits) -> Failure:
         message = f"Your code used more than {limits.cpu_seconds} s of processor time."
         return Failure(kind="limit", phase=phase, message=message, next_step=_HURRY)
     if name == "SIGXFSZ":
-        message = f"Your code wrote a file of more than {limits.scratch_bytes:,} bytes."
-        return Failure(kind="limit", phase=phase, message=message, next_step=_WRITE_NO_FILES)
+        message = f"Your code wrote a file of more than {describe_bytes(limits.scratch_bytes)}."
+        return Failure(kind="limit", phase=phase, message=message, next_step=NEEDS_NO_FILES)
     return Failure(
         kind="crash",
         phase=phase,

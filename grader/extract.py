@@ -6,9 +6,11 @@ This module does not import torch, so that the sandbox can work while torch is l
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import psutil
 
 from grader.endings import explain_breach, explain_end, explain_lack_of_time, explain_protocol
 from grader.errors import MessageError, SandboxError
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from grader.collect import Submission
     from grader.message_records import EndMessage
     from grader.sandbox import Sandbox
+    from grader.sandbox.processes import ProcessTree
 
 WORKER = "import sys; sys.path.insert(0, sys.argv[1]); import grader.worker.manager as m; m.main()"
 START_SECONDS = 180.0
@@ -85,13 +88,15 @@ class _Worker:
 
     Attributes:
         connection: the conversation with it.
-        memory_bytes, address_bytes: the memory it took before any student code ran.
+        memory_bytes, address_bytes, data_bytes: the memory it took before any student code ran:
+            resident, all of its address space, and what of that is private and writable.
         cleanup: ends it and everything in its sandbox.
     """
 
     connection: Connection
     memory_bytes: int
     address_bytes: int
+    data_bytes: int
     cleanup: ExitStack
 
 
@@ -166,6 +171,7 @@ class _Asking:
                 connection=connection,
                 memory_bytes=process.tree.memory_bytes(),
                 address_bytes=process.tree.address_bytes(),
+                data_bytes=_data_bytes(process.tree),
                 cleanup=cleanup.pop_all(),
             )
 
@@ -182,6 +188,8 @@ class _Asking:
         allowance = Allowance(
             memory_bytes=worker.memory_bytes + limits.memory_bytes,
             processes=limits.processes + SANDBOX_PROCESSES,
+            scratch_bytes=limits.scratch_bytes,
+            scratch_files=limits.scratch_files,
         )
         worker.connection.send(encode_command(question, self._worker_limits(worker, seconds)))
         deadline = now + seconds + GRACE_SECONDS
@@ -211,9 +219,11 @@ class _Asking:
             "question_seconds": seconds,
             "cpu_seconds": limits.cpu_seconds,
             "address_bytes": worker.address_bytes + limits.memory_bytes + ADDRESS_SPACE_BYTES,
+            "data_bytes": worker.data_bytes + limits.memory_bytes if worker.data_bytes else 0,
             "processes": limits.processes,
             "open_files": limits.open_files,
             "scratch_bytes": limits.scratch_bytes,
+            "scratch_files": limits.scratch_files,
             "output_bytes": limits.output_bytes,
             "message_bytes": limits.message_bytes,
             "message_depth": limits.message_depth,
@@ -233,6 +243,15 @@ class _Asking:
         if end.reason == "timeout" and self._is_out_of_time():
             failure = explain_lack_of_time(self.limits)
         return Extraction(question=question, failure=failure)
+
+
+def _data_bytes(tree: ProcessTree) -> int:
+    """The private writable memory of the process that has most of it; 0 where it is not known."""
+    sizes = [0]
+    for process in tree.processes():
+        with suppress(psutil.Error):
+            sizes.append(getattr(process.memory_info(), "data", 0))
+    return max(sizes)
 
 
 def _start_error(error: ConnectionEndedError, diagnostics: str) -> SandboxError:

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 MAXIMUM_FIELDS_DEPTH = 8
 """How deep a message nests around the student's own values."""
+LEVELS_OF_A_DICT = 3
+"""How deep one dict nests in JSON: an object, its list of pairs, and a pair."""
 MAXIMUM_DIGITS = 1000
 HARMLESS_IRREGULARITIES = frozenset({None, "evaluation"})
 """A layer with one of these is what its class and arguments say."""
@@ -92,7 +94,7 @@ def decode_reply(question: Question, payload: bytes, limits: Limits) -> Extracti
     """
     if len(payload) > limits.message_bytes:
         raise MessageError(f"an answer of {len(payload):,} bytes")
-    if _nesting(payload) > limits.message_depth + MAXIMUM_FIELDS_DEPTH:
+    if _nesting(payload) > LEVELS_OF_A_DICT * limits.message_depth + MAXIMUM_FIELDS_DEPTH:
         raise MessageError("an answer that is nested too deeply")
     try:
         reply = _reply_decoder.decode(payload)
@@ -153,13 +155,18 @@ def _failure(message: FailureMessage) -> Failure:
 
 
 def _plain_value(value: Any, levels: int) -> PlainValue:
-    """The value that `grader.worker.plain_values` encoded."""
-    if levels < -1:
-        raise MessageError("a value that is nested too deeply")
+    """The value that `grader.worker.plain_values` encoded.
+
+    Args:
+        value: as it was decoded from JSON.
+        levels: how deep lists and dicts may still nest.
+    """
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
         return clean_block(value)
+    if levels == 0 and (isinstance(value, list) or "pairs" in value):
+        raise MessageError("a value that is nested too deeply")
     if isinstance(value, list):
         return tuple(_plain_value(item, levels - 1) for item in value)
     match value:

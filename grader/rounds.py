@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -18,7 +18,23 @@ from grader.train import TrainingJob
 from grader.verdicts import clearly_met_accuracy, needs_another_seed, sweep_tolerance
 
 Result = TypeVar("Result")
-Plan = Generator[list[TrainingJob], list[TrainingRun], Result]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """Jobs to be trained at once.
+
+    Attributes:
+        jobs: what to train.
+        stacked: whether to train them as one grouped network: faster, with dropout masks of the
+            same distribution as, but other numbers than, each alone.
+    """
+
+    jobs: list[TrainingJob]
+    stacked: bool = False
+
+
+Plan = Generator[Round, list[TrainingRun], Result]
 
 SweepRuns = dict[float, list[TrainingRun]]
 
@@ -51,10 +67,10 @@ def plan_model(
     stop_at = None if full or job.counted_epoch == "final" else clear
     jobs = [replace(job, seed=seed, stop_at_accuracy=stop_at) for seed in seeds]
     if every_seed:
-        return tuple((yield jobs))
+        return tuple((yield Round(jobs=jobs)))
     runs: list[TrainingRun] = []
     for next_job in jobs:
-        runs += yield [next_job]
+        runs += yield Round(jobs=[next_job])
         reached = counted_accuracy(runs[-1], job.counted_epoch)
         first = counted_accuracy(runs[0], job.counted_epoch)
         if reached >= threshold or not needs_another_seed(first, threshold, test_examples):
@@ -97,7 +113,8 @@ def plan_sweep(
             )
             for probability in wanting
         ]
-        for probability, run in zip(wanting, (yield jobs), strict=True):
+        found = yield Round(jobs=jobs, stacked=True)
+        for probability, run in zip(wanting, found, strict=True):
             runs[probability].append(run)
         if not judged:
             break
@@ -118,17 +135,20 @@ def agrees(reported: float | None, runs: Sequence[TrainingRun]) -> bool:
     )
 
 
+EpochCallback = Callable[[int, EpochResult], None]
+"""Told after every epoch of one job: the epoch counted from 1, and its result."""
+
 OnEpoch = Callable[[str, TrainingJob, int, EpochResult], None]
 """Told after every epoch: the plan's key, the job, the epoch counted from 1, and its result."""
 
 
 class Trainer(Protocol):
-    """Where jobs are trained; `grader.training_pool.TrainingPool` is one."""
+    """Where jobs are trained, such as `grader.cached_trainer.CachedTrainer`."""
 
     def submit(
-        self, job: TrainingJob, on_epoch: Callable[[int, EpochResult], None]
-    ) -> Future[TrainingRun]:
-        """Train in the background, with `on_epoch` called after every epoch."""
+        self, wanted: Round, on_epochs: Sequence[EpochCallback]
+    ) -> list[Future[TrainingRun]]:
+        """Train in the background, with each job's callback called after each of its epochs."""
         ...
 
 
@@ -143,8 +163,9 @@ def run_plans(
     """
     rounds: dict[str, list[Future[TrainingRun]]] = {}
 
-    def start(key: str, jobs: list[TrainingJob]) -> None:
-        rounds[key] = [trainer.submit(job, partial(on_epoch, key, job)) for job in jobs]
+    def start(key: str, wanted: Round) -> None:
+        callbacks = [partial(on_epoch, key, job) for job in wanted.jobs]
+        rounds[key] = trainer.submit(wanted, callbacks)
 
     for key, plan in plans.items():
         start(key, next(plan))

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from grader.model_spec import digest_of
 from grader.results import TrainingRun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from grader.train import TrainingJob
 
@@ -64,9 +65,14 @@ class RunCache:
         self._dataset_sha256 = dataset_sha256
         self._device = device
 
-    def load(self, job: TrainingJob) -> TrainingRun | None:
-        """The run of this job, or None if there is none that answers it."""
-        digest = self._digest(job)
+    def load(self, job: TrainingJob, stack: Sequence[TrainingJob] = ()) -> TrainingRun | None:
+        """The run of this job, or None if there is none that answers it.
+
+        Args:
+            job: what was trained.
+            stack: all jobs that it was trained together with as one network, itself included.
+        """
+        digest = self._digest(job, stack)
         try:
             content = self._path(digest).read_bytes()
         except OSError:
@@ -80,9 +86,15 @@ class RunCache:
             return None
         return entry.run if entry.digest == digest and _answers(entry.run, job) else None
 
-    def store(self, job: TrainingJob, run: TrainingRun) -> None:
-        """Keep a run. A cache that cannot be written only costs time, so that is no error."""
-        digest = self._digest(job)
+    def store(self, job: TrainingJob, run: TrainingRun, stack: Sequence[TrainingJob] = ()) -> None:
+        """Keep a run. A cache that cannot be written only costs time, so that is no error.
+
+        Args:
+            job: what was trained.
+            run: how it went.
+            stack: as for `load`.
+        """
+        digest = self._digest(job, stack)
         encoded = msgspec.json.encode(_Entry(digest=digest, run=run))
         path = self._path(digest)
         with suppress(OSError):
@@ -91,8 +103,12 @@ class RunCache:
                 file.write(_checksum(encoded) + b"\n" + encoded)
             Path(file.name).replace(path)
 
-    def _digest(self, job: TrainingJob) -> str:
-        return job.digest(dataset_sha256=self._dataset_sha256, device=self._device)
+    def _digest(self, job: TrainingJob, stack: Sequence[TrainingJob]) -> str:
+        own, *others = (
+            member.digest(dataset_sha256=self._dataset_sha256, device=self._device)
+            for member in (job, *stack)
+        )
+        return digest_of(own, others) if others else own
 
     def _path(self, digest: str) -> Path:
         return self._directory / digest[:2] / f"{digest}{_SUFFIX}"

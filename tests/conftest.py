@@ -1,7 +1,24 @@
 """What every test shares."""
 
+import pytest
 from hypothesis import settings
+
+from tests.submissions import asking
 
 # The machines that run these tests are shared, so a slow example is no sign of a fault.
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the sandbox be chosen that tests run student code in."""
+    parser.addoption(
+        "--sandbox",
+        choices=("bubblewrap", "uid"),
+        help="the kind of sandbox to test; by default the first that works here",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the choice where `find_sandbox` finds it."""
+    asking.SANDBOX_NAME = config.getoption("--sandbox")

@@ -1,6 +1,6 @@
 """Which runs a verdict takes, with a trainer that answers from a table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from grader.errors import MachineError
 from grader.model_spec import LayerSpec, ModelSpec, default_optimizer
 from grader.results import EpochResult, TrainingRun
-from grader.rounds import plan_model, plan_sweep, run_plans
+from grader.rounds import EpochCallback, Round, plan_model, plan_sweep, run_plans
 from grader.train import TrainingJob
 
 MODEL = ModelSpec(
@@ -42,7 +42,12 @@ class TableTrainer:
         self._accuracy = accuracy
         self.jobs: list[TrainingJob] = []
 
-    def submit(self, job: TrainingJob, on_epoch: Callable[[int, EpochResult], None]):
+    def submit(self, wanted: Round, on_epochs: Sequence[EpochCallback]):
+        return [
+            self._train(job, on_epoch) for job, on_epoch in zip(wanted.jobs, on_epochs, strict=True)
+        ]
+
+    def _train(self, job: TrainingJob, on_epoch: EpochCallback) -> Future[TrainingRun]:
         self.jobs.append(job)
         future: Future[TrainingRun] = Future()
         try:

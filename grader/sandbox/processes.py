@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from grader.confinement.kernel import reading_as
+
 MAXIMUM_KILL_ROUNDS = 100
 
 
@@ -93,10 +95,12 @@ def _proportional_bytes(process: psutil.Process) -> int:
     """
     total = 0
     try:
-        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+        with reading_as(process.uids().effective, process.gids().effective):
+            text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+        for line in text.splitlines():
             if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
                 total += int(line.split()[1]) * 1024
-    except (OSError, ValueError):
+    except (OSError, ValueError, psutil.Error):
         total = 0
     if total:
         return total

@@ -1,12 +1,14 @@
 """The system calls that nothing in the sandbox needs, refused by a seccomp filter.
 
-Why each is on the list: sockets would reach the machine's abstract and pathname sockets past
+They hold with namespaces and without. Why each is on the list: sockets would reach the machine's abstract and pathname sockets past
 Landlock; `memfd_create` and System V shared memory hold memory that no limit counts; the rest are
-known ways to look into or change other processes, the kernel or its mounts.
+known ways to look into or change other processes, the kernel or its mounts. inotify would tell
+names in directories that Landlock does not open.
 """
 
 from __future__ import annotations
 
+import errno
 import tempfile
 
 REFUSED_CALLS = (
@@ -15,9 +17,19 @@ REFUSED_CALLS = (
     "memfd_secret",
     "shmget",
     "shmat",
+    "shmctl",
     "msgget",
+    "msgsnd",
+    "msgrcv",
+    "msgctl",
     "semget",
+    "semop",
+    "semtimedop",
+    "semctl",
     "mq_open",
+    "mq_unlink",
+    "inotify_init",
+    "inotify_init1",
     "ptrace",
     "process_vm_readv",
     "process_vm_writev",
@@ -63,6 +75,11 @@ REFUSED_CALLS = (
     "personality",
 )
 
+# Of <linux/sched.h>: every CLONE_NEW… that clone(2) knows.
+_CLONE_NAMESPACES = 0x7E020000
+# Of <linux/prctl.h>. A process that is not dumpable hides its memory from the grader's watch.
+_PR_SET_DUMPABLE = 4
+
 
 def compile_filter() -> bytes | None:
     """The filter as a BPF program.
@@ -79,9 +96,20 @@ def compile_filter() -> bytes | None:
     program.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
     for name in REFUSED_CALLS:
         try:
-            program.add_rule(pyseccomp.ERRNO(1), name)
+            program.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
         except (RuntimeError, OSError, ValueError):
             continue  # an older libseccomp does not know the newest calls
+    # One rule for each flag: a comparison can only ask for bits that are all set.
+    for bit in range(32):
+        flag = 1 << bit
+        if flag & _CLONE_NAMESPACES:
+            has_flag = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, flag, flag)
+            program.add_rule(pyseccomp.ERRNO(errno.EPERM), "clone", has_flag)
+    # Its flags lie in memory, where a filter cannot look; without it, the C library uses clone.
+    program.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")
+    program.add_rule(
+        pyseccomp.ERRNO(errno.EPERM), "prctl", pyseccomp.Arg(0, pyseccomp.EQ, _PR_SET_DUMPABLE)
+    )
     with tempfile.TemporaryFile() as file:
         program.export_bpf(file)
         file.seek(0)

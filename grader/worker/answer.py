@@ -77,7 +77,7 @@ def answer_question(
     # Student code can leave the interpreter in any state; whatever then happens here is an answer
     # too, never a reason to stay silent.
     except BaseException as error:  # noqa: BLE001
-        explained = explain_exception(error, submission, limits["memory_bytes"])
+        explained = explain_exception(error, submission, limits)
         reply = {"type": "failure", "failure": explained.to_dict(session.phase)}
     reply["notes"] = session.notes
     for stream in (sys.stdout, sys.stderr):
@@ -208,7 +208,7 @@ class _Session:
         try:
             exec(code, module.__dict__)  # noqa: S102 - what the sandbox is for
         except BaseException as error:  # noqa: BLE001 - student code raises anything
-            raise explain_exception(error, self.submission, self.limits["memory_bytes"]) from None
+            raise explain_exception(error, self.submission, self.limits) from None
         return module
 
     def _find(
@@ -263,7 +263,7 @@ class _Session:
         try:
             return function(*arguments.values())
         except BaseException as error:  # noqa: BLE001 - student code raises anything
-            raise explain_exception(error, self.submission, self.limits["memory_bytes"]) from None
+            raise explain_exception(error, self.submission, self.limits) from None
 
     def _to_plain(self, value: Any, name: str) -> Any:
         self._enter(f"description of the value of {name}()")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import linecache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 MAXIMUM_MESSAGE = 600
 MAXIMUM_FRAMES = 12
 MAXIMUM_LINE = 200
+
+NEEDS_LESS_MEMORY = "Build only the model; make layers smaller, and load no data set here."
+NEEDS_NO_FILES = "Write no files where only an answer is asked for."
+NEEDS_NO_PROCESSES = "Start no processes or threads; only an answer is asked for."
 
 
 class StudentError(Exception):
@@ -52,12 +57,19 @@ class StudentError(Exception):
         }
 
 
-def explain_exception(error: BaseException, submission: Path, memory_bytes: int) -> StudentError:
+def explain_exception(
+    error: BaseException, submission: Path, limits: dict[str, Any]
+) -> StudentError:
     """What an exception that came out of the student's code means."""
     location, listing = _student_frames(error.__traceback__, submission)
     name, text = type_name(type(error)), safe_text(error)
     described = f"{name}: {text}" if text else name
-    kind, message, next_step = _explanation(error, text, described, memory_bytes)
+    exceeded = _exceeded_limit(error, text, limits)
+    if exceeded is None:
+        kind, message, next_step = _explanation(error, text, described)
+    else:
+        kind, (deed, next_step) = "limit", exceeded
+        message = f"Your code {deed}: {described}"
     return StudentError(
         kind,
         message,
@@ -67,9 +79,39 @@ def explain_exception(error: BaseException, submission: Path, memory_bytes: int)
     )
 
 
-def _explanation(
-    error: BaseException, text: str, described: str, memory_bytes: int
-) -> tuple[str, str, str]:
+def describe_bytes(count: float) -> str:
+    """A size for a person: "1 GB", "64 MB", "512 bytes"."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.4g} {unit}"
+    return f"{count:g} bytes"
+
+
+def _exceeded_limit(
+    error: BaseException, text: str, limits: dict[str, Any]
+) -> tuple[str, str] | None:
+    """What the student's code did to hit a limit, and what to do; None if it hit none."""
+    number = error.errno if isinstance(error, OSError) else None
+    if _is_memory_shortage(error, text):
+        most = describe_bytes(limits["memory_bytes"])
+        return f"asked for more than the {most} of memory that a question may use", (
+            NEEDS_LESS_MEMORY
+        )
+    if number == errno.EAGAIN or "can't start new thread" in text:
+        most = f"{limits['processes']} processes and threads"
+        return f"asked for more than the {most} that may run at once", NEEDS_NO_PROCESSES
+    if number == errno.EMFILE:
+        most = f"{limits['open_files']} files"
+        return f"opened more than the {most} that may be open at once", (
+            "Open files in a with block, which closes them."
+        )
+    if number in {errno.EFBIG, errno.ENOSPC, errno.EDQUOT}:
+        most = describe_bytes(limits["scratch_bytes"])
+        return f"wrote more than the {most} of files that a question may write", NEEDS_NO_FILES
+    return None
+
+
+def _explanation(error: BaseException, text: str, described: str) -> tuple[str, str, str]:
     """Kind, message and next step."""
     kind, message = "exception", f"Your code raised {described}"
     next_step = "Run this call on your own machine, and correct the line that raises."
@@ -93,13 +135,6 @@ def _explanation(
         next_step = "Check the name that is imported, and that your PyTorch is a current one."
     elif isinstance(error, RecursionError):
         next_step = "A function calls itself without an end; give it one."
-    elif _is_memory_shortage(error, text):
-        kind = "limit"
-        message = (
-            f"Your code asked for more memory than the {memory_bytes / 1e6:,.0f} MB that a "
-            f"question may use: {described}"
-        )
-        next_step = "Build only the model; make layers smaller, and load no data set here."
     elif _is_about_cuda(text):
         next_step = (
             "There is no GPU where answers are collected. Build the model on the CPU: remove "

@@ -46,7 +46,6 @@ POLL_SECONDS = 0.02
 READ_BYTES = 65536
 MAXIMUM_COMMAND_BYTES = 100_000
 MAXIMUM_PHASE_BYTES = 500
-MAXIMUM_SCRATCH_FILES = 20_000
 TRACE_BYTES = 8192
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a private one
 
@@ -58,16 +57,18 @@ class Place:
     Attributes:
         submission: the directory of the student's files.
         scratch: the only directory that can be written to.
-        own_processes: whether every other process that can be seen is the student's.
+        own_processes: whether every other process that can be reached is the student's.
+        own_shared_memory: whether nobody else uses `SHARED_MEMORY`.
     """
 
     submission: Path
     scratch: Path
     own_processes: bool
+    own_shared_memory: bool
 
     def writable(self) -> list[Path]:
         """Every directory that student code can write to, where that is known."""
-        return [self.scratch, SHARED_MEMORY] if self.own_processes else [self.scratch]
+        return [self.scratch, SHARED_MEMORY] if self.own_shared_memory else [self.scratch]
 
 
 def main() -> None:
@@ -78,7 +79,10 @@ def main() -> None:
     os.dup2(null, 0)
     os.dup2(2, 1)
     place = Place(
-        submission=Path(submission), scratch=Path(scratch), own_processes=namespace == "own"
+        submission=Path(submission),
+        scratch=Path(scratch),
+        own_processes=namespace != "shared",
+        own_shared_memory=namespace == "own",
     )
     if not place.own_processes:
         end_with_parent()
@@ -197,10 +201,7 @@ class _Run:
                 self.reason = "signalled" if self.code < 0 else "exited"
             elif time.monotonic() > deadline:
                 self.reason = "timeout"
-            elif any(
-                count_files(directory) > MAXIMUM_SCRATCH_FILES
-                for directory in self.place.writable()
-            ):
+            elif self._has_too_many_files():
                 self.reason = "files"
 
     def _accept(self, frame: Frame) -> bool:
@@ -211,7 +212,13 @@ class _Run:
             self.reply = frame.payload
         else:
             self.reason = "done" if frame.kind == END and self.reply else "protocol"
+            if self._has_too_many_files():
+                self.reason = "files"
         return bool(self.reason)
+
+    def _has_too_many_files(self) -> bool:
+        most = self.limits["scratch_files"]
+        return any(count_files(directory) > most for directory in self.place.writable())
 
     def clean_up(self) -> None:
         """End every process that the question left, and take what it printed last."""
@@ -241,12 +248,16 @@ class _Run:
     def _wait(self, options: int) -> bool:
         """Whether the question's process has ended; keeps its exit code."""
         try:
-            pid, status = os.waitpid(self.pid, options)
+            pid, status, usage = os.wait4(self.pid, options)
         except ChildProcessError:
             return True
         if pid == 0:
             return False
         self.code = os.waitstatus_to_exitcode(status)
+        used_seconds = usage.ru_utime + usage.ru_stime
+        if self.code == -signal.SIGKILL and used_seconds >= self.limits["cpu_seconds"]:
+            # It ignored the signal for this, so that the kernel sent the one for the hard limit.
+            self.code = -signal.SIGXCPU
         return True
 
     def _drain(self) -> None:

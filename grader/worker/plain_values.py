@@ -20,6 +20,7 @@ SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
 MAXIMUM_DIGITS = 1000
 MAXIMUM_INTEGER_BITS = 3300  # no more than MAXIMUM_DIGITS decimal digits
 BYTES_PER_VALUE = 8
+BYTES_PER_CHARACTER = 8
 _ADVICE = "Return numbers, strings, lists, tuples, dicts, NumPy arrays or tensors."
 
 
@@ -29,21 +30,23 @@ class Converter:
 
     Attributes:
         maximum_depth: the deepest nesting of lists and dicts.
-        remaining_values: how many more numbers and strings the answer may hold.
-        remaining_characters: how much more text it may hold.
+        maximum_values: how many numbers, strings, lists and dicts the answer may hold.
+        maximum_characters: how much text it may hold.
     """
 
     maximum_depth: int
-    remaining_values: int
-    remaining_characters: int
+    maximum_values: int
+    maximum_characters: int
+    _values: int = 0
+    _characters: int = 0
 
     @classmethod
     def within(cls, limits: dict[str, Any]) -> Converter:
         """A converter whose results fit into a message."""
         return cls(
             maximum_depth=limits["message_depth"],
-            remaining_values=limits["message_bytes"] // BYTES_PER_VALUE,
-            remaining_characters=limits["message_bytes"] // 8,
+            maximum_values=limits["message_bytes"] // BYTES_PER_VALUE,
+            maximum_characters=limits["message_bytes"] // BYTES_PER_CHARACTER,
         )
 
     def convert(self, value: Any, depth: int = 0) -> Any:
@@ -58,12 +61,6 @@ class Converter:
         self._spend(1)
         if value is None or kind is bool:
             return value
-        if depth > self.maximum_depth:
-            raise StudentError(
-                "limit",
-                f"The answer is nested more than {self.maximum_depth} levels deep.",
-                "Return a flatter value; a list must not contain itself.",
-            )
         for base, convert in (
             (torch.Tensor, self._tensor),
             (np.ndarray, self._array),
@@ -80,24 +77,36 @@ class Converter:
         raise StudentError("wrong-type", f"The answer holds {_article(kind)}.", _ADVICE)
 
     def _spend(self, values: int) -> None:
-        self.remaining_values -= values
-        if self.remaining_values < 0:
+        self._values += values
+        if self._values > self.maximum_values:
             raise StudentError(
                 "limit",
-                "The answer holds more values than a message may carry.",
+                f"The answer holds more than {self.maximum_values:,} values.",
                 "Return only what is asked for, not a data set or an image.",
             )
 
+    def _descend(self, depth: int) -> int:
+        if depth == self.maximum_depth:
+            raise StudentError(
+                "limit",
+                f"The answer is nested more than {self.maximum_depth} levels deep.",
+                "Return a flatter value; a list must not contain itself.",
+            )
+        return depth + 1
+
     def _list(self, value: list[Any], depth: int) -> Any:
-        return [self.convert(item, depth + 1) for item in list.__iter__(value)]
+        inner = self._descend(depth)
+        return [self.convert(item, inner) for item in list.__iter__(value)]
 
     def _tuple(self, value: tuple[Any, ...], depth: int) -> Any:
-        return [self.convert(item, depth + 1) for item in tuple.__iter__(value)]
+        inner = self._descend(depth)
+        return [self.convert(item, inner) for item in tuple.__iter__(value)]
 
     def _dict(self, value: dict[Any, Any], depth: int) -> Any:
+        inner = self._descend(depth)
         return {
             "pairs": [
-                [self.convert(key, depth + 1), self.convert(item, depth + 1)]
+                [self.convert(key, inner), self.convert(item, inner)]
                 for key, item in dict.items(value)
             ]
         }
@@ -122,11 +131,11 @@ class Converter:
 
     def _text(self, value: str, _depth: int) -> str:
         value = str.__str__(value)
-        self.remaining_characters -= len(value)
-        if self.remaining_characters < 0:
+        self._characters += len(value)
+        if self._characters > self.maximum_characters:
             raise StudentError(
                 "limit",
-                "The answer holds more text than a message may carry.",
+                f"The answer holds text of more than {self.maximum_characters:,} characters.",
                 "Return only what is asked for.",
             )
         # A lone surrogate is no valid Unicode, and JSON cannot carry it.

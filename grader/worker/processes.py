@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 MAXIMUM_KILL_ROUNDS = 100
+PROCESSES_OF_SANDBOX = 3
+"""Not the student's: the sandbox's first process, the manager, and the thread that records the
+line which is running when a question's time is nearly up."""
 # Of <linux/prctl.h>.
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -27,7 +30,8 @@ def limit_resources(limits: dict[str, Any], *, own_processes: bool) -> None:
     ceilings = {
         "RLIMIT_CPU": (cpu_seconds, cpu_seconds + 2),
         "RLIMIT_AS": limits["address_bytes"],
-        "RLIMIT_NPROC": limits["processes"],
+        "RLIMIT_DATA": limits["data_bytes"],
+        "RLIMIT_NPROC": limits["processes"] + PROCESSES_OF_SANDBOX,
         "RLIMIT_NOFILE": limits["open_files"],
         "RLIMIT_FSIZE": limits["scratch_bytes"],
         "RLIMIT_CORE": 0,
@@ -38,6 +42,9 @@ def limit_resources(limits: dict[str, Any], *, own_processes: bool) -> None:
     if not (own_processes and _counts_processes_by_namespace()):
         # The user's other processes would count too; the grader's own watch has to do.
         del ceilings["RLIMIT_NPROC"]
+    if not limits["data_bytes"]:
+        # It could not be measured here how much of it the trusted imports take.
+        del ceilings["RLIMIT_DATA"]
     for name, ceiling in ceilings.items():
         number = getattr(resource, name, None)
         if number is None:

@@ -15,7 +15,7 @@ def count_files(directory: Path) -> int:
     if not directory.is_mount():
         return 0
     figures = os.statvfs(directory)
-    return figures.f_files - figures.f_ffree
+    return figures.f_files - figures.f_ffree - 1  # the directory itself
 
 
 def empty(directory: Path) -> bool:

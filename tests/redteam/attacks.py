@@ -326,17 +326,17 @@ EXHAUSTION = (
         """, kind="limit"),
     _attack("exhaustion", "threads",
             "while True: threading.Thread(target=time.sleep, args=(60,)).start()",
-            kind="exception", says=("start new thread",)),
+            kind="limit", says=("start new thread", "48 processes and threads")),
     _attack("exhaustion", "descriptors", "x = []\nwhile True: x.append(os.pipe())",
-            kind="exception", says=("Too many open files",)),
+            kind="limit", says=("Too many open files", "256 files")),
     _attack("exhaustion", "disk", """
         with open('big', 'wb') as file:
             while True:
                 file.write(bytes(10**6))
-        """, kind="exception", says=("OSError",)),
+        """, kind="limit", says=("OSError", "64 MB")),
     _attack("exhaustion", "empty_files",
             "for number in range(10**7): open(str(number), 'w').close()", kind="limit",
-            says=("files",)),
+            says=("20,000 files",)),
     _attack("exhaustion", "endless_output", "while True: os.write(1, b'x' * 65536)", kind="limit"),
     _attack("exhaustion", "sleep", "time.sleep(600)", kind="limit", says=("exhaustion_sleep.py:3",)),
     _attack("exhaustion", "deaf_loop", """

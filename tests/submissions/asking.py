@@ -8,12 +8,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+import grader.sandbox
 from grader.assignment import Limits
 from grader.collect import collect
 from grader.errors import SandboxError
 from grader.extract import extract
 from grader.questions import Extraction, Question
 from grader.sandbox import Sandbox, choose_sandbox
+from grader.sandbox.self_test import find_fault
 
 LIMITS = Limits(
     question_seconds=3.0, submission_seconds=600.0, memory_bytes=500_000_000, output_bytes=2000
@@ -21,12 +23,29 @@ LIMITS = Limits(
 CANARY = "import torch\nprint('canary')\ndef answer():\n    return int(torch.ones(42).sum())\n"
 
 
-def find_sandbox() -> Sandbox:
-    """The machine's sandbox; without one the test is skipped."""
-    try:
-        return choose_sandbox()
-    except SandboxError as error:
-        pytest.skip(f"no sandbox here: {error}")
+SANDBOX_NAME: str | None = None
+"""The kind of sandbox that `pytest --sandbox` asks for."""
+
+
+def find_sandbox(hidden: Sequence[Path] = ()) -> Sandbox:
+    """The sandbox that was asked for, else the machine's; without one the test is skipped.
+
+    Args:
+        hidden: directories that student code must not see.
+    """
+    if SANDBOX_NAME is None:
+        try:
+            return choose_sandbox(hidden=hidden)
+        except SandboxError as error:
+            pytest.skip(f"no sandbox here: {error}")
+    faults = []
+    for label, sandbox in grader.sandbox._candidates(tuple(hidden)):
+        if sandbox.name == SANDBOX_NAME:
+            fault = find_fault(sandbox)
+            if fault is None:
+                return sandbox
+            faults.append(f"{label}: {fault}")
+    pytest.fail(f"the sandbox {SANDBOX_NAME} does not work here: {faults}")
 
 
 def ask_all(

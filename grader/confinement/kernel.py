@@ -1,0 +1,70 @@
+"""The calls to the kernel that Python has no function for."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Of <linux/prctl.h> and <linux/seccomp.h>.
+PR_SET_PDEATHSIG = 1
+PR_SET_SECCOMP = 22
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+SECCOMP_MODE_FILTER = 2
+
+FILTER_INSTRUCTION_BYTES = 8
+"""The size of `struct sock_filter` of <linux/filter.h>."""
+
+
+class _FilterProgram(ctypes.Structure):
+    """`struct sock_fprog` of <linux/filter.h>."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def set_process_option(option: int, first: int, second: int = 0) -> None:
+    """Call prctl(2).
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    arguments = [ctypes.c_ulong(number) for number in (first, second, 0, 0)]
+    if ctypes.CDLL(None, use_errno=True).prctl(option, *arguments):
+        raise OSError(ctypes.get_errno(), f"prctl option {option} is refused")
+
+
+def load_system_call_filter(program: bytes) -> None:
+    """Put this process under a seccomp filter for good; it must have no_new_privs.
+
+    Args:
+        program: BPF instructions, as libseccomp exports them.
+
+    Raises:
+        OSError: the kernel does not accept it.
+    """
+    length = len(program) // FILTER_INSTRUCTION_BYTES
+    structure = _FilterProgram(length, program)
+    set_process_option(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(structure))
+
+
+@contextlib.contextmanager
+def reading_as(user_id: int, group_id: int) -> Iterator[None]:
+    """Open files with the rights of another user, in this thread alone, as setfsuid(2) lets root.
+
+    What procfs tells of a process's memory and files is open to its own user, but to root only
+    with CAP_SYS_PTRACE, which containers withhold. Nobody may send signals to this process
+    meanwhile who could not do so before.
+    """
+    libc = ctypes.CDLL(None)
+    group_before = libc.setfsgid(group_id)
+    user_before = libc.setfsuid(user_id)
+    try:
+        yield
+    finally:
+        libc.setfsuid(user_before)
+        libc.setfsgid(group_before)

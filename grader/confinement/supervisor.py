@@ -1,0 +1,165 @@
+"""Run as root: starts a program as a user of its own, and ends all of that user's processes.
+
+It ends them when the program has ended, when it is told to (SIGTERM), and when the grader is gone,
+however that ended. So it must outlive the grader, and nothing that student code can do reaches it:
+it has another user.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+import traceback
+from base64 import b64decode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from grader.confinement import scratch
+from grader.confinement.kernel import (
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_PDEATHSIG,
+    load_system_call_filter,
+    set_process_option,
+)
+from grader.confinement.landlock import READ, WRITE, Access, confine_files
+from grader.confinement.users import kill_all_of, reap_ended_children
+
+POLL_SECONDS = 0.1
+PAUSE_SECONDS = 0.002
+WATCHED = (signal.SIGCHLD, signal.SIGTERM)
+# None of these may be had at all: core dumps hold what was in memory, the others memory uncounted.
+FORBIDDEN_RESOURCES = (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to start, and as whom.
+
+    Attributes:
+        grader_pid: the process that must stay alive.
+        user_id: of the user, and of its group; that of the next must be free too.
+        directory: of the sandbox; it exists, is empty and is deleted in the end.
+        sources: paths to copy, and their names below the directory.
+        rules: paths outside of it, and the rights of Landlock on each.
+        call_filter: the seccomp filter in base 64.
+        scratch: the name below the directory of the one that can be written to.
+        scratch_bytes: the largest file.
+        command: the program with its arguments.
+        environment: its environment.
+    """
+
+    grader_pid: int
+    user_id: int
+    directory: str
+    sources: list[tuple[str, str]]
+    rules: list[tuple[str, int]]
+    call_filter: str
+    scratch: str
+    scratch_bytes: int
+    command: list[str]
+    environment: dict[str, str]
+
+
+def main() -> None:
+    """Start the program, wait for the end, and leave nothing."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    plan = Plan(**json.loads(sys.argv[1]))
+    set_process_option(PR_SET_CHILD_SUBREAPER, 1)
+    set_process_option(PR_SET_PDEATHSIG, signal.SIGTERM)
+    try:
+        _fill(plan)
+        program = os.fork()
+        if program == 0:
+            _become_program(plan)
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        _wait_for_end(program, plan.grader_pid)
+    finally:
+        _end_all(plan.user_id)
+        scratch.delete(Path(plan.directory))
+
+
+def _fill(plan: Plan) -> None:
+    """Copy what the program needs; only its own group may enter, and only scratch is its own."""
+    os.umask(0o022)
+    directory = Path(plan.directory)
+    for source, name in plan.sources:
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if Path(source).is_dir():
+            shutil.copytree(source, target, symlinks=True, copy_function=_copy_readable)
+            target.chmod(0o755)
+        else:
+            _copy_readable(source, str(target))
+    writable = directory / plan.scratch
+    writable.mkdir(mode=0o700)
+    os.chown(writable, plan.user_id, plan.user_id)
+    os.chown(directory, 0, plan.user_id)
+    directory.chmod(0o710)
+
+
+def _copy_readable(source: str, target: str, *, follow_symlinks: bool = True) -> None:
+    shutil.copyfile(source, target, follow_symlinks=follow_symlinks)
+
+
+def _become_program(plan: Plan) -> NoReturn:
+    """Give up everything but the program's own, and become it."""
+    try:
+        supervisor = os.getppid()
+        os.setsid()
+        directory = Path(plan.directory)
+        rules = [(Path(path), Access(access)) for path, access in plan.rules]
+        for top in {Path(name).parts[0] for _, name in plan.sources}:
+            rules.append((directory / top, READ))
+        rules.append((directory / plan.scratch, WRITE))
+        confine_files(rules)
+        for forbidden in FORBIDDEN_RESOURCES:
+            resource.setrlimit(forbidden, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (plan.scratch_bytes, plan.scratch_bytes))
+        os.setgroups([])
+        os.setresgid(plan.user_id, plan.user_id, plan.user_id)
+        os.setresuid(plan.user_id, plan.user_id, plan.user_id)
+        # Only now: a change of the user clears it.
+        set_process_option(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != supervisor:
+            os._exit(1)
+        os.umask(0o077)
+        os.chdir(directory / plan.scratch)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+        load_system_call_filter(b64decode(plan.call_filter))
+        os.execve(plan.command[0], plan.command, plan.environment)  # noqa: S606 - its purpose
+    except OSError:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def _wait_for_end(program: int, grader: int) -> None:
+    """Return once the program has ended, the grader is gone, or the grader says so.
+
+    Processes whose parents ended are handed on to this one, and reaped here too, since those that
+    are not count against the user's limit.
+    """
+    while os.getppid() == grader:
+        ended, _ = reap_ended_children()
+        if program in ended:
+            return
+        received = signal.sigtimedwait(WATCHED, POLL_SECONDS)
+        if received is not None and received.si_signo == signal.SIGTERM:
+            return
+
+
+def _end_all(user_id: int) -> None:
+    """End every process of the user, and wait until the last is gone."""
+    kill_all_of(user_id)
+    while reap_ended_children()[1]:
+        time.sleep(PAUSE_SECONDS)
+        kill_all_of(user_id)

@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of what reads messages from the sandbox."""
