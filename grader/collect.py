@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from grader.errors import UsageError
 from grader.plain_text import display_name
+from grader.private_directory import PrivateDirectory, make_private_directory
 from grader.questions import Failure, FailureKind
 from grader.results import IntakeNote
 
@@ -58,10 +57,12 @@ class Submission:
         files: what was copied, as text, in order.
         notes: what was left out, and why.
         sha256: over the names and contents of the copied files, in hexadecimal.
+        private: the directory that holds the copy, and goes away with it.
     """
 
     name: str
     root: Path
+    private: PrivateDirectory
     files: tuple[str, ...]
     notes: tuple[IntakeNote, ...]
     sha256: str
@@ -79,7 +80,7 @@ class Submission:
 
     def close(self) -> None:
         """Delete the copy."""
-        _delete(self.root.parent)
+        self.private.delete()
 
     def read_written(self, file: str) -> str | Failure:
         """A written answer, or why there is none."""
@@ -149,16 +150,16 @@ def collect(directory: Path, files: Sequence[str]) -> Submission:
             next_step="check its permissions",
         ) from None
     # Only the outer directory is private: a sandbox's user, which is another, reads the inner one.
-    private = Path(tempfile.mkdtemp(prefix="grader-submission-"))
-    intake = _Intake(wanted=tuple(files), root=private / "files")
+    private = make_private_directory()
+    intake = _Intake(wanted=tuple(files), root=private.path / "files")
     intake.root.mkdir()
     try:
         intake.copy_wanted(descriptor)
         intake.copy_others(descriptor)
         intake.require_some(directory)
-        submission = intake.finish(display_name(directory.resolve().name))
+        submission = intake.finish(display_name(directory.resolve().name), private)
     except BaseException:
-        _delete(private)
+        private.delete()
         raise
     finally:
         os.close(descriptor)
@@ -312,7 +313,7 @@ class _Intake:
             next_step=next_step,
         )
 
-    def finish(self, name: str) -> Submission:
+    def finish(self, name: str, private: PrivateDirectory) -> Submission:
         """Make the copy read-only and describe it."""
         total = hashlib.sha256()
         for path in sorted(self.digests):
@@ -324,6 +325,7 @@ class _Intake:
         return Submission(
             name=name,
             root=self.root,
+            private=private,
             files=tuple(display_name(path) for path in sorted(self.digests)),
             notes=tuple(self.notes),
             sha256=total.hexdigest(),
@@ -360,10 +362,3 @@ def _unreadable(
         next_step=next_step,
         location=location,
     )
-
-
-def _delete(root: Path) -> None:
-    """Delete a copy; its directories have to be writable for that again."""
-    for parent, _, _ in os.walk(root):
-        Path(parent).chmod(0o700)
-    shutil.rmtree(root, ignore_errors=True)

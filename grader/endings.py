@@ -75,11 +75,11 @@ def explain_breach(breach: Breach, question: Question, limits: Limits) -> Failur
         case "processes":
             message = f"Your code started more than {limits.processes} processes or threads."
             return limit(message, NEEDS_NO_PROCESSES)
+        case "bytes":
+            message = f"Your code wrote more than {describe_bytes(limits.scratch_bytes)} to files."
+            return limit(message, NEEDS_NO_FILES)
         case "files":
-            message = (
-                f"Your code wrote more than {describe_bytes(limits.scratch_bytes)} to files, or "
-                f"created more than {limits.scratch_files:,} of them."
-            )
+            message = f"Your code created more than {limits.scratch_files:,} files."
             return limit(message, NEEDS_NO_FILES)
         case "timeout":
             return limit(f"There was no answer within {limits.question_seconds:g} s.", _HURRY)

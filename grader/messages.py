@@ -59,6 +59,7 @@ MAXIMUM_FIELDS_DEPTH = 8
 LEVELS_OF_A_DICT = 3
 """How deep one dict nests in JSON: an object, its list of pairs, and a pair."""
 MAXIMUM_DIGITS = 1000
+BEYOND_DIGITS = 10**MAXIMUM_DIGITS
 HARMLESS_IRREGULARITIES = frozenset({None, "evaluation"})
 """A layer with one of these is what its class and arguments say."""
 
@@ -161,6 +162,8 @@ def _plain_value(value: Any, levels: int) -> PlainValue:
         value: as it was decoded from JSON.
         levels: how deep lists and dicts may still nest.
     """
+    if isinstance(value, int) and abs(value) >= BEYOND_DIGITS:
+        raise MessageError(f"an integer of more than {MAXIMUM_DIGITS} digits")
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):

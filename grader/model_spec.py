@@ -267,7 +267,9 @@ def _in_range(argument: Argument, value: float) -> bool:
         return False
     if argument.type in {"integer", "integers"} and not isinstance(value, int):
         return False
-    return math.isfinite(value) and argument.minimum <= value <= argument.maximum
+    # An integer can be too large for the float that isfinite() makes of it.
+    is_finite = isinstance(value, int) or math.isfinite(value)
+    return is_finite and argument.minimum <= value <= argument.maximum
 
 
 def _rule(argument: Argument) -> str:

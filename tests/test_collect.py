@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -250,7 +254,63 @@ def test_a_failed_intake_leaves_no_copy(tmp_path: Path, monkeypatch: pytest.Monk
     """Nothing is left in the temporary directory after wrong use."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(collect_module.tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     with pytest.raises(UsageError):
         collect(tmp_path / "empty", FILES)
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+COLLECTOR = """
+import os, sys
+from pathlib import Path
+from grader.collect import collect
+submission = collect(Path(sys.argv[1]), ["problem_1.py"])
+print(submission.root.parent, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_copies_of_killed_graders_are_deleted_by_the_next(
+    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy outlives a SIGKILL, and the next grader; those of graders at work stay."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", COLLECTOR, directory],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as other,
+        collect(directory, FILES) as mine,
+    ):
+        assert other.stdout is not None
+        theirs = Path(other.stdout.readline().strip())
+        old = time.time() - 3600
+        for path in (theirs, mine.root.parent):
+            os.utime(path, (old, old))
+        collect(directory, FILES).close()
+        assert {theirs, mine.root.parent} == set(temporary.iterdir())
+        other.kill()
+        other.wait()
+        collect(directory, FILES).close()
+        assert list(temporary.iterdir()) == [mine.root.parent]
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_only_looks_like_a_copy_is_left_alone(
+    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a lock, or with a link in its place, a directory is not ours to delete."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "target").write_text("")
+    for name in ("grader-submission-plain", "grader-submission-link"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "grader-submission-link" / "lock").symlink_to(tmp_path / "target")
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0))
+    collect(directory, FILES).close()
+    assert len(list(tmp_path.glob("grader-submission-*"))) == 2

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,14 +15,16 @@ MAXIMUM_OPEN_DIRECTORIES = 100
 BLOCK_BYTES = 512
 """The unit of st_blocks (stat(2))."""
 
+Excess = Literal["bytes", "files"]
+
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def is_overfull(directory: Path, *, maximum_bytes: int, maximum_files: int) -> bool:
-    """Whether the directory holds more than it may, found while its files may be changing.
+def find_excess(directory: Path, *, maximum_bytes: int, maximum_files: int) -> Excess | None:
+    """What the directory holds more of than it may, found while its files may be changing.
 
     It is walked by descriptors, so that nothing lies too deep for it and no link leads it astray.
-    A directory so branched that the walk would need too many descriptors is overfull too.
+    A directory so branched that the walk would need too many descriptors has too many files.
     """
     bytes_used = file_count = 0
     waiting: list[tuple[int, list[str]]] = []
@@ -46,17 +48,19 @@ def is_overfull(directory: Path, *, maximum_bytes: int, maximum_files: int) -> b
                 bytes_used += status.st_blocks * BLOCK_BYTES
                 if entry.is_dir(follow_symlinks=False):
                     children.append(entry.name)
-                if bytes_used > maximum_bytes or file_count > maximum_files:
-                    return True
+                if bytes_used > maximum_bytes:
+                    return "bytes"
+                if file_count > maximum_files:
+                    return "files"
             if not children:
                 waiting.pop()
                 os.close(opened)
             if len(waiting) > MAXIMUM_OPEN_DIRECTORIES:
-                return True
+                return "files"
     finally:
         for descriptor, _ in waiting:
             os.close(descriptor)
-    return False
+    return None
 
 
 def _open_if_there(name: str, parent: int) -> int | None:

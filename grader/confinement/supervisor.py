@@ -116,8 +116,7 @@ def _become_program(plan: Plan) -> NoReturn:
         os.setsid()
         directory = Path(plan.directory)
         rules = [(Path(path), Access(access)) for path, access in plan.rules]
-        for top in {Path(name).parts[0] for _, name in plan.sources}:
-            rules.append((directory / top, READ))
+        rules += [(directory / Path(name).parts[0], READ) for _, name in plan.sources]
         rules.append((directory / plan.scratch, WRITE))
         confine_files(rules)
         for forbidden in FORBIDDEN_RESOURCES:

@@ -34,7 +34,7 @@ def reap_ended_children() -> tuple[set[int], bool]:
     Returns:
         Which have ended, and whether any is left.
     """
-    ended = set()
+    ended: set[int] = set()
     while True:
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)

@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from grader.report import charts, wording
+from grader.report import wording
 from grader.report.markdown import render_markdown
 from grader.report.untrusted_text import make_visible, strip_terminal_codes
 from grader.results import MisclassifiedExample, Outcome, Score, SubmissionResult
@@ -69,9 +69,7 @@ def _environment() -> Environment:
         "Outcome": Outcome,
         "outcome_labels": wording.OUTCOME_LABELS,
         "outcome_marks": _OUTCOME_MARKS,
-        "accuracy_chart": charts.accuracy_chart,
-        "loss_chart": charts.loss_chart,
-        "sweep_chart": charts.sweep_chart,
+        **{name: partial(_draw, name) for name in ("accuracy_chart", "loss_chart", "sweep_chart")},
         "counted_accuracy": wording.counted_accuracy,
     }
     filters = {
@@ -102,6 +100,14 @@ def _environment() -> Environment:
     }
     environment.filters |= filters
     return environment
+
+
+def _draw(name: str, *arguments: Any) -> Markup:
+    """A chart. matplotlib takes half a second to load, so a report without charts goes without."""
+    from grader.report import charts  # noqa: PLC0415
+
+    drawn: Markup = getattr(charts, name)(*arguments)
+    return drawn
 
 
 @cache

@@ -28,6 +28,8 @@ from grader.sandbox.seccomp import compile_filter
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from grader.confinement.scratch import Excess
+
 CODE, SUBMISSION, SCRATCH = "code", "submission", "scratch"
 PATIENCE_SECONDS = 10.0
 PAUSE_SECONDS = 0.01
@@ -53,13 +55,15 @@ class DedicatedUser(Sandbox):
         self._hidden = hidden
         self._filter = compile_filter()
         version = landlock.abi_version()
-        self.details = (
-            "a user without groups or capabilities, a new one for every process of the worker",
-            f"Landlock version {version}: reads the system, Python and the submission, writes only "
-            "to its scratch directory",
+        signals = (
             "signals reach its own processes only"
             if version >= landlock.SCOPES_SINCE
-            else "signals are limited by the user alone",
+            else "whom signals may reach is for the user alone to limit"
+        )
+        self.details = (
+            "a user without groups or capabilities, a new one for every process of the worker",
+            f"Landlock version {version}: only the system, Python and the submission can be read",
+            signals,
             "system calls filtered by seccomp: no sockets, no namespaces",
             "without namespaces: by guessing a name, it can learn whether a file or process exists",
             "the size of the scratch directory is watched, not capped",
@@ -91,7 +95,8 @@ class DedicatedUser(Sandbox):
             scratch=SCRATCH,
             scratch_bytes=scratch_bytes,
             command=[sys.executable, "-I", "-B", "-u", "-c", program, *places, "user"],
-            environment=visible.environment(str(directory / SCRATCH)),
+            environment=visible.environment(str(directory / SCRATCH))
+            | {"PWD": str(directory / SCRATCH)},
         )
         supervisor = _SUPERVISOR.format(path=str(visible.PACKAGE.parent))
         try:
@@ -125,15 +130,15 @@ class _SupervisedProcess(SandboxedProcess):
         self._user_id = user_id
         self._directory = directory
 
-    def overfills_scratch(self, *, maximum_bytes: int, maximum_files: int) -> bool:
-        """Whether its files hold more than they may, those included that were deleted while open."""
+    def find_scratch_excess(self, *, maximum_bytes: int, maximum_files: int) -> Excess | None:
+        """What its files are too much of, those included that were deleted while open."""
         directory = self._directory / SCRATCH
         with suppress(FileNotFoundError):
             deleted = deleted_bytes(self.tree.processes(), directory)
-            return scratch.is_overfull(
+            return scratch.find_excess(
                 directory, maximum_bytes=maximum_bytes - deleted, maximum_files=maximum_files
             )
-        return False
+        return None
 
     def kill(self) -> None:
         """End every process of the sandbox, and wait until none is left.

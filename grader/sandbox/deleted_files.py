@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,9 +42,9 @@ def deleted_bytes(processes: Iterable[psutil.Process], directory: Path) -> int:
 
 
 def _open_files(pid: int, device: int) -> Iterator[tuple[int, int]]:
-    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
-            status = os.stat(f"/proc/{pid}/fd/{descriptor}")
+            status = descriptor.stat()
             if status.st_nlink == 0 and status.st_dev == device:
                 yield status.st_ino, status.st_blocks * BLOCK_BYTES
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from grader.confinement.scratch import Excess
+
 
 class Sandbox(ABC):
     """One kind of isolation.
@@ -77,9 +79,9 @@ class SandboxedProcess:
     ) -> None:
         self.kill()
 
-    def overfills_scratch(self, *, maximum_bytes: int, maximum_files: int) -> bool:  # noqa: ARG002 - for kinds of isolation whose scratch directory the kernel does not cap
-        """Whether the scratch directory holds more than it may and the kernel let it."""
-        return False
+    def find_scratch_excess(self, *, maximum_bytes: int, maximum_files: int) -> Excess | None:  # noqa: ARG002 - for where the kernel does not cap it
+        """What the scratch directory holds more of than it may, where the kernel lets it."""
+        return None
 
     def kill(self) -> None:
         """End every process of the sandbox at once, and wait until none is left.

@@ -63,7 +63,7 @@ def require_access() -> None:
     needed = [Path(sys.executable), *visible.python_directories()]
     if torch is not None and torch.origin is not None:
         needed.append(Path(torch.origin))
-    for path in dict.fromkeys(other for path in needed for other in (path, path.resolve())):
+    for path in dict.fromkeys([*needed, *(path.resolve() for path in needed)]):
         closed = find_closed(path)
         if closed is not None:
             raise SandboxError(

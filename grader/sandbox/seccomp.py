@@ -1,9 +1,9 @@
 """The system calls that nothing in the sandbox needs, refused by a seccomp filter.
 
-They hold with namespaces and without. Why each is on the list: sockets would reach the machine's abstract and pathname sockets past
-Landlock; `memfd_create` and System V shared memory hold memory that no limit counts; the rest are
-known ways to look into or change other processes, the kernel or its mounts. inotify would tell
-names in directories that Landlock does not open.
+Why each is on the list: sockets would reach the machine's abstract and pathname sockets past
+Landlock; `memfd_create` and System V shared memory hold memory that no limit counts; inotify would
+tell names in directories that Landlock does not open; the rest are known ways to look into or
+change other processes, the kernel or its mounts.
 """
 
 from __future__ import annotations

@@ -78,6 +78,8 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(2, 1)
+    if _is_abandoned(commands):
+        return
     place = Place(
         submission=Path(submission),
         scratch=Path(scratch),
@@ -107,6 +109,13 @@ def main() -> None:
             write_frame(replies, REPLY, run.reply)
             write_frame(replies, OUTPUT, bytes(run.output))
             write_frame(replies, END, json.dumps(run.ending(is_clean=is_clean)).encode())
+
+
+def _is_abandoned(commands: int) -> bool:
+    """Whether the grader has ended already; it may, before anything watched over that."""
+    poller = select.poll()
+    poller.register(commands, 0)
+    return any(events & select.POLLHUP for _, events in poller.poll(0))
 
 
 @dataclass(kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,29 +13,12 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from grader.assignment import Limits
-from grader.questions import Question
 from grader.worker.describe_model import describe_model, encode_weights
 from grader.worker.describe_training import describe_optimizer, describe_scheduler
 from grader.worker.failures import explain_exception
 from grader.worker.plain_values import Converter, describe_type
+from tests.fuzz.asked import ANSWER, LIMITS, MODEL, OPTIONAL, WEIGHTS
 
-LIMITS = Limits(message_bytes=50_000, message_depth=8, layers=30, parameters=20_000)
-QUESTIONS = (
-    Question(id="answer", kind="answer", file="a.py", function="f"),
-    Question(id="optional", kind="answer", file="a.py", function="f", optional=True),
-    Question(id="weights", kind="model", file="a.py", function="f", weights=True),
-    Question(
-        id="model",
-        kind="model",
-        file="a.py",
-        function="f",
-        optimizer="o",
-        scheduler="s",
-        training="t",
-    ),
-)
-ANSWER, OPTIONAL, WEIGHTS, MODEL = range(len(QUESTIONS))
 NOTE = {"kind": "training", "location": "a.py:3", "detail": "loss.backward()"}
 
 VALUES: tuple[Any, ...] = (
@@ -95,7 +79,9 @@ def _answer(value: Any, value_type: str) -> dict[str, Any]:
     }
 
 
-def _model(model: nn.Sequential, limits: dict[str, Any], *, weights: bool = False) -> dict[str, Any]:
+def _model(
+    model: nn.Sequential, limits: dict[str, Any], *, weights: bool = False
+) -> dict[str, Any]:
     described = describe_model(model, "f", limits)
     reply = {
         "type": "model",
@@ -117,7 +103,5 @@ def _model(model: nn.Sequential, limits: dict[str, Any], *, weights: bool = Fals
 
 
 def _failure() -> dict[str, str]:
-    from pathlib import Path
-
     error = explain_exception(ValueError("no\x1b[31m"), Path("/submission"), asdict(LIMITS))
     return error.to_dict("call of f()")

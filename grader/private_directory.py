@@ -1,0 +1,81 @@
+"""A temporary directory that a grader which was killed does not leave for ever.
+
+Each holds a file that its grader keeps locked as long as it lives, however it ends; the next
+grader deletes those whose lock is free.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "grader-submission-"
+LOCK = "lock"
+SETTLING_SECONDS = 60.0
+"""A directory that is younger may belong to a grader that is about to lock it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivateDirectory:
+    """A directory that only this user can enter, until it is deleted.
+
+    Attributes:
+        path: where it is.
+        lock: the descriptor that keeps it.
+    """
+
+    path: Path
+    lock: int
+
+    def delete(self) -> None:
+        """Delete it with all that is in it, read-only directories too."""
+        with contextlib.suppress(OSError):
+            os.close(self.lock)
+        _delete(self.path)
+
+
+def make_private_directory() -> PrivateDirectory:
+    """Make one, and delete those of graders that have ended without doing so."""
+    _delete_abandoned(Path(tempfile.gettempdir()))
+    path = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return PrivateDirectory(path=path, lock=lock)
+
+
+def _delete_abandoned(parent: Path) -> None:
+    for path in parent.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if _is_abandoned(path):
+                _delete(path)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether a directory is this user's, and nobody's who is still grading.
+
+    Raises:
+        OSError: it is being deleted by another, or is not what it looks like.
+    """
+    status = path.lstat()
+    if status.st_uid != os.geteuid() or time.time() - status.st_mtime < SETTLING_SECONDS:
+        return False
+    lock = os.open(path / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+def _delete(root: Path) -> None:
+    for parent, _, _ in os.walk(root):
+        Path(parent).chmod(0o700)
+    shutil.rmtree(root, ignore_errors=True)

@@ -1,0 +1,109 @@
+"""A grader that is killed at any moment takes everything that it started with it."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GRADE = Path(sys.executable).with_name("grade")
+EARLIEST_SECONDS, LATEST_SECONDS = 0.2, 6.0
+PATIENCE_SECONDS = 1.0
+
+
+def start(directory: Path) -> subprocess.Popen[bytes]:
+    """Grade the reference: first the sandbox is at work, then the training."""
+    temporary = directory / "temporary"
+    temporary.mkdir(exist_ok=True)
+    command = [GRADE, ROOT / "reference", "--practice", "--full", "--no-cache"]
+    return subprocess.Popen(
+        [*command, "--output", directory / "reports"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(temporary), "MARKER": str(directory)},
+    )
+
+
+def descendants(process: psutil.Process) -> set[psutil.Process]:
+    """All of them; a daemon's too, as long as its ancestors live."""
+    try:
+        return set(process.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return set()
+
+
+def is_running(process: psutil.Process) -> bool:
+    """Whether it runs; one that only waits to be taken notice of does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def name(process: psutil.Process) -> str:
+    """What is left, for the message."""
+    try:
+        return f"{process.pid} {' '.join(process.cmdline())[:200]}"
+    except psutil.Error:
+        return str(process.pid)
+
+
+def kill_at(seconds: float, directory: Path) -> tuple[list[str], int]:
+    """Kill a grader after some time.
+
+    Returns:
+        What still runs a second later, and how many processes it had had.
+    """
+    with start(directory) as grader:
+        watched = psutil.Process(grader.pid)
+        end = time.monotonic() + seconds
+        seen: set[psutil.Process] = set()
+        while time.monotonic() < end:
+            assert grader.poll() is None, "graded before it was killed"
+            seen |= descendants(watched)
+            time.sleep(0.02)
+        # Stopped first, so that nothing is started between the last look and the end.
+        watched.suspend()
+        seen |= descendants(watched)
+        grader.kill()
+        grader.wait()
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end and any(map(is_running, seen)):
+        time.sleep(0.02)
+    left = [process for process in seen if is_running(process)]
+    named = [name(process) for process in left]
+    for process in left:
+        process.kill()
+    return named, len(seen)
+
+
+def check_moments(count: int, seed: int, directory: Path) -> None:
+    """Nothing is left after any of so many random moments."""
+    choose = random.Random(seed)
+    moments = [choose.uniform(EARLIEST_SECONDS, LATEST_SECONDS) for _ in range(count)]
+    seen = 0
+    for moment in moments:
+        left, processes = kill_at(moment, directory)
+        seen += processes
+        assert left == [], f"killed after {moment:.2f} s"
+    assert seen >= count, "no process was seen: this test looks at nothing"
+
+
+def test_killing_the_grader_leaves_no_process(tmp_path: Path) -> None:
+    """Three moments: while it starts, while the sandbox works, and while models are trained."""
+    check_moments(3, 1, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killing_the_grader_fifty_times_leaves_no_process(tmp_path: Path) -> None:
+    """Fifty random moments."""
+    check_moments(50, 2, tmp_path)
