@@ -28,6 +28,9 @@ from grader.results import CheckResult, Hint, LayerRow, Outcome, RecipeReport
 from grader.train import TrainingJob, train
 from grader.verdicts import check_training_choice
 
+_KINDS_WITH_A_PHASE = frozenset({"exception", "exit", "crash", "limit", "protocol"})
+"""Failures whose message does not say by itself what was being done."""
+
 Shapes = tuple[tuple[int, ...], ...]
 
 
@@ -80,7 +83,9 @@ def describe_failure(failure: Failure, *, check_id: str, title: str) -> CheckRes
         id=check_id,
         title=title,
         outcome=Outcome.FAILED,
-        observed=f"{failure.phase}: {failure.message}" if failure.phase else failure.message,
+        observed=f"{failure.phase}: {failure.message}"
+        if failure.kind in _KINDS_WITH_A_PHASE
+        else failure.message,
         next_step=failure.next_step,
         location=failure.location,
         details=failure.traceback,

@@ -33,7 +33,9 @@ MAXIMUM_WRITTEN_BYTES = 200_000
 MAXIMUM_NOTES = 100
 READ_BYTES = 1 << 20
 
-_SKIPPED_DIRECTORIES = frozenset({"__pycache__", "venv", "env", "node_modules"})
+_SKIPPED_DIRECTORIES = frozenset({"__pycache__", "venv", "env", "node_modules", "reports"})
+"""What tools leave in a working directory, this grader's own reports among them."""
+
 _DATA_SET_DIRECTORIES = frozenset({"data", "dataset", "datasets", "mnist"})
 _DATA_SET_ENDINGS = ("-ubyte", "-ubyte.gz", "mnist.npz", "mnist.pkl.gz")
 _DATA_SET_MESSAGE = "left out: a data set is not needed, the grader has its own"

@@ -256,6 +256,7 @@ def test_the_starter_gets_a_partial_score_and_no_traceback(tmp_path: Path):
     assert ended.returncode == 1
     assert "Traceback" not in ended.stdout + ended.stderr
     items = items_of(read_result(tmp_path, "student_template"))
+    assert read_result(tmp_path, "student_template")["score"]["earned"] == 2
     assert items["1A"]["outcome"] == "failed"
     assert items["2C"]["outcome"] == "failed"
     assert items["2C"]["training"]["accuracy"] > 0.5

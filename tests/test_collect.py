@@ -314,3 +314,15 @@ def test_what_only_looks_like_a_copy_is_left_alone(
         os.utime(path, (0, 0))
     collect(directory, FILES).close()
     assert len(list(tmp_path.glob("grader-submission-*"))) == 2
+
+
+def test_reports_of_an_earlier_grading_are_no_part_of_the_submission(tmp_path):
+    """`grade .` writes below the directory that it grades, and the digest stays the same."""
+    (tmp_path / "problem_1.py").write_text("x = 1\n")
+    digests = []
+    for _ in range(2):
+        with collect(tmp_path, ["problem_1.py"]) as submission:
+            digests.append(submission.sha256)
+        (tmp_path / "reports" / "me").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "reports" / "me" / "report.html").write_text("<p>")
+    assert digests[0] == digests[1]

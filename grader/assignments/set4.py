@@ -86,7 +86,7 @@ def _fully_connected(
     letter: str, points: float, threshold: float, *constraints: Constraint
 ) -> ModelItem:
     return ModelItem(
-        title=f"At least {threshold:.1%} test accuracy in the best epoch",
+        title=f"Test accuracy of model_{letter}() in its best epoch",
         points=points,
         file="problem_2.py",
         model=f"model_{letter}",
@@ -280,7 +280,7 @@ _PROBLEM_3 = Problem(
             "3G",
             "A convolutional network",
             model=ModelItem(
-                title="At least 98.5% test accuracy after 10 epochs",
+                title="Test accuracy of model_g() after 10 epochs",
                 points=10,
                 file="problem_3.py",
                 model="model_g",

@@ -236,7 +236,7 @@ class _Session:
             if isinstance(key, str) and isinstance(value, types.FunctionType)
         ]
         close = difflib.get_close_matches(name, functions, n=1)
-        hint = f" Did you mean {close[0]}()?" if close else ""
+        hint = f" Did you mean {close[0]}()?{_look_alikes(close[0])}" if close else ""
         raise StudentError(
             "missing-function",
             f"{file} has no function {name}().{hint}",
@@ -274,6 +274,12 @@ class _Session:
                 "End the function with a return of the answer.",
             )
         return Converter.within(self.limits).convert(value)
+
+
+def _look_alikes(name: str) -> str:
+    """A sentence about the letters of a name that only look like others, or nothing."""
+    odd = [f"{letter} (U+{ord(letter):04X})" for letter in name if not letter.isascii()]
+    return f" It is written with {', '.join(odd)}, not with a letter from a to z." if odd else ""
 
 
 def _compile(source: bytes, path: Path, file: str) -> types.CodeType:

@@ -206,6 +206,33 @@ READING = (
         libc = ctypes.CDLL(None, use_errno=True)
         return [libc.process_vm_readv(os.getppid(), 0, 0, 0, 0, 0), ctypes.get_errno()]
         """, value=(-1, 1)),
+    _attack("reading", "secrets", """
+        import gc
+        wanted, found = 'grader-' + 'canary-', []
+        for top, directories, files in os.walk('/'):
+            if top.startswith(('/usr', '/dev', sys.prefix, sys.base_prefix)):
+                directories.clear()
+                continue
+            for name in files:
+                try:
+                    with open(os.path.join(top, name), errors='replace') as file:
+                        if wanted in file.read(100_000):
+                            found.append(name)
+                except OSError:
+                    continue
+        found += [name for name, value in os.environ.items() if wanted in value]
+        for thing in gc.get_objects():
+            if type(thing) is dict:
+                found += [v[:50] for v in list(thing.values()) if type(v) is str and wanted in v]
+        return found
+        """, value=()),
+    _attack("reading", "frames", """
+        names, frame = set(), sys._getframe(1)
+        while frame is not None:
+            names |= set(frame.f_locals) | set(frame.f_globals)
+            frame = frame.f_back
+        return sorted(n for n in names if any(w in n.lower() for w in ('key', 'label', 'score')))
+        """, value=()),
     _attack("reading", "keyring", """
         libc = ctypes.CDLL(None, use_errno=True)
         return [libc.syscall(250, 0, -3, 0), ctypes.get_errno()]
@@ -222,6 +249,7 @@ NETWORK = (
     _refused("udp", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)"),
     _refused("raw", "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)"),
     _refused("unix", "socket.socket(socket.AF_UNIX)"),
+    _refused("vsock", "socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)"),
     _refused("netlink", "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)"),
     _attack("network", "name", "return socket.gethostbyname('example.org')", kind="exception"),
     _attack("network", "web",
@@ -242,6 +270,18 @@ TAMPERING = (
     _attack("tampering", "packages",
             "import torch; open(torch.__file__, 'a').write('raise SystemExit')", kind="exception"),
     _attack("tampering", "worker", "open('/code/grader/worker/answer.py', 'a')", kind="exception"),
+    _attack("tampering", "start_hook", """
+        import site
+        open(os.path.join(site.getsitepackages()[0], 'evil.pth'), 'w')
+        """, kind="exception"),
+    _attack("tampering", "bytecode_cache", "os.mkdir('/submission/__pycache__')",
+            kind="exception"),
+    _attack("tampering", "scratch_traps", """
+        for name in ('torch.py', 'json.py', 'sitecustomize.py', 'problem_1.py'):
+            open(name, 'w').write('raise SystemExit')
+        sys.path.insert(0, os.getcwd())
+        return 1
+        """, value=1),
     _attack("tampering", "patched_torch", """
         import torch
         torch.ones = lambda *a: torch.zeros(1)
@@ -347,6 +387,32 @@ EXHAUSTION = (
         """, kind="limit", says=("exhaustion_deaf_loop.py:",)),
     _attack("exhaustion", "regular_expression",
             "import re; return bool(re.match('(a+)+$', 'a' * 64 + 'b'))", kind="limit"),
+    _attack("exhaustion", "deaf_loop_in_c", """
+        for number in set(range(1, 65)) - {9, 19, 32, 33}:
+            signal.signal(number, signal.SIG_IGN)
+        return sum(range(10**12))
+        """, kind="limit", says=("3 s",)),
+    _attack("exhaustion", "stops_itself", "os.kill(os.getpid(), signal.SIGSTOP); return 1",
+            kind="limit", says=("3 s",)),
+    _attack("exhaustion", "stops_all", "os.kill(0, signal.SIGSTOP); return 1", kind="limit"),
+    _attack("exhaustion", "slow_but_legal", "time.sleep(1.5); return 1", value=1),
+    _attack("exhaustion", "recursion", "return answer()", kind="exception",
+            says=("RecursionError",)),
+    _attack("exhaustion", "recursion_in_c", """
+        sys.setrecursionlimit(10**9)
+        def deeper(): return sorted([1], key=lambda _: deeper())
+        return deeper()
+        """, kind="crash", says=("SIGSEGV",)),
+    _model("exhaustion", "many_layers",
+           "answer = lambda: nn.Sequential(*[nn.ReLU() for _ in range(200_000)])", kind="limit",
+           says=("200 layers",)),
+    _model("exhaustion", "deep_model", """
+        def answer():
+            model = nn.ReLU()
+            for _ in range(900):
+                model = nn.Sequential(model)
+            return model
+        """, kind="limit", says=("16 deep",)),
     _attack("exhaustion", "long_answer", "return 'x' * 10**8", kind="limit"),
     _attack("exhaustion", "deep_answer", """
         deep = []
@@ -387,6 +453,75 @@ SPOOFING = (
         """, kind="exception", hides=("\x1b",)),
     _attack("spoofing", "named_like_a_type", r"raise type('\x1b[31mPassed\n', (Exception,), {})",
             kind="exception", hides=("\x1b",)),
+    Attack(family="spoofing", name="look_alike_name",
+           source="def \u0430nswer(): return 1\n", kind="missing-function",
+           says=("Did you mean \u0430nswer()?", "U+0430")),
+    Attack(family="spoofing", name="full_width_name",
+           source="def \uff41nswer(): return 1\n", value=1),
+    _attack("spoofing", "changing_number", """
+        class Changing(float):
+            calls = 0
+            def __float__(self):
+                Changing.calls += 1
+                return float(Changing.calls)
+            __eq__ = __ge__ = __le__ = lambda self, other: True
+            __hash__ = float.__hash__
+        return [Changing(0.5), Changing(0.5)]
+        """, value=(0.5, 0.5)),
+    _attack("spoofing", "changing_text", """
+        class Changing(str):
+            def __str__(self): return os.urandom(4).hex()
+            __repr__ = __format__ = encode = lambda self, *a: 'other'
+            __len__ = lambda self: 0
+        return Changing('same')
+        """, value="same"),
+    _attack("spoofing", "object_array", """
+        import numpy
+        class Liar(int):
+            __int__ = __index__ = lambda self: 100
+        return numpy.array([Liar(1), 'a', None, [2]], dtype=object)
+        """, value=(1, "a", None, (2,))),
+    _attack("spoofing", "hostile_object_array", """
+        import numpy
+        class Hostile:
+            def __reduce__(self): return os.system, ('true',)
+            def __float__(self): return 1.0
+        return numpy.array([Hostile()], dtype=object)
+        """, kind="wrong-type", says=("a Hostile",)),
+    _attack("spoofing", "pickled_answer", """
+        class Hostile:
+            def __reduce__(self): return os.system, ('true',)
+        return Hostile()
+        """, kind="wrong-type"),
+    _model("spoofing", "changing_size", """
+        class Changing(int):
+            __index__ = __int__ = lambda self: 2
+            __eq__ = lambda self, other: True
+            __hash__ = int.__hash__
+        def answer():
+            layer = nn.Linear(4, 2)
+            layer.out_features = Changing(1000)
+            return nn.Sequential(layer)
+        """, layers=("Linear",)),
+    _model("spoofing", "enormous_size", """
+        def answer():
+            layer = nn.Linear(4, 2)
+            layer.in_features = 10**400
+            layer.weight = None
+            return nn.Sequential(layer)
+        """, kind="wrong-value", says=("in_features",)),
+    _model("spoofing", "differs_at_each_call", """
+        calls = []
+        def answer():
+            calls.append(1)
+            return nn.Sequential(*[nn.ReLU()] * len(calls))
+        """, layers=("ReLU",)),
+    _model("spoofing", "pretrained", """
+        def answer():
+            layer = nn.Linear(4, 2)
+            torch.nn.init.constant_(layer.weight, 42.0)
+            return nn.Sequential(layer)
+        """, layers=("Linear",)),
     _model("spoofing", "layer_names", r"""
         def answer():
             model = nn.Sequential()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from grader.questions import Extraction, Question
 from tests.redteam.attacks import ATTACKS, Attack
+from tests.redteam.secrets import planted_secrets
 from tests.submissions.asking import CANARY, ask_all, canary, check_canary, find_sandbox
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -23,15 +25,21 @@ def question_of(attack: Attack) -> Question:
 
 @pytest.fixture(scope="module")
 def extractions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Extraction]:
-    """One submission of all attacks, a canary after each; `ask_all` sees that none leaves a process."""
+    """One submission of all attacks, a canary after each; `ask_all` sees that nothing is left."""
     files = {f"{attack.id}.py": attack.source for attack in ATTACKS}
     questions = [
         question
         for attack in ATTACKS
         for question in (question_of(attack), canary(f"after {attack.id}"))
     ]
-    directory = tmp_path_factory.mktemp("attacks")
-    return ask_all(directory, files | {"canary.py": CANARY}, questions, find_sandbox())
+    directory = tmp_path_factory.mktemp("attacks") / "alice"
+    directory.mkdir()
+    with planted_secrets(directory) as secrets:
+        sandbox = find_sandbox()
+        answers = ask_all(directory, files | {"canary.py": CANARY}, questions, sandbox)
+    told = msgspec.json.encode(list(answers.values())).decode()
+    assert not any(secret in told for secret in secrets)
+    return answers
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.id)
@@ -46,8 +54,9 @@ def test_attack_gains_nothing(attack: Attack, extractions: dict[str, Extraction]
     elif attack.layers:
         assert extraction.model is not None, extraction.failure
         assert tuple(layer.kind for layer in extraction.model.model.layers) == attack.layers
+        assert extraction.model.model.weights is None
     else:
-        assert extraction.failure is None
+        assert extraction.failure is None, extraction.failure
         assert extraction.answered
         assert extraction.value == attack.value
     told = told_by(extraction)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import psutil
 import pytest
@@ -55,18 +59,41 @@ def ask_all(
     sandbox: Sandbox,
     limits: Limits = LIMITS,
 ) -> dict[str, Extraction]:
-    """The answers by the ids of the questions; no process may be left after them."""
+    """The answers by the ids of the questions; nothing may be left after them."""
     for name, source in files.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(source if isinstance(source, bytes) else source.encode())
     assert len({question.id for question in questions}) == len(questions)
-    before = {process.pid for process in psutil.process_iter()}
-    with collect(directory, [question.file for question in questions]) as submission:
+    with (
+        leaving_nothing(),
+        collect(directory, [question.file for question in questions]) as submission,
+    ):
         extractions = extract(submission, questions, limits=limits, sandbox=sandbox)
     assert [extraction.question for extraction in extractions] == list(questions)
-    assert running_children(before) == []
     return {extraction.question.id: extraction for extraction in extractions}
+
+
+@contextmanager
+def leaving_nothing() -> Iterator[Path]:
+    """No process, socket, open file or temporary file is left that was not there before.
+
+    Yields:
+        The directory for temporary files, one of its own meanwhile.
+    """
+    this = psutil.Process()
+
+    def traces() -> tuple[int, int]:
+        return this.num_fds(), len(this.net_connections(kind="all"))
+
+    known = {process.pid for process in psutil.process_iter()}
+    with tempfile.TemporaryDirectory(prefix="watched-") as temporary:
+        before = traces()
+        with mock.patch.object(tempfile, "tempdir", temporary):
+            yield Path(temporary)
+        assert running_children(known) == []
+        assert traces() == before
+        assert os.listdir(temporary) == []
 
 
 def running_children(known: set[int]) -> list[str]:

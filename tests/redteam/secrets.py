@@ -1,0 +1,41 @@
+"""What must never come out of the sandbox: the grader's own secrets, planted where they could be."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+from grader.datasets import load_dataset
+
+PREFIX = "grader-canary-"
+"""What an attacker can search for; the rest of each secret is random."""
+
+
+@contextmanager
+def planted_secrets(beside: Path) -> Iterator[list[str]]:
+    """An environment variable, a key file and another student's file, until the block ends.
+
+    Args:
+        beside: the directory of the submission, which gets a neighbour.
+
+    Yields:
+        The texts that may appear nowhere, the labels of the test set among them.
+    """
+    in_environment, in_key, in_sibling = (PREFIX + secrets.token_hex(16) for _ in range(3))
+    key = beside.parent / "key.pem"
+    key.write_text(in_key)
+    key.chmod(0o600)
+    sibling = beside.parent / "sibling"
+    sibling.mkdir()
+    (sibling / "problem_1.py").write_text(f"# {in_sibling}\n")
+    labels = load_dataset("mnist-5k").test_labels[:60].tolist()
+    with mock.patch.dict("os.environ", {"GRADER_CANARY": in_environment}):
+        yield [
+            *(text.removeprefix(PREFIX) for text in (in_environment, in_key, in_sibling)),
+            "".join(map(str, labels)),
+            ",".join(map(str, labels)),
+            ", ".join(map(str, labels)),
+        ]
