@@ -35,16 +35,13 @@ from grader.rounds import Plan, plan_model, plan_sweep
 from grader.score import (
     conclude,
     grade_answer,
-    grade_model,
-    grade_sweep,
     grade_truth_table,
     grade_versions,
     grade_written,
     leave_out,
-    read_sweep,
-    reject_model,
     report_error,
 )
+from grader.score_models import grade_model, grade_sweep, read_sweep, reject_model
 from grader.selection import reported_id
 
 

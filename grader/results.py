@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-import msgspec
-
 SCHEMA_VERSION = 1
 
 
@@ -380,20 +378,6 @@ class SubmissionResult:
     def items(self) -> list[ItemResult]:
         """Every item, in the assignment's order."""
         return [item for problem in self.problems for part in problem.parts for item in part.items]
-
-
-def to_json(result: SubmissionResult) -> bytes:
-    """The result as indented UTF-8 JSON, the same bytes for the same result."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
-
-
-def from_json(encoded: bytes) -> SubmissionResult:
-    """Read what `to_json` wrote.
-
-    Raises:
-        msgspec.ValidationError: the bytes are not a result of this schema version.
-    """
-    return msgspec.json.decode(encoded, type=SubmissionResult)
 
 
 def worst(outcomes: list[Outcome]) -> Outcome:

@@ -12,12 +12,10 @@ from grader.results import EpochResult, Outcome, Score, TrainingRun
 from grader.score import (
     give_points,
     grade_answer,
-    grade_model,
-    grade_sweep,
     grade_truth_table,
     grade_written,
-    read_sweep,
 )
+from grader.score_models import grade_model, grade_sweep, read_sweep
 from tests.specs import (
     FAILURE,
     RELU,

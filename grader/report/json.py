@@ -12,14 +12,14 @@ from typing import Any
 
 import msgspec
 
-from grader.results import SCHEMA_VERSION, SubmissionResult, from_json, to_json
+from grader.results import SCHEMA_VERSION, SubmissionResult
 
 SCHEMA_PATH = Path(__file__).with_name("result.schema.json")
 
 
 def write_json(result: SubmissionResult, path: Path) -> None:
-    """Write `result` to `path`, whose folder must exist."""
-    path.write_bytes(to_json(result))
+    """Write `result` as indented UTF-8 to `path`, whose folder must exist."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
 
 
 def read_json(path: Path) -> SubmissionResult:
@@ -28,7 +28,7 @@ def read_json(path: Path) -> SubmissionResult:
     Raises:
         msgspec.ValidationError: the file is not a result of this schema version.
     """
-    return from_json(path.read_bytes())
+    return msgspec.json.decode(path.read_bytes(), type=SubmissionResult)
 
 
 def result_schema() -> bytes:
