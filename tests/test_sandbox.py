@@ -113,6 +113,7 @@ def test_failing_candidates_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--unsafe-no-sandbox" in caught.value.next_step
 
 
+@pytest.mark.usefixtures("namespaces")
 def test_broken_executable_is_explained(tmp_path: Path) -> None:
     """An executable that only fails is a fault with its own words."""
     executable = tmp_path / "a" / "b" / "bwrap"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 MAXIMUM_OPEN_DIRECTORIES = 100
 BLOCK_BYTES = 512
@@ -78,27 +77,39 @@ def _entries(directory: int) -> Iterator[tuple[os.DirEntry[str], os.stat_result]
 
 
 def delete(directory: Path) -> None:
-    """Delete a directory that nobody changes any more, with all that is in it, however deep.
-
-    Directories inside are first moved up to the top, so that no path grows long.
-    """
-    numbers = itertools.count()
-    top = directory / f"grader-{os.getpid()}"
-    top.mkdir()
-    pending = [directory]
-    while pending:
-        current = pending.pop()
-        for entry in list(os.scandir(current)):
-            path = Path(entry.path)
-            if path == top:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                moved = top / str(next(numbers))
-                path.rename(moved)
-                pending.append(moved)
-            else:
-                path.unlink()
-        if current != directory:
-            current.rmdir()
-    top.rmdir()
+    """Delete a directory that nobody changes any more, with all that is in it, however deep."""
+    here = os.open(directory, _FLAGS)
+    names: list[str] = []
+    waiting = [_delete_files(here)]
+    while waiting:
+        if waiting[-1]:
+            name = waiting[-1].pop()
+            names.append(name)
+            here = _move(here, name)
+            waiting.append(_delete_files(here))
+        else:
+            waiting.pop()
+            if names:
+                here = _move(here, "..")
+                os.rmdir(names.pop(), dir_fd=here)
+    os.close(here)
     directory.rmdir()
+
+
+def _delete_files(directory: int) -> list[str]:
+    """Delete what is no directory; the names of the directories that are left."""
+    children = []
+    with os.scandir(directory) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                children.append(entry.name)
+            else:
+                os.unlink(entry.name, dir_fd=directory)
+    return children
+
+
+def _move(directory: int, name: str) -> int:
+    """Open a directory that is named relative to another, and close that one."""
+    opened = os.open(name, _FLAGS, dir_fd=directory)
+    os.close(directory)
+    return opened

@@ -135,6 +135,8 @@ class _SupervisedProcess(SandboxedProcess):
         directory = self._directory / SCRATCH
         with suppress(FileNotFoundError):
             deleted = deleted_bytes(self.tree.processes(), directory)
+            if deleted > maximum_bytes:
+                return "bytes"
             return scratch.find_excess(
                 directory, maximum_bytes=maximum_bytes - deleted, maximum_files=maximum_files
             )

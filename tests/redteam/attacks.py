@@ -404,7 +404,7 @@ EXHAUSTION = (
         return deeper()
         """, kind="crash", says=("SIGSEGV",)),
     _model("exhaustion", "many_layers",
-           "answer = lambda: nn.Sequential(*[nn.ReLU() for _ in range(200_000)])", kind="limit",
+           "answer = lambda: nn.Sequential(*[nn.ReLU()] * 200_000)", kind="limit",
            says=("200 layers",)),
     _model("exhaustion", "deep_model", """
         def answer():

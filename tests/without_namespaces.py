@@ -1,0 +1,39 @@
+"""What comes of an attack or a broken file that would find an empty world in namespaces of its own.
+
+With namespaces, what it looks for is not there; without them, it is there but closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+CLOSED: dict[str, Any] = {"kind": "exception", "value": None, "says": ("PermissionError",)}
+EXPECTED: dict[str, dict[str, Any]] = {
+    # Paths that lead somewhere here, and are closed by Landlock.
+    "reading_parent_environment": CLOSED,
+    "reading_processes": CLOSED,
+    "reading_top": CLOSED,
+    "tampering_shared_memory": CLOSED,
+    "tampering_shared_memory_again": CLOSED,
+    # The first process is not its own, so that it may not send it signals.
+    "tampering_kill_init": CLOSED,
+    # There is no such path.
+    "reading_siblings": CLOSED | {"says": ("FileNotFoundError",)},
+    # A disk can be slower than memory: the time may be up before the files are too many.
+    "exhaustion_empty_files": {"says": ()},
+    "many_files": {"says": ()},
+}
+
+
+def expect_without_namespaces(items: Iterable[pytest.Item]) -> None:
+    """Change what the tests of these attacks and files expect."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        for key, value in parameters.items():
+            name = getattr(value, "id" if key == "attack" else "name", None)
+            if key in {"attack", "broken"} and name in EXPECTED:
+                parameters[key] = replace(value, **EXPECTED[name])
