@@ -32,6 +32,7 @@ from grader.confinement.users import kill_all_of, reap_ended_children
 
 POLL_SECONDS = 0.1
 PAUSE_SECONDS = 0.002
+DELETION_SECONDS = 1.0
 WATCHED = (signal.SIGCHLD, signal.SIGTERM)
 # None of these may be had at all: core dumps hold what was in memory, the others memory uncounted.
 FORBIDDEN_RESOURCES = (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE)
@@ -83,7 +84,7 @@ def main() -> None:
         _wait_for_end(program, plan.grader_pid)
     finally:
         _end_all(plan.user_id)
-        scratch.delete(Path(plan.directory))
+        _delete(Path(plan.directory))
 
 
 def _fill(plan: Plan) -> None:
@@ -162,3 +163,20 @@ def _end_all(user_id: int) -> None:
     while reap_ended_children()[1]:
         time.sleep(PAUSE_SECONDS)
         kill_all_of(user_id)
+
+
+def _delete(directory: Path) -> None:
+    """Delete the sandbox's directory; what takes long goes on when this process has ended.
+
+    Some file systems take milliseconds for each directory, and a grade should not wait for those
+    that a submission made.
+    """
+    deleter = os.fork()
+    if deleter == 0:
+        try:
+            scratch.delete(directory)
+        finally:
+            os._exit(0)
+    deadline = time.monotonic() + DELETION_SECONDS
+    while time.monotonic() < deadline and reap_ended_children()[1]:
+        time.sleep(PAUSE_SECONDS)

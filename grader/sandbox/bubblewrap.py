@@ -15,6 +15,7 @@ from grader.sandbox.interface import Sandbox, SandboxedProcess
 from grader.sandbox.seccomp import compile_filter
 
 CODE, SUBMISSION, SCRATCH = "/code", "/submission", "/scratch"
+_TMP = "/tmp"  # noqa: S108 - inside the sandbox, where it is the scratch directory
 SHARED_MEMORY_BYTES = 16_000_000
 
 _NAMESPACES = (
@@ -152,6 +153,11 @@ class Bubblewrap(Sandbox):
 
     def _view(self, submission: Path, scratch_bytes: int) -> _View:
         view = _View()
+        python = visible.python_directories()
+        # A Python that lies below /tmp needs a real /tmp to be mounted in, before it is.
+        real_tmp = any(path.is_relative_to(_TMP) for path in python)
+        if real_tmp:
+            view.add("--size", str(scratch_bytes), "--perms", "0700", "--tmpfs", _TMP)
         view.bind_in_place(*visible.SYSTEM)
         for name in visible.ENTRY_POINTS:
             path = Path("/", name)
@@ -163,7 +169,6 @@ class Bubblewrap(Sandbox):
         repository = visible.PACKAGE.parent
         if not visible.is_installed():
             view.hide(repository)
-        python = visible.python_directories()
         view.bind_in_place(*python)
         if not visible.is_installed() and not any(
             path.is_relative_to(repository) for path in python
@@ -178,6 +183,7 @@ class Bubblewrap(Sandbox):
         view.add("--dev", "/dev", "--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm")  # noqa: S108
         view.add("--remount-ro", "/dev")
         view.add("--size", str(scratch_bytes), "--perms", "0700", "--tmpfs", SCRATCH)
-        view.add("--symlink", SCRATCH.removeprefix("/"), "/tmp")  # noqa: S108
+        if not real_tmp:
+            view.add("--symlink", SCRATCH.removeprefix("/"), _TMP)
         view.add("--chdir", SCRATCH, "--remount-ro", "/")
         return view

@@ -166,8 +166,9 @@ class _SupervisedProcess(SandboxedProcess):
                 raise SandboxError("a process of the sandbox cannot be ended")
             kill_all_of(self._user_id)
             time.sleep(PAUSE_SECONDS)
-        if self._directory.exists():
-            scratch.delete(self._directory)
+        if self._popen.returncode != 0:
+            with suppress(FileNotFoundError):
+                scratch.delete(self._directory)
 
 
 def _has_processes(user_id: int) -> bool:
