@@ -251,7 +251,7 @@ def test_grading_again_gives_the_same_bytes_but_for_times(graded):
 def test_the_starter_gets_a_partial_score_and_no_traceback(tmp_path: Path):
     """What a student starts from runs, misses the thresholds, and is told what is missing."""
     ended = grade(
-        ROOT / "student_template", "--practice", "--output", tmp_path, "--only", "1,2C,3B,3G"
+        ROOT / "student_template", "--practice", "--output", tmp_path, "--only", "1,2A,2C,3B,3G"
     )
     assert ended.returncode == 1
     assert "Traceback" not in ended.stdout + ended.stderr

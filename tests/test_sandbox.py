@@ -134,6 +134,10 @@ def test_environment_is_not_passed_on(sandbox: Sandbox, monkeypatch: pytest.Monk
     assert names["HOME"] == names["TMPDIR"] == names["PWD"] == scratch
 
 
+def in_tmp(path: str) -> bool:
+    return Path(path).is_relative_to("/tmp")
+
+
 def test_only_the_submission_and_the_system_are_seen(namespaces: Sandbox, tmp_path: Path) -> None:
     """Neither the repository, nor other students' files, nor anything in /tmp is there."""
     (tmp_path / "other").write_text("x")
@@ -156,7 +160,8 @@ def test_only_the_submission_and_the_system_are_seen(namespaces: Sandbox, tmp_pa
     )
     assert seen[bubblewrap.SUBMISSION] == ["problem_1.py"]
     assert seen[bubblewrap.CODE + "/grader"] == ["__init__.py", "layer_kinds.py", "worker"]
-    assert seen["/tmp"] == []
+    # Only the way to this Python, where it lies below /tmp.
+    assert seen["/tmp"] == [part for part in Path(sys.prefix).parts[2:3] if in_tmp(sys.prefix)]
     assert set(seen["/proc"]) <= {"cpuinfo", "meminfo"}
     assert not seen["/home"]
     assert not seen[str(REPOSITORY / "reference")]
