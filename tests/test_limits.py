@@ -1,4 +1,4 @@
-"""Every limit holds at its edge: just inside it nothing happens, just past it one question fails."""
+"""Every limit holds at its edge: inside it nothing happens, past it one question fails."""
 
 from __future__ import annotations
 

@@ -176,6 +176,26 @@ def test_descendants_are_ended() -> None:
     assert ended.stdout == b"none left\n"
 
 
+def test_a_worker_whose_grader_has_ended_does_not_start(tmp_path: Path) -> None:
+    """It may be abandoned before anything watches over it; then it ends before PyTorch loads."""
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    program = (
+        "import grader.worker.manager as m; m.main(); import sys; print('torch' in sys.modules)"
+    )
+    arguments = [str(Path(__file__).parents[1]), str(tmp_path), str(tmp_path), "own"]
+    with os.fdopen(read_end) as commands:
+        ended = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            stdin=commands,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    # Standard output has become standard error, so that no print can look like a frame.
+    assert ended.stderr == "False\n"
+
+
 def test_scratch_is_emptied(tmp_path: Path) -> None:
     """Files, links and trees go; what cannot be deleted is told."""
     (tmp_path / "a" / "b").mkdir(parents=True)

@@ -85,9 +85,14 @@ def _remedy() -> str:
         if blocks:
             return f"Allow user namespaces: sudo sysctl -w {name}={value}. {unsafe}"
     if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        without_namespaces = (
+            "Do what the last reason asks for"
+            if os.geteuid() == 0
+            else "Grade as root, who needs no namespaces to confine student code"
+        )
         return (
-            "This is a container that refuses user namespaces: start it with "
-            "--security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+            f"This is a container that refuses user namespaces. {without_namespaces}; or start it "
+            "with --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
             f"--cap-add SYS_ADMIN, or grade outside it. {unsafe}"
         )
     if not shutil.which("bwrap"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,7 +155,10 @@ def make_hostile(directory: Path) -> None:
     (directory / "written" / "1B.md").unlink()
     (directory / "written" / "1B.md").symlink_to("/etc/passwd")
     os.mkfifo(directory / "pipe")
-    os.link(directory / "problem_1.py", directory / "hard_link.py")
+    (directory / "linked.py").write_text("")
+    os.link(directory / "linked.py", directory / "hard_link.py")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(directory / "sock"))
     for name in ODD_NAMES:
         # A named pipe is left out, so that its name comes into the report.
         os.mkfifo(os.fsencode(directory) + b"/" + name)
@@ -198,13 +202,15 @@ def test_odd_files_are_named_and_left_out(hostile: tuple[Outputs, list[str]]) ->
     outputs, _ = hostile
     notes = {note.file: note.message for note in outputs.result.intake}
     assert "a named pipe" in notes["pipe"]
+    assert "a socket" in notes["sock"]
     assert "hard link" in notes["hard_link.py"]
+    assert "hard link" in notes["linked.py"]
     assert "symbolic link" in notes["written/1B.md"]
     text = Page(outputs.html).text
     for name in SHOWN_NAMES:
         assert name in notes
         assert name in text
-    assert len(notes) >= len(ODD_NAMES) + 3
+    assert len(notes) >= len(ODD_NAMES) + 5
 
 
 @pytest.mark.slow
@@ -221,7 +227,7 @@ def test_a_neighbour_gets_the_same_grade_as_ever(
 
 
 AWKWARD_HELPER = "from torch import nn\ndef hidden(): return nn.ReLU()\n"
-AWKWARD = '''
+AWKWARD = """
 import numpy as np
 import helper
 print("imported")
@@ -248,7 +254,7 @@ def xor_network():
 
 if __name__ == "__main__":
     raise SystemExit("trained for hours")
-'''
+"""
 
 
 def test_awkward_but_honest_work_is_not_punished(tmp_path: Path) -> None:
