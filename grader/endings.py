@@ -61,30 +61,25 @@ def explain_end(end: EndMessage, question: Question, limits: Limits) -> Failure:
 def explain_breach(breach: Breach, question: Question, limits: Limits) -> Failure:
     """Why the whole sandbox was ended, or ended, during a question."""
     phase = f"{question.file}: {question.function}"
-
-    def limit(message: str, next_step: str) -> Failure:
+    memory, files = describe_bytes(limits.memory_bytes), describe_bytes(limits.scratch_bytes)
+    hit: dict[Breach, tuple[str, str]] = {
+        "memory": (
+            f"Your code used more than {memory} of memory, not counting what PyTorch itself takes.",
+            NEEDS_LESS_MEMORY,
+        ),
+        "processes": (
+            f"Your code started more than {limits.processes} processes or threads.",
+            NEEDS_NO_PROCESSES,
+        ),
+        "bytes": (f"Your code wrote more than {files} to files.", NEEDS_NO_FILES),
+        "files": (f"Your code created more than {limits.scratch_files:,} files.", NEEDS_NO_FILES),
+        "timeout": (f"There was no answer within {limits.question_seconds:g} s.", _HURRY),
+    }
+    if breach in hit:
+        message, next_step = hit[breach]
         return Failure(kind="limit", phase=phase, message=message, next_step=next_step)
-
-    match breach:
-        case "memory":
-            message = (
-                f"Your code used more than {describe_bytes(limits.memory_bytes)} of memory, not "
-                "counting what PyTorch itself takes."
-            )
-            return limit(message, NEEDS_LESS_MEMORY)
-        case "processes":
-            message = f"Your code started more than {limits.processes} processes or threads."
-            return limit(message, NEEDS_NO_PROCESSES)
-        case "bytes":
-            message = f"Your code wrote more than {describe_bytes(limits.scratch_bytes)} to files."
-            return limit(message, NEEDS_NO_FILES)
-        case "files":
-            message = f"Your code created more than {limits.scratch_files:,} files."
-            return limit(message, NEEDS_NO_FILES)
-        case "timeout":
-            return limit(f"There was no answer within {limits.question_seconds:g} s.", _HURRY)
-        case "protocol":
-            return explain_protocol("something other than an answer", phase)
+    if breach == "protocol":
+        return explain_protocol("something other than an answer", phase)
     return Failure(
         kind="crash",
         phase=phase,

@@ -10,15 +10,11 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 import signal
 import sys
 import time
-import traceback
-from base64 import b64decode
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from grader.confinement import scratch
 from grader.confinement.kernel import (
@@ -38,9 +34,8 @@ WATCHED = (signal.SIGCHLD, signal.SIGTERM)
 FORBIDDEN_RESOURCES = (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What to start, and as whom.
+class Plan(NamedTuple):
+    """What to start, and as whom. The module `dataclasses` would take long to import.
 
     Attributes:
         grader_pid: the process that must stay alive.
@@ -48,7 +43,7 @@ class Plan:
         directory: of the sandbox; it exists, is empty and is deleted in the end.
         sources: paths to copy, and their names below the directory.
         rules: paths outside of it, and the rights of Landlock on each.
-        call_filter: the seccomp filter in base 64.
+        call_filter: the seccomp filter in hexadecimal.
         scratch: the name below the directory of the one that can be written to.
         scratch_bytes: the largest file.
         command: the program with its arguments.
@@ -94,11 +89,7 @@ def _fill(plan: Plan) -> None:
     for source, name in plan.sources:
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if Path(source).is_dir():
-            shutil.copytree(source, target, symlinks=True, copy_function=_copy_readable)
-            target.chmod(0o755)
-        else:
-            _copy_readable(source, str(target))
+        _copy(Path(source), target)
     writable = directory / plan.scratch
     writable.mkdir(mode=0o700)
     os.chown(writable, plan.user_id, plan.user_id)
@@ -106,8 +97,16 @@ def _fill(plan: Plan) -> None:
     directory.chmod(0o710)
 
 
-def _copy_readable(source: str, target: str, *, follow_symlinks: bool = True) -> None:
-    shutil.copyfile(source, target, follow_symlinks=follow_symlinks)
+def _copy(source: Path, target: Path) -> None:
+    """Copy regular files and directories, as readable as the umask says."""
+    if source.is_symlink():
+        return
+    if source.is_dir():
+        target.mkdir()
+        for entry in source.iterdir():
+            _copy(entry, target / entry.name)
+    else:
+        target.write_bytes(source.read_bytes())
 
 
 def _become_program(plan: Plan) -> NoReturn:
@@ -134,10 +133,10 @@ def _become_program(plan: Plan) -> NoReturn:
         os.chdir(directory / plan.scratch)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-        load_system_call_filter(b64decode(plan.call_filter))
+        load_system_call_filter(bytes.fromhex(plan.call_filter))
         os.execve(plan.command[0], plan.command, plan.environment)  # noqa: S606 - its purpose
-    except OSError:
-        traceback.print_exc()
+    except OSError as error:
+        os.write(2, f"{error}\n".encode())
     finally:
         os._exit(1)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import psutil
@@ -69,14 +68,19 @@ class DedicatedUser(Sandbox):
             "the size of the scratch directory is watched, not capped",
         )
 
+    @cached_property
+    def _rules(self) -> list[tuple[str, int]]:
+        """What is opened, found once, since it takes a while."""
+        require_access()
+        return [(str(path), int(access)) for path, access in open_paths(self._hidden)]
+
     def launch(self, program: str, *, submission: Path, scratch_bytes: int) -> SandboxedProcess:
         """Start a program; see `Sandbox.launch`."""
         if landlock.abi_version() == 0:
             raise SandboxError("this kernel has no Landlock (Linux 5.13 or later, enabled)")
         if self._filter is None:
             raise SandboxError("libseccomp is not installed (on Debian: apt install libseccomp2)")
-        require_access()
-        rules = [(str(path), int(access)) for path, access in open_paths(self._hidden)]
+        rules = self._rules
         user_id, directory = claim_user()
         places = [str(directory / name) for name in (CODE, SUBMISSION, SCRATCH)]
         plan = Plan(
@@ -91,7 +95,7 @@ class DedicatedUser(Sandbox):
                 ),
             ],
             rules=rules,
-            call_filter=base64.b64encode(self._filter).decode(),
+            call_filter=self._filter.hex(),
             scratch=SCRATCH,
             scratch_bytes=scratch_bytes,
             command=[sys.executable, "-I", "-B", "-u", "-c", program, *places, "user"],
@@ -101,7 +105,7 @@ class DedicatedUser(Sandbox):
         supervisor = _SUPERVISOR.format(path=str(visible.PACKAGE.parent))
         try:
             popen = subprocess.Popen(  # noqa: S603 - every part is the grader's own
-                [sys.executable, "-I", "-S", "-B", "-c", supervisor, json.dumps(asdict(plan))],
+                [sys.executable, "-I", "-S", "-B", "-c", supervisor, json.dumps(plan._asdict())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
