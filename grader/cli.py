@@ -202,7 +202,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except GraderError as error:
-        console.print(Text(f"error: {error}", style="bold red"))
+        console.print(Text(f"error: {error}", style="bold red"), soft_wrap=True)
         if error.next_step:
-            console.print(Text(f"what to do: {error.next_step}"))
+            console.print(Text(f"what to do: {error.next_step}"), soft_wrap=True)
         sys.exit(error.exit_code)

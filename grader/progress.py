@@ -64,7 +64,7 @@ class TerminalProgress:
 
     def warn(self, text: str) -> None:
         """Something that the user must not miss, quiet or not."""
-        self._console.print(Text(f"warning: {text}", style="bold yellow"))
+        self._console.print(Text(f"warning: {text}", style="bold yellow"), soft_wrap=True)
 
     def training_starts(self, item_ids: list[str]) -> None:
         """These items are about to be trained."""
