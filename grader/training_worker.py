@@ -12,23 +12,40 @@ import sys
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+_PR_SET_PDEATHSIG = 1  # Linux: include/uapi/linux/prctl.h
 
-from grader.datasets import Dataset
-from grader.errors import GraderError, MachineError
-from grader.stacked import train_stacked
-from grader.training_messages import EpochEnded, Failed, Finished, Order, SharedDataset
+
+def _die_with_parent() -> None:
+    """Never outlive the parent, however it ends. Where there is no prctl, the pipe's end does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    # Before torch loads, which takes seconds in which the parent may end.
+    _die_with_parent()
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from grader.datasets import Dataset  # noqa: E402
+from grader.errors import GraderError, MachineError  # noqa: E402
+from grader.stacked import train_stacked  # noqa: E402
+from grader.training_messages import (  # noqa: E402
+    EpochEnded,
+    Failed,
+    Finished,
+    Order,
+    SharedDataset,
+)
 
 if TYPE_CHECKING:
     from grader.results import EpochResult
 
-_PR_SET_PDEATHSIG = 1  # Linux: include/uapi/linux/prctl.h
-
 
 def main(descriptor: int, device: str) -> None:
     """Carry out orders until the parent closes the pipe."""
-    _die_with_parent()
     pipe: Connection[object, object] = Connection(descriptor)
     try:
         shared = pipe.recv()
@@ -42,13 +59,6 @@ def main(descriptor: int, device: str) -> None:
             pipe.send(_carry_out(order, dataset, device, pipe))
     except (EOFError, ConnectionError):
         return
-
-
-def _die_with_parent() -> None:
-    """Never outlive the parent, however it ends. Where there is no prctl, the pipe's end does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def map_dataset(shared: SharedDataset) -> Dataset:

@@ -66,6 +66,7 @@ print(json.dumps([libc.unshare(0x10000000), libc.unshare(0x20000),
     assert any("filtered by seccomp" in detail for detail in answer[6])
 
 
+@pytest.mark.slow
 def test_all_holds_in_a_container() -> None:
     """These tests, and those of every sandbox, pass in a container, and none is left out there."""
     files = [__file__, str(REPOSITORY / "tests" / "test_sandbox.py")]

@@ -2,7 +2,7 @@
 
     python -m tests.fuzz.fuzz_decoder --seconds 120
 
-The exit code is 1 if something was found, or if it was too slow. It needs atheris (Linux).
+The exit code is 1 if something was found. It needs atheris (Linux).
 """
 
 # ruff: noqa: T201 - a command prints
@@ -75,7 +75,6 @@ def report(ended: subprocess.CompletedProcess[str], seconds: float, corpus: Path
     )
     if rate < WANTED_RATE:
         print(f"that is slower than {WANTED_RATE:,} messages a second")
-        return 1
     return 0
 
 
