@@ -60,8 +60,8 @@ class DedicatedUser(Sandbox):
             else "whom signals may reach is for the user alone to limit"
         )
         self.details = (
-            "a user without groups or capabilities, a new one for every process of the worker",
-            f"Landlock version {version}: only the system, Python and the submission can be read",
+            "a user without groups or capabilities, a new one for every worker",
+            f"Landlock version {version}: reads system, Python, submission; writes only scratch",
             signals,
             "system calls filtered by seccomp: no sockets, no namespaces",
             "without namespaces: by guessing a name, it can learn whether a file or process exists",
