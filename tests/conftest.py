@@ -1,5 +1,7 @@
 """What every test shares."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -9,6 +11,10 @@ from tests.without_namespaces import expect_without_namespaces
 # The machines that run these tests are shared, so a slow example is no sign of a fault.
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
+
+# A background job of a shell starts with SIGINT ignored, and its children would inherit that:
+# the tests of Ctrl-C would then wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
