@@ -265,7 +265,7 @@ def test_the_starter_gets_a_partial_score_and_no_traceback(tmp_path: Path):
 def test_ctrl_c_keeps_what_was_finished_and_leaves_no_process(submission: Path, tmp_path: Path):
     """The report is written with the rest marked as not graded."""
     with subprocess.Popen(
-        [GRADE, submission, "--practice", "--verbose", "--full", "--output", tmp_path],
+        [GRADE, submission, "--practice", "--no-cache", "--verbose", "--output", tmp_path],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
