@@ -1,0 +1,100 @@
+"""The `grade` command: options, exit codes, and all that is printed.
+
+Each command is one module of this package and is loaded only when it is used, so that none waits
+for what another needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+import grader
+from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED
+from grader.errors import GraderError
+
+DEFAULT_COMMAND = "submission"
+
+_COMMANDS = {
+    "submission": "Grade one submission and write a report; what `grade DIR` does.",
+    "cache": "Look at or clear the kept training runs.",
+}
+"""Every command's name, which is its module's and its function's, and what it is for."""
+
+EXAMPLES = """
+\b
+Examples:
+  grade .                         check your own work before you hand it in
+  grade . --quick                 everything but training, in seconds
+  grade submission --help         all options for one submission
+"""
+
+
+class _LazyGroup(click.Group):
+    """A group that loads a command's module when it is used, and takes `grade DIR` for
+    `grade submission DIR`.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in _COMMANDS and args[0] not in {"--help", "--version", "-h"}:
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(  # noqa: D102
+        self,
+        ctx: click.Context,
+        cmd_name: str,  # noqa: ARG002
+    ) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101  # _COMMANDS is ours
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,
+        formatter: click.HelpFormatter,  # noqa: ARG002
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    cls=_LazyGroup,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXAMPLES + EXIT_CODES,
+)
+@click.version_option(grader.__version__, prog_name="grade")
+def cli() -> None:
+    """Grade deep-learning assignments whose answers are PyTorch models.
+
+    `grade DIR` grades one submission: it runs the student's files in a sandbox, checks and trains
+    their models, and leaves a report. See `grade submission --help` for its options.
+    """
+
+
+def main() -> None:
+    """Run the command; every error of the grader becomes a message and an exit code."""
+    console = Console(stderr=True)
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        console.print("stopped before anything was graded")
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except GraderError as error:
+        console.print(Text(f"error: {error}", style="bold red"), soft_wrap=True)
+        if error.next_step:
+            console.print(Text(f"what to do: {error.next_step}"), soft_wrap=True)
+        sys.exit(error.exit_code)
