@@ -13,10 +13,11 @@ from rich.console import Console
 from grader.authoring import load_assignment
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
 from grader.cli.options import grading_options
-from grader.pipeline import Options, grade_submission
+from grader.pipeline import grade_submission
 from grader.progress import TerminalProgress
 from grader.report.json import write_json
 from grader.report.terminal import print_summary
+from grader.stages import Options
 
 EXAMPLES = """
 \b

@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from grader.authoring import load_assignment
-from grader.pipeline import Options, grade_submission
+from grader.pipeline import grade_submission
+from grader.stages import Options
 from grader.report.html import render_html
 from grader.report.json import write_json
 from grader.report.terminal import print_summary
