@@ -45,6 +45,14 @@ from grader.score_models import grade_model, grade_sweep, read_sweep, reject_mod
 from grader.selection import reported_id
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlannedTraining:
+    """A plan that is not begun yet, and the multiply-adds of one of its runs."""
+
+    plan: Plan[Any]
+    work: float
+
+
 @dataclass(kw_only=True)
 class Grading:
     """The grading of one submission.
@@ -135,9 +143,9 @@ class Grading:
                 step = check_one_step(checked.job, seed=self.seeds[0])
                 self.checked[item_id] = replace(checked, checks=(*checked.checks, step))
 
-    def plans(self) -> dict[str, Plan[Any]]:
+    def plans(self) -> dict[str, PlannedTraining]:
         """The training that is still needed, by item id, the most work first."""
-        plans: dict[str, tuple[float, Plan[Any]]] = {}
+        plans: dict[str, PlannedTraining] = {}
         for item_id, item in self.assignment.item_ids():
             if item_id in self.results:
                 continue
@@ -152,7 +160,7 @@ class Grading:
                     every_seed=self.every_seed,
                     full=self.full,
                 )
-                plans[item_id] = (checked.multiply_adds, plan)
+                plans[item_id] = PlannedTraining(plan=plan, work=checked.multiply_adds)
             elif isinstance(item, SweepItem):
                 checked = self.checked[item.model_item]
                 assert checked.job is not None  # noqa: S101  # others have a result by now
@@ -166,9 +174,8 @@ class Grading:
                     seeds=self.seeds,
                 )
                 # Just below its model's own training, so that it runs beside the short ones.
-                plans[item_id] = (checked.multiply_adds * 0.99, plan)
-        ordered = sorted(plans.items(), key=lambda entry: -entry[1][0])
-        return {item_id: plan for item_id, (_, plan) in ordered}
+                plans[item_id] = PlannedTraining(plan=plan, work=checked.multiply_adds * 0.99)
+        return dict(sorted(plans.items(), key=lambda entry: -entry[1].work))
 
     def _reported_sweep(self, item_id: str, item: SweepItem) -> Sequence[float | None]:
         reported = read_sweep(item, self.extractions[item_id])

@@ -99,9 +99,9 @@ def _train(underway: Underway, observer: Observer) -> bool:
 
     # torch loads beside the sandbox, so nothing that needs it is imported any earlier.
     from grader.cached_trainer import CachedTrainer  # noqa: PLC0415
-    from grader.rounds import run_plans  # noqa: PLC0415
+    from grader.plan_runner import run_plans  # noqa: PLC0415
 
-    plans = grading.plans()
+    plans = {item_id: planned.plan for item_id, planned in grading.plans().items()}
     observer.training_starts(list(plans))
     try:
         with CachedTrainer(

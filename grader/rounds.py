@@ -6,13 +6,10 @@ was after. So it knows nothing of processes, and many plans can share one pool.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
-from grader.errors import MachineError
 from grader.results import EpochResult, TrainingRun
 from grader.train import TrainingJob
 from grader.verdicts import clearly_met_accuracy, needs_another_seed, sweep_tolerance
@@ -137,51 +134,3 @@ def agrees(reported: float | None, runs: Sequence[TrainingRun]) -> bool:
 
 EpochCallback = Callable[[int, EpochResult], None]
 """Told after every epoch of one job: the epoch counted from 1, and its result."""
-
-OnEpoch = Callable[[str, TrainingJob, int, EpochResult], None]
-"""Told after every epoch: the plan's key, the job, the epoch counted from 1, and its result."""
-
-
-class Trainer(Protocol):
-    """Where jobs are trained, such as `grader.cached_trainer.CachedTrainer`."""
-
-    def submit(
-        self, wanted: Round, on_epochs: Sequence[EpochCallback]
-    ) -> list[Future[TrainingRun]]:
-        """Train in the background, with each job's callback called after each of its epochs."""
-        ...
-
-
-def run_plans(
-    plans: Mapping[str, Plan[Any]], trainer: Trainer, on_epoch: OnEpoch
-) -> Iterator[tuple[str, Any]]:
-    """Run many plans at once over one trainer.
-
-    Yields:
-        The key of each plan with its result as soon as it has one, or with the `MachineError`
-        that ended it; one plan's error leaves the others alone.
-    """
-    rounds: dict[str, list[Future[TrainingRun]]] = {}
-
-    def start(key: str, wanted: Round) -> None:
-        callbacks = [partial(on_epoch, key, job) for job in wanted.jobs]
-        rounds[key] = trainer.submit(wanted, callbacks)
-
-    for key, plan in plans.items():
-        start(key, next(plan))
-    while rounds:
-        wait(
-            [future for futures in rounds.values() for future in futures if not future.done()],
-            return_when=FIRST_COMPLETED,
-        )
-        for key, futures in list(rounds.items()):
-            if not all(future.done() for future in futures):
-                continue
-            del rounds[key]
-            try:
-                start(key, plans[key].send([future.result() for future in futures]))
-            except StopIteration as end:
-                yield key, end.value
-            except MachineError as error:
-                plans[key].close()
-                yield key, error

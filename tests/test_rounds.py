@@ -7,8 +7,9 @@ import pytest
 
 from grader.errors import MachineError
 from grader.model_spec import LayerSpec, ModelSpec, default_optimizer
+from grader.plan_runner import run_plans
 from grader.results import EpochResult, TrainingRun
-from grader.rounds import EpochCallback, Round, plan_model, plan_sweep, run_plans
+from grader.rounds import EpochCallback, Round, plan_model, plan_sweep
 from grader.train import TrainingJob
 
 MODEL = ModelSpec(
