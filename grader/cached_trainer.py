@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from grader.train import TrainingJob
 
 
+_Key = tuple[bool, tuple[tuple[str, float | None], ...]]
+
+
 class CachedTrainer:
     """A context manager around a training pool, which starts only when a run is missing.
 
@@ -26,6 +30,10 @@ class CachedTrainer:
         dataset: what all jobs are trained on.
         device: "cpu" or "cuda".
         cache: where runs are kept, or None to train everything and keep nothing.
+
+    Attributes:
+        reused_runs: how many were in the cache, or in training for somebody else.
+        trained_runs: how many were not.
     """
 
     def __init__(self, dataset: Dataset, *, device: str, cache: RunCache | None) -> None:
@@ -34,6 +42,10 @@ class CachedTrainer:
         self._cache = cache
         self._resources = ExitStack()
         self._pool: TrainingPool | None = None
+        self._in_training: dict[_Key, list[Future[TrainingRun]]] = {}
+        self._lock = Lock()
+        self.reused_runs = 0
+        self.trained_runs = 0
 
     def __enter__(self) -> Self:
         return self
@@ -52,28 +64,51 @@ class CachedTrainer:
         """The runs of a round's jobs from the cache, or in the background from training.
 
         Stacked jobs share their dropout masks' generator, so each of their runs belongs to its
-        whole stack: they are found, trained and kept together.
+        whole stack: they are found, trained and kept together. What is in training already is
+        waited for and not trained again; its epochs are told only to the one who came first.
         """
         if wanted.stacked:
-            kept = self._load(wanted.jobs, wanted.jobs)
-            if kept is not None:
-                return _replay(kept, on_epochs)
-            futures = self._start_pool().submit_stacked(wanted.jobs, on_epochs)
-            for job, future in zip(wanted.jobs, futures, strict=True):
-                future.add_done_callback(partial(self._keep, job, wanted.jobs))
-            return futures
+            return self._submit(wanted.jobs, on_epochs, stacked=True)
         return [
-            self._submit_alone(job, on_epoch)
+            self._submit([job], [on_epoch], stacked=False)[0]
             for job, on_epoch in zip(wanted.jobs, on_epochs, strict=True)
         ]
 
-    def _submit_alone(self, job: TrainingJob, on_epoch: EpochCallback) -> Future[TrainingRun]:
-        kept = self._load([job], [])
+    def _submit(
+        self, jobs: Sequence[TrainingJob], on_epochs: Sequence[EpochCallback], *, stacked: bool
+    ) -> list[Future[TrainingRun]]:
+        """The runs of jobs that belong together: one alone, or a whole stack."""
+        stack = jobs if stacked else ()
+        digests = [job.digest(dataset_sha256=self._dataset.sha256) for job in jobs]
+        key = (stacked, tuple(zip(digests, [job.stop_at_accuracy for job in jobs], strict=True)))
+        with self._lock:
+            shared = self._in_training.get(key)
+        if shared is not None:
+            self.reused_runs += len(jobs)
+            return shared
+        kept = self._load(jobs, stack)
         if kept is not None:
-            return _replay(kept, [on_epoch])[0]
-        future = self._start_pool().submit(job, on_epoch)
-        future.add_done_callback(partial(self._keep, job, []))
-        return future
+            self.reused_runs += len(jobs)
+            return _replay(kept, on_epochs)
+        pool = self._start_pool()
+        if stacked:
+            futures = pool.submit_stacked(jobs, on_epochs)
+        else:
+            futures = [pool.submit(jobs[0], on_epochs[0])]
+        self.trained_runs += len(jobs)
+        with self._lock:
+            self._in_training[key] = futures
+        for job, future in zip(jobs, futures, strict=True):
+            future.add_done_callback(partial(self._keep, job, stack))
+            future.add_done_callback(partial(self._forget, key))
+        return futures
+
+    def _forget(self, key: _Key, _ended: Future[TrainingRun]) -> None:
+        """After a run is kept it is found there; a failed one may be tried again."""
+        with self._lock:
+            futures = self._in_training.get(key, [])
+            if all(future.done() for future in futures):
+                self._in_training.pop(key, None)
 
     def _start_pool(self) -> TrainingPool:
         if self._pool is None:
