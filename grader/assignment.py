@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from grader.constraints import Constraint
@@ -208,11 +208,14 @@ class Part:
 
     Attributes:
         items: by a name that is unique in the part: "network". A part of one item names it "".
+        hidden: students do not see its result where a gradebook shows them results. It changes
+            no grade, so it is not part of the digest.
     """
 
     id: str
     title: str
     items: tuple[tuple[str, Item], ...]
+    hidden: bool = field(default=False, metadata={"digested": False})
 
     @property
     def points(self) -> float:

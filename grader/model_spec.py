@@ -289,12 +289,19 @@ def digest_of(*parts: object) -> str:
 
 
 def _with_class_names(value: object) -> object:
-    """Records as mappings that name their class, by which alone two rules may differ."""
+    """Records as mappings that name their class, by which alone two rules may differ.
+
+    A field whose metadata say `digested: False` is left out: it decides nothing.
+    """
     if isinstance(value, tuple | list):
         return [_with_class_names(item) for item in value]
     if isinstance(value, dict):
         return {name: _with_class_names(item) for name, item in value.items()}
     if not is_dataclass(value):
         return value
-    named = {item.name: _with_class_names(getattr(value, item.name)) for item in fields(value)}
+    named = {
+        item.name: _with_class_names(getattr(value, item.name))
+        for item in fields(value)
+        if item.metadata.get("digested", True)
+    }
     return {"class": type(value).__name__, "fields": named}

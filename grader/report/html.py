@@ -39,7 +39,7 @@ def render_html(result: SubmissionResult) -> str:
     style = _style()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
-        _environment()
+        template_environment()
         .get_template("report.html")
         .render(
             result=result,
@@ -56,7 +56,8 @@ def write_html(result: SubmissionResult, path: Path) -> None:
 
 
 @cache
-def _environment() -> Environment:
+def template_environment() -> Environment:
+    """The templates of this package, in which every value is escaped and nothing is invisible."""
     environment = Environment(
         loader=PackageLoader("grader.report"),
         autoescape=True,
@@ -93,6 +94,7 @@ def _environment() -> Environment:
         "quiet_summary": wording.quiet_summary,
         "reported_sentence": wording.reported_sentence,
         "run_end": wording.run_end,
+        "score_line": wording.score_line,
         "shade": shade,
         "shape": wording.shape,
         "without_terminal_codes": strip_terminal_codes,
