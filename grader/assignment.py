@@ -84,14 +84,51 @@ ANSWER_MARKER = "<!-- Write your answer below this line. -->"
 
 
 @dataclass(frozen=True, kw_only=True)
+class RubricItem:
+    """One thing that a person looks for in a written answer.
+
+    Attributes:
+        id: unique in its rubric, and kept when text or points change: judgements name it.
+        points: given if it is there, or, if negative, taken off.
+    """
+
+    id: str
+    text: str
+    points: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rubric:
+    """How a person grades a written answer.
+
+    Attributes:
+        items: in the order in which they are shown; the first nine have number keys.
+        starts_full: whether grading starts from the item's points, for a rubric of deductions,
+            and not from 0.
+        model_answer: Markdown that is shown beside the student's answer; never to students.
+        notes: advice to those who grade.
+    """
+
+    items: tuple[RubricItem, ...] = ()
+    starts_full: bool = False
+    model_answer: str = ""
+    notes: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class WrittenItem:
-    """A text that a person grades, in a Markdown file, below `ANSWER_MARKER` if that is there."""
+    """A text that a person grades, in a Markdown file, below `ANSWER_MARKER` if that is there.
+
+    Attributes:
+        rubric: empty if those who grade write their own.
+    """
 
     kind: ClassVar[str] = "written"
     title: str
     points: float
     file: str
     question: str
+    rubric: Rubric = Rubric()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,8 @@ DATASETS = ("mnist", "mnist-5k")
 
 def bundled_assignments() -> list[str]:
     """The names of the assignments that come with the grader."""
-    return sorted(module.name for module in pkgutil.iter_modules(assignments.__path__))
+    names = (module.name for module in pkgutil.iter_modules(assignments.__path__))
+    return sorted(name for name in names if not name.startswith("_"))
 
 
 def load_assignment(name: str, *, submission: Path | None = None) -> Assignment:
@@ -148,11 +149,7 @@ def _find_broken_rules(assignment: Assignment) -> Iterator[str]:
         if count > 1:
             yield f"item {item_id}: the id is used {count} times"
     model_ids = [item_id for item_id, item in assignment.item_ids() if isinstance(item, ModelItem)]
-    for item_id, threshold in assignment.practice.thresholds:
-        if item_id not in model_ids:
-            suggestion = _did_you_mean(item_id, model_ids)
-            yield f"practice.thresholds: there is no model item {item_id!r}{suggestion}"
-        yield from _find_wrong_share(f"practice.thresholds[{item_id}]", threshold)
+    yield from _find_wrong_practice(assignment, model_ids)
     for item_id, item in assignment.item_ids():
         if item.points < 0:
             yield f"item {item_id}.points: is {item.points:g}, but cannot be negative"
@@ -166,8 +163,18 @@ def _find_broken_rules(assignment: Assignment) -> Iterator[str]:
                 yield from _find_wrong_sweep(item_id, item, model_ids)
             case TruthTableItem():
                 yield from _find_wrong_rows(item_id, item)
+            case WrittenItem():
+                yield from _find_wrong_rubric(item_id, item)
             case AnswerItem(accepted=()):
                 yield f"item {item_id}.accepted: is empty, so no answer could be right"
+
+
+def _find_wrong_practice(assignment: Assignment, model_ids: list[str]) -> Iterator[str]:
+    for item_id, threshold in assignment.practice.thresholds:
+        if item_id not in model_ids:
+            suggestion = _did_you_mean(item_id, model_ids)
+            yield f"practice.thresholds: there is no model item {item_id!r}{suggestion}"
+        yield from _find_wrong_share(f"practice.thresholds[{item_id}]", threshold)
 
 
 def _find_wrong_constraints(item_id: str, item: ModelItem | TruthTableItem) -> Iterator[str]:
@@ -242,6 +249,21 @@ def _find_wrong_sweep(item_id: str, item: SweepItem, model_ids: list[str]) -> It
             f"item {item_id}.minimum_agreeing: is {item.minimum_agreeing}, but must be from 0 to "
             f"{len(item.probabilities)}"
         )
+
+
+def _find_wrong_rubric(item_id: str, item: WrittenItem) -> Iterator[str]:
+    path = f"item {item_id}.rubric"
+    rubric_items = item.rubric.items
+    for rubric_id, count in Counter(rubric_item.id for rubric_item in rubric_items).items():
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", rubric_id):
+            yield f"{path}: the id {rubric_id!r} must be of small letters, digits and hyphens"
+        if count > 1:
+            yield f"{path}: the id {rubric_id!r} is used {count} times"
+    if not rubric_items or item.rubric.starts_full:
+        return
+    most = sum(max(rubric_item.points, 0.0) for rubric_item in rubric_items)
+    if most < item.points - 1e-9:
+        yield f"{path}: gives at most {most:g} of {item.points:g} points, so none can have all"
 
 
 def _find_wrong_share(path: str, value: float) -> Iterator[str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from grader.personal_grade import PersonalGrade
+
 SCHEMA_VERSION = 1
 
 
@@ -265,6 +267,7 @@ class ItemResult:
         kind: "written", "answer", "truth-table", "model" or "sweep".
         written_text: the student's Markdown, for written items.
         answer: the student's value as text, for answers.
+        personal: how a person graded it, once that was done.
     """
 
     id: str
@@ -283,6 +286,7 @@ class ItemResult:
     training: TrainingReport | None = None
     sweep: tuple[SweepPoint, ...] = ()
     output: tuple[CapturedOutput, ...] = ()
+    personal: PersonalGrade | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

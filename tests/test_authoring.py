@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.assignment import Assignment, Recipe, Threshold
+from grader.assignment import Assignment, Recipe, Rubric, RubricItem, Threshold
 from grader.authoring import bundled_assignments, find_mistakes, load_assignment
 from grader.errors import AssignmentError, UsageError
 
@@ -54,6 +54,11 @@ def test_all_mistakes_are_reported_at_once(set4: Assignment):
     ]
 
 
+def _rubric(*ids: str) -> Rubric:
+    """A rubric that gives one point for each of its items."""
+    return Rubric(items=tuple(RubricItem(id=name, text=name, points=1) for name in ids))
+
+
 @pytest.mark.parametrize(
     ("item_id", "changes", "expected"),
     [
@@ -66,6 +71,9 @@ def test_all_mistakes_are_reported_at_once(set4: Assignment):
         ("2C", {"training": None}, "item 2C.training: is None, so the recipe must be fixed"),
         ("2C", {"recipe": Recipe(epochs=40)}, "item 2C.recipe.epochs: is 40, but must be from 1"),
         ("1D", {"rows": ()}, "item 1D.rows: is empty"),
+        ("2B.text", {"rubric": _rubric("a", "a")}, "the id 'a' is used 2 times"),
+        ("2B.text", {"rubric": _rubric("A b")}, "must be of small letters, digits and hyphens"),
+        ("3A", {"rubric": _rubric("a", "b")}, "gives at most 2 of 5 points, so none can have all"),
     ],
 )
 def test_a_broken_rule_is_named(

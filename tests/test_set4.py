@@ -24,6 +24,17 @@ def test_39_points_are_for_a_person():
     assert sum(item.points for item in items) == 100
 
 
+def test_every_written_answer_has_a_rubric_that_gives_just_its_points():
+    """All positive rubric items together are worth the item; there is a model answer and advice."""
+    for item_id, item in load_assignment("set4").item_ids():
+        if isinstance(item, WrittenItem):
+            given = sum(max(rubric_item.points, 0) for rubric_item in item.rubric.items)
+            assert given == item.points, item_id
+            assert item.rubric.model_answer
+            assert item.rubric.notes
+            assert len(item.rubric.items) <= 9, "each has a number key"
+
+
 def test_practice_changes_thresholds_and_nothing_else_of_a_model():
     """The practice set has thresholds of its own; the rules stay."""
     assignment = load_assignment("set4")

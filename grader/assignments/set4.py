@@ -21,6 +21,7 @@ from grader.assignment import (
     VersionsItem,
     WrittenItem,
 )
+from grader.assignments._set4_rubrics import RUBRICS
 from grader.constraints import (
     AllowedLayers,
     Constraint,
@@ -57,7 +58,11 @@ def _part(part_id: str, title: str, only_item: Item | None = None, /, **items: I
 
 def _written(part_id: str, points: float, question: str) -> WrittenItem:
     return WrittenItem(
-        title="Written answer", points=points, file=f"written/{part_id}.md", question=question
+        title="Written answer",
+        points=points,
+        file=f"written/{part_id}.md",
+        question=question,
+        rubric=RUBRICS[part_id],
     )
 
 

@@ -97,6 +97,7 @@ def template_environment() -> Environment:
         "score_line": wording.score_line,
         "shade": shade,
         "shape": wording.shape,
+        "signed_points": wording.signed_points,
         "without_terminal_codes": strip_terminal_codes,
         "rough_percentage": partial(wording.percentage, decimals=1),
     }

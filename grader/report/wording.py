@@ -22,12 +22,18 @@ OUTCOME_LABELS = {
     Outcome.ERROR: "grader error",
 }
 
+MINUS = "\N{MINUS SIGN}"
 _SPACE = "\N{NO-BREAK SPACE}"
 
 
 def points(value: float) -> str:
     """7.0 is "7", 2.5 is "2.5"."""
     return f"{round(value, 2):g}"
+
+
+def signed_points(value: float) -> str:
+    """1.5 is "+1.5", and -1.0 is "-1" with a true minus sign."""
+    return f"{'+' if value >= 0 else MINUS}{points(abs(value))}"
 
 
 def score_line(score: Score) -> str:
