@@ -37,6 +37,7 @@ from grader.worker.processes import (
     limit_resources,
     send_kill,
 )
+from grader.worker.quick_imports import garbage_collection_paused
 from grader.worker.scratch import count_files, empty
 
 if TYPE_CHECKING:
@@ -89,10 +90,11 @@ def main() -> None:
     if not place.own_processes:
         end_with_parent()
     # The trusted imports, PyTorch above all, done before any student code and shared by forking.
-    from grader.worker.answer import answer_question  # noqa: PLC0415
-    from grader.worker.preload import preload_heavy_modules  # noqa: PLC0415
+    with garbage_collection_paused():
+        from grader.worker.answer import answer_question  # noqa: PLC0415
+        from grader.worker.preload import preload_heavy_modules  # noqa: PLC0415
 
-    preload_heavy_modules(place.submission)
+        preload_heavy_modules(place.submission)
     sys.path.remove(code)
     for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
         del sys.modules[name]
