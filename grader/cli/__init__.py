@@ -22,6 +22,7 @@ DEFAULT_COMMAND = "submission"
 _COMMANDS = {
     "submission": "Grade one submission and write a report; what `grade DIR` does.",
     "cache": "Look at or clear the kept training runs.",
+    "gradescope": "Build the upload for grading on Gradescope.",
 }
 """Every command's name, which is its module's and its function's, and what it is for."""
 

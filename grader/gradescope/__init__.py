@@ -1,0 +1,1 @@
+"""Grading on Gradescope: the upload, and what runs in its container."""

@@ -1,0 +1,32 @@
+"""Puts the data set into the image while Gradescope builds it; no submission waits for a download.
+
+`python -m grader.gradescope.fetch_data SOURCE`, where SOURCE holds the settings.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from grader.authoring import load_assignment
+from grader.datasets import load_dataset
+from grader.gradescope.settings import FILE_NAME, read_settings
+
+
+def fetch(source: Path) -> str:
+    """Load the data set once, as grading will, and return its name.
+
+    Raises:
+        DatasetError: it cannot be had, so that the image must not be built.
+    """
+    settings = read_settings(source / FILE_NAME)
+    name = settings.assignment
+    assignment = load_assignment(str(source / name) if name.endswith(".py") else name)
+    directory = Path(settings.data_directory) if settings.data_directory else None
+    practice = assignment.practice.dataset
+    wanted = practice if settings.practice else assignment.dataset
+    return load_dataset(wanted, data_directory=directory).name
+
+
+if __name__ == "__main__":
+    print(f"{fetch(Path(sys.argv[1]))} is in the image")  # noqa: T201
