@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -51,9 +51,20 @@ class Graded:
 
 
 def grade_submission(
-    directory: Path, assignment: Assignment, options: Options, observer: Observer
+    directory: Path,
+    assignment: Assignment,
+    options: Options,
+    observer: Observer,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Graded:
     """Grade the submission in `directory`.
+
+    Args:
+        directory: what was handed in.
+        assignment: as its author wrote it.
+        options: as the user gave them.
+        observer: told what happens.
+        meanwhile: called while the sandbox is at work, to load ahead what comes after grading.
 
     Raises:
         UsageError: the directory cannot be graded, or an option names something unknown.
@@ -67,6 +78,7 @@ def grade_submission(
         with _extracting(submission, assignment, options, sandbox) as extracting:
             # torch loads here while the sandbox is already at work.
             setting = prepare(assignment, options, sandbox, observer.warn)
+            meanwhile()
             extractions = extracting.result()
         clock.mark("extract")
         observer.stage("checking")

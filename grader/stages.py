@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from grader.errors import DatasetError, MachineError
 from grader.extract import extract
 from grader.results import Provenance, Score, SubmissionResult, Timing
 from grader.selection import list_questions, select_items
+from grader.worker.quick_imports import garbage_collection_paused
 
 if TYPE_CHECKING:
     import threading
@@ -128,6 +130,8 @@ def prepare(
         DatasetError: the data cannot be had.
         MachineError: the wanted device is not there.
     """
+    with garbage_collection_paused():
+        import_module("grader.grading")  # and torch with it, while the sandbox is at work
     dataset = _choose_dataset(assignment, options, warn)
     return Setting(
         assignment=assignment.for_practice() if dataset.practice else assignment,

@@ -12,6 +12,7 @@ import hashlib
 import io
 import re
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,19 @@ def render_html(result: SubmissionResult) -> str:
 def write_html(result: SubmissionResult, path: Path) -> None:
     """Write the report to `path`, whose folder must exist."""
     path.write_text(render_html(result), encoding="utf-8")
+
+
+def load_ahead(*, charts: bool) -> None:
+    """Load now what the first report would load otherwise.
+
+    Args:
+        charts: whether it will have any.
+    """
+    environment = template_environment()
+    for name in environment.list_templates(extensions=["html"]):
+        environment.get_template(name)
+    if charts:
+        import_module("grader.report.charts")  # and matplotlib with it
 
 
 @cache
