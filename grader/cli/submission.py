@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ def submission(
     chosen = Options(**options, may_fall_back=not os.environ.get("CI"))
     loaded = load_assignment(assignment, submission=directory)
     with TerminalProgress(error_console, quiet=quiet, verbose=verbose) as progress:
-        graded = grade_submission(directory, loaded, chosen, progress)
+        graded = grade_submission(
+            directory, loaded, chosen, progress, meanwhile=partial(_load_report, chosen)
+        )
     from grader.report.html import write_html  # noqa: PLC0415  # its plots need half a second
 
     folder = output / graded.result.name
@@ -63,3 +66,10 @@ def submission(
         error_console.print(f"stopped; what was finished is in {report}")
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(exit_code(graded.result))
+
+
+def _load_report(options: Options) -> None:
+    """Load what writes the report, while there is nothing else to do."""
+    from grader.report.html import load_ahead  # noqa: PLC0415
+
+    load_ahead(charts=not options.quick)
