@@ -223,7 +223,7 @@ class _Intake:
             if self.entries > MAXIMUM_ENTRIES:
                 return
             path = prefix + os.fsencode(entry)
-            if path in self.digests or _is_skipped(entry):
+            if path in self.digests or is_skipped(entry):
                 continue
             status = _status(entry, directory)
             if status is None:
@@ -346,7 +346,8 @@ def _open_directory(entry: str, directory: int) -> int:
     return os.open(entry, flags, dir_fd=directory)
 
 
-def _is_skipped(entry: str) -> bool:
+def is_skipped(entry: str) -> bool:
+    """Whether a file or directory of this name is none of the student's work."""
     return entry.startswith(".") or entry in _SKIPPED_DIRECTORIES
 
 

@@ -8,10 +8,11 @@
     │   └── SandboxError        no isolation works here, or the sandbox could not be started
     └── SubmissionError     what a submission handed in cannot be used: its own question fails
         ├── MessageError        a message from the sandbox breaks the protocol
-        └── ModelError          a described model cannot be built, or does not fit its input
+        ├── ModelError          a described model cannot be built, or does not fit its input
+        └── UnusableSubmissionError     all that a student handed in cannot be used
 
 Only `grader.cli` turns an exception into an exit code. A `SubmissionError` never leaves the
-grading of its own question.
+grading of its own question, an `UnusableSubmissionError` never that of its own student.
 """
 
 from __future__ import annotations
@@ -81,3 +82,16 @@ class ModelError(SubmissionError):
     ) -> None:
         super().__init__(message, next_step=next_step)
         self.layer_index = layer_index
+
+
+class UnusableSubmissionError(SubmissionError):
+    """What a student handed in cannot be opened: a hostile archive, or none of the files.
+
+    Attributes:
+        needs_person: whether the student may have handed in good work all the same, so that a
+            person must look before a grade is given.
+    """
+
+    def __init__(self, message: str, *, next_step: str = "", needs_person: bool = False) -> None:
+        super().__init__(message, next_step=next_step)
+        self.needs_person = needs_person
