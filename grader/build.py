@@ -18,6 +18,7 @@ from grader.layer_kinds import (
     LAYER_KINDS,
     Kind,
 )
+from grader.memory import memory_shortage
 from grader.model_spec import (
     Arguments,
     LayerSpec,
@@ -91,6 +92,8 @@ def _build_layer(index: int, layer: LayerSpec) -> nn.Module:
         with torch_warnings_ignored():
             built: nn.Module = getattr(nn, kind.name)(**arguments)
     except (ValueError, TypeError, RuntimeError) as error:
+        if shortage := memory_shortage(error):
+            raise shortage from error
         raise ModelError(
             f"layer {layer.path}, {layer.describe()}, cannot be built: {first_line(error)}",
             layer_index=index,
@@ -188,6 +191,8 @@ def trace_shapes(spec: ModelSpec, input_shape: tuple[int, ...]) -> tuple[tuple[i
             with torch.no_grad(), torch_warnings_ignored():
                 values = module(values)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            if shortage := memory_shortage(error):
+                raise shortage from error
             raise _misfit(index, layer, shape, f"PyTorch says: {first_line(error)}") from error
         if values.ndim == 0 or values.shape[0] != _TRACE_BATCH:
             raise _misfit(

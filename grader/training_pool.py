@@ -1,12 +1,14 @@
 """Training jobs in parallel: one process of one thread for each core.
 
-A worker that dies fails its own job only. Nothing here imports torch, so that the workers can
-load it while the parent is still busy with something else.
+A worker that dies is replaced, and its jobs are tried again; only if that does not help do they
+fail, and no others with them. Nothing here imports torch, so that the workers can load it while
+the parent is still busy with something else.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from threading import Lock
 from typing import IO, TYPE_CHECKING, Self
 
 from grader.errors import GraderError, MachineError
+from grader.memory import MORE_MEMORY, count_memory_kills
 from grader.training_messages import EpochEnded, Failed, Finished, Order, SharedDataset
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 LARGEST_STACK = 5
 """Models in one network; ten measured no faster, each, than five."""
+
+ATTEMPTS = 3
+"""How often jobs are begun whose process dies each time."""
 
 _ENVIRONMENT = {
     # Without these glibc gives the memory of every freed activation back to the system, and each
@@ -150,11 +156,11 @@ class TrainingPool:
         Args:
             job: what to train.
             on_epoch: called after each epoch with its number, counted from 1, and its result, in
-                a thread of the pool.
+                a thread of the pool. If the process dies, the job begins anew, with epoch 1.
 
         Returns:
             The run; or a `ModelError` if the model cannot be trained, or a `MachineError` if its
-            process died or failed.
+            process failed, or died at every attempt.
         """
         return self._threads.submit(lambda: self._carry_out([job], [on_epoch])[0])
 
@@ -177,9 +183,7 @@ class TrainingPool:
         """
         callbacks = list(on_epochs) if on_epochs is not None else [None] * len(jobs)
         futures: list[Future[TrainingRun]] = [Future() for _ in jobs]
-        # Always the same stacks, however many cores there are, so that the runs are the same too.
-        for start in range(0, len(jobs), LARGEST_STACK):
-            members = slice(start, start + LARGEST_STACK)
+        for members in split_into_stacks(len(jobs)):
             order = self._threads.submit(self._carry_out, jobs[members], callbacks[members])
             order.add_done_callback(partial(_hand_out, futures[members]))
         return futures
@@ -189,23 +193,48 @@ class TrainingPool:
         jobs: Sequence[TrainingJob],
         callbacks: Sequence[Callable[[int, EpochResult], None] | None],
     ) -> tuple[TrainingRun, ...]:
-        """Give one order to an idle worker and wait for its end; called in a thread of the pool."""
+        """Have one order carried out, by another worker if one dies; called in a thread of the
+        pool.
+        """
         if self._shared is None:
             raise MachineError("the training pool was given a job before a data set")
+        order = Order(jobs=tuple(jobs))
+        deaths: list[_WorkerDiedError] = []
+        while len(deaths) < ATTEMPTS:
+            try:
+                return self._attempt(order, self._shared, callbacks)
+            except _WorkerDiedError as death:
+                deaths.append(death)
+        raise _explain(deaths[-1])
+
+    def _attempt(
+        self,
+        order: Order,
+        shared: SharedDataset,
+        callbacks: Sequence[Callable[[int, EpochResult], None] | None],
+    ) -> tuple[TrainingRun, ...]:
+        """Give an order to an idle worker and wait for its end.
+
+        Raises:
+            _WorkerDiedError: the worker ended before the order did.
+        """
         worker = self._idle.get()
+        memory_kills = count_memory_kills()
         try:
             worker = worker or self._start_worker()
-            return worker.carry_out(Order(jobs=tuple(jobs)), self._shared, callbacks)
+            return worker.carry_out(order, shared, callbacks)
         except GraderError:
             raise
         except (EOFError, ConnectionError):
-            ending = "was stopped" if self._closed or worker is None else worker.describe_ending()
+            if self._closed or worker is None:
+                raise MachineError("training was stopped") from None
+            death = _WorkerDiedError(
+                worker.describe_ending(),
+                out_of_memory=worker.was_killed() and count_memory_kills() > memory_kills,
+            )
             self._discard(worker)
             worker = None
-            raise MachineError(
-                f"the training process {ending}",
-                next_step="If memory ran out, close other programs and grade again.",
-            ) from None
+            raise death from None
         except BaseException:
             # The order is abandoned, and so are the messages still to come about it.
             self._discard(worker)
@@ -239,6 +268,40 @@ class TrainingPool:
                 self._workers.discard(worker)
                 worker.kill()
                 worker.close()
+
+
+def split_into_stacks(jobs: int) -> list[slice]:
+    """Which of so many jobs become one network: always the same, however many cores there are, so
+    that the runs are the same too.
+    """
+    return [slice(start, start + LARGEST_STACK) for start in range(0, jobs, LARGEST_STACK)]
+
+
+class _WorkerDiedError(Exception):
+    """A worker process ended by itself or was killed.
+
+    Attributes:
+        out_of_memory: whether the kernel killed it because memory ran out.
+    """
+
+    def __init__(self, ending: str, *, out_of_memory: bool) -> None:
+        super().__init__(ending)
+        self.out_of_memory = out_of_memory
+
+
+def _explain(death: _WorkerDiedError) -> MachineError:
+    """What the death at the last attempt means."""
+    if death.out_of_memory:
+        return MachineError(
+            f"memory ran out: the kernel killed the training process, at each of {ATTEMPTS} "
+            "attempts",
+            next_step=MORE_MEMORY,
+        )
+    return MachineError(
+        f"the training process {death}, at the last of {ATTEMPTS} attempts",
+        next_step="If memory ran out, close other programs and grade again. Otherwise report this "
+        "message.",
+    )
 
 
 def _hand_out(
@@ -314,6 +377,10 @@ class _Worker:
         """Give back the pipe and the file of an ended process."""
         self._pipe.close()
         self._errors.close()
+
+    def was_killed(self) -> bool:
+        """Whether the ended process was ended by SIGKILL, as the kernel does it."""
+        return self._process.wait() == -signal.SIGKILL
 
     def describe_ending(self) -> str:
         """How the process ended, in words, with the last of what it printed."""

@@ -31,6 +31,7 @@ import torch  # noqa: E402
 
 from grader.datasets import Dataset  # noqa: E402
 from grader.errors import GraderError, MachineError  # noqa: E402
+from grader.memory import memory_shortage  # noqa: E402
 from grader.stacked import train_stacked  # noqa: E402
 from grader.training_messages import (  # noqa: E402
     EpochEnded,
@@ -102,13 +103,16 @@ def _carry_out(
     except ConnectionError:
         raise
     except Exception as error:  # noqa: BLE001  (one order's failure must not end the worker)
-        message = f"training failed: {type(error).__name__}: {error}"
-        return Failed(
-            error=MachineError(
-                message, next_step="Try again; if it happens again, report it with this message."
-            )
-        )
+        return Failed(error=_explain(error))
     return Finished(runs=tuple(runs))
+
+
+def _explain(error: Exception) -> MachineError:
+    """What an error that is no model's fault means."""
+    return memory_shortage(error) or MachineError(
+        f"training failed: {type(error).__name__}: {error}",
+        next_step="Try again; if it happens again, report it with this message.",
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """The training pool: results, progress, and the death of its processes."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -121,21 +123,63 @@ def test_callback_that_raises(pool):
     assert len(run.epochs) == 1
 
 
+def kill_busy_worker(pool, heard):
+    """Kill the process of the only job that is being trained, after its next epoch."""
+    heard.clear()
+    wait_until(lambda: heard)
+    (busy,) = (worker for worker in pool._workers if worker._has_dataset)
+    os.kill(busy._process.pid, signal.SIGKILL)
+
+
 def test_death_of_a_process(dataset):
-    """A process that is killed fails its own job only; the others go on, and so does the pool."""
+    """A process that is killed is replaced, and its job gives the run that it would have given."""
+    job = training_job(mlp(8), epochs=40)
     with TrainingPool(dataset, processes=2) as pool:
         heard = []
+        victim = pool.submit(job, lambda *epoch: heard.append(epoch))
+        kill_busy_worker(pool, heard)
+        assert without_time(victim.result()) == without_time(train(job, dataset))
+    assert heard[-1][0] == 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("out_of_memory", "message"),
+    [
+        (False, "the training process was killed by signal 9, at the last of 3 attempts"),
+        (True, "memory ran out: the kernel killed the training process, at each of 3 attempts"),
+    ],
+)
+def test_death_at_every_attempt(out_of_memory, message, dataset, monkeypatch):
+    """A job whose process always dies fails, with the cause, and no other does."""
+    kills = count(step=int(out_of_memory))
+    monkeypatch.setattr("grader.training_pool.count_memory_kills", lambda: next(kills))
+    with TrainingPool(dataset, processes=1) as pool:
+        heard = []
         victim = pool.submit(ENDLESS, lambda *epoch: heard.append(epoch))
-        wait_until(lambda: heard)
-        (busy,) = (worker for worker in pool._workers if worker._has_dataset)
-        other = pool.submit(training_job(mlp(8), seed=2, epochs=100))
         waiting = pool.submit(training_job(mlp(8), seed=3))
-        os.kill(busy._process.pid, signal.SIGKILL)
-        with pytest.raises(MachineError, match="was killed by signal 9") as caught:
+        for _ in range(3):
+            kill_busy_worker(pool, heard)
+        with pytest.raises(MachineError, match=message) as caught:
             victim.result()
         assert "memory" in caught.value.next_step
-        assert len(other.result().epochs) == 100
         assert len(waiting.result().epochs) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of another process are Linux's")
+def test_memory_runs_out(dataset):
+    """Memory that a training process cannot get is told apart, and the process goes on."""
+    with TrainingPool(dataset, processes=1) as pool:
+        assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
+        (process_id,) = process_ids(pool)
+        used_bytes = psutil.Process(process_id).memory_info().vms
+        limit_bytes = used_bytes + 50 * 2**20
+        resource.prlimit(process_id, resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+        large = pool.submit(training_job(mlp(100_000)))
+        with pytest.raises(MachineError, match=r"memory ran out: .* you tried to allocate"):
+            large.result()
+        assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
+        assert process_ids(pool) == [process_id]
 
 
 def test_leaving_the_pool_ends_its_processes(dataset):
