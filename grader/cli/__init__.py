@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 
 import click
 from rich.console import Console
 from rich.text import Text
 
 import grader
-from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED
+from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, EXIT_NO_GRADE
+from grader.cli.fence import fenced_log
 from grader.errors import GraderError
 
 DEFAULT_COMMAND = "submission"
 
 _COMMANDS = {
     "submission": "Grade one submission and write a report; what `grade DIR` does.",
+    "batch": "Grade a class, and write the class page.",
     "cache": "Look at or clear the kept training runs.",
     "gradescope": "Build the upload for grading on Gradescope.",
 }
@@ -85,17 +88,29 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; every error of the grader becomes a message and an exit code."""
-    console = Console(stderr=True)
     try:
         cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        console.print("stopped before anything was graded")
-        sys.exit(EXIT_INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except GraderError as error:
-        console.print(Text(f"error: {error}", style="bold red"), soft_wrap=True)
-        if error.next_step:
-            console.print(Text(f"what to do: {error.next_step}"), soft_wrap=True)
-        sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001  # also a fault of the grader gives no grade
+        with fenced_log():
+            code = _explain(error)
+        sys.exit(code)
+
+
+def _explain(error: Exception) -> int:
+    """Print what went wrong and what to do; returns the exit code."""
+    console = Console(stderr=True)
+    match error:
+        case click.exceptions.Abort():
+            console.print("stopped before anything was graded")
+            return EXIT_INTERRUPTED
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case GraderError():
+            console.print(Text(f"error: {error}", style="bold red"), soft_wrap=True)
+            if error.next_step:
+                console.print(Text(f"what to do: {error.next_step}"), soft_wrap=True)
+            return error.exit_code
+    traceback.print_exception(error)
+    console.print(Text("error: the grader failed, so there is no grade", style="bold red"))
+    return EXIT_NO_GRADE

@@ -13,10 +13,14 @@ from rich.console import Console
 
 from grader.authoring import load_assignment
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
-from grader.cli.options import grading_options
+from grader.cli.fence import fenced_log
+from grader.cli.github_actions import report_to_actions
+from grader.cli.options import grading_options, json_option
 from grader.pipeline import grade_submission
 from grader.progress import TerminalProgress
-from grader.report.json import write_json
+from grader.report.files import write_reports
+from grader.report.json import render_json
+from grader.report.junit import write_junit
 from grader.report.terminal import print_summary
 from grader.stages import Options
 
@@ -28,6 +32,8 @@ Examples:
   grade . --only 2C,3G            two parts
   grade . --practice              on the small practice set, without MNIST
   grade alice/ --data ~/mnist     with MNIST from a directory
+  grade . --junit junit.xml       also as JUnit XML, a test case for each check
+  grade . --quick --json          the result for another program
 """
 
 
@@ -35,6 +41,13 @@ Examples:
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Everything but training: what to run while writing.")
 @click.option("-v", "--verbose", is_flag=True, help="A line after every epoch.")
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write the result as JUnit XML.",
+)
+@json_option
 @grading_options
 def submission(
     directory: Path,
@@ -43,29 +56,34 @@ def submission(
     *,
     quiet: bool,
     verbose: bool,
+    junit: Path | None,
+    as_json: bool,
     **options: Any,
 ) -> None:
-    """Grade the submission in DIRECTORY and write a report."""
+    """Grade the submission in DIRECTORY and write a report.
+
+    Inside GitHub Actions it also writes the step's summary and the output for GitHub Classroom,
+    and annotates the lines at fault.
+    """
     error_console = Console(stderr=True)
     chosen = Options(**options, may_fall_back=not os.environ.get("CI"))
     loaded = load_assignment(assignment, submission=directory)
-    with TerminalProgress(error_console, quiet=quiet, verbose=verbose) as progress:
-        graded = grade_submission(
-            directory, loaded, chosen, progress, meanwhile=partial(_load_report, chosen)
-        )
-    from grader.report.html import write_html  # noqa: PLC0415  # its plots need half a second
-
-    folder = output / graded.result.name
-    report = folder / "report.html"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(graded.result, folder / "result.json")
-    write_html(graded.result, report)
-    if not quiet:
-        print_summary(graded.result, Console(), report)
-    if graded.interrupted:
-        error_console.print(f"stopped; what was finished is in {report}")
-        sys.exit(EXIT_INTERRUPTED)
-    sys.exit(exit_code(graded.result))
+    with fenced_log():
+        with TerminalProgress(error_console, quiet=quiet, verbose=verbose) as progress:
+            graded = grade_submission(
+                directory, loaded, chosen, progress, meanwhile=partial(_load_report, chosen)
+            )
+        report = write_reports(graded.result, output / graded.result.name)
+        if junit is not None:
+            write_junit(graded.result, junit)
+        if not quiet and not as_json:
+            print_summary(graded.result, Console(), report)
+        if graded.interrupted:
+            error_console.print(f"stopped; what was finished is in {report}")
+    if as_json:
+        click.echo(render_json(graded.result), nl=False)
+    report_to_actions(graded.result, directory)
+    sys.exit(EXIT_INTERRUPTED if graded.interrupted else exit_code(graded.result))
 
 
 def _load_report(options: Options) -> None:

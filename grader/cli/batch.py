@@ -1,0 +1,128 @@
+"""`grade batch SUBMISSIONS/`: a class, its store and its page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from grader.authoring import load_assignment
+from grader.batch import CLASS_PAGE_NAME, EVERYBODY, ClassRequest, ClassTotals, grade_class
+from grader.class_progress import ClassProgress
+from grader.cli.exit_codes import (
+    EXIT_CODES,
+    EXIT_FELL_SHORT,
+    EXIT_INTERRUPTED,
+    EXIT_NO_GRADE,
+    EXIT_PASSED,
+)
+from grader.cli.options import grading_options, json_option
+from grader.roster import read_roster
+from grader.stages import Options
+
+EXAMPLES = """
+\b
+Examples:
+  grade batch submissions/                          a folder or archive for each student
+  grade batch submissions.zip --roster roster.csv   as downloaded from the platform
+  grade batch submissions/                          again: only what is missing or changed
+  grade batch submissions/ --regrade alice,bob      these two once more
+"""
+
+
+def _split_ids(_context: click.Context, _parameter: click.Parameter, value: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in value.split(",") if name.strip())
+
+
+@click.command(epilog=EXAMPLES + EXIT_CODES)
+@click.argument("submissions", type=click.Path(path_type=Path))
+@click.option(
+    "--roster",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="CSV of who is expected: id, name, email and any other columns.",
+)
+@click.option(
+    "--regrade",
+    default="",
+    callback=_split_ids,
+    help=f"Ids to grade again although nothing has changed, or {EVERYBODY}.",
+)
+@click.option(
+    "--template",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="What the students were given: what is in it, no two submissions are similar by.",
+)
+@grading_options
+@json_option
+def batch(
+    submissions: Path,
+    assignment: str,
+    output: Path,
+    roster: Path | None,
+    regrade: frozenset[str],
+    template: Path | None,
+    *,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Grade every student under SUBMISSIONS and write the class page OUTPUT/index.html.
+
+    SUBMISSIONS holds a folder or an archive for each student, or is what Canvas, Moodle or
+    Gradescope let you download. Run the command again after it was stopped, or when somebody has
+    handed in: it grades what is missing, has changed or ended in an error, and nothing else.
+    """
+    error_console = Console(stderr=True)
+    request = ClassRequest(
+        directory=submissions,
+        output=output,
+        assignment=load_assignment(assignment, submission=submissions),
+        options=Options(**options, may_fall_back=False),
+        roster=read_roster(roster) if roster else None,
+        regrade=regrade,
+        template=template,
+    )
+    page = output / CLASS_PAGE_NAME
+    with ClassProgress(error_console, quiet=quiet) as progress:
+        try:
+            totals = grade_class(request, progress)
+        except KeyboardInterrupt:
+            error_console.print(
+                f"stopped; what was finished is in {page}. The same command goes on from there"
+            )
+            sys.exit(EXIT_INTERRUPTED)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(totals), indent=2))
+    elif not quiet:
+        _print_totals(totals, page)
+    sys.exit(_exit_code(totals))
+
+
+def _print_totals(totals: ClassTotals, page: Path) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for count, meaning in (
+        (totals.passed, "passed every automatic part"),
+        (totals.fell_short, "fell short of something"),
+        (totals.unusable, "handed in nothing that can be graded"),
+        (totals.error, "have no grade because of an error; run the command again to retry"),
+        (totals.missing, "are on the roster and handed in nothing"),
+        (totals.pending, "wait for a person to grade written answers"),
+        (totals.borderline, "have an accuracy too near its threshold to be sure"),
+    ):
+        if count:
+            table.add_row(Text(f"{count}", justify="right"), meaning)
+    console = Console()
+    console.print(table)
+    console.print(f"class page: {page}", soft_wrap=True)
+
+
+def _exit_code(totals: ClassTotals) -> int:
+    if totals.error:
+        return EXIT_NO_GRADE
+    return EXIT_FELL_SHORT if totals.fell_short or totals.unusable else EXIT_PASSED
