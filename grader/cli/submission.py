@@ -75,6 +75,7 @@ def submission(
             )
         report = write_reports(graded.result, output / graded.result.name)
         if junit is not None:
+            junit.parent.mkdir(parents=True, exist_ok=True)
             write_junit(graded.result, junit)
         if not quiet and not as_json:
             print_summary(graded.result, Console(), report)

@@ -17,9 +17,19 @@ from grader.results import SCHEMA_VERSION, SubmissionResult
 SCHEMA_PATH = Path(__file__).with_name("result.schema.json")
 
 
+def render_json(result: SubmissionResult) -> str:
+    """`result` as indented JSON.
+
+    GitHub's runner takes `##[name]` anywhere in a log for a command. JSON has the hash only in
+    strings, where an escape means the same.
+    """
+    indented = msgspec.json.format(msgspec.json.encode(result), indent=2).decode()
+    return indented.replace("##[", r"#\u0023[") + "\n"
+
+
 def write_json(result: SubmissionResult, path: Path) -> None:
-    """Write `result` as indented UTF-8 to `path`, whose folder must exist."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    """Write `result` as UTF-8 to `path`, whose folder must exist."""
+    path.write_text(render_json(result), encoding="utf-8")
 
 
 def read_json(path: Path) -> SubmissionResult:

@@ -1,0 +1,70 @@
+"""The result for GitHub Classroom: what its `autograding-grading-reporter` reads from a step.
+
+Written answers, which a person grades elsewhere, are left out, so that the most points that can be
+had are the same for every student. The reporter prints what it reads into the log of its own step,
+so no text in it can be a command to GitHub's runner.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import msgspec
+
+from grader.report.untrusted_text import strip_terminal_codes
+from grader.report.wording import OUTCOME_LABELS, deciding_check
+from grader.results import ItemResult, Outcome, SubmissionResult, worst
+
+_STATUSES = {
+    Outcome.PASSED: "pass",
+    Outcome.FAILED: "fail",
+    Outcome.ERROR: "error",
+    Outcome.SKIPPED: "error",
+    Outcome.PENDING: "error",
+}
+"""The reporter knows no other status; what was not graded has no grade."""
+
+_LONGEST_MESSAGE = 300
+"""Characters. The result travels in an environment variable, which Linux caps at 128 KiB."""
+
+
+def render_classroom(result: SubmissionResult) -> str:
+    """The value of the step output `result`: JSON in base64, on one line."""
+    items = [item for item in result.items() if item.kind != "written"]
+    document = {
+        "version": 1,
+        "status": _STATUSES[worst([item.outcome for item in items])],
+        "max_score": sum(item.score.possible for item in items),
+        "tests": [_test(item, practice=result.provenance.practice) for item in items],
+    }
+    return base64.b64encode(msgspec.json.encode(document)).decode("ascii")
+
+
+def write_classroom(result: SubmissionResult, path: Path) -> None:
+    """Add the output `result` to `path`, the file that GITHUB_OUTPUT names."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"result={render_classroom(result)}\n")
+
+
+def _test(item: ItemResult, *, practice: bool) -> dict[str, object]:
+    check = deciding_check(item)
+    facts = (check.title, check.observed, check.next_step) if check else ()
+    file, _, line = (check.location if check else "").rpartition(":")
+    name = f"{item.id}: {item.title}"
+    return {
+        "name": _line(f"PRACTICE, no grade: {name}" if practice else name),
+        "status": _STATUSES[item.outcome],
+        "score": item.score.earned,
+        "message": _line("; ".join(filter(None, (OUTCOME_LABELS[item.outcome], *facts)))),
+        "test_code": _line(check.title if check else ""),
+        "filename": _line(file),
+        "line_no": int(line) if line.isdigit() else 0,
+        "duration": sum(run.wall_seconds for run in item.training.runs) if item.training else 0.0,
+    }
+
+
+def _line(text: str) -> str:
+    """One line that holds neither form of the runner's commands, `::name::` and `##[name]`."""
+    line = " ".join(strip_terminal_codes(text).split())[:_LONGEST_MESSAGE]
+    return line.replace("::", ": :").replace("##[", "# #[")

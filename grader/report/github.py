@@ -1,0 +1,221 @@
+"""The result for GitHub Actions: a summary in Markdown, and annotations on the student's lines.
+
+Nothing that a student wrote can act in either. In the summary such text is `<code>` or `<pre>`, and
+every character in it that could be markup is written as a character reference, which CommonMark
+never takes for structure. In annotations GitHub's own escapes keep it inside its field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from grader.report.untrusted_text import strip_terminal_codes
+from grader.report.wording import (
+    OUTCOME_LABELS,
+    attention_heading,
+    counted_accuracy,
+    deciding_check,
+    items_that_fell_short,
+    percentage,
+    score_line,
+)
+from grader.results import CheckResult, ItemResult, Outcome, SubmissionResult, TrainingReport
+
+LARGEST_SUMMARY_BYTES = 1024 * 1024 - 1
+"""GitHub shows no summary of a step that reaches 1 MiB."""
+MOST_ANNOTATIONS = 10
+"""GitHub shows no more errors of one step."""
+
+_LONGEST_FACT, _LONGEST_DETAILS = 600, 4000  # characters
+_MARKUP = re.compile(r"[\\`*_\[\]<>&|~:@#$.\n]")
+_BARS = "▁▂▃▄▅▆▇█"
+_LEFT_OUT = "The rest has no room here. It is in the report.\n"
+_COMMANDS = {Outcome.FAILED: "error", Outcome.ERROR: "warning"}
+
+
+def render_summary(result: SubmissionResult, *, most_bytes: int = LARGEST_SUMMARY_BYTES) -> str:
+    """The table of parts, what fell short, and the learning curves.
+
+    Args:
+        result: what to show.
+        most_bytes: of the UTF-8; what does not fit is left out, from the end.
+    """
+    short = items_that_fell_short(result)
+    blocks = [f"# {_code(result.name)}: {_inert(score_line(result.score))}\n"]
+    blocks += _warnings(result)
+    blocks += [f"**{_inert(attention_heading(result))}**\n", _parts_table(result)]
+    if short:
+        blocks += ["## What to look at\n", *map(_failure, short)]
+    trained = [(item.id, item.training) for item in result.items() if item.training]
+    if trained:
+        blocks += ["## Learning curves\n", _curves_table(trained)]
+    return _fit(blocks, most_bytes)
+
+
+def write_summary(result: SubmissionResult, path: Path) -> None:
+    """Add the summary to `path`, the file that GITHUB_STEP_SUMMARY names."""
+    taken = path.stat().st_size if path.exists() else 0
+    with path.open("a", encoding="utf-8") as file:
+        file.write(render_summary(result, most_bytes=LARGEST_SUMMARY_BYTES - taken))
+
+
+def render_annotations(result: SubmissionResult, folder: PurePosixPath | None) -> str:
+    """At most ten workflow commands, a line each: the failures with a line and many points first.
+
+    Args:
+        result: whose failures to show.
+        folder: of the submission, from the root of the repository; None if it lies outside.
+    """
+    faults = sorted(_faults(result), key=lambda fault: (not fault.location, -fault.points))
+    return "".join(_annotation(fault, folder) for fault in faults[:MOST_ANNOTATIONS])
+
+
+@dataclass(kw_only=True)
+class _Fault:
+    """One thing to mend, which may have cost several items."""
+
+    check: CheckResult
+    location: str
+    items: list[str]
+    points: float
+
+
+def _faults(result: SubmissionResult) -> Iterable[_Fault]:
+    faults: dict[tuple[str, str], _Fault] = {}
+    for item in items_that_fell_short(result):
+        check = deciding_check(item)
+        if check is None:
+            continue
+        location = check.location or next((c.location for c in item.checks if c.location), "")
+        fault = faults.setdefault(
+            (location, check.observed),
+            _Fault(check=check, location=location, items=[], points=0.0),
+        )
+        fault.items.append(item.id)
+        fault.points += item.score.possible - item.score.earned
+    return faults.values()
+
+
+def _annotation(fault: _Fault, folder: PurePosixPath | None) -> str:
+    properties = {"title": f"{', '.join(fault.items)}: {fault.check.title}"[:_LONGEST_FACT]}
+    file, _, line = fault.location.rpartition(":")
+    path = PurePosixPath(file)
+    if file and folder is not None and not path.is_absolute() and ".." not in path.parts:
+        properties = {"file": str(folder / path), "line": line} | properties
+    escaped = ",".join(f"{name}={_escape_property(text)}" for name, text in properties.items())
+    message = "\n".join(f"{name}: {text}" for name, text in _facts(fault.check))
+    return f"::{_COMMANDS[fault.check.outcome]} {escaped}::{_escape_data(message)}\n"
+
+
+def _escape_data(text: str) -> str:
+    escaped = strip_terminal_codes(text).replace("%", "%25")
+    return escaped.replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escape_property(text: str) -> str:
+    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _warnings(result: SubmissionResult) -> Iterator[str]:
+    provenance = result.provenance
+    if provenance.practice:
+        yield (
+            "> [!WARNING]\n> PRACTICE: graded on the small practice set "
+            f"{_inert(provenance.dataset)}, with easier thresholds. This is not a grade.\n"
+        )
+    if provenance.unsafe:
+        yield (
+            "> [!CAUTION]\n> UNSAFE: the student's code ran without a sandbox, so this result must "
+            "not be used as a grade.\n"
+        )
+
+
+def _parts_table(result: SubmissionResult) -> str:
+    rows = [
+        (part.id, part.title, OUTCOME_LABELS[part.outcome], score_line(part.score))
+        for problem in result.problems
+        for part in problem.parts
+    ]
+    total = f"| **all** | | | **{_inert(score_line(result.score))}** |\n"
+    return _table(("part", "what", "outcome", "points"), rows) + total
+
+
+def _failure(item: ItemResult) -> str:
+    title = f"### {_inert(item.id)}: {_inert(item.title)} ({_inert(score_line(item.score))})\n"
+    check = deciding_check(item)
+    if check is None:
+        return title
+    lines = [f"{OUTCOME_LABELS[check.outcome]}: {_inert(check.title)}\n"]
+    lines += [f"- {name}: {_code(text)}" for name, text in _facts(check)]
+    if check.location:
+        lines.append(f"- where: {_code(check.location)}")
+    if check.details:
+        shown = _inert(_shortened(check.details, _LONGEST_DETAILS))
+        lines.append(f"\n<details><summary>details</summary><pre>{shown}</pre></details>")
+    return "\n".join([title, *lines, ""])
+
+
+def _facts(check: CheckResult) -> Iterator[tuple[str, str]]:
+    for name, text in (
+        ("observed", check.observed),
+        ("expected", check.expected),
+        ("next step", check.next_step),
+    ):
+        if text:
+            yield name, _shortened(text, _LONGEST_FACT)
+
+
+def _curves_table(trained: Sequence[tuple[str, TrainingReport]]) -> str:
+    rows = []
+    for item_id, training in trained:
+        accuracies = [epoch.test_accuracy for run in training.runs for epoch in run.epochs]
+        for run in training.runs:
+            curve = _sparkline([epoch.test_accuracy for epoch in run.epochs], accuracies)
+            counted = percentage(counted_accuracy(run, training))
+            rows.append((item_id, str(run.seed), curve, counted, percentage(training.threshold)))
+    return _table(("item", "seed", "test accuracy by epoch", "counted", "wanted"), rows)
+
+
+def _sparkline(values: Sequence[float], scale: Sequence[float]) -> str:
+    """A bar for each value, from the lowest to the highest of `scale`."""
+    low, span = min(scale, default=0.0), max(scale, default=0.0) - min(scale, default=0.0)
+    return "".join(
+        _BARS[round((value - low) / span * (len(_BARS) - 1))] if span else _BARS[-1]
+        for value in values
+    )
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *([_inert(cell) for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _shortened(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    return f"{text[:longest]} … (all of it is in the report)"
+
+
+def _code(text: str) -> str:
+    return f"<code>{_inert(text)}</code>"
+
+
+def _inert(text: str) -> str:
+    """`text` as one line that shows as it is, wherever it stands in a line of Markdown."""
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", strip_terminal_codes(text))
+
+
+def _fit(blocks: Iterable[str], most_bytes: int) -> str:
+    """The first blocks, with empty lines between them, as far as they fit."""
+    kept = ""
+    room = most_bytes - len(_LEFT_OUT)
+    for block in blocks:
+        added = f"{block}\n"
+        room -= len(added.encode())
+        if room < 0:
+            return kept + _LEFT_OUT if most_bytes > len(_LEFT_OUT) else ""
+        kept += added
+    return kept
