@@ -24,6 +24,7 @@ DEFAULT_COMMAND = "submission"
 _COMMANDS = {
     "submission": "Grade one submission and write a report; what `grade DIR` does.",
     "batch": "Grade a class, and write the class page.",
+    "diff": "List whose grade changed by the last regrade.",
     "cache": "Look at or clear the kept training runs.",
     "gradescope": "Build the upload for grading on Gradescope.",
 }
