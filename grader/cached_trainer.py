@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from grader.results import TrainingRun
 from grader.rounds import EpochCallback, Round
-from grader.training_pool import TrainingPool
 
 if TYPE_CHECKING:
     from grader.datasets import Dataset
@@ -23,12 +22,32 @@ if TYPE_CHECKING:
 _Key = tuple[bool, tuple[tuple[str, float | None], ...]]
 
 
+class Pool(Protocol):
+    """Where jobs are really trained, such as `grader.training_pool.TrainingPool`."""
+
+    def submit(
+        self, job: TrainingJob, on_epoch: EpochCallback | None = None
+    ) -> Future[TrainingRun]:
+        """Train a job in the background."""
+        ...
+
+    def submit_stacked(
+        self, jobs: Sequence[TrainingJob], on_epochs: Sequence[EpochCallback] | None = None
+    ) -> list[Future[TrainingRun]]:
+        """Train jobs in the background, several as one network where they can be stacked."""
+        ...
+
+
+StartPool = Callable[["Dataset"], AbstractContextManager[Pool]]
+"""Gives a pool for a data set; its processes start on entering."""
+
+
 class CachedTrainer:
-    """A context manager around a training pool, which starts only when a run is missing.
+    """A context manager around a pool, which starts only when a run is missing.
 
     Args:
         dataset: what all jobs are trained on.
-        device: "cpu" or "cuda".
+        start_pool: gives the pool for it.
         cache: where runs are kept, or None to train everything and keep nothing.
 
     Attributes:
@@ -36,12 +55,12 @@ class CachedTrainer:
         trained_runs: how many were not.
     """
 
-    def __init__(self, dataset: Dataset, *, device: str, cache: RunCache | None) -> None:
+    def __init__(self, dataset: Dataset, *, start_pool: StartPool, cache: RunCache | None) -> None:
         self._dataset = dataset
-        self._device = device
+        self._start_pool = start_pool
         self._cache = cache
         self._resources = ExitStack()
-        self._pool: TrainingPool | None = None
+        self._pool: Pool | None = None
         self._in_training: dict[_Key, list[Future[TrainingRun]]] = {}
         self._lock = Lock()
         self.reused_runs = 0
@@ -90,7 +109,7 @@ class CachedTrainer:
         if kept is not None:
             self.reused_runs += len(jobs)
             return _replay(kept, on_epochs)
-        pool = self._start_pool()
+        pool = self._running_pool()
         if stacked:
             futures = pool.submit_stacked(jobs, on_epochs)
         else:
@@ -110,10 +129,9 @@ class CachedTrainer:
             if all(future.done() for future in futures):
                 self._in_training.pop(key, None)
 
-    def _start_pool(self) -> TrainingPool:
+    def _running_pool(self) -> Pool:
         if self._pool is None:
-            pool = TrainingPool(self._dataset, device=self._device)
-            self._pool = self._resources.enter_context(pool)
+            self._pool = self._resources.enter_context(self._start_pool(self._dataset))
         return self._pool
 
     def _load(

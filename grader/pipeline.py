@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,7 @@ from grader.results import EpochResult, ItemResult, SubmissionResult
 from grader.run_cache import RunCache
 from grader.sandbox import Sandbox, choose_sandbox
 from grader.stages import Clock, Options, Setting, Underway, ask, begin, prepare
+from grader.training_pool import TrainingPool
 
 if TYPE_CHECKING:
     from grader.assignment import Assignment
@@ -117,7 +119,9 @@ def _train(underway: Underway, observer: Observer) -> bool:
     observer.training_starts(list(plans))
     try:
         with CachedTrainer(
-            setting.dataset, device=setting.device, cache=_open_cache(setting)
+            setting.dataset,
+            start_pool=partial(TrainingPool, device=setting.device),
+            cache=_open_cache(setting),
         ) as trainer:
             for item_id, outcome in run_plans(plans, trainer, observer.epoch_ended):
                 observer.item_finished(grading.finish(item_id, outcome))
