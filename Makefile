@@ -13,11 +13,12 @@ test: .venv/installed  ## The tests, in at most 6 minutes on 2 cores.
 test-all: .venv/installed  ## The slow tests too.
 	$(BIN)/pytest
 
-check: .venv/installed  ## Style, types and module boundaries.
+check: .venv/installed  ## Style, types, module boundaries, and the workflows' safety.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --no-progress --pedantic action.yml .github student_template/.github
 
 bench: .venv/installed  ## Speed, side by side with the course's own loop.
 	$(BIN)/python -m benchmarks
