@@ -216,7 +216,7 @@ def test_a_bomb_whose_headers_lie_is_refused(tmp_path: Path, target: Path) -> No
 def test_many_members_are_refused(tmp_path: Path, target: Path) -> None:
     """Whether they are files, or directories that nobody would count."""
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for number in range(100_000):
+        for number in range(20_001):
             archive.writestr(f"{number}/", "")
     assert "members" in refusal(tmp_path / "a.zip", target)
     header = tarfile.TarInfo(".hidden").tobuf()
