@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,6 +33,7 @@ from grader.selection import select_items
 from grader.stages import Options, Setting
 from grader.store import STORE_NAME, Store, StoredGrading
 from grader.summary import Status, StudentSummary
+from grader.training_pool import TrainingPool
 
 if TYPE_CHECKING:
     from grader.assignment import Assignment
@@ -291,7 +293,11 @@ class _Batch:
 
         directory = default_cache_directory() if setting.options.use_cache else self.request.output
         cache = RunCache(directory, dataset_sha256=setting.dataset.sha256, device=setting.device)
-        return CachedTrainer(setting.dataset, device=setting.device, cache=cache)
+        return CachedTrainer(
+            setting.dataset,
+            start_pool=partial(TrainingPool, device=setting.device),
+            cache=cache,
+        )
 
     def write_page(self) -> None:
         """Write the class page, unless nothing has changed since it was written."""
