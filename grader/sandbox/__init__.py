@@ -18,7 +18,7 @@ from grader.sandbox.self_test import find_fault
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Sandbox", "SandboxedProcess", "choose_sandbox"]
+__all__ = ["Sandbox", "SandboxedProcess", "choose_sandbox", "find_sandboxes"]
 
 
 def choose_sandbox(*, unsafe: bool = False, hidden: Sequence[Path] = ()) -> Sandbox:
@@ -44,6 +44,11 @@ def choose_sandbox(*, unsafe: bool = False, hidden: Sequence[Path] = ()) -> Sand
     raise SandboxError(
         f"no sandbox for student code works on this machine:\n{listing}", next_step=_remedy()
     )
+
+
+def find_sandboxes() -> dict[str, Sandbox]:
+    """Every kind of isolation that passes its self-test on this machine, by its label."""
+    return {label: sandbox for label, sandbox in _candidates(()) if find_fault(sandbox) is None}
 
 
 def _candidates(hidden: tuple[Path, ...]) -> Iterator[tuple[str, Sandbox]]:
