@@ -7,10 +7,11 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -159,41 +160,31 @@ class _Opening:
         Raises:
             UnusableSubmissionError: there is none, or it is not clear which.
         """
-        for _ in range(MAXIMUM_WRAPPING):
-            holding = [directory] if self._holds_some(directory) else self._inner(directory)
+        for unpackings_left in reversed(range(MAXIMUM_WRAPPING)):
+            levels = list(_levels(directory))
+            holding = _first_found(levels, lambda place: [place] if self._holds_some(place) else [])
             if len(holding) == 1:
                 return holding[0]
             if holding:
-                places = " and ".join(
-                    display_name(str(place.relative_to(directory))) for place in holding[:5]
-                )
-                raise UnusableSubmissionError(
-                    f"the assignment's files lie in several directories: {places}",
-                    next_step="see which of them is meant, and leave only that one",
-                    needs_person=True,
-                )
-            archives = [
-                entry for entry in _entries(directory, stat.S_IFREG) if is_archive(entry.name)
-            ]
-            if len(archives) != 1:
+                raise self._unclear(directory, holding)
+            archives = _first_found(levels, _archives)
+            if len(archives) != 1 or not unpackings_left:
                 break
             directory = self.unpack(archives[0])
-        else:
-            archives = []
         raise self._nothing(directory, archives)
 
     def _holds_some(self, directory: Path) -> bool:
         return any(_kind(directory / file) == stat.S_IFREG for file in self.files)
 
-    def _inner(self, directory: Path) -> list[Path]:
-        """The directories below that hold some of the files, no deeper than the first that do."""
-        level = [directory]
-        for _ in range(MAXIMUM_WRAPPING):
-            level = [child for parent in level for child in _entries(parent, stat.S_IFDIR)]
-            holding = [child for child in level[:MAXIMUM_ENTRIES] if self._holds_some(child)]
-            if holding:
-                return holding
-        return []
+    def _unclear(self, directory: Path, holding: list[Path]) -> UnusableSubmissionError:
+        places = " and ".join(
+            display_name(str(place.relative_to(directory))) for place in holding[:5]
+        )
+        return UnusableSubmissionError(
+            f"the assignment's files lie in several directories: {places}",
+            next_step="see which of them is meant, and leave only that one",
+            needs_person=True,
+        )
 
     def _nothing(self, directory: Path, archives: list[Path]) -> UnusableSubmissionError:
         there = sorted(
@@ -209,6 +200,27 @@ class _Opening:
             next_step=f"hand in {', '.join(self.files)}",
             needs_person=len(archives) > 1,
         )
+
+
+def _levels(directory: Path) -> Iterator[list[Path]]:
+    """The directory, then those in it, then those in them, as far as wrapping goes."""
+    level = [directory]
+    for _ in range(MAXIMUM_WRAPPING + 1):
+        yield level
+        inner = (child for parent in level for child in _entries(parent, stat.S_IFDIR))
+        level = list(islice(inner, MAXIMUM_ENTRIES))
+
+
+def _first_found(levels: list[list[Path]], find: Callable[[Path], list[Path]]) -> list[Path]:
+    """What is found in the directories of the first level that has any."""
+    for level in levels:
+        if found := [path for directory in level for path in find(directory)]:
+            return found
+    return []
+
+
+def _archives(directory: Path) -> list[Path]:
+    return [entry for entry in _entries(directory, stat.S_IFREG) if is_archive(entry.name)]
 
 
 def _entries(directory: Path, kind: int) -> list[Path]:

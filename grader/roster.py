@@ -7,6 +7,7 @@ Gradescope's roster and nbgrader's export; their order does not matter, nor does
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -152,7 +153,7 @@ def _read_lines(path: Path, shown: str) -> list[str]:
             next_step="name a CSV file with the columns id, name and email",
         )
     try:
-        return encoded.decode("utf-8-sig").splitlines(keepends=True)
+        return list(io.StringIO(encoded.decode("utf-8-sig"), newline=""))
     except UnicodeDecodeError as error:
         line = encoded.count(b"\n", 0, error.start) + 1
         raise UsageError(
