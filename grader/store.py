@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -36,10 +36,74 @@ _MIGRATIONS = (
     ) STRICT;
     CREATE INDEX gradings_of_student ON gradings (student_id, id);
     """,
+    """
+    CREATE TABLE published (
+        grading_id INTEGER PRIMARY KEY REFERENCES gradings (id),
+        summary BLOB NOT NULL,
+        result BLOB NOT NULL,
+        judgements_sha256 TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE answers (
+        student_id TEXT NOT NULL,
+        item_id TEXT NOT NULL,
+        grading_id INTEGER NOT NULL REFERENCES gradings (id),
+        folder TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        text TEXT NOT NULL,
+        pictures TEXT NOT NULL,
+        PRIMARY KEY (student_id, item_id)
+    ) STRICT;
+    CREATE INDEX answers_of_item ON answers (item_id, sha256);
+    CREATE TABLE judgements (
+        student_id TEXT NOT NULL,
+        item_id TEXT NOT NULL,
+        reading INTEGER NOT NULL,
+        change_id INTEGER NOT NULL REFERENCES changes (id),
+        judgement TEXT NOT NULL,
+        PRIMARY KEY (student_id, item_id, reading)
+    ) STRICT;
+    CREATE TABLE rubric_items (
+        item_id TEXT NOT NULL,
+        id TEXT NOT NULL,
+        text TEXT NOT NULL,
+        points REAL NOT NULL,
+        PRIMARY KEY (item_id, id)
+    ) STRICT;
+    CREATE TABLE snippets (
+        item_id TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (item_id, text)
+    ) STRICT;
+    CREATE TABLE graders (
+        name TEXT PRIMARY KEY,
+        generation INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE review_settings (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE changes (
+        id INTEGER PRIMARY KEY,
+        changed_at TEXT NOT NULL,
+        grader TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        item_id TEXT NOT NULL,
+        before TEXT NOT NULL,
+        after TEXT NOT NULL,
+        undoes INTEGER REFERENCES changes (id)
+    ) STRICT;
+    CREATE INDEX changes_of_grader ON changes (grader, id);
+    """,
 )
 """Each brings a store one version further; `PRAGMA user_version` counts them. Only append."""
 
 _NEWEST = "id IN (SELECT max(id) FROM gradings GROUP BY student_id)"
+
+_GRADINGS = "SELECT id, inputs_sha256, summary FROM gradings"
+_PUBLISHED_GRADINGS = """
+    SELECT gradings.id, gradings.inputs_sha256, coalesce(published.summary, gradings.summary)
+    FROM gradings LEFT JOIN published ON published.grading_id = gradings.id
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +185,48 @@ class Store:
             inputs_sha256: over all that the grade depends on.
             result: the whole result, or None where nothing could be graded.
         """
-        encoded = zlib.compress(msgspec.json.encode(result)) if result is not None else None
+        encoded = _encode(result) if result is not None else None
         self._connection.execute(
             "INSERT INTO gradings (student_id, inputs_sha256, summary, result) VALUES (?, ?, ?, ?)",
             (summary.student.id, inputs_sha256, msgspec.json.encode(summary), encoded),
+        )
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For those who keep tables of their own here; statements commit by themselves."""
+        return self._connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, and nobody else writes meanwhile; it is on the disk on return."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def publish(
+        self,
+        number: int,
+        summary: StudentSummary,
+        result: SubmissionResult,
+        *,
+        judgements_sha256: str,
+    ) -> None:
+        """Let a grading's result with people's judgements count in place of the automatic one.
+
+        Args:
+            number: of the grading; a newer grading is not touched.
+            summary: of the result.
+            result: with the judgements in it.
+            judgements_sha256: over all that went into the result beside the grading.
+        """
+        self._connection.execute(
+            "REPLACE INTO published (grading_id, summary, result, judgements_sha256) "
+            "VALUES (?, ?, ?, ?)",
+            (number, msgspec.json.encode(summary), _encode(result), judgements_sha256),
         )
 
     def summaries(self) -> Iterator[StudentSummary]:
@@ -133,25 +235,42 @@ class Store:
             yield grading.summary
 
     def current(self) -> Iterator[StoredGrading]:
-        """The current grading of every student, by id."""
-        return self._select(f"WHERE {_NEWEST} ORDER BY student_id")
+        """The current grading of every student, by id, with what people gave if published."""
+        return self._select(f"{_PUBLISHED_GRADINGS} WHERE gradings.{_NEWEST} ORDER BY student_id")
+
+    def automatic(self) -> Iterator[StoredGrading]:
+        """The current grading of every student, by id, as it was before people graded."""
+        return self._select(f"{_GRADINGS} WHERE {_NEWEST} ORDER BY student_id")
+
+    def last_number(self) -> int:
+        """The number of the newest grading, or 0."""
+        (number,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM gradings").fetchone()
+        return int(number)
 
     def history(self, student_id: str) -> list[StoredGrading]:
-        """Every grading of a student, the oldest first."""
-        return list(self._select("WHERE student_id = ? ORDER BY id", student_id))
+        """Every automatic grading of a student, the oldest first."""
+        return list(self._select(f"{_GRADINGS} WHERE student_id = ? ORDER BY id", student_id))
 
     def result(self, student_id: str) -> SubmissionResult | None:
         """The current whole result of a student, or None where nothing could be graded."""
-        row = self._connection.execute(
-            "SELECT result FROM gradings WHERE student_id = ? ORDER BY id DESC LIMIT 1",
-            (student_id,),
-        ).fetchone()
+        return self._decode_result(
+            "SELECT coalesce(published.result, gradings.result) FROM gradings "
+            "LEFT JOIN published ON published.grading_id = gradings.id "
+            "WHERE gradings.student_id = ? ORDER BY gradings.id DESC LIMIT 1",
+            student_id,
+        )
+
+    def automatic_result(self, number: int) -> SubmissionResult | None:
+        """The result of one grading as it was before people graded, or None without any."""
+        return self._decode_result("SELECT result FROM gradings WHERE id = ?", number)
+
+    def _decode_result(self, query: str, value: object) -> SubmissionResult | None:
+        row = self._connection.execute(query, (value,)).fetchone()
         if row is None or row[0] is None:
             return None
         return msgspec.json.decode(zlib.decompress(row[0]), type=SubmissionResult)
 
-    def _select(self, condition: str, *values: object) -> Iterator[StoredGrading]:
-        query = f"SELECT id, inputs_sha256, summary FROM gradings {condition}"  # noqa: S608  # ours
+    def _select(self, query: str, *values: object) -> Iterator[StoredGrading]:
         with closing(self._connection.execute(query, values)) as rows:
             for number, inputs_sha256, summary in rows:
                 yield StoredGrading(
@@ -182,3 +301,7 @@ class Store:
             for statement in script.split(";"):
                 self._connection.execute(statement)
         self._connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+
+def _encode(result: SubmissionResult) -> bytes:
+    return zlib.compress(msgspec.json.encode(result))

@@ -75,11 +75,13 @@ class LateSummary:
         penalty_points: taken off the earned points.
         reason: in words; empty where nothing was taken off.
         needs_person: a person must decide, because the time is not known.
+        share_kept: of the earned points, 0 to 1, whatever a person still adds to them.
     """
 
     submitted_at: str = ""
     days_late: int = 0
     penalty_points: float = 0.0
+    share_kept: float = 1.0
     reason: str = ""
     needs_person: bool = False
 

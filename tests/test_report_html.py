@@ -398,9 +398,10 @@ def test_intake_notes_are_listed(pages):
 
 
 def test_written_answers_are_rendered_and_await_a_person(pages):
-    """Markdown becomes text, tables and code; maths stays as typed; the points are said."""
+    """Markdown becomes text, tables and code; maths is drawn; the points are said."""
     text = pages["good"].text
-    assert "$(W^{(2)})^\\top \\delta^{(2)} \\odot 1[z > 0]$" in text
+    assert "\\odot" not in text
+    assert pages["good"].all("math", "display", "inline")
     assert "**zero**" not in text
     assert "A person gives up to 5 points for this." in squeezed(text)
     assert "A person gives up to 1 point for this." in squeezed(text)
@@ -425,8 +426,22 @@ def test_written_answers_are_rendered_and_await_a_person(pages):
             '<p><span class="inert-image">[image: a (https://b.example/i.png)]</span></p>',
         ),
         ("# a", "<h5>a</h5>"),
-        ("$a*b*c$", '<p><span class="math">$a*b*c$</span></p>'),
-        ("$<i>$", '<p><span class="math">$&lt;i&gt;$</span></p>'),
+        (
+            "$x^2$",
+            '<p><math display="inline"><mrow><msup><mi>x</mi><mn>2</mn></msup></mrow></math></p>',
+        ),
+        (
+            r"$\text{<b>}$",
+            '<p><math display="inline"><mrow><mtext>&lt;b&gt;</mtext></mrow></math></p>',
+        ),
+        (
+            r"$\href{javascript:x}{\style{color:red}{z}}$",
+            (
+                '<p><math display="inline"><mrow><mrow><mrow><mrow><mi>z</mi></mrow></mrow></mrow>'
+                "</mrow></math></p>"
+            ),
+        ),
+        (r"$\left(<i>$", r'<p><span class="math">$\left(&lt;i&gt;$</span></p>'),
         ("a\x00\u202eb", "<p>a\\x00\\u202eb</p>"),
         ("```python\nx < 1\n```", "<pre><code>x &lt; 1\n</code></pre>"),
     ],

@@ -19,6 +19,7 @@ from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup, escape
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
+from grader.report import mathematics
 from grader.report.untrusted_text import make_visible
 
 LONGEST_PARSED = 50_000
@@ -28,6 +29,7 @@ _LINK = re.compile(r"(?:https?://|mailto:)[^\s]+", re.IGNORECASE)
 _TAGS = {
     *("p", "br", "hr", "h5", "h6", "blockquote", "pre", "code", "em", "strong", "s", "a", "span"),
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "div"),
+    *mathematics.ELEMENTS,
 }
 _ATTRIBUTES = {
     "a": {"href"},
@@ -36,6 +38,7 @@ _ATTRIBUTES = {
     "td": {"class"},
     "span": {"class"},
     "div": {"class", "tabindex", "role", "aria-label"},
+    **{element: set(mathematics.ATTRIBUTES) for element in mathematics.ELEMENTS},
 }
 _CLASSES = {
     *("align-left", "align-right", "align-center", "math", "math-block", "inert-image", "scroll"),
@@ -43,7 +46,7 @@ _CLASSES = {
 
 
 def render_markdown(text: str) -> Markup:
-    """CommonMark with tables; `$maths$` stays as it was typed.
+    """CommonMark with tables; `$maths$` is drawn, or stays as it was typed if it cannot be.
 
     A text beyond any honest answer is shown as it is, so that parsing cannot take long.
     """
@@ -85,7 +88,9 @@ def _is_web_or_mail(url: str) -> bool:
     return _LINK.fullmatch(url) is not None
 
 
-def _filter_attribute(_tag: str, name: str, value: str) -> str | None:
+def _filter_attribute(tag: str, name: str, value: str) -> str | None:
+    if tag in mathematics.ELEMENTS:
+        return value if value in mathematics.ATTRIBUTES.get(name, ()) else None
     if name == "class":
         return value if value in _CLASSES else None
     if name == "href":
@@ -109,11 +114,16 @@ def _render_image(
 
 def _render_math(_renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:
     token = tokens[index]
-    return f'<span class="math">{escape(token.markup + token.content + token.markup)}</span>'
+    drawn = mathematics.mathml(token.content, display=False)
+    return (
+        drawn or f'<span class="math">{escape(token.markup + token.content + token.markup)}</span>'
+    )
 
 
 def _render_math_block(_renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:
-    return f'<div class="math-block">{escape(f"$${tokens[index].content}$$")}</div>\n'
+    content = tokens[index].content
+    shown = mathematics.mathml(content, display=True) or escape(f"$${content}$$")
+    return f'<div class="math-block">{shown}</div>\n'
 
 
 def _render_heading(_renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:

@@ -1,0 +1,1 @@
+"""People grade the written answers of a class, on a page of their own."""

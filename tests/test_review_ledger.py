@@ -1,0 +1,263 @@
+"""Judgements in the store: read, written, taken back, published, and never overwritten."""
+
+import shutil
+import sqlite3
+
+import pytest
+
+from grader.assignment import RubricItem
+from grader.errors import UsageError
+from grader.judgements import Judgement
+from grader.report.json import read_json
+from grader.review import rubrics
+from grader.review.agreement import cohens_kappa, measure_agreement
+from grader.review.answers import collect_answers, read_answer
+from grader.review.changes import ConflictError, newest_changes, now
+from grader.review.ledger import SECOND, fingerprint, judge, read_entries, undo
+from grader.review.publishing import publish
+from grader.review.queue import Filter, measure_progress, neighbours, read_groups, select
+from grader.review.settings import set_double_share
+from grader.store import STORE_NAME, Store
+from tests.review_class import SET4, WRITTEN, all_positive, give, hand_in, make_class
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """Four students; two give the same answer to 2B, one hands in nothing for 1A."""
+    return make_class(
+        tmp_path_factory.mktemp("class"),
+        {
+            "ada": {},
+            "bob": {"2B": "A brightness."},
+            "cyd": {"2B": "A   brightness.\n", "1A": "It stays at zero."},
+            "dan": {"2B": "No idea", "1A": None},
+        },
+    )
+
+
+@pytest.fixture
+def output(graded, tmp_path):
+    shutil.copytree(graded, tmp_path / "class")
+    return tmp_path / "class"
+
+
+@pytest.fixture
+def store(output):
+    with Store(output / STORE_NAME) as opened:
+        yield opened
+
+
+def test_equal_answers_are_judged_once(store, output):
+    """Two who differ only in spaces form a group, and one judgement is for both."""
+    groups = read_groups(store, "2B.text")
+    assert sorted(len(group.entries) for group in groups) == [1, 1, 2]
+    give(store, "2B.text", "bob", "brightness")
+    publish(store, SET4, output)
+    for student_id in ("bob", "cyd"):
+        result = store.result(student_id)
+        assert next(item for item in result.items() if item.id == "2B.text").score.earned == 1
+    assert len(newest_changes(store, 10)) == 1
+
+
+def test_the_reference_reaches_every_written_point(store, output):
+    """With all rubric items, the 39 points are earned, in the report and in the class's row."""
+    for item_id in WRITTEN:
+        give(store, item_id, "ada", *all_positive(SET4, item_id))
+    publish(store, SET4, output)
+    summary = next(row for row in store.summaries() if row.student.id == "ada")
+    assert (summary.score.earned, summary.score.pending, summary.final_points) == (39, 0, 39)
+    assert read_json(output / "ada" / "result.json").score == summary.score
+    assert "39" in (output / "ada" / "report.html").read_text()
+
+
+def test_a_report_says_who_is_still_to_be_graded(store, output):
+    """With one item judged, the report lists the others as a person's."""
+    give(store, "1A", "ada", "forward", comment="Only the beginning.")
+    publish(store, SET4, output)
+    page = (output / "ada" / "report.html").read_text()
+    assert "Only the beginning." in page
+    assert "A person grades" in page
+    awaiting = page.partition("A person grades")[2].partition("</p>")[0]
+    assert ">1B<" in awaiting
+    assert ">1A<" not in awaiting
+
+
+def test_changed_points_regrade_everybody_who_has_them(store, output):
+    """A rubric item's new points hold for all judgements that found it, and for no others."""
+    give(store, "2B.text", "bob", "brightness")
+    give(store, "2B.text", "dan")
+    rubric = rubrics.rubric_in_force(store, SET4, "2B.text")
+    items = [RubricItem(id="brightness", text="A brightness", points=0.5), *rubric.items[1:]]
+    rubrics.change_rubric(
+        store, SET4, "2B.text", items, grader="grace", seen=rubrics.fingerprint(rubric)
+    )
+    assert set(publish(store, SET4, output)) == {"bob", "cyd", "dan"}
+    earned = {row.student.id: row.score.earned for row in store.summaries()}
+    assert earned == {"ada": 0, "bob": 0.5, "cyd": 0.5, "dan": 0}
+    assert publish(store, SET4, output) == []
+
+
+def test_an_added_rubric_item_counts_too(store, output):
+    """Those who grade can add what the author did not foresee."""
+    rubric = rubrics.rubric_in_force(store, SET4, "1A")
+    seen = rubrics.fingerprint(rubric)
+    added = [*rubric.items, RubricItem(id="", text="A fine figure", points=0.5)]
+    rubrics.change_rubric(store, SET4, "1A", added, grader="grace", seen=seen)
+    give(store, "1A", "cyd", "added-1")
+    publish(store, SET4, output)
+    assert store.result("cyd").score.earned == 0.5
+    with pytest.raises(ConflictError, match="changed while you had it open"):
+        rubrics.change_rubric(store, SET4, "1A", added, grader="hal", seen=seen)
+
+
+def test_two_who_judge_the_same_answer_do_not_overwrite_each_other(store):
+    """The later one is told who was first; the first judgement stays."""
+    seen = read_entries(store, "1A")
+    give(store, "1A", "ada", "forward", grader="grace")
+    entry = next(entry for entry in seen if entry.student_id == "ada")
+    late = Judgement(grader="hal", answer_sha256=entry.answer_sha256, judged_at=now())
+    with pytest.raises(
+        ConflictError, match=r"grace judged this answer at .* while you had it open"
+    ):
+        judge(store, "1A", late, seen=fingerprint([entry]))
+    now_there = next(entry for entry in read_entries(store, "1A") if entry.student_id == "ada")
+    assert now_there.current.grader == "grace"
+
+
+def test_undo_goes_back_step_by_step(store):
+    """Each undo takes back the grader's newest judgement; others' stay; the record keeps all."""
+    give(store, "1A", "ada", "forward")
+    give(store, "1A", "ada", "forward", "for-ever")
+    give(store, "1B", "ada", grader="hal")
+    found = [entry_of(store, "1A", "ada").current.rubric_items]
+    for _ in range(2):
+        assert undo(store, "grace") == "1A"
+        current = entry_of(store, "1A", "ada").current
+        found.append(current.rubric_items if current else None)
+    assert found == [("forward", "for-ever"), ("forward",), None]
+    assert undo(store, "grace") is None
+    assert entry_of(store, "1B", "ada").current.grader == "hal"
+    kinds = [change.kind for change in newest_changes(store, 10)]
+    assert kinds == ["undo", "undo", "judgement", "judgement", "judgement"]
+
+
+def test_undo_never_takes_back_what_somebody_did_later(store):
+    """After another's judgement of the same answer, undo refuses and changes nothing."""
+    give(store, "1A", "ada", "forward")
+    give(store, "1A", "ada", grader="hal")
+    with pytest.raises(ConflictError, match="judged again by hal"):
+        undo(store, "grace")
+    assert entry_of(store, "1A", "ada").current.grader == "hal"
+
+
+def test_an_answer_that_changed_is_open_and_flagged_again(store, output):
+    """A judgement belongs to the answer that was judged; a new one takes no points from it."""
+    give(store, "1A", "cyd", *all_positive(SET4, "1A"))
+    hand_in(store, output, "cyd", {"1A": "Something else."})
+    collect_answers(store, output)
+    publish(store, SET4, output)
+    assert store.result("cyd").score.earned == 0
+    groups = read_groups(store, "1A")
+    changed = next(group for group in groups if group.entries[0].student_id == "cyd")
+    assert not changed.graded
+    assert changed.flagged
+    assert changed.outdated.grader == "grace"
+
+
+def test_what_is_regraded_unchanged_keeps_its_judgement(store, output):
+    """A new grading of the same answer needs no new judgement."""
+    give(store, "1A", "cyd", "forward")
+    hand_in(store, output, "cyd", {"1A": "It stays at zero."})
+    publish(store, SET4, output)
+    assert store.result("cyd").score.earned == 1
+
+
+def test_a_missing_answer_needs_nobody_but_can_be_judged(store, output):
+    """Its points are lost without a person; who finds it elsewhere can give them."""
+    progress = measure_progress(read_groups(store, "1A"))
+    assert (progress.answers, progress.graded, progress.missing) == (4, 1, 1)
+    give(store, "1A", "dan", "forward", comment="Found in the margin of 1B.")
+    publish(store, SET4, output)
+    assert store.result("dan").score.earned == 1
+
+
+def test_pictures_belong_to_the_part_that_they_are_named_after(store, output):
+    """A drawing for 1E is part of that answer, and of no other; it is kept as PNG."""
+    hand_in(store, output, "ada", {}, picture="1E drawing.jpg")
+    collect_answers(store, output)
+    entry = entry_of(store, "1E.text", "ada")
+    (picture,) = read_answer(store, "1E.text", entry.answer_sha256).pictures
+    assert picture.startswith("1E-drawing-")
+    assert (output / "ada" / "pictures" / picture).read_bytes().startswith(b"\x89PNG")
+    assert read_answer(store, "1A", entry_of(store, "1A", "ada").answer_sha256).pictures == ()
+
+
+def test_filters_and_neighbours(store):
+    """Ungraded answers come up until they are judged, flagged ones when somebody asks for it."""
+    groups = read_groups(store, "1A")
+    assert [group.number for group in groups] == [1, 2, 3]
+    open_ones = select(store, "1A", groups, Filter.UNGRADED, "grace")
+    assert len(open_ones) == 2
+    before, after = neighbours(groups, open_ones, open_ones[0].sha256)
+    assert (before, after) == (None, open_ones[1])
+    give(store, "1A", open_ones[0].entries[0].student_id, flagged=True)
+    groups = read_groups(store, "1A")
+    assert len(select(store, "1A", groups, Filter.UNGRADED, "grace")) == 1
+    (flagged,) = select(store, "1A", groups, Filter.FLAGGED, "grace")
+    assert flagged.sha256 == open_ones[0].sha256
+
+
+def test_a_second_reading_is_independent_and_shows_how_far_two_agree(store, output):
+    """It does not change the points, and settling a difference does not change the agreement."""
+    set_double_share(store, 1.0)
+    for student_id in ("ada", "cyd", "dan"):
+        give(store, "1A", student_id, "forward")
+    groups = read_groups(store, "1A")
+    assert select(store, "1A", groups, Filter.SECOND, "grace") == []
+    assert len(select(store, "1A", groups, Filter.SECOND, "hal")) == 3
+    give(store, "1A", "ada", "forward", grader="hal", reading=SECOND)
+    give(store, "1A", "cyd", grader="hal", reading=SECOND)
+    assert len(select(store, "1A", groups, Filter.SECOND, "hal")) == 1
+    publish(store, SET4, output)
+    assert store.result("cyd").score.earned == 1
+    give(store, "1A", "cyd")
+    agreement = measure_agreement(store, SET4, "1A")
+    assert (agreement.answers, agreement.same) == (2, 1)
+    assert [points for _, *points in agreement.differing] == [[1, 0]]
+
+
+def test_cohens_kappa():
+    """The worked example: 20 and 15 agree out of 50, so p_o is 0.7, p_e 0.5 and kappa 0.4."""
+    pairs = [(1, 1)] * 20 + [(1, 0)] * 5 + [(0, 1)] * 10 + [(0, 0)] * 15
+    assert cohens_kappa(pairs) == pytest.approx(0.4)
+    assert cohens_kappa([(1, 1)] * 5) is None
+    assert cohens_kappa([]) is None
+    assert cohens_kappa([(1, 0), (0, 1)]) == pytest.approx(-1)
+
+
+def test_a_wrong_rubric_change_is_refused(store):
+    """Strange items and empty texts are, and nothing is written."""
+    rubric = rubrics.rubric_in_force(store, SET4, "1A")
+    seen = rubrics.fingerprint(rubric)
+    for item in (RubricItem(id="nope", text="x", points=1), RubricItem(id="", text="", points=1)):
+        with pytest.raises(UsageError):
+            rubrics.change_rubric(store, SET4, "1A", [item], grader="grace", seen=seen)
+    assert rubrics.rubric_in_force(store, SET4, "1A") == rubric
+    assert newest_changes(store, 1) == []
+
+
+def test_a_judgement_is_whole_or_not_there(store, output):
+    """What breaks off in the middle leaves neither judgement nor record."""
+    store.connection.execute(
+        "CREATE TEMP TRIGGER stop BEFORE INSERT ON judgements WHEN NEW.student_id = 'cyd' "
+        "BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    with pytest.raises(sqlite3.IntegrityError):
+        give(store, "2B.text", "bob", "brightness")
+    assert entry_of(store, "2B.text", "bob").judgement is None
+    assert newest_changes(store, 1) == []
+
+
+def entry_of(store, item_id, student_id):
+    """A student's entry."""
+    return next(entry for entry in read_entries(store, item_id) if entry.student_id == student_id)
