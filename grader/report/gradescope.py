@@ -12,6 +12,7 @@ import msgspec
 
 from grader.report import wording
 from grader.report.html import template_environment
+from grader.report.untrusted_text import make_visible
 from grader.results import ItemResult, Outcome, PartResult, Provenance, SubmissionResult, Timing
 
 Visibility = Literal["hidden", "after_due_date", "after_published", "visible"]
@@ -125,8 +126,8 @@ def _test(part: PartResult, *, hidden: bool) -> Test:
     is_scored = automatic > 0
     awaits = f" (a person gives {wording.points(part.score.pending)})" if part.score.pending else ""
     return Test(
-        number=part.id,
-        name=part.title + awaits,
+        number=make_visible(part.id),
+        name=make_visible(part.title) + awaits,
         output=_render("gradescope_part.html", part=part),
         output_format="html",
         score=part.score.earned if is_scored else None,
@@ -148,7 +149,7 @@ def _leaderboard(parts: Collection[PartResult]) -> tuple[LeaderboardRow, ...]:
     """Of each model its accuracy, and if it passed its size: a small model alone is no feat."""
     rows = []
     for item in (item for part in parts for item in part.items if item.kind == "model"):
-        name = item.id.removesuffix(".model")
+        name = make_visible(item.id).removesuffix(".model")
         rows.append(LeaderboardRow(name=f"{name} accuracy", value=_accuracy(item)))
         if item.outcome is Outcome.PASSED and item.parameters is not None:
             rows.append(
