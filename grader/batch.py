@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import grader
+from grader import late_policy
 from grader.cache_directory import default_cache_directory
 from grader.class_intake import Handed, Intake, find_submissions, fingerprint
 from grader.class_run import ClassRun, RunObserver, Task
@@ -32,13 +33,12 @@ from grader.sandbox import choose_sandbox
 from grader.selection import select_items
 from grader.stages import Options, Setting
 from grader.store import STORE_NAME, Store, StoredGrading
-from grader.summary import Status, StudentSummary
+from grader.summary import LateSummary, Status, StudentSummary
 from grader.training_pool import TrainingPool
 
 if TYPE_CHECKING:
     from grader.assignment import Assignment
     from grader.cached_trainer import CachedTrainer
-    from grader.late_policy import LatePolicy
     from grader.roster import Roster
     from grader.students import Student
 
@@ -66,7 +66,7 @@ class ClassRequest:
     options: Options
     roster: Roster | None = None
     regrade: frozenset[str] = frozenset()
-    late_policy: LatePolicy | None = None
+    late_policy: late_policy.LatePolicy | None = None
     template: Path | None = None
 
 
@@ -118,6 +118,8 @@ def grade_class(request: ClassRequest, observer: ClassObserver) -> ClassTotals:
         KeyboardInterrupt: Ctrl-C; the class page shows what was finished.
     """
     select_items(request.assignment, request.options.only)
+    if request.late_policy is not None and request.roster is not None:
+        request.late_policy.check_extensions(request.roster.students)
     request.output.mkdir(parents=True, exist_ok=True)
     with (
         _locked(request.output),
@@ -286,7 +288,31 @@ class _Batch:
 
     def _decide(self, summary: StudentSummary, handed: Handed) -> StudentSummary:
         """The summary with the student as now known, and the points after the late policy."""
-        return replace(summary, student=handed.student, final_points=summary.score.earned)
+        late = self._judge_lateness(handed)
+        final_points = summary.score.earned * late.share_kept
+        return replace(
+            summary,
+            student=handed.student,
+            final_points=final_points,
+            late=replace(late, penalty_points=summary.score.earned - final_points),
+        )
+
+    def _judge_lateness(self, handed: Handed) -> LateSummary:
+        """What the late policy says, with no points known yet."""
+        submitted_at = handed.submitted_at
+        shown = submitted_at.isoformat(timespec="seconds") if submitted_at else ""
+        if self.request.late_policy is None:
+            return LateSummary(submitted_at=shown)
+        judged = late_policy.apply(
+            self.request.late_policy, handed.student, submitted_at, 1.0, late=handed.late
+        )
+        return LateSummary(
+            submitted_at=shown,
+            days_late=judged.days_late,
+            share_kept=judged.final_points,
+            reason=judged.reason,
+            needs_person=judged.needs_person,
+        )
 
     def _make_trainer(self, setting: Setting) -> CachedTrainer:
         from grader.cached_trainer import CachedTrainer  # noqa: PLC0415  # torch loads with it

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from grader.sandbox import Sandbox
     from grader.train import TrainingJob
 
-WINDOW = 32
-"""Students between intake and result at a time: enough to find long trainings early, and few
-enough that memory does not grow with the class."""
+STUDENTS_PER_ROUND = 4
+"""Students between intake and result for each round in training: enough to find long trainings
+early, and few enough that memory does not grow with the class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,8 @@ class ClassRun:
             self._fill_window(left, extractors)
 
     def _fill_window(self, left: deque[Task], extractors: ThreadPoolExecutor) -> None:
-        while left and len(self._taking_in) + len(self._students) < WINDOW:
+        window = STUDENTS_PER_ROUND * self.rounds_at_once
+        while left and len(self._taking_in) + len(self._students) < window:
             task = left.popleft()
             self._taking_in[extractors.submit(self._take_in, task)] = task
 

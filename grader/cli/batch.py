@@ -22,6 +22,7 @@ from grader.cli.exit_codes import (
     EXIT_NO_GRADE,
     EXIT_PASSED,
 )
+from grader.cli.late_options import late_options, late_policy
 from grader.cli.options import grading_options, json_option
 from grader.roster import read_roster
 from grader.stages import Options
@@ -33,6 +34,7 @@ Examples:
   grade batch submissions.zip --roster roster.csv   as downloaded from the platform
   grade batch submissions/                          again: only what is missing or changed
   grade batch submissions/ --regrade alice,bob      these two once more
+  grade batch submissions/ --due '2026-03-01 23:59' --penalty-per-day 0.1
 """
 
 
@@ -58,6 +60,7 @@ def _split_ids(_context: click.Context, _parameter: click.Parameter, value: str)
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="What the students were given: what is in it, no two submissions are similar by.",
 )
+@late_options
 @grading_options
 @json_option
 def batch(
@@ -82,6 +85,7 @@ def batch(
     request = ClassRequest(
         directory=submissions,
         output=output,
+        late_policy=late_policy(options),
         assignment=load_assignment(assignment, submission=submissions),
         options=Options(**options, may_fall_back=False),
         roster=read_roster(roster) if roster else None,
