@@ -31,8 +31,12 @@ XZ_MEMORY_BYTES = 200_000_000
 
 CHUNK_BYTES = 1 << 18
 
-_END_OF_DIRECTORY = b"PK\x05\x06"
-_END_OF_DIRECTORY_REACH = 22 + 65_535
+_END = b"PK\x05\x06"
+_END_BYTES = 22
+_ZIP64_LOCATOR = b"PK\x06\x07"
+_ZIP64_LOCATOR_BYTES = 20
+_ZIP64_END_BYTES = 56
+_END_REACH_BYTES = 65_535 + _END_BYTES + _ZIP64_LOCATOR_BYTES + _ZIP64_END_BYTES
 _ENCRYPTED_FLAGS = 0x1 | 0x40
 _ZIP_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2})
 _EXTENDED_HEADERS = frozenset(
@@ -106,7 +110,7 @@ def open_archive(file: BinaryIO, *, unpacked_bytes: int, directory_bytes: int) -
     """
     start = file.read(512)
     file.seek(0)
-    if start.startswith((b"PK\x03\x04", _END_OF_DIRECTORY)):
+    if start.startswith((b"PK\x03\x04", _END)):
         return _ZipReader(file, directory_bytes)
     for magic, decompress in _DECOMPRESSORS.items():
         if start.startswith(magic):
@@ -140,17 +144,31 @@ class _ZipReader:
 
 
 def _require_small_directory(file: BinaryIO, limit_bytes: int) -> None:
-    """Refuse a directory that would fill memory; `zipfile` reads it whole (APPNOTE.TXT 4.3.16)."""
+    """Refuse a directory that would fill memory; `zipfile` reads it whole.
+
+    Its size is in the end record (APPNOTE.TXT 4.3.16), or in the one that Zip64 puts before it
+    (4.3.14 and 4.3.15). They are looked for where `zipfile` does.
+    """
     size = file.seek(0, io.SEEK_END)
-    file.seek(max(0, size - _END_OF_DIRECTORY_REACH))
+    start = max(0, size - _END_REACH_BYTES)
+    file.seek(start)
     tail = file.read()
-    found = tail.rfind(_END_OF_DIRECTORY)
-    record = tail[found + 12 : found + 16]
-    if found < 0 or len(record) < 4:
-        raise UnusableSubmissionError("it is damaged: its end is missing", next_step=REMEDY)
-    if struct.unpack("<I", record)[0] > limit_bytes:
-        raise UnusableSubmissionError("it has too many members", next_step=REMEDY)
     file.seek(0)
+    end = len(tail) - _END_BYTES
+    if not (tail[end:].startswith(_END) and tail.endswith(b"\0\0")):
+        end = tail.rfind(_END)
+    if end < 0 or len(tail) < end + _END_BYTES:
+        raise UnusableSubmissionError("it is damaged: its end is missing", next_step=REMEDY)
+    (directory_bytes,) = struct.unpack_from("<I", tail, end + 12)
+    locator = end - _ZIP64_LOCATOR_BYTES
+    if locator >= 0 and tail.startswith(_ZIP64_LOCATOR, locator):
+        record = locator - _ZIP64_END_BYTES
+        (place,) = struct.unpack_from("<Q", tail, locator + 8)
+        if record < 0 or place != start + record:
+            raise UnusableSubmissionError("it is damaged: its end is unclear", next_step=REMEDY)
+        (directory_bytes,) = struct.unpack_from("<Q", tail, record + 40)
+    if directory_bytes > limit_bytes:
+        raise UnusableSubmissionError("it has too many members", next_step=REMEDY)
 
 
 def _zip_flaw(entry: zipfile.ZipInfo) -> str:

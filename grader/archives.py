@@ -8,6 +8,7 @@ left out there with a note.
 
 from __future__ import annotations
 
+import errno
 import lzma
 import os
 import re
@@ -52,7 +53,9 @@ _DAMAGE = (
     lzma.LZMAError,
     struct.error,
     EOFError,
+    LookupError,
     NotImplementedError,
+    OverflowError,
     RuntimeError,
     ValueError,
 )
@@ -354,8 +357,8 @@ def _damage_explained() -> Iterator[None]:
     except _DAMAGE as error:
         raise _refusal(f"it is damaged ({display_name(str(error)) or 'it ends early'})") from error
     except OSError as error:
-        # gzip and bz2 tell of damage by an OSError without a number.
-        if error.errno is None:
+        # gzip and bz2 tell of damage by an OSError without a number; a wrong offset is invalid.
+        if error.errno in {None, errno.EINVAL}:
             raise _refusal(f"it is damaged ({display_name(str(error))})") from error
         raise MachineError(
             f"an archive could not be unpacked: {error.strerror}",

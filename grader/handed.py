@@ -8,12 +8,12 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from grader.archives import is_archive, unpack
 from grader.class_layouts import resubmission_of
@@ -82,7 +82,7 @@ def open_submission(handed: Handed, files: Sequence[str]) -> Iterator[Path]:
             else "ask the student to hand in the plain files, or one ordinary zip archive",
             needs_person=handed.refusal_needs_person,
         )
-    with _Opening.begin(files) as opening:
+    with _Opening(files=tuple(files)) as opening:
         if handed.loose:
             yield opening.settle(opening.gather(handed.loose))
         elif _kind(handed.source) == stat.S_IFREG:
@@ -103,23 +103,24 @@ class _Opening:
 
     Attributes:
         files: the assignment's.
-        room: a private directory.
-        unpacked: how many directories in it are taken.
+        rooms: private directories, which go away at the end.
     """
 
     files: tuple[str, ...]
-    room: Path
-    unpacked: int = 0
+    rooms: ExitStack = field(default_factory=ExitStack)
 
-    @classmethod
-    @contextmanager
-    def begin(cls, files: Sequence[str]) -> Iterator[_Opening]:
-        """Search, and delete what was unpacked at the end."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.rooms.close()
+
+    def _take_room(self) -> Path:
         private = make_private_directory()
-        try:
-            yield cls(files=tuple(files), room=private.path)
-        finally:
-            private.delete()
+        self.rooms.callback(private.delete)
+        target = private.path / "unpacked"
+        target.mkdir()
+        return target
 
     def unpack(self, archive: Path) -> Path:
         """What an archive holds."""
@@ -136,12 +137,6 @@ class _Opening:
             destination.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(OSError), _open_regular(file.path) as source:
                 destination.write_bytes(source.read(MAXIMUM_TOTAL_BYTES))
-        return target
-
-    def _take_room(self) -> Path:
-        self.unpacked += 1
-        target = self.room / f"unpacked-{self.unpacked}"
-        target.mkdir()
         return target
 
     def _wanted_path(self, name: str) -> str:

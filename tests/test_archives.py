@@ -6,6 +6,7 @@ import contextlib
 import io
 import lzma
 import stat
+import struct
 import tarfile
 import unicodedata
 import zipfile
@@ -230,6 +231,18 @@ def test_a_large_directory_of_a_zip_is_refused_unread(
     """It would be held in memory whole."""
     monkeypatch.setattr(archives, "_DIRECTORY_ENTRY_BYTES", 0)
     assert "too many members" in refusal(make_zip(tmp_path / "a.zip", FILES), target)
+
+
+def test_a_directory_cannot_be_hidden_behind_zip64(tmp_path: Path, target: Path) -> None:
+    """Its second end record counts, and must lie where every reader looks."""
+    archive = make_zip(tmp_path / "a.zip", FILES)
+    whole = archive.read_bytes()
+    end = whole.index(b"PK\x05\x06")
+    for place, says in [(end, "too many members"), (end - 1, "its end is unclear")]:
+        record = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 2, 2, 1 << 40, 0)
+        locator = b"PK\x06\x07" + struct.pack("<IQI", 0, place, 1)
+        archive.write_bytes(whole[:end] + record + locator + whole[end:])
+        assert says in refusal(archive, target)
 
 
 def test_a_large_extended_header_is_refused_unread(tmp_path: Path, target: Path) -> None:
