@@ -68,10 +68,10 @@ def explain_breach(breach: Breach, question: Question, limits: Limits) -> Failur
             NEEDS_LESS_MEMORY,
         ),
         "processes": (
-            f"Your code started more than {limits.processes} processes or threads.",
+            f"Your code started more than {limits.processes} processes and threads.",
             NEEDS_NO_PROCESSES,
         ),
-        "bytes": (f"Your code wrote more than {files} to files.", NEEDS_NO_FILES),
+        "bytes": (f"Your code wrote more than {files} of files.", NEEDS_NO_FILES),
         "files": (f"Your code created more than {limits.scratch_files:,} files.", NEEDS_NO_FILES),
         "timeout": (f"There was no answer within {limits.question_seconds:g} s.", _HURRY),
     }

@@ -39,8 +39,6 @@ GRACE_SECONDS = 3.0
 END_BYTES = 10_000
 ADDRESS_SPACE_BYTES = 500_000_000
 """Address space on top of the memory budget: libraries and thread stacks map more than they use."""
-SANDBOX_PROCESSES = 5
-"""The sandbox's own: bubblewrap twice, what starts it, and the manager."""
 
 
 class ExtractionStoppedError(Exception):
@@ -187,7 +185,7 @@ class _Asking:
         seconds = min(limits.question_seconds, left)
         allowance = Allowance(
             memory_bytes=worker.memory_bytes + limits.memory_bytes,
-            processes=limits.processes + SANDBOX_PROCESSES,
+            tasks=limits.processes + self.sandbox.own_tasks,
             scratch_bytes=limits.scratch_bytes,
             scratch_files=limits.scratch_files,
         )

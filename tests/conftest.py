@@ -5,8 +5,9 @@ import signal
 import pytest
 from hypothesis import settings
 
+from tests.graded_steps import GradedStep, grade_attacker, grade_reference
 from tests.submissions import asking
-from tests.without_namespaces import expect_without_namespaces
+from tests.without_namespaces import EXPECTED, expect_without_namespaces
 
 # The machines that run these tests are shared, so a slow example is no sign of a fault.
 settings.register_profile("shared-machine", deadline=None)
@@ -21,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the sandbox be chosen that tests run student code in."""
     parser.addoption(
         "--sandbox",
-        choices=("bubblewrap", "uid"),
+        choices=("bubblewrap", "uid", "same-user"),
         help="the kind of sandbox to test; by default the first that works here",
     )
 
@@ -33,5 +34,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Expect of submissions what comes of them in the kind of sandbox that is tested."""
-    if config.getoption("--sandbox") == "uid":
-        expect_without_namespaces(items)
+    name = config.getoption("--sandbox")
+    if name in EXPECTED:
+        expect_without_namespaces(items, name)
+
+
+@pytest.fixture(scope="session")
+def reference_step(tmp_path_factory: pytest.TempPathFactory) -> GradedStep:
+    """The reference solution, graded once in a step of GitHub Actions."""
+    return grade_reference(tmp_path_factory.mktemp("reference-step"))
+
+
+@pytest.fixture(scope="session")
+def attacker_step(tmp_path_factory: pytest.TempPathFactory) -> GradedStep:
+    """A broken submission that attacks the log, graded once in a step of GitHub Actions."""
+    return grade_attacker(tmp_path_factory.mktemp("attacker-step"))

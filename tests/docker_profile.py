@@ -1,6 +1,7 @@
 """Run a command as in a container under Docker's default profile: root that may do little.
 
-`python docker_profile.py COMMAND …` keeps the 14 capabilities that Docker keeps, and refuses the
+`python docker_profile.py [--user UID] COMMAND …` keeps the 14 capabilities that Docker keeps, or
+becomes a plain user who has none, and refuses the
 calls that its seccomp profile refuses without CAP_SYS_ADMIN
 (https://docs.docker.com/engine/security/seccomp/). It needs root. Directories that only root may
 enter on the way to Python or this repository are replaced, for the command, by ones that show
@@ -82,8 +83,16 @@ def main() -> None:
     for capability in set(range(LAST_CAPABILITY + 1)) - KEPT_CAPABILITIES:
         check(libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0))
     refuse_calls()
-    # From here on the capabilities are those of the bounding set, as for every program of root.
-    os.execvp(sys.argv[1], sys.argv[1:])
+    command = sys.argv[1:]
+    if command[0] == "--user":
+        user = int(command[1])
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
+        command = command[2:]
+    # From here on the capabilities are those of the bounding set, as for every program of root;
+    # another user has none.
+    os.execvp(command[0], command)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,11 @@ def past(limit: str, name: str, body: str, *says: str, **others: Any) -> Edge:
     return Edge(limit=limit, name=f"{name}_past", body=body, says=says, **others)
 
 
-def threads(count: int) -> str:
+STAY = 10.0
+"""Seconds for which what is past a limit stays, so that it is seen where it is only watched."""
+
+
+def threads(count: int, seconds: float = 0.0) -> str:
     """Threads that run at once, beside the main one."""
     return f"""
         end = threading.Event()
@@ -92,28 +96,31 @@ def threads(count: int) -> str:
         try:
             for thread in started:
                 thread.start()
+            time.sleep({seconds})
             return threading.active_count()
         finally:
             end.set()
         """
 
 
-def forks(count: int) -> str:
+def forks(count: int, seconds: float = 0.0) -> str:
     """Processes that run at once, beside the first one."""
     return f"""
         for number in range({count}):
             if os.fork() == 0:
                 time.sleep(60)
+        time.sleep({seconds})
         return number + 2
         """
 
 
-def files(count: int, size: int) -> str:
+def files(count: int, size: int, seconds: float = 0.0) -> str:
     """Files of one size each."""
     return f"""
         for number in range({count}):
             with open(str(number), "wb") as file:
                 file.write(bytes({size}))
+        time.sleep({seconds})
         return sum(os.path.getsize(name) for name in os.listdir("."))
         """
 
@@ -143,17 +150,17 @@ EDGES = (
         at_import=True,
     ),
     inside("processes", "threads", threads(7), 8),
-    past("processes", "threads", threads(8), "8 processes and threads"),
+    past("processes", "threads", threads(8, STAY), "8 processes and threads"),
     inside("processes", "forks", forks(7), 8),
-    past("processes", "forks", forks(8), "8 processes and threads"),
+    past("processes", "forks", forks(8, STAY), "8 processes and threads"),
     inside("open_files", "files", "while os.dup(0) < 39: pass\nreturn 39", 39),
     past("open_files", "files", "while os.dup(0) < 40: pass\nreturn 40", "40 files", "with block"),
     inside("scratch_bytes", "one_file", files(1, 1_000_000), 1_000_000),
     past("scratch_bytes", "one_file", files(1, 1_000_001), "1 MB of files"),
     inside("scratch_bytes", "three_files", files(3, 327_680), 983_040),
-    past("scratch_bytes", "three_files", files(3, 350_000), "1 MB of files"),
+    past("scratch_bytes", "three_files", files(3, 350_000, STAY), "1 MB of files"),
     inside("scratch_files", "empty_files", files(50, 0), 0),
-    past("scratch_files", "empty_files", files(51, 0), "more than 50 files"),
+    past("scratch_files", "empty_files", files(51, 0, STAY), "more than 50 files"),
     inside("message_bytes", "values", "return [0] * 9_999", (0,) * 9_999),
     past("message_bytes", "values", "return [0] * 10_000", "10,000 values"),
     inside("message_bytes", "text", "return 'x' * 10_000", "x" * 10_000),

@@ -27,7 +27,6 @@ _NET_BIND_AND_CONNECT_TCP = 0b11
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
 TCP_SINCE, SCOPES_SINCE = 4, 6
 
-
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -113,10 +112,28 @@ def confine_files(rules: Iterable[tuple[Path, Access]]) -> None:
         _NET_BIND_AND_CONNECT_TCP if version >= TCP_SINCE else 0,
         _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if version >= SCOPES_SINCE else 0,
     )
+    _restrict(ruleset, [(path, access & handled) for path, access in rules])
+
+
+def confine_signals() -> None:
+    """Keep signals of this process and its descendants among themselves, for good.
+
+    What a descendant confines further can still be reached from here, but not the other way round.
+    Sets no_new_privs.
+
+    Raises:
+        OSError: the kernel has no Landlock of version 6.
+    """
+    # Files may be moved between directories only where every restriction says so.
+    ruleset = _Ruleset(Access.REFER, 0, _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS)
+    _restrict(ruleset, [(Path("/"), Access.REFER)])
+
+
+def _restrict(ruleset: _Ruleset, rules: Iterable[tuple[Path, Access]]) -> None:
     descriptor = _call(_CREATE_RULESET, ctypes.byref(ruleset), ctypes.sizeof(ruleset), 0)
     try:
         for path, access in rules:
-            _add_rule(descriptor, path, access & handled)
+            _add_rule(descriptor, path, access)
         set_process_option(PR_SET_NO_NEW_PRIVS, 1)
         _call(_RESTRICT_SELF, descriptor, 0)
     finally:

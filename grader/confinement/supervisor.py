@@ -1,8 +1,9 @@
-"""Run as root: starts a program as a user of its own, and ends all of that user's processes.
+"""Starts a program without namespaces, confined, and ends all the processes that come of it.
 
 It ends them when the program has ended, when it is told to (SIGTERM), and when the grader is gone,
 however that ended. So it must outlive the grader, and nothing that student code can do reaches it:
-it has another user.
+run as root, it gives the program another user; run by a plain user, it makes Landlock refuse
+signals from the program, and confines its own to what it started.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import resource
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from grader.confinement import scratch
 from grader.confinement.kernel import (
@@ -23,8 +25,11 @@ from grader.confinement.kernel import (
     load_system_call_filter,
     set_process_option,
 )
-from grader.confinement.landlock import READ, WRITE, Access, confine_files
-from grader.confinement.users import kill_all_of, reap_ended_children
+from grader.confinement.landlock import READ, WRITE, Access, confine_files, confine_signals
+from grader.confinement.users import kill_all_in_scope, kill_all_of, reap_ended_children
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 POLL_SECONDS = 0.1
 PAUSE_SECONDS = 0.002
@@ -39,7 +44,8 @@ class Plan(NamedTuple):
 
     Attributes:
         grader_pid: the process that must stay alive.
-        user_id: of the user, and of its group; that of the next must be free too.
+        user_id: of the user, and of its group; that of the next must be free too. None for the
+            user who grades.
         directory: of the sandbox; it exists, is empty and is deleted in the end.
         sources: paths to copy, and their names below the directory.
         rules: paths outside of it, and the rights of Landlock on each.
@@ -51,7 +57,7 @@ class Plan(NamedTuple):
     """
 
     grader_pid: int
-    user_id: int
+    user_id: int | None
     directory: str
     sources: list[tuple[str, str]]
     rules: list[tuple[str, int]]
@@ -69,21 +75,42 @@ def main() -> None:
     set_process_option(PR_SET_CHILD_SUBREAPER, 1)
     set_process_option(PR_SET_PDEATHSIG, signal.SIGTERM)
     try:
-        _fill(plan)
-        program = os.fork()
-        if program == 0:
-            _become_program(plan)
-        null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(null, descriptor)
-        _wait_for_end(program, plan.grader_pid)
+        kill_all = _find_way_to_kill_all(plan)
+        try:
+            _fill(plan)
+            program = os.fork()
+            if program == 0:
+                _become_program(plan)
+            null = os.open(os.devnull, os.O_RDWR)
+            for descriptor in (0, 1, 2):
+                os.dup2(null, descriptor)
+            _wait_for_end(program, plan.grader_pid)
+        finally:
+            _end_all(kill_all)
     finally:
-        _end_all(plan.user_id)
         _delete(Path(plan.directory))
 
 
+def _find_way_to_kill_all(plan: Plan) -> Callable[[], None]:
+    """What ends every process of the program, and no other.
+
+    Raises:
+        OSError: Landlock does not confine signals, so that there is none.
+    """
+    if plan.user_id is not None:
+        return partial(kill_all_of, plan.user_id)
+    confine_signals()
+    try:
+        os.kill(plan.grader_pid, 0)
+    except PermissionError:
+        return kill_all_in_scope
+    raise OSError("Landlock lets signals out of the sandbox")
+
+
 def _fill(plan: Plan) -> None:
-    """Copy what the program needs; only its own group may enter, and only scratch is its own."""
+    """Copy what the program needs; only its own user or group may enter, and only scratch is to be
+    its own.
+    """
     os.umask(0o022)
     directory = Path(plan.directory)
     for source, name in plan.sources:
@@ -92,9 +119,10 @@ def _fill(plan: Plan) -> None:
         _copy(Path(source), target)
     writable = directory / plan.scratch
     writable.mkdir(mode=0o700)
-    os.chown(writable, plan.user_id, plan.user_id)
-    os.chown(directory, 0, plan.user_id)
-    directory.chmod(0o710)
+    if plan.user_id is not None:
+        os.chown(writable, plan.user_id, plan.user_id)
+        os.chown(directory, 0, plan.user_id)
+        directory.chmod(0o710)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -122,9 +150,10 @@ def _become_program(plan: Plan) -> NoReturn:
         for forbidden in FORBIDDEN_RESOURCES:
             resource.setrlimit(forbidden, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (plan.scratch_bytes, plan.scratch_bytes))
-        os.setgroups([])
-        os.setresgid(plan.user_id, plan.user_id, plan.user_id)
-        os.setresuid(plan.user_id, plan.user_id, plan.user_id)
+        if plan.user_id is not None:
+            os.setgroups([])
+            os.setresgid(plan.user_id, plan.user_id, plan.user_id)
+            os.setresuid(plan.user_id, plan.user_id, plan.user_id)
         # Only now: a change of the user clears it.
         set_process_option(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != supervisor:
@@ -156,12 +185,12 @@ def _wait_for_end(program: int, grader: int) -> None:
             return
 
 
-def _end_all(user_id: int) -> None:
-    """End every process of the user, and wait until the last is gone."""
-    kill_all_of(user_id)
+def _end_all(kill_all: Callable[[], None]) -> None:
+    """End every process of the program, and wait until the last is gone."""
+    kill_all()
     while reap_ended_children()[1]:
         time.sleep(PAUSE_SECONDS)
-        kill_all_of(user_id)
+        kill_all()
 
 
 def _delete(directory: Path) -> None:

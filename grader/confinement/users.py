@@ -1,4 +1,4 @@
-"""Processes of one user, ended all at once."""
+"""Processes of one user or of one sandbox, ended all at once."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ def kill_all_of(user_id: int) -> None:
         finally:
             os._exit(0)
     os.waitpid(killer, 0)
+
+
+def kill_all_in_scope() -> None:
+    """Send SIGKILL to every process that this one may reach, atomically, but not to itself.
+
+    Only where Landlock confines the signals of this process to its descendants: elsewhere it would
+    end everything that the user runs.
+    """
+    os.kill(-1, signal.SIGKILL)
 
 
 def reap_ended_children() -> tuple[set[int], bool]:

@@ -44,12 +44,12 @@ class Allowance:
 
     Attributes:
         memory_bytes: of all its processes together, as `ProcessTree.memory_bytes` counts.
-        processes: at once.
+        tasks: processes and threads at once.
         scratch_bytes, scratch_files: in its scratch directory.
     """
 
     memory_bytes: int
-    processes: int
+    tasks: int
     scratch_bytes: int
     scratch_files: int
 
@@ -124,7 +124,7 @@ class Connection:
             return
         self._next_watch = time.monotonic() + POLL_SECONDS
         tree = self._process.tree
-        if len(tree.processes()) > allowance.processes:
+        if tree.count_tasks() > allowance.tasks:
             raise ConnectionEndedError("processes")
         if tree.memory_bytes(enough=allowance.memory_bytes) > allowance.memory_bytes:
             raise ConnectionEndedError("memory")

@@ -80,3 +80,11 @@ def _is_free(user_id: int) -> bool:
     return not any(
         wanted & set(process.info["uids"] or ()) for process in psutil.process_iter(["uids"])
     )
+
+
+def has_processes(user_id: int) -> bool:
+    """Whether any process of a user runs; one that only waits to be taken notice of does not."""
+    return any(
+        user_id in (process.info["uids"] or ()) and process.info["status"] != psutil.STATUS_ZOMBIE
+        for process in psutil.process_iter(["uids", "status"])
+    )

@@ -25,12 +25,15 @@ class Sandbox(ABC):
         isolation: what is in force, in one sentence for reports.
         details: what it consists of, and what this machine lacks, one short line each.
         unsafe: student code could read or change what the user can; stamped on every report.
+        own_tasks: at most so many processes and threads are not the student's: bubblewrap twice,
+            the manager, and the thread that records where a question's time was spent.
     """
 
     name: str
     isolation: str
     details: tuple[str, ...] = ()
     unsafe: bool = False
+    own_tasks: int = 4
 
     @abstractmethod
     def launch(self, program: str, *, submission: Path, scratch_bytes: int) -> SandboxedProcess:
@@ -40,7 +43,8 @@ class Sandbox(ABC):
         `grader` (inside a real sandbox only `grader.worker` and `grader.layer_kinds`), of the
         submission, and of the only directory that can be written to; then what it shares with the
         machine: "own" if it sees no processes and no shared memory but its own, "user" if only
-        its own processes can be reached, since no other has its user, else "shared".
+        its own processes can be reached, since no other has its user, "scope" if only its own can
+        be reached although others have its user, else "shared".
 
         Args:
             program: Python source.

@@ -38,6 +38,14 @@ class ProcessTree:
         self._seen.update(found)
         return found
 
+    def count_tasks(self) -> int:
+        """How many processes and threads there are."""
+        count = 0
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                count += process.num_threads()
+        return count
+
     def address_bytes(self) -> int:
         """The virtual memory of the process that has most of it."""
         sizes = [0]

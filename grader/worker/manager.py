@@ -59,12 +59,14 @@ class Place:
         submission: the directory of the student's files.
         scratch: the only directory that can be written to.
         own_processes: whether every other process that can be reached is the student's.
+        own_user: whether no process of anybody else has the same user.
         own_shared_memory: whether nobody else uses `SHARED_MEMORY`.
     """
 
     submission: Path
     scratch: Path
     own_processes: bool
+    own_user: bool
     own_shared_memory: bool
 
     def writable(self) -> list[Path]:
@@ -85,6 +87,7 @@ def main() -> None:
         submission=Path(submission),
         scratch=Path(scratch),
         own_processes=namespace != "shared",
+        own_user=namespace in {"own", "user"},
         own_shared_memory=namespace == "own",
     )
     if not place.own_processes:
@@ -173,7 +176,7 @@ class _Run:
                 os.dup2(ends["output"][1], 1)
                 os.dup2(ends["output"][1], 2)
                 os.close(ends["output"][1])
-                limit_resources(self.limits, own_processes=self.place.own_processes)
+                limit_resources(self.limits, own_user=self.place.own_user)
                 answer_question(
                     question=self.command["question"],
                     limits=self.limits,

@@ -19,12 +19,12 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def limit_resources(limits: dict[str, Any], *, own_processes: bool) -> None:
+def limit_resources(limits: dict[str, Any], *, own_user: bool) -> None:
     """Lower this process's limits for good.
 
     Args:
         limits: those that came with the question.
-        own_processes: whether every other process that can be seen is the student's.
+        own_user: whether no process of anybody else has the same user.
     """
     cpu_seconds = limits["cpu_seconds"]
     ceilings = {
@@ -39,7 +39,7 @@ def limit_resources(limits: dict[str, Any], *, own_processes: bool) -> None:
         "RLIMIT_MSGQUEUE": 0,
         "RLIMIT_MEMLOCK": 0,
     }
-    if not (own_processes and _counts_processes_by_namespace()):
+    if not (own_user and _counts_processes_by_namespace()):
         # The user's other processes would count too; the grader's own watch has to do.
         del ceilings["RLIMIT_NPROC"]
     if not limits["data_bytes"]:

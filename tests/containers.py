@@ -1,0 +1,56 @@
+"""Runs tests as they would run in a container that refuses namespaces and mounts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.submissions import asking
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PLAIN_USER = 61000
+"""A user that no system hands out, without a name."""
+
+
+def run_in_container(*arguments: str, user: int = 0) -> str:
+    """What a Python prints in a container under Docker's default profile.
+
+    Args:
+        arguments: of the Python.
+        user: who it is run by.
+    """
+    if os.geteuid() != 0 or asking.SANDBOX_NAME is not None:
+        pytest.skip("only root can start a container, and not from within one")
+    profile = str(REPOSITORY / "tests" / "docker_profile.py")
+    result = subprocess.run(
+        [sys.executable, profile, "--user", str(user), sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=1500,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def run_tests_in_container(*files: str, sandbox: str, user: int = 0, select: str = "") -> list[str]:
+    """Run tests in a container with one kind of sandbox; all must pass.
+
+    Args:
+        files: their paths in the repository.
+        sandbox: as for the option `--sandbox`.
+        user: who runs them.
+        select: a selection of marks.
+
+    Returns:
+        The lines that say what was skipped.
+    """
+    options = ["-m", select] if select else []
+    options += ["-q", "-rs", "-p", "no:cacheprovider", f"--sandbox={sandbox}"]
+    paths = [str(REPOSITORY / file) for file in files]
+    output = run_in_container("-m", "pytest", *paths, *options, user=user)
+    return [line for line in output.splitlines() if line.startswith("SKIPPED")]
