@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure, print a Markdown table, and keep the numbers as JSON."""
+"""`python -m benchmarks`: measure, print Markdown tables, and keep the numbers as JSON."""
 
 from __future__ import annotations
 
@@ -6,60 +6,114 @@ import argparse
 import json
 import os
 import platform
-from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from typing import TYPE_CHECKING
 
 import torch
 
 from benchmarks.accuracies import compare_accuracies
-from benchmarks.epochs import QUICK, WHOLE, measure_epochs
-from grader.training_pool import LARGEST_STACK, count_cores
+from benchmarks.commands import measure_quick, measure_regrade
+from benchmarks.epochs import measure_epochs
+from benchmarks.measuring import Outcome, Settings
+from benchmarks.sandbox import measure_sandbox
+from benchmarks.whole import measure_whole
+from grader.cache_directory import default_cache_directory
+from grader.datasets import DATA_VARIABLE
+from grader.training_pool import count_cores
 
-ROWS = {
-    "course/1": "course loop, one thread",
-    "course/0": "course loop, torch's default threads",
-    "grader": "grader, one thread",
-    "stacked": f"grader, one thread, {LARGEST_STACK} models stacked, per model",
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """One thing to measure.
+
+    Attributes:
+        title: above its table.
+        measure: does it.
+        takes_long: so that it is run only if it is named.
+    """
+
+    title: str
+    measure: Callable[[Settings], Outcome]
+    takes_long: bool = False
+
+
+BENCHMARKS = {
+    "epochs": Benchmark(
+        title="One epoch with its evaluation, by the course's loop and the grader's",
+        measure=measure_epochs,
+    ),
+    "quick": Benchmark(title="`grade DIR --quick`, cold", measure=measure_quick),
+    "regrade": Benchmark(title="`grade DIR` with nothing changed, cold", measure=measure_regrade),
+    "sandbox": Benchmark(title="`import torch` in each sandbox", measure=measure_sandbox),
+    "whole": Benchmark(
+        title="All of `grade reference`, and the course's loop over the same models",
+        measure=measure_whole,
+        takes_long=True,
+    ),
+    "accuracies": Benchmark(
+        title="Accuracies of both loops", measure=compare_accuracies, takes_long=True
+    ),
 }
-NAMES = {"mlp": "784-100-10", "cnn": "8-8 filter CNN with batch norm and dropout"}
 
 
 def main() -> None:
-    """Run what the options ask for."""
+    """Run the benchmarks that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("GRADER_DATA", "../shared/data"))
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"what to measure, of {', '.join(BENCHMARKS)}; by default all but "
+        f"{' and '.join(name for name, one in BENCHMARKS.items() if one.takes_long)}, which take "
+        "long",
     )
-    parser.add_argument("--quick", action="store_true", help="a tenth of an epoch, 3 repetitions")
-    parser.add_argument("--repetitions", type=int, help="of every measurement; 7 unless quick")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get(DATA_VARIABLE) or default_cache_directory()),
+        help=f"the directory that holds MNIST/raw; {DATA_VARIABLE} or the grader's cache otherwise",
+    )
+    parser.add_argument(
+        "--small", action="store_true", help="on little data, to see whether it runs"
+    )
+    parser.add_argument("--repetitions", type=int, help="of every measurement, or seeds")
     parser.add_argument(
         "--one-thread",
         action="store_true",
-        help="leave out the course loop with torch's default threads: on a machine that is busy "
-        "with something else they wait for each other, and the time says nothing",
+        help="leave out the epochs of the course loop with torch's default threads: on a machine "
+        "that is busy with something else they wait for each other, and the time says nothing",
     )
-    parser.add_argument(
-        "--accuracies", type=int, metavar="SEEDS", help="compare accuracies instead"
-    )
-    parser.add_argument("--output", type=Path, default=Path("reports/benchmarks.json"))
+    parser.add_argument("--output", type=Path, default=Path("reports/benchmarks"))
     arguments = parser.parse_args()
-    size = QUICK if arguments.quick else WHOLE
+    unknown = sorted(set(arguments.names) - set(BENCHMARKS))
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(unknown)}: {', '.join(BENCHMARKS)}")
+    settings = Settings(
+        data_directory=arguments.data.resolve(),
+        small=arguments.small,
+        repetitions=arguments.repetitions,
+        default_threads=not arguments.one_thread,
+    )
     print(f"{describe_machine()}\n", flush=True)
-    if arguments.accuracies:
-        comparison = compare_accuracies(arguments.data, size, arguments.accuracies)
-        print(comparison.describe())
-        return
-    repetitions = arguments.repetitions or (3 if arguments.quick else 7)
-    seconds: dict[str, list[float]] = defaultdict(list)
-    threads = (1,) if arguments.one_thread else (1, 0)
-    for name, value in measure_epochs(arguments.data, size, repetitions, threads):
-        seconds[name].append(value)
-    print(as_table(seconds, steps=size.train_examples / 32))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    record = {"machine": describe_machine(), "train_examples": size.train_examples}
-    arguments.output.write_text(json.dumps({**record, "seconds": seconds}, indent=2) + "\n")
-    print(f"\nEvery single time is in {arguments.output}.")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for name, benchmark in BENCHMARKS.items():
+        if name in arguments.names or not (arguments.names or benchmark.takes_long):
+            load_before = os.getloadavg()[0]
+            outcome = benchmark.measure(settings)
+            print(f"## {benchmark.title}\n\n{outcome.as_markdown()}\n", flush=True)
+            record = {
+                "machine": describe_machine(),
+                "load_average_before": load_before,
+                "small": settings.small,
+                **outcome.record,
+            }
+            path = arguments.output / f"{name}.json"
+            path.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"Every single measurement is in {arguments.output}.")
 
 
 def describe_machine() -> str:
@@ -69,33 +123,6 @@ def describe_machine() -> str:
         f"{platform.machine()}, {count_cores()} cores, {capability}, "
         f"torch {torch.__version__}, Python {platform.python_version()}"
     )
-
-
-def as_table(seconds: dict[str, list[float]], steps: float) -> str:
-    """Medians (least to most) of an epoch with its evaluation, as Markdown.
-
-    "Times faster" is against the course's loop with one thread.
-    """
-    head = ("model", "loop", "seconds an epoch", "n", "microseconds a step", "times faster")
-    rows = [head, ("---",) * len(head)]
-    for model, model_name in NAMES.items():
-        baseline = median(seconds[f"{model}/course/1"])
-        for row, row_name in ROWS.items():
-            values = seconds.get(f"{model}/{row}")
-            if values is None:
-                continue
-            middle = median(values)
-            rows.append(
-                (
-                    model_name,
-                    row_name,
-                    f"{middle:.2f} ({min(values):.2f} to {max(values):.2f})",
-                    str(len(values)),
-                    f"{middle / steps * 1e6:,.0f}",
-                    f"{baseline / middle:.2f}",
-                )
-            )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 if __name__ == "__main__":

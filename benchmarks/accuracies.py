@@ -1,59 +1,73 @@
-"""Whether the grader's loop and the course's reach the same accuracies, over several seeds."""
+"""Whether the grader's loop and the course's reach the same accuracies with part 2C."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.epochs import Size, course_run, load
-from benchmarks.models import training_job
-from grader.training_pool import TrainingPool
+from benchmarks.course_data import course_data
+from benchmarks.measuring import GRADE, REFERENCE, Outcome, Settings, run_command
+from benchmarks.whole import course_grading, graded_items
+from grader.training_pool import count_cores
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
-EPOCHS = 3
+PART = "2C"
 PERMUTATIONS = 20_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Final test accuracies of 784-100-10 after `EPOCHS` epochs, one for each seed."""
-
-    course: tuple[float, ...]
-    grader: tuple[float, ...]
-
-    def p_value(self) -> float:
-        """Of a two-sided permutation test on the difference of the means."""
-        pooled = np.array(self.course + self.grader)
-        observed = abs(mean(self.course) - mean(self.grader))
-        shuffled = np.random.default_rng(0).permuted(np.tile(pooled, (PERMUTATIONS, 1)), axis=1)
-        split = len(self.course)
-        differences = np.abs(shuffled[:, :split].mean(1) - shuffled[:, split:].mean(1))
-        return float((np.count_nonzero(differences >= observed - 1e-12) + 1) / (PERMUTATIONS + 1))
-
-    def describe(self) -> str:
-        """Means, standard deviations and the p-value, in words."""
-        course, grader = (
-            f"{mean(values):.4f} ± {stdev(values):.4f}" for values in (self.course, self.grader)
+def compare_accuracies(settings: Settings) -> Outcome:
+    """Train the reference's 2C from several seeds with both loops; the best epochs are compared."""
+    seeds = [str(seed) for seed in range(1, 1 + (settings.repetitions or 10))]
+    with (
+        course_data(settings) as data,
+        tempfile.TemporaryDirectory() as reports,
+        # Accuracies, unlike times, do not mind company.
+        ThreadPoolExecutor(max_workers=count_cores()) as executor,
+    ):
+        options = ["--only", PART, "--seeds", ",".join(seeds), "--full", "--no-cache"]
+        run_command(
+            [GRADE, REFERENCE, *options, "--output", reports, *settings.data_options()],
+            accepted=(0, 1),
         )
-        return (
-            f"784-100-10, {EPOCHS} epochs, {len(self.course)} seeds: course loop {course}, "
-            f"grader {grader}, p = {self.p_value():.3f} (two-sided permutation test, "
-            f"{PERMUTATIONS:,} permutations)"
-        )
-
-
-def compare_accuracies(data_directory: Path, size: Size, seeds: int) -> Comparison:
-    """Train with both loops from every seed."""
-    with TrainingPool(load(data_directory, size), processes=1) as pool:
-        futures = [pool.submit(training_job("mlp", seed=s, epochs=EPOCHS)) for s in range(seeds)]
-        grader = tuple(future.result().final_accuracy for future in futures)
-    course = tuple(
-        course_run(data_directory, "mlp", size, threads=1, epochs=EPOCHS, seed=s)["accuracies"][-1]
-        for s in range(seeds)
+        result = json.loads(Path(reports, REFERENCE.name, "result.json").read_text())
+        train = partial(course_grading, "--data", str(data), "--threads", "1", "--only", PART)
+        course = list(executor.map(lambda seed: train("--seeds", seed)[PART][0], seeds))
+    grader = [
+        [epoch["test_accuracy"] for epoch in run["epochs"]]
+        for run in graded_items(result)[PART]["training"]["runs"]
+    ]
+    best = {
+        "course loop": [max(accuracies) for accuracies in course],
+        "grader": [max(accuracies) for accuracies in grader],
+    }
+    p_value = permutation_p_value(*best.values())
+    rows = [
+        (name, f"{mean(values):.4f} ± {stdev(values):.4f}", str(len(values)))
+        for name, values in best.items()
+    ]
+    return Outcome(
+        table=[(f"{PART}, best epoch", "test accuracy: mean ± standard deviation", "n"), *rows],
+        record={"course": course, "grader": grader, "p_value": p_value},
+        remarks=[
+            f"p = {p_value:.3f}: two-sided permutation test on the means, {PERMUTATIONS:,} times."
+        ],
     )
-    return Comparison(course=course, grader=grader)
+
+
+def permutation_p_value(first: Sequence[float], second: Sequence[float]) -> float:
+    """Of a two-sided permutation test on the difference of the means."""
+    pooled = np.array([*first, *second])
+    observed = abs(mean(first) - mean(second))
+    shuffled = np.random.default_rng(0).permuted(np.tile(pooled, (PERMUTATIONS, 1)), axis=1)
+    split = len(first)
+    differences = np.abs(shuffled[:, :split].mean(1) - shuffled[:, split:].mean(1))
+    return float((np.count_nonzero(differences >= observed - 1e-12) + 1) / (PERMUTATIONS + 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -17,9 +18,12 @@ from torchvision import datasets, transforms
 
 from benchmarks.models import MODELS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 def main() -> None:
-    """Train for some epochs and print the times and accuracies."""
+    """Train one network with Adam and print the times and accuracies."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", required=True, help="the directory that holds MNIST/raw")
     parser.add_argument("--model", choices=MODELS, required=True)
@@ -34,34 +38,60 @@ def main() -> None:
     warm_up()
     torch.manual_seed(arguments.seed)
 
-    to_tensor = transforms.ToTensor()
-    train_set = datasets.MNIST(arguments.data, train=True, transform=to_tensor)
-    test_set = datasets.MNIST(arguments.data, train=False, transform=to_tensor)
-    train_loader = DataLoader(
-        first(train_set, arguments.train_examples), batch_size=32, shuffle=True
-    )
-    test_loader = DataLoader(first(test_set, arguments.test_examples), batch_size=32)
-
+    train_set, test_set = load_mnist(arguments.data)
     model = MODELS[arguments.model]()
-    criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     seconds, accuracies = [], []
-    for _ in range(arguments.epochs):
+    started = time.perf_counter()
+    for accuracy in train(
+        model,
+        optimizer,
+        DataLoader(first(train_set, arguments.train_examples), batch_size=32, shuffle=True),
+        DataLoader(first(test_set, arguments.test_examples), batch_size=32),
+        epochs=arguments.epochs,
+    ):
+        seconds.append(time.perf_counter() - started)
+        accuracies.append(accuracy)
         started = time.perf_counter()
+    print(json.dumps({"seconds": seconds, "accuracies": accuracies}))
+
+
+def load_mnist(directory: str) -> tuple[datasets.MNIST, datasets.MNIST]:
+    """The training and the test set."""
+    to_tensor = transforms.ToTensor()
+    return (
+        datasets.MNIST(directory, train=True, transform=to_tensor),
+        datasets.MNIST(directory, train=False, transform=to_tensor),
+    )
+
+
+def train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train_loader: DataLoader[object],
+    test_loader: DataLoader[object],
+    *,
+    epochs: int,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+) -> Iterator[float]:
+    """The test accuracy after each epoch."""
+    criterion = nn.CrossEntropyLoss()
+    for _ in range(epochs):
         model.train()
         for images, labels in train_loader:
             optimizer.zero_grad()
             loss = criterion(model(images), labels)
             loss.backward()
             optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
         model.eval()
-        correct = 0
+        correct = total = 0
         with torch.no_grad():
             for images, labels in test_loader:
                 correct += (model(images).argmax(dim=1) == labels).sum().item()
-        seconds.append(time.perf_counter() - started)
-        accuracies.append(correct / arguments.test_examples)
-    print(json.dumps({"seconds": seconds, "accuracies": accuracies}))
+                total += len(labels)
+        yield correct / total
 
 
 def first(examples: datasets.MNIST, count: int) -> datasets.MNIST | Subset[object]:

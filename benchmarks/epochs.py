@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
+from benchmarks.measuring import Outcome, Row, Settings, describe_spread, run_command
 from benchmarks.models import training_job
 from grader.datasets import Dataset, load_dataset
 from grader.training_pool import LARGEST_STACK, TrainingPool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from grader.results import TrainingRun
 
@@ -28,7 +30,15 @@ class Size:
 
 
 WHOLE = Size(train_examples=60_000, test_examples=10_000)
-QUICK = Size(train_examples=6_400, test_examples=1_000)
+SMALL = Size(train_examples=6_400, test_examples=1_000)
+
+ROWS = {
+    "course/1": "course loop, one thread",
+    "course/0": "course loop, torch's default threads",
+    "grader": "grader, one thread",
+    "stacked": f"grader, one thread, {LARGEST_STACK} models stacked, per model",
+}
+NAMES = {"mlp": "784-100-10", "cnn": "8-8 filter CNN with batch norm and dropout"}
 
 
 def load(data_directory: Path, size: Size) -> Dataset:
@@ -43,39 +53,39 @@ def load(data_directory: Path, size: Size) -> Dataset:
     )
 
 
-def course_run(
-    data_directory: Path,
-    model: str,
-    size: Size,
-    *,
-    threads: int = 0,
-    epochs: int = 1,
-    seed: int = 0,
-) -> dict[str, list[float]]:
-    """The seconds and accuracies of the course's loop, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.course_loop", "--data", str(data_directory)]
+def course_seconds(data_directory: Path, model: str, size: Size, *, threads: int) -> float:
+    """How long one epoch takes the course's loop, in a process of its own."""
     options = {
+        "--data": data_directory,
         "--model": model,
         "--threads": threads,
-        "--epochs": epochs,
-        "--seed": seed,
         "--train-examples": size.train_examples,
         "--test-examples": size.test_examples,
     }
-    command += [str(word) for option in options.items() for word in option]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    result: dict[str, list[float]] = json.loads(printed)
-    return result
+    words = [str(word) for option in options.items() for word in option]
+    printed = run_command([sys.executable, "-m", "benchmarks.course_loop", *words])
+    seconds: list[float] = json.loads(printed)["seconds"]
+    return seconds[0]
 
 
-def measure_epochs(
-    data_directory: Path, size: Size, repetitions: int, course_threads: Sequence[int]
-) -> Iterator[tuple[str, float]]:
-    """Seconds for one epoch of one model, each with its name, in interleaved order.
+def measure_epochs(settings: Settings) -> Outcome:
+    """Both networks by every loop, in interleaved order."""
+    size = SMALL if settings.small else WHOLE
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for name, value in _take_times(settings, size):
+        seconds[name].append(value)
+    return Outcome(
+        table=_tabulate(seconds, steps=size.train_examples / 32),
+        record={"train_examples": size.train_examples, "seconds": seconds},
+    )
+
+
+def _take_times(settings: Settings, size: Size) -> Iterator[tuple[str, float]]:
+    """Seconds for one epoch of one model, each with its name.
 
     A stack's time is divided by its models. The grader's runs have one process of one thread.
     """
-    with TrainingPool(load(data_directory, size), processes=1) as pool:
+    with TrainingPool(load(settings.data_directory, size), processes=1) as pool:
 
         def grader_seconds(model: str) -> float:
             return pool.submit(training_job(model)).result().wall_seconds
@@ -89,11 +99,36 @@ def measure_epochs(
             runs: list[TrainingRun] = [future.result() for future in pool.submit_stacked(sweep)]
             return max(run.wall_seconds for run in runs) / len(runs)
 
-        for model in ("mlp", "cnn"):
+        for model in NAMES:
             grader_seconds(model)  # the first run of a process loads code and pages
-            for _ in range(repetitions):
-                for threads in course_threads:
-                    course = course_run(data_directory, model, size, threads=threads)
-                    yield f"{model}/course/{threads}", course["seconds"][0]
+            for _ in range(settings.repetitions or (3 if settings.small else 7)):
+                for threads in (1, 0) if settings.default_threads else (1,):
+                    seconds = course_seconds(settings.data_directory, model, size, threads=threads)
+                    yield f"{model}/course/{threads}", seconds
                 yield f"{model}/grader", grader_seconds(model)
                 yield f"{model}/stacked", stacked_seconds(model)
+
+
+def _tabulate(seconds: dict[str, list[float]], steps: float) -> list[Row]:
+    """Medians (least to most); "times faster" is against the course's loop with one thread."""
+    rows: list[Row] = [
+        ("model", "loop", "seconds an epoch", "n", "microseconds a step", "times faster")
+    ]
+    for model, model_name in NAMES.items():
+        baseline = median(seconds[f"{model}/course/1"])
+        for row, row_name in ROWS.items():
+            values = seconds.get(f"{model}/{row}")
+            if values is None:
+                continue
+            middle = median(values)
+            rows.append(
+                (
+                    model_name,
+                    row_name,
+                    describe_spread(values),
+                    str(len(values)),
+                    f"{middle / steps * 1e6:,.0f}",
+                    f"{baseline / middle:.2f}",
+                )
+            )
+    return rows
