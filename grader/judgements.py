@@ -18,6 +18,9 @@ from grader.results import (
     worst,
 )
 
+LONGEST_COMMENT = 10_000
+"""Characters."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:

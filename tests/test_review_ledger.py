@@ -131,7 +131,7 @@ def test_undo_goes_back_step_by_step(store):
     give(store, "1B", "ada", grader="hal")
     found = [entry_of(store, "1A", "ada").current.rubric_items]
     for _ in range(2):
-        assert undo(store, "grace") == "1A"
+        assert undo(store, "grace").item_id == "1A"
         current = entry_of(store, "1A", "ada").current
         found.append(current.rubric_items if current else None)
     assert found == [("forward", "for-ever"), ("forward",), None]

@@ -25,6 +25,8 @@ _COMMANDS = {
     "submission": "Grade one submission and write a report; what `grade DIR` does.",
     "batch": "Grade a class, and write the class page.",
     "diff": "List whose grade changed by the last regrade.",
+    "review": "Grade written answers on a local page.",
+    "export": "Write the class's points for a gradebook.",
     "cache": "Look at or clear the kept training runs.",
     "gradescope": "Build the upload for grading on Gradescope.",
 }

@@ -15,7 +15,7 @@ import msgspec
 
 from grader.judgements import Judgement
 from grader.model_spec import digest_of
-from grader.review.changes import ConflictError, last_to_undo, record_change
+from grader.review.changes import Change, ConflictError, last_to_undo, record_change
 from grader.store import Store
 
 FIRST, SECOND, COMPARED = 1, 2, 3
@@ -158,8 +158,8 @@ def write_judgements(
         _put(store, entry.student_id, item_id, reading, number, judgement)
 
 
-def undo(store: Store, grader: str) -> str | None:
-    """Take back a grader's newest judgement; returns its item's id, or None without any.
+def undo(store: Store, grader: str) -> Change | None:
+    """Take back a grader's newest judgement; returns it, or None without any.
 
     Raises:
         ConflictError: somebody judged the same answer after that.
@@ -189,7 +189,7 @@ def undo(store: Store, grader: str) -> str | None:
             else:
                 judgement = msgspec.convert(state["judgement"], Judgement)
                 _put(store, *place, state["change"], judgement)
-        return change.item_id
+        return change
 
 
 def _require_untouched(store: Store, state: dict[str, object], number: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -77,6 +78,8 @@ def publish_while_parent_lives(output: Path, assignment: Assignment) -> None:
     """
     parent = os.getppid()
     os.nice(10)
+    # Ctrl-C goes to the whole process group; the parent ends this one when it is done.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Store.open_existing(output) as store:
         seen: tuple[int, int] | None = None
         while os.getppid() == parent:

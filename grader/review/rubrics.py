@@ -61,7 +61,11 @@ def change_rubric(
     with store.transaction():
         before = rubric_in_force(store, assignment, item_id)
         if fingerprint(before) != seen:
-            raise ConflictError("the rubric was changed while you had it open")
+            raise ConflictError(
+                "the rubric was changed while you had it open",
+                next_step="go back, where your changes still stand, and compare them with the "
+                "rubric in another window",
+            )
         known = {item.id: item for item in before.items}
         numbered = _number_new_items(items, known)
         for item in numbered:

@@ -1,0 +1,85 @@
+"""What a browser sends: capped, from this site's own pages, and read field by field."""
+
+from __future__ import annotations
+
+import hmac
+import math
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+MAXIMUM_FORM_BYTES = 100_000
+MAXIMUM_FIELDS = 500
+_FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True)
+class Form:
+    """The fields of a form, each with all its values."""
+
+    fields: dict[str, list[str]]
+
+    def text(self, name: str, *, longest: int = 200) -> str:
+        """A field without the spaces around it; empty if it was not sent.
+
+        Raises:
+            HTTPException: it is longer than any honest one.
+        """
+        value = self.fields.get(name, [""])[-1].replace("\r\n", "\n").strip()
+        if len(value) > longest:
+            raise HTTPException(400, f"{name} has {len(value):,} characters; at most {longest:,}")
+        return value
+
+    def number(self, name: str) -> float:
+        """A field as a number; 0 if it is empty.
+
+        Raises:
+            HTTPException: it is no finite number.
+        """
+        return read_number(self.text(name), name)
+
+    def chosen(self, name: str) -> tuple[str, ...]:
+        """Every value of a field: the boxes that were ticked."""
+        return tuple(self.fields.get(name, ()))
+
+
+def read_number(text: str, name: str) -> float:
+    """A number with a point or a comma; 0 if there is none.
+
+    Raises:
+        HTTPException: it is no finite number.
+    """
+    try:
+        value = float(text.replace(",", ".") or 0)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise HTTPException(400, f"{name} is no number: {text}")
+    return value
+
+
+async def read_form(request: Request) -> Form:
+    """The form that was sent.
+
+    Raises:
+        HTTPException: it is too large, of another kind, or not from a page of this site.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        raise HTTPException(415, "only forms are taken")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAXIMUM_FORM_BYTES:
+            raise HTTPException(413, f"a form has at most {MAXIMUM_FORM_BYTES:,} bytes")
+    try:
+        decoded = body.decode("ascii")
+        fields = parse_qs(decoded, keep_blank_values=True, max_num_fields=MAXIMUM_FIELDS)
+    except ValueError:
+        raise HTTPException(400, "the form cannot be read") from None
+    form = Form(fields)
+    expected = request.session.get("csrf", "")
+    if not expected or not hmac.compare_digest(form.text("csrf").encode(), expected.encode()):
+        raise HTTPException(403, "this form is not from a page of yours; load the page again")
+    return form

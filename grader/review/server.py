@@ -1,0 +1,54 @@
+"""Serve the review of one class until Ctrl-C, and publish what is judged meanwhile."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from grader.assignment import Assignment
+from grader.review.app import make_app
+from grader.review.publishing import publish, publish_while_parent_lives
+from grader.store import Store
+
+
+def serve(
+    store: Store, assignment: Assignment, output: Path, *, host: str, port: int, public_url: str
+) -> None:
+    """Serve until Ctrl-C; then every result is up to date with the judgements.
+
+    Args:
+        store: of the class, opened in this thread.
+        assignment: that the class was graded by.
+        output: where the class's reports lie.
+        host: the address to listen on.
+        port: the port to listen on.
+        public_url: of a reverse proxy, or empty.
+    """
+    config = uvicorn.Config(
+        make_app(store, assignment, output, public_url),
+        host=host,
+        port=port,
+        log_level="warning",
+        server_header=False,
+        # No header of a request is believed: links and hosts come from `public_url`.
+        proxy_headers=False,
+    )
+    with _publisher(output, assignment):
+        uvicorn.Server(config).run()
+    publish(store, assignment, output)
+
+
+@contextmanager
+def _publisher(output: Path, assignment: Assignment) -> Iterator[None]:
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=publish_while_parent_lives, args=(output, assignment))
+    process.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
