@@ -207,7 +207,7 @@ def _to_handed(found: Found, student: Student) -> Handed:
 def _recognised(layout: Layout) -> Iterator[str]:
     for kind, count in Counter(found.layout for found in layout.found).items():
         submissions = "1 submission" if count == 1 else f"{count:,} submissions"
-        yield f"{submissions} laid out as {kind}"
+        yield f"{submissions}: {kind}"
     late = sum(1 for found in layout.found if found.late)
     if late:
         yield f"{late:,} marked late"

@@ -8,7 +8,7 @@ Sources of the names, read in the platforms' own code:
   becomes `<stem>-1<ending>`. A text or link becomes `…_text.html` or `…_link.html`.
 - Moodle (`mod/assign/classes/downloader.php` in moodle/moodle): a directory
   `<full name>_<participant>_assignsubmission_<file|onlinetext>`, or flat files with that before
-  their names. Releases before 4 put one more `_` at the end of the directory's name.
+  their names. Earlier releases put one more `_` at the end of the directory's name.
 - Gradescope's export: see `grader.gradescope_export`.
 - nbgrader (`docs/source/exchange/exchange_api.rst` in jupyter/nbgrader):
   `submitted/<student>/<assignment>/` with `timestamp.txt`.
@@ -22,6 +22,7 @@ import csv
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -148,7 +149,7 @@ def _from_canvas(
     return Found(
         source=directory,
         identity=Identity(label=first["user"], ids=(first["user"],), name=first["name"] or ""),
-        layout="Canvas",
+        layout="from Canvas",
         loose=tuple(
             LooseFile(path=directory / match.string, name=match["file"] or match["page"])
             for match in matches
@@ -169,29 +170,23 @@ def _from_moodle(
     refusal = _refusal_of(files, refusals)
     if not first["file"]:
         source = directory / first.string
-        return Found(source=source, identity=identity, layout="Moodle", refusal=refusal)
+        return Found(source=source, identity=identity, layout="from Moodle", refusal=refusal)
     loose = tuple(LooseFile(path=directory / match.string, name=match["file"]) for match in files)
-    return Found(source=directory, identity=identity, layout="Moodle", loose=loose, refusal=refusal)
+    return Found(
+        source=directory, identity=identity, layout="from Moodle", loose=loose, refusal=refusal
+    )
 
 
 def _refusal_of(matches: list[re.Match[str]], refusals: Mapping[str, str]) -> str:
     return next((refusals[match.string] for match in matches if match.string in refusals), "")
 
 
-def _plain(
-    entry: Path,
-    *,
-    label: str = "",
-    refusal: str = "",
-    source: Path | None = None,
-    submitted_at: datetime | None = None,
-) -> Found:
+def _plain(entry: Path, *, label: str = "", refusal: str = "") -> Found:
     name = label or display_name(without_ending(entry.name))
     return Found(
-        source=source or entry,
+        source=entry,
         identity=Identity(label=name, ids=(name,), email=name if "@" in name else "", name=name),
-        layout="one for each student" if source is None else "nbgrader",
-        submitted_at=submitted_at,
+        layout="a directory or an archive for each student",
         refusal=refusal,
     )
 
@@ -209,7 +204,12 @@ def _read_directory(entry: Path, layout: Layout) -> Found:
                 message="is no time with a zone such as UTC or +01:00, so it was not used",
             )
         )
-    return _plain(entry, source=stamped[0].parent, submitted_at=submitted_at)
+    return replace(
+        _plain(entry),
+        source=stamped[0].parent,
+        layout="as nbgrader collects",
+        submitted_at=submitted_at,
+    )
 
 
 def _timestamps(student: Path) -> Iterator[Path]:

@@ -29,7 +29,7 @@ class Found:
     Attributes:
         source: the directory, the archive, or the directory that holds the loose files.
         identity: whose it may be.
-        layout: which platform's names these are, for the reader.
+        layout: how it lies there, in words that follow a colon.
         loose: the files, where a platform put all students' into one directory.
         late: the platform's mark, or None where it sets none.
         submitted_at: with its time zone, or None.

@@ -81,7 +81,7 @@ def _read_submission(source: Path, record: dict[str, Any], refusal: str) -> list
         Found(
             source=source,
             identity=_identity(submitter, source.name),
-            layout="Gradescope",
+            layout="from Gradescope",
             submitted_at=_time(record.get(":created_at")),
             resubmission=len(history) if isinstance(history, list) else 0,
             refusal=refusal,

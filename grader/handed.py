@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
@@ -133,9 +132,15 @@ class _Opening:
         target = self._take_room()
         # The latest upload of a name has the highest number, and is copied last.
         for file in sorted(loose, key=lambda file: resubmission_of(file.name)[1]):
+            if is_skipped(file.name):
+                continue
+            try:
+                source = _open_regular(file.path)
+            except OSError:
+                continue  # a link, or a file that went away: then it was not handed in
             destination = target / self._wanted_path(file.name)
             destination.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(OSError), _open_regular(file.path) as source:
+            with source:
                 destination.write_bytes(source.read(MAXIMUM_TOTAL_BYTES))
         return target
 
@@ -147,7 +152,7 @@ class _Opening:
         for candidate in (name, resubmission_of(name)[0]):
             if len(places.get(candidate, ())) == 1:
                 return places[candidate][0]
-        return name.replace("/", "_")
+        return name
 
     def settle(self, directory: Path) -> Path:
         """The directory at or below this one that holds the assignment's files.

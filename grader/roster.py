@@ -48,19 +48,24 @@ class Roster:
     students: tuple[Student, ...]
 
     def match(self, identity: Identity) -> tuple[Student, ...]:
-        """Whom this can be: by an id, else by the address, else by the name; several if unclear."""
-        address = identity.email.casefold()
-        tiers = (
-            [(_ID, wanted.casefold()) for wanted in identity.ids],
-            [(_EMAIL, address)] if address else [],
-            [(_ACCOUNT, wanted.casefold()) for wanted in identity.ids],
-            [(_NAME, key) for key in name_keys(identity.name)],
-        )
-        for tier in tiers:
-            found = {student.id: student for key in tier for student in self._index.get(key, ())}
-            if found:
-                return tuple(found.values())
-        return ()
+        """Whom this can be: by an id, else by the address, else by the name.
+
+        Several are returned if one name is that of several students, or if the id is one
+        student's and the address or the name another's: platforms number users as they like.
+        """
+        by_id = self._find((_ID, wanted.casefold()) for wanted in identity.ids)
+        by_email = self._find([(_EMAIL, identity.email.casefold())])
+        by_account = self._find((_ACCOUNT, wanted.casefold()) for wanted in identity.ids)
+        by_name = self._find((_NAME, key) for key in name_keys(identity.name))
+        found = by_id or by_email or by_account or by_name
+        independent_name = {} if identity.name in identity.ids else by_name
+        for evidence in (by_email, independent_name):
+            if evidence and found.keys().isdisjoint(evidence):
+                found = found | evidence
+        return tuple(found.values())
+
+    def _find(self, keys: Iterable[tuple[str, str]]) -> dict[str, Student]:
+        return {student.id: student for key in keys for student in self._index.get(key, ())}
 
     @cached_property
     def _index(self) -> Mapping[tuple[str, str], list[Student]]:

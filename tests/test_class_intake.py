@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import tempfile
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -16,7 +17,7 @@ from grader.collect import collect
 from grader.errors import UnusableSubmissionError, UsageError
 from grader.roster import Roster, read_roster
 from grader.students import Student
-from tests.archive_samples import make_tar, make_zip
+from tests.archive_samples import make_lying_zip, make_tar, make_zip
 
 FILES = ["problem_1.py", "problem_2.py", "written/1A.md"]
 
@@ -101,7 +102,7 @@ def test_moodle_directories_and_flat_files(tmp_path: Path) -> None:
     )
     intake = find_submissions(directory)
     found = by_id(intake)
-    assert intake.recognised == ("4 submissions laid out as Moodle",)
+    assert intake.recognised == ("4 submissions: from Moodle",)
     assert {key: handed.student.name for key, handed in found.items()} == {
         "5001": "Jane Doe",
         "5002": "John Roe",
@@ -364,6 +365,24 @@ def test_a_loose_link_is_not_read(tmp_path: Path) -> None:
     (directory / "doejane_1_3_problem_2.py").symlink_to(tmp_path / "secret")
     (handed,) = find_submissions(directory).handed
     assert contents(handed) == {"problem_1.py": "mine"}
+
+
+def test_nothing_unpacked_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of what was graded, nor of what was refused half-way."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    make_zip(write(tmp_path, {"class/doejane_1_2_..": ""}) / "class/a.zip", {"problem_1.py": ""})
+    make_lying_zip(tmp_path / "class/b.zip", really_bytes=1_000_000)
+    found = by_id(find_submissions(tmp_path / "class"))
+    assert contents(found["a"]) == {"problem_1.py": ""}
+    for name, says in [("b", "damaged"), ("1", "there is nothing")]:
+        with pytest.raises(UnusableSubmissionError, match=says):
+            contents(found[name])
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(UsageError):
+        find_submissions(tmp_path / "broken.zip")
+    find_submissions(make_zip(tmp_path / "class.zip", {"a/1.py": "", "b/1.py": ""})).close()
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_where_there_is_nothing_the_user_is_told(tmp_path: Path) -> None:

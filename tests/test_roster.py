@@ -137,6 +137,9 @@ ID,Student,SIS Login ID,Identifier,Email
         (Identity(label="", name="Jose Garcia-Marquez"), ["102"]),
         (Identity(label="", name="John Doe"), ["103", "104"]),
         (Identity(label="", ids=("5004",), name="John Doe"), ["104"]),
+        (Identity(label="", ids=("101",), name="doejohn"), ["101", "103", "104"]),
+        (Identity(label="", ids=("101",), email="jose@example.edu"), ["101", "102"]),
+        (Identity(label="", ids=("101",), name="Jenny Doe"), ["101"]),
         (Identity(label="", name="Jane"), []),
         (Identity(label="", name="!?"), []),
     ],
@@ -144,6 +147,6 @@ ID,Student,SIS Login ID,Identifier,Email
 def test_students_are_found_by_what_is_known_of_them(
     tmp_path: Path, identity: Identity, ids: list[str]
 ) -> None:
-    """An id counts before an address, an address before a name; twins are both named."""
+    """An id counts before an address, an address before a name; contradictions are shown."""
     roster = read(tmp_path, CLASS)
     assert [student.id for student in roster.match(identity)] == ids
