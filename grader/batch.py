@@ -308,6 +308,7 @@ class _Batch:
         )
         return LateSummary(
             submitted_at=shown,
+            due_at=judged.due.isoformat(timespec="seconds"),
             days_late=judged.days_late,
             share_kept=judged.final_points,
             reason=judged.reason,

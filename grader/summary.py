@@ -71,6 +71,7 @@ class LateSummary:
 
     Attributes:
         submitted_at: ISO 8601 with its offset, or empty if it is not known.
+        due_at: the due time that held, in the same form; empty without a late policy.
         days_late: begun days after the due time and the grace; 0 in time.
         penalty_points: taken off the earned points.
         reason: in words; empty where nothing was taken off.
@@ -79,6 +80,7 @@ class LateSummary:
     """
 
     submitted_at: str = ""
+    due_at: str = ""
     days_late: int = 0
     penalty_points: float = 0.0
     share_kept: float = 1.0
