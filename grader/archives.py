@@ -301,7 +301,7 @@ def _safe_parts(path: str) -> Parts:
     if path.startswith("/") or _DRIVE.match(path):
         raise _refusal(f"{shown} in it is an absolute path")
     if "\\" in path or "\0" in path:
-        raise _refusal(f"{shown} in it has a character that no path may have")
+        raise _refusal(f"{shown} in it has a backslash or a NUL")
     parts = tuple(part for part in path.split("/") if part not in {"", "."})
     if ".." in parts:
         raise _refusal(f"{shown} in it leads out of the archive")

@@ -121,7 +121,7 @@ def test_odd_names_are_kept(tmp_path: Path, target: Path) -> None:
         ("venv/../../out.py", "leads out of the archive"),
         ("/etc/out.py", "absolute path"),
         ("C:/out.py", "absolute path"),
-        ("..\\out.py", "no path may have"),
+        ("..\\out.py", "a backslash"),
         ("x" * 300, "more than 255 bytes"),
         ("/".join("abcdefghijk"), "directories deep"),
     ],
@@ -207,8 +207,8 @@ def test_bombs_are_refused_by_what_they_promise(
 
 def test_a_bomb_whose_headers_lie_is_refused(tmp_path: Path, target: Path) -> None:
     """What comes out is counted, and compared with its checksum."""
-    archive = make_lying_zip(tmp_path / "a.zip", really_bytes=300_000_000)
-    assert archive.stat().st_size < 400_000
+    archive = make_lying_zip(tmp_path / "a.zip", really_bytes=100_000_000)
+    assert archive.stat().st_size < 150_000
     with pytest.raises(UnusableSubmissionError, match="damaged"):
         unpack(archive, target)
     assert sum(path.stat().st_size for path in target.rglob("*")) <= 10
