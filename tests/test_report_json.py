@@ -7,7 +7,8 @@ import jsonschema
 import msgspec
 import pytest
 
-from grader.report.json import SCHEMA_PATH, read_json, result_schema, write_json
+from grader.report.json import SCHEMA_PATH, read_json, render_json, result_schema, write_json
+from grader.results import SubmissionResult
 from tests.result_samples import ALL_SAMPLES, good_result, hostile_results, map_strings
 
 
@@ -43,6 +44,14 @@ def test_hostile_strings_survive_the_file(tmp_path):
         path = tmp_path / f"{number}.json"
         write_json(result, path)
         assert read_json(path) == result
+
+
+def test_no_string_is_a_command_to_githubs_runner():
+    """The runner takes `##[name]` anywhere in its log for a command; the value stays the same."""
+    hostile = map_strings(good_result(), lambda text: f"{text}##[add-mask]\\##[error]")
+    rendered = render_json(hostile)
+    assert "##[" not in rendered
+    assert msgspec.json.decode(rendered, type=SubmissionResult) == hostile
 
 
 def test_the_committed_schema_is_the_generated_one():

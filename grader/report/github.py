@@ -7,7 +7,6 @@ never takes for structure. In annotations GitHub's own escapes keep it inside it
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -30,7 +29,8 @@ MOST_ANNOTATIONS = 10
 """GitHub shows no more errors of one step."""
 
 _LONGEST_FACT, _LONGEST_DETAILS = 600, 4000  # characters
-_MARKUP = re.compile(r"[\\`*_\[\]<>&|~:@#$.\n]")
+_REFERENCES = {ord(character): f"&#{ord(character)};" for character in "\\`*_[]<>&|~:@#$.\n"}
+"""A character reference for whatever can be markup, or part of a link, within a line."""
 _BARS = "▁▂▃▄▅▆▇█"
 _LEFT_OUT = "The rest has no room here. It is in the report.\n"
 _COMMANDS = {Outcome.FAILED: "error", Outcome.ERROR: "warning"}
@@ -43,16 +43,7 @@ def render_summary(result: SubmissionResult, *, most_bytes: int = LARGEST_SUMMAR
         result: what to show.
         most_bytes: of the UTF-8; what does not fit is left out, from the end.
     """
-    short = items_that_fell_short(result)
-    blocks = [f"# {_code(result.name)}: {_inert(score_line(result.score))}\n"]
-    blocks += _warnings(result)
-    blocks += [f"**{_inert(attention_heading(result))}**\n", _parts_table(result)]
-    if short:
-        blocks += ["## What to look at\n", *map(_failure, short)]
-    trained = [(item.id, item.training) for item in result.items() if item.training]
-    if trained:
-        blocks += ["## Learning curves\n", _curves_table(trained)]
-    return _fit(blocks, most_bytes)
+    return _fit(_blocks(result), most_bytes)
 
 
 def write_summary(result: SubmissionResult, path: Path) -> None:
@@ -71,6 +62,21 @@ def render_annotations(result: SubmissionResult, folder: PurePosixPath | None) -
     """
     faults = sorted(_faults(result), key=lambda fault: (not fault.location, -fault.points))
     return "".join(_annotation(fault, folder) for fault in faults[:MOST_ANNOTATIONS])
+
+
+def _blocks(result: SubmissionResult) -> Iterator[str]:
+    yield f"# {_code(result.name)}: {_inert(score_line(result.score))}\n"
+    yield from _warnings(result)
+    yield f"**{_inert(attention_heading(result))}**\n"
+    yield _parts_table(result)
+    short = items_that_fell_short(result)
+    if short:
+        yield "## What to look at\n"
+        yield from map(_failure, short)
+    trained = [(item.id, item.training) for item in result.items() if item.training]
+    if trained:
+        yield "## Learning curves\n"
+        yield _curves_table(trained)
 
 
 @dataclass(kw_only=True)
@@ -205,7 +211,7 @@ def _code(text: str) -> str:
 
 def _inert(text: str) -> str:
     """`text` as one line that shows as it is, wherever it stands in a line of Markdown."""
-    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", strip_terminal_codes(text))
+    return strip_terminal_codes(text).translate(_REFERENCES)
 
 
 def _fit(blocks: Iterable[str], most_bytes: int) -> str:
