@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from grader.model_spec import digest_of
-from grader.results import ItemResult, Outcome, Score, SubmissionResult
+from grader.results import ItemResult, LateSummary, Outcome, Score, SubmissionResult
 from grader.students import Student
+
+TELLING_CHARACTERS = 12
+"""A shorter wrong answer, such as a number, may be anybody's."""
 
 
 class Status(StrEnum):
@@ -63,29 +66,6 @@ class ItemSummary:
     reported_differs: bool = False
     parameters: int | None = None
     likeness: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LateSummary:
-    """What the late policy made of the points.
-
-    Attributes:
-        submitted_at: ISO 8601 with its offset, or empty if it is not known.
-        due_at: the due time that held, in the same form; empty without a late policy.
-        days_late: begun days after the due time and the grace; 0 in time.
-        penalty_points: taken off the earned points.
-        reason: in words; empty where nothing was taken off.
-        needs_person: a person must decide, because the time is not known.
-        share_kept: of the earned points, 0 to 1, whatever a person still adds to them.
-    """
-
-    submitted_at: str = ""
-    due_at: str = ""
-    days_late: int = 0
-    penalty_points: float = 0.0
-    share_kept: float = 1.0
-    reason: str = ""
-    needs_person: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +142,7 @@ def _likeness(item: ItemResult) -> str:
         layers = [row.description for row in item.architecture]
         recipe = item.training.recipe if item.training else None
         return digest_of(layers, recipe)
-    if item.outcome is Outcome.FAILED and item.answer:
-        return digest_of(item.answer)
+    answer = item.answer or ""
+    if item.outcome is Outcome.FAILED and len(answer) >= TELLING_CHARACTERS:
+        return digest_of(answer)
     return ""
