@@ -165,9 +165,14 @@ class _Asking:
                 if error.breach == "stopped":
                     raise ExtractionStoppedError from None
                 raise _start_error(error, connection.diagnostics) from None
+            memory_bytes = process.tree.memory_bytes()
+            if self.sandbox.control_group is not None:
+                # What the worker has taken already may be taken once more, by writing to it.
+                most = memory_bytes + limits.memory_bytes + limits.scratch_bytes
+                process.cap_memory(self.sandbox.control_group, most)
             return _Worker(
                 connection=connection,
-                memory_bytes=process.tree.memory_bytes(),
+                memory_bytes=memory_bytes,
                 address_bytes=process.tree.address_bytes(),
                 data_bytes=_data_bytes(process.tree),
                 cleanup=cleanup.pop_all(),

@@ -12,6 +12,7 @@ from grader.errors import SandboxError
 from grader.sandbox.bubblewrap import Bubblewrap
 from grader.sandbox.dedicated_user import DedicatedUser
 from grader.sandbox.interface import Sandbox, SandboxedProcess
+from grader.sandbox.memory_cap import find_parent
 from grader.sandbox.none import NoSandbox
 from grader.sandbox.same_user import SameUser
 from grader.sandbox.self_test import find_fault
@@ -33,10 +34,19 @@ def choose_sandbox(*, unsafe: bool = False, hidden: Sequence[Path] = ()) -> Sand
     Raises:
         SandboxError: none passes; the message says why, and the next step what would help here.
     """
-    if unsafe:
-        return NoSandbox()
+    sandbox = NoSandbox() if unsafe else _find_working(tuple(hidden))
+    sandbox.control_group = find_parent()
+    sandbox.details = (
+        *sandbox.details,
+        "memory of all processes together: watched"
+        + (", and capped by cgroup v2" if sandbox.control_group is not None else ", not capped"),
+    )
+    return sandbox
+
+
+def _find_working(hidden: tuple[Path, ...]) -> Sandbox:
     reasons = []
-    for label, sandbox in _candidates(tuple(hidden)):
+    for label, sandbox in _candidates(hidden):
         fault = find_fault(sandbox)
         if fault is None:
             return sandbox

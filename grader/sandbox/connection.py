@@ -157,7 +157,9 @@ class Connection:
         if self._process.replies in ready:
             data = os.read(self._process.replies.fileno(), READ_BYTES)
             if not data:
-                raise ConnectionEndedError("closed")
+                raise ConnectionEndedError(
+                    "memory" if self._process.has_hit_memory_cap() else "closed"
+                )
             try:
                 self._frames += self._reader.feed(data)
             except FrameError:

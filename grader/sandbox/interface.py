@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from grader.errors import SandboxError
+from grader.sandbox.memory_cap import MemoryCap
 from grader.sandbox.processes import ProcessTree
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Sandbox(ABC):
         unsafe: student code could read or change what the user can; stamped on every report.
         own_tasks: at most so many processes and threads are not the student's: bubblewrap twice,
             the manager, and the thread that records where a question's time was spent.
+        control_group: in which groups with a cap on memory can be made, if in any.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Sandbox(ABC):
     details: tuple[str, ...] = ()
     unsafe: bool = False
     own_tasks: int = 4
+    control_group: Path | None = None
 
     @abstractmethod
     def launch(self, program: str, *, submission: Path, scratch_bytes: int) -> SandboxedProcess:
@@ -71,6 +74,7 @@ class SandboxedProcess:
         self.replies = popen.stdout
         self.diagnostics = popen.stderr
         self.tree = ProcessTree(popen.pid)
+        self._memory_cap: MemoryCap | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +85,33 @@ class SandboxedProcess:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.kill()
+        try:
+            self.kill()
+        finally:
+            if self._memory_cap is not None:
+                self._memory_cap.remove()
+
+    def cap_memory(self, control_group: Path, maximum_bytes: int) -> None:
+        """Let its processes take so much memory from now on, all together; else they are ended.
+
+        To be called while no student code runs, which might start processes meanwhile.
+
+        Args:
+            control_group: of `Sandbox.control_group`.
+            maximum_bytes: of memory, files in memory included.
+
+        Raises:
+            SandboxError: the kernel refuses.
+        """
+        process_ids = [process.pid for process in self.tree.processes()]
+        try:
+            self._memory_cap = MemoryCap.create(control_group, maximum_bytes, process_ids)
+        except OSError as error:
+            raise SandboxError(f"the memory of the sandbox cannot be capped: {error}") from error
+
+    def has_hit_memory_cap(self) -> bool:
+        """Whether its processes were ended because of the cap."""
+        return self._memory_cap is not None and self._memory_cap.was_hit()
 
     def find_scratch_excess(self, *, maximum_bytes: int, maximum_files: int) -> Excess | None:  # noqa: ARG002 - for where the kernel does not cap it
         """What the scratch directory holds more of than it may, where the kernel lets it."""
