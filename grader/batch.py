@@ -26,14 +26,14 @@ from grader.errors import UsageError
 from grader.journal import JOURNAL_NAME, Journal
 from grader.model_spec import digest_of
 from grader.plain_text import display_name
-from grader.report.files import REPORT_NAME
-from grader.results import Outcome, Score, SubmissionResult
+from grader.report.files import REPORT_NAME, write_reports
+from grader.results import LateSummary, Outcome, Score, SubmissionResult
 from grader.run_cache import RunCache
 from grader.sandbox import choose_sandbox
 from grader.selection import select_items
 from grader.stages import Options, Setting
 from grader.store import STORE_NAME, Store, StoredGrading
-from grader.summary import LateSummary, Status, StudentSummary
+from grader.summary import Status, StudentSummary
 from grader.training_pool import TrainingPool
 
 if TYPE_CHECKING:
@@ -273,6 +273,10 @@ class _Batch:
     def _keep(
         self, summary: StudentSummary, inputs_sha256: str, result: SubmissionResult | None
     ) -> None:
+        if result is not None:
+            # Before the store: what the store holds is then always there to be read.
+            result = replace(result, late=summary.late if self.request.late_policy else None)
+            write_reports(result, self.request.output / summary.folder)
         self.store.record(summary, inputs_sha256=inputs_sha256, result=result)
         self.recorded += 1
         self.journal.write(

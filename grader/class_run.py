@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from grader.class_intake import Handed, open_submission
 from grader.collect import collect
 from grader.errors import GraderError, SubmissionError, UnusableSubmissionError, UsageError
-from grader.report.files import keep_graded_files, write_reports
+from grader.report.files import keep_graded_files
 from grader.results import Outcome, Score, SubmissionResult
 from grader.stages import Clock, Options, Setting, Underway, ask, begin, prepare
 from grader.summary import Status, StudentSummary, summarize_items
@@ -210,7 +210,6 @@ class ClassRun:
         student = self._students[student_id]
         student.underway.clock.mark("train")
         result = student.underway.result()
-        write_reports(result, self.output / student.task.folder)
         outcomes = {item.outcome for item in result.items()}
         summary = StudentSummary(
             student=student.task.handed.student,

@@ -4,7 +4,7 @@ the late policy, and a hundredth of the whole result's size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from grader.model_spec import digest_of
@@ -89,7 +89,7 @@ class StudentSummary:
     message: str = ""
     folder: str = ""
     final_points: float = 0.0
-    late: LateSummary = LateSummary()
+    late: LateSummary = field(default_factory=LateSummary)
     complete: bool = True
     practice: bool = False
     graded_at: str = ""

@@ -66,6 +66,7 @@ def _publish_one(
         final_points=final_points,
         late=replace(grading.summary.late, penalty_points=result.score.earned - final_points),
     )
+    result = replace(result, late=summary.late if automatic.late else None)
     # The files first: if this is cut short, the next run finds the student undone and repeats.
     write_reports(result, output / summary.folder)
     store.publish(grading.number, summary, result, judgements_sha256=digest)
