@@ -26,6 +26,7 @@ _COMMANDS = {
     "batch": "Grade a class, and write the class page.",
     "diff": "List whose grade changed by the last regrade.",
     "review": "Grade written answers on a local page.",
+    "release": "Write what students may see, and the gradebook.",
     "export": "Write the class's points for a gradebook.",
     "cache": "Look at or clear the kept training runs.",
     "gradescope": "Build the upload for grading on Gradescope.",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.text import Text
 
-from grader.cli.options import output_option
+from grader.cli.options import output_option, practice_results_option
 from grader.errors import UsageError
-from grader.report.gradebooks import FORMATS, Column
+from grader.report.gradebooks import FORMATS, Column, write_gradebook
 from grader.store import Store
 from grader.summary import Status, StudentSummary
 
@@ -34,7 +36,7 @@ gradebook that Canvas exports, or Moodle's offline grading worksheet.
 )
 @click.option("--column", help="Header of the points. [default: the assignment's title]")
 @click.option("--missing-as-zero", is_flag=True, help="0 for who handed in nothing, not empty.")
-@click.option("--practice", is_flag=True, help="Export results on the practice set all the same.")
+@practice_results_option
 @output_option
 def export(
     format_name: str,
@@ -50,23 +52,29 @@ def export(
     The points are those after the late policy. A student without a grade gets an empty cell.
     """
     with Store.open_existing(output) as store:
-        summaries = list(store.summaries())
-        title = column or _assignment_title(store, summaries)
+        summaries, chosen = read_points(store, practice=practice)
+    chosen = replace(chosen, title=column or chosen.title, missing_as_zero=missing_as_zero)
+    if file is None:
+        FORMATS[format_name](summaries, chosen, sys.stdout)
+    else:
+        write_gradebook(format_name, summaries, chosen, file)
+
+
+def read_points(store: Store, *, practice: bool) -> tuple[list[StudentSummary], Column]:
+    """Everybody's points, after warnings of what they do not contain, and their column.
+
+    Raises:
+        UsageError: they are practice, and nobody said that this is known.
+    """
+    summaries = list(store.summaries())
     if any(summary.practice for summary in summaries) and not practice:
         raise UsageError(
             "these results are PRACTICE and no grades",
-            next_step="grade on the assignment's own data, or export them with --practice",
+            next_step="grade on the assignment's own data, or add --practice",
         )
-    possible = max(summary.score.possible for summary in summaries)
-    chosen = Column(title=title, points_possible=possible, missing_as_zero=missing_as_zero)
-    if file is None:
-        FORMATS[format_name](summaries, chosen, click.get_text_stream("stdout"))
-    else:
-        # Excel takes a table for UTF-8 only if it begins with a byte order mark.
-        encoding = "utf-8-sig" if format_name == "csv" else "utf-8"
-        with file.open("w", encoding=encoding, newline="") as stream:
-            FORMATS[format_name](summaries, chosen, stream)
     _warn(summaries)
+    possible = max(summary.score.possible for summary in summaries)
+    return summaries, Column(title=_assignment_title(store, summaries), points_possible=possible)
 
 
 def _assignment_title(store: Store, summaries: list[StudentSummary]) -> str:

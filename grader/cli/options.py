@@ -41,6 +41,10 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON, for other programs."
 )
 
+practice_results_option = click.option(
+    "--practice", is_flag=True, help="Take results on the practice set too, which are no grades."
+)
+
 _GRADING_OPTIONS = (
     assignment_option,
     click.option(

@@ -1,0 +1,59 @@
+"""`grade release`: what students may see of a graded class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from grader.authoring import load_assignment
+from grader.cli.export import read_points
+from grader.cli.options import assignment_option, output_option, practice_results_option
+from grader.release import release as write_release
+from grader.report.gradebooks import write_gradebook
+from grader.store import Store
+
+GRADEBOOK_NAME = "grades.csv"
+STUDENTS_NAME = "students"
+
+EXAMPLES = """
+\b
+Examples:
+  grade release --to feedback/                      a folder for each student, and grades.csv
+  grade release --output spring/reports --to out/
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "-o",
+    "--to",
+    "target",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="A new directory for what is released.",
+)
+@assignment_option
+@output_option
+@practice_results_option
+def release(target: Path, assignment: str, output: Path, *, practice: bool) -> None:
+    """Write what students may see: a folder with the report for each, below TO/students.
+
+    Parts that the assignment hides are left out, with their points. The gradebook TO/grades.csv is
+    for you, and has the points of all parts.
+    """
+    loaded = load_assignment(assignment)
+    hidden = {part.id for problem in loaded.problems for part in problem.parts if part.hidden}
+    with Store.open_existing(output) as store:
+        summaries, column = read_points(store, practice=practice)
+        released = write_release(store, target / STUDENTS_NAME, hidden=hidden)
+        write_gradebook("csv", summaries, column, target / GRADEBOOK_NAME)
+    click.echo(
+        f"{released.folders} folders in {target / STUDENTS_NAME}, "
+        f"points in {target / GRADEBOOK_NAME}"
+    )
+    if released.without_grade:
+        names = ", ".join(released.without_grade)
+        Console(stderr=True).print(Text(f"without a grade, and so left out: {names}"))

@@ -1,0 +1,68 @@
+"""What students may see of a graded class: one folder each, without what is hidden from them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from grader.errors import UsageError
+from grader.report.files import write_reports
+from grader.results import Score, SubmissionResult
+from grader.store import Store
+from grader.summary import Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Released:
+    """What was written.
+
+    Attributes:
+        folders: how many students got one.
+        without_grade: the ids of those who did not, because there is no grade to show.
+    """
+
+    folders: int
+    without_grade: tuple[str, ...]
+
+
+def release(store: Store, target: Path, *, hidden: Collection[str]) -> Released:
+    """Write a folder with the report and the record for each student who has a grade.
+
+    Args:
+        store: the class.
+        target: an empty directory, or one that does not exist yet.
+        hidden: the ids of the parts that students do not see.
+
+    Raises:
+        UsageError: the directory holds something already.
+    """
+    if target.exists() and any(target.iterdir()):
+        raise UsageError(
+            f"{target} is not empty, and may hold what somebody was shown before",
+            next_step="name a new directory with --to",
+        )
+    without_grade = []
+    folders = 0
+    for summary in store.summaries():
+        result = store.result(summary.student.id)
+        if result is None or summary.status is not Status.GRADED:
+            without_grade.append(summary.student.id)
+            continue
+        write_reports(without_parts(result, hidden), target / summary.folder)
+        folders += 1
+    return Released(folders=folders, without_grade=tuple(without_grade))
+
+
+def without_parts(result: SubmissionResult, hidden: Collection[str]) -> SubmissionResult:
+    """The result without these parts and their points."""
+    if not hidden:
+        return result
+    problems = []
+    for problem in result.problems:
+        parts = tuple(part for part in problem.parts if part.id not in hidden)
+        if parts:
+            score = Score.total([part.score for part in parts])
+            problems.append(replace(problem, parts=parts, score=score))
+    score = Score.total([problem.score for problem in problems])
+    return replace(result, problems=tuple(problems), score=score)
