@@ -1,0 +1,62 @@
+"""What students are shown of a graded class."""
+
+from pathlib import Path
+
+import pytest
+
+from grader.errors import UsageError
+from grader.release import release, without_parts
+from grader.report.json import read_json
+from grader.results import Score
+from grader.store import Store
+from grader.students import Student
+from grader.summary import Status, StudentSummary, summarize_items
+from tests.result_samples import broken_result
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A class of a graded student and one without a grade."""
+    result = broken_result()
+    store = Store(tmp_path / "class.sqlite")
+    store.record(
+        StudentSummary(
+            student=Student(id="ann"),
+            status=Status.GRADED,
+            score=result.score,
+            folder="ann",
+            items=summarize_items(result),
+        ),
+        inputs_sha256="",
+        result=result,
+    )
+    missing = StudentSummary(
+        student=Student(id="zoe"), status=Status.MISSING, score=Score(possible=100)
+    )
+    store.record(missing, inputs_sha256="", result=None)
+    return store
+
+
+def test_a_hidden_part_and_its_points_are_in_nothing_that_is_released(store, tmp_path):
+    target = tmp_path / "released"
+    released = release(store, target, hidden={"2C"})
+    assert (released.folders, released.without_grade) == (1, ("zoe",))
+    shown = read_json(target / "ann" / "result.json")
+    whole = store.result("ann")
+    parts = {part.id: part for problem in whole.problems for part in problem.parts}
+    assert "2C" in parts
+    assert "2C" not in {part.id for problem in shown.problems for part in problem.parts}
+    assert shown.score.possible == whole.score.possible - parts["2C"].score.possible
+    assert parts["2C"].title not in (target / "ann" / "report.html").read_text()
+
+
+def test_without_hidden_parts_the_result_is_the_whole_one(store):
+    whole = store.result("ann")
+    assert without_parts(whole, ()) == whole
+
+
+def test_what_was_shown_before_is_not_mixed_with_what_is_shown_now(store, tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "report.html").write_text("earlier")
+    with pytest.raises(UsageError, match="not empty"):
+        release(store, tmp_path / "old", hidden=())
