@@ -22,11 +22,12 @@ from grader import late_policy
 from grader.cache_directory import default_cache_directory
 from grader.class_intake import Handed, Intake, find_submissions, fingerprint
 from grader.class_run import ClassRun, RunObserver, Task
+from grader.data_places import directories_with_labels
 from grader.errors import UsageError
 from grader.journal import JOURNAL_NAME, Journal
 from grader.model_spec import digest_of
 from grader.plain_text import display_name
-from grader.report.files import REPORT_NAME, write_reports
+from grader.report.files import FILES_NAME, REPORT_NAME, write_reports
 from grader.results import LateSummary, Outcome, Score, SubmissionResult
 from grader.run_cache import RunCache
 from grader.sandbox import choose_sandbox
@@ -34,17 +35,19 @@ from grader.selection import select_items
 from grader.stages import Options, Setting
 from grader.store import STORE_NAME, Store, StoredGrading
 from grader.summary import Status, StudentSummary
-from grader.training_pool import TrainingPool
+from grader.training_pool import TrainingPool, count_cores
 
 if TYPE_CHECKING:
     from grader.assignment import Assignment
-    from grader.cached_trainer import CachedTrainer
+    from grader.cached_trainer import CachedTrainer, StartPool
     from grader.roster import Roster
     from grader.students import Student
 
 LOCK_NAME = ".lock"
 CLASS_PAGE_NAME = "index.html"
 EVERYBODY = "all"
+CLUSTER_ROUNDS = 128
+"""Rounds in training at a time on a cluster: enough for a hundred workers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,7 @@ class ClassRequest:
         regrade: students to grade again although nothing has changed; `EVERYBODY` for all.
         late_policy: what being late costs, or None.
         template: what the students were given, which two may have in common; or None.
+        start_pool: where models are trained; None for here.
     """
 
     directory: Path
@@ -68,6 +72,7 @@ class ClassRequest:
     regrade: frozenset[str] = frozenset()
     late_policy: late_policy.LatePolicy | None = None
     template: Path | None = None
+    start_pool: StartPool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,11 +186,15 @@ class _Batch:
         run = ClassRun(
             assignment=self.request.assignment,
             options=self.request.options,
-            sandbox=choose_sandbox(unsafe=self.request.options.unsafe),
+            sandbox=choose_sandbox(
+                unsafe=self.request.options.unsafe,
+                hidden=directories_with_labels(self.request.options.data_directory),
+            ),
             output=self.request.output,
             observer=self.observer,
             record=self._record,
             make_trainer=self._make_trainer,
+            rounds_at_once=CLUSTER_ROUNDS if self.request.start_pool else 2 * count_cores(),
         )
         run.grade(tasks)
 
@@ -324,11 +333,8 @@ class _Batch:
 
         directory = default_cache_directory() if setting.options.use_cache else self.request.output
         cache = RunCache(directory, dataset_sha256=setting.dataset.sha256, device=setting.device)
-        return CachedTrainer(
-            setting.dataset,
-            start_pool=partial(TrainingPool, device=setting.device),
-            cache=cache,
-        )
+        start_pool = self.request.start_pool or partial(TrainingPool, device=setting.device)
+        return CachedTrainer(setting.dataset, start_pool=start_pool, cache=cache)
 
     def write_page(self) -> None:
         """Write the class page, unless nothing has changed since it was written."""
@@ -336,6 +342,18 @@ class _Batch:
         if not self.recorded and path.is_file():
             return
         self.observer.stage("writing the class page")
+        # The page needs half a second of imports, which a run without changes saves.
+        from grader.report.class_page import write_class_page  # noqa: PLC0415
+        from grader.similarity import find_similar  # noqa: PLC0415
+
+        summaries = list(self.store.summaries())
+        sources = {
+            summary.student.id: self.request.output / summary.folder / FILES_NAME
+            for summary in summaries
+            if summary.folder
+        }
+        similar = find_similar(summaries, sources, self.request.template)
+        write_class_page(summaries, similar, path, title=self.request.assignment.title)
 
     def totals(self) -> ClassTotals:
         """Count the outcomes of the whole store."""

@@ -108,7 +108,7 @@ class ClassRun:
     observer: RunObserver
     record: Recorder
     make_trainer: TrainerFactory
-    rounds_at_once: int = field(default_factory=lambda: 2 * count_cores())
+    rounds_at_once: int
     _stop: threading.Event = field(default_factory=threading.Event)
     _setting: Future[Setting] = field(default_factory=Future)
     _taking_in: dict[Future[Underway], Task] = field(default_factory=dict)

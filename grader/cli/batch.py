@@ -15,6 +15,7 @@ from rich.text import Text
 from grader.authoring import load_assignment
 from grader.batch import CLASS_PAGE_NAME, EVERYBODY, ClassRequest, ClassTotals, grade_class
 from grader.class_progress import ClassProgress
+from grader.cli.cluster_options import cluster_options, cluster_pool
 from grader.cli.exit_codes import (
     EXIT_CODES,
     EXIT_FELL_SHORT,
@@ -61,6 +62,7 @@ def _split_ids(_context: click.Context, _parameter: click.Parameter, value: str)
     help="What the students were given: what is in it, no two submissions are similar by.",
 )
 @late_options
+@cluster_options
 @grading_options
 @json_option
 def batch(
@@ -86,6 +88,7 @@ def batch(
         directory=submissions,
         output=output,
         late_policy=late_policy(options),
+        start_pool=cluster_pool(options),
         assignment=load_assignment(assignment, submission=submissions),
         options=Options(**options, may_fall_back=False),
         roster=read_roster(roster) if roster else None,
