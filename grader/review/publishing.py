@@ -8,11 +8,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from grader.assignment import Assignment, Rubric
 from grader.judgements import Judgement, apply_judgements
 from grader.model_spec import digest_of
 from grader.report.files import write_reports
+from grader.results import SubmissionResult
 from grader.review.answers import collect_answers, written_items
 from grader.review.changes import last_change
 from grader.review.ledger import judgements_of
@@ -68,8 +70,17 @@ def _publish_one(
     )
     result = replace(result, late=summary.late if automatic.late else None)
     # The files first: if this is cut short, the next run finds the student undone and repeats.
-    write_reports(result, output / summary.folder)
+    _replace_reports(result, output / summary.folder)
     store.publish(grading.number, summary, result, judgements_sha256=digest)
+
+
+def _replace_reports(result: SubmissionResult, folder: Path) -> None:
+    """Write the reports anew, so that whoever reads them meanwhile has the old or the new ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".review-", dir=folder) as unfinished:
+        write_reports(result, Path(unfinished))
+        for file in Path(unfinished).iterdir():
+            file.replace(folder / file.name)
 
 
 def publish_while_parent_lives(output: Path, assignment: Assignment) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -37,7 +37,8 @@ def serve(
         # No header of a request is believed: links and hosts come from `public_url`.
         proxy_headers=False,
     )
-    with _publisher(output, assignment):
+    # uvicorn raises the signal that ended it once more.
+    with _publisher(output, assignment), suppress(KeyboardInterrupt):
         uvicorn.Server(config).run()
     publish(store, assignment, output)
 

@@ -1,0 +1,241 @@
+"""The review page as Chromium shows it: by keyboard alone, by two at once, under attack."""
+
+import shutil
+import time
+
+import pytest
+
+from grader.report.json import read_json
+from grader.review.ledger import read_entries
+from grader.store import STORE_NAME, Store
+from tests.review_class import HOSTILE, SET4, WRITTEN, all_positive, hand_in, make_class
+from tests.review_server import ReviewServer
+
+pytestmark = pytest.mark.browser
+
+STUDENTS = [f"student-{number:02}" for number in range(1, 13)]
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+SERIOUS = {"serious", "critical"}
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """A class of twelve: two hand in the reference, ten say less about pixels, each in its way."""
+    ten = {name: {"2B": f"A brightness, says {name}."} for name in STUDENTS[2:]}
+    return make_class(
+        tmp_path_factory.mktemp("class"), {STUDENTS[0]: {}, STUDENTS[1]: {"1A": HOSTILE}, **ten}
+    )
+
+
+@pytest.fixture
+def output(graded, tmp_path):
+    shutil.copytree(graded, tmp_path / "class")
+    return tmp_path / "class"
+
+
+@pytest.fixture
+def server(output):
+    with ReviewServer(output) as running:
+        yield running
+
+
+@pytest.fixture
+def sign_in(chromium):
+    """Opens a browser of one grader's own, signed in by a link; complaints are collected."""
+    contexts = []
+
+    def signed_in(link, *, width=1280, scheme="light"):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.complaints = []
+        page.requested = []
+        page.on("console", lambda message: page.complaints.append(message.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("request", lambda request: page.requested.append(request.url))
+        page.goto(link)
+        press(page, "Enter")
+        return page
+
+    yield signed_in
+    for context in contexts:
+        context.close()
+
+
+def press(page, key):
+    """Press a key that leads to another page, and wait for that."""
+    with page.expect_navigation():
+        page.keyboard.press(key)
+
+
+def wait_for(condition, seconds=60):
+    """Wait until something came true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.1)
+
+
+def test_a_class_of_twelve_is_reviewed_by_keyboard_alone(server, output, sign_in):
+    """Every answer judged, one rubric item's points changed, and reports and rows follow."""
+    page = sign_in(server.link)
+    press(page, "n")
+    while page.locator("form.judge").count():
+        item_id = page.locator("h1 .number").inner_text()
+        for key in range(1, len(all_positive(SET4, item_id)) + 1):
+            page.keyboard.press(str(key))
+        if "Answer 1 of" in page.locator("header").inner_text():
+            page.keyboard.press("c")
+            page.keyboard.type("Well put. 1 2 3")
+            page.keyboard.press("Escape")
+        press(page, "Enter")
+        while page.locator("a[autofocus]").count() and page.url != f"{server.address}/":
+            press(page, "Enter")
+    assert "Every answer is graded." in page.locator("main").inner_text()
+    wait_for(lambda: earned_in_class(output) == {39})
+    assert {read_score(output, name).earned for name in STUDENTS} == {39}
+    assert {read_score(output, name).pending for name in STUDENTS} == {0}
+    assert "Well put. 1 2 3" in (output / STUDENTS[0] / "report.html").read_text()
+
+    page.goto(f"{server.address}/items/2B.text/next?show=all")
+    press(page, "e")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("0.5")
+    press(page, "Enter")
+    assert "Saved." in page.locator("main").inner_text()
+    wait_for(lambda: earned_in_class(output) == {38.5})
+    assert {read_score(output, name).earned for name in STUDENTS} == {38.5}
+    assert page.complaints == []
+
+
+def test_two_graders_collide_and_nothing_is_lost(server, output, sign_in):
+    """The later one reads who was first, keeps what was typed, and decides."""
+    grace = sign_in(server.link)
+    hal = sign_in(server.invite("hal"))
+    for page in (grace, hal):
+        page.goto(f"{server.address}/items/1B/next")
+        page.keyboard.press("c")
+    grace.keyboard.type("From grace.")
+    press(grace, "Control+Enter")
+    hal.keyboard.type("From hal.")
+    hal.keyboard.press("Escape")
+    hal.keyboard.press("2")
+    press(hal, "Enter")
+    assert "Not saved: grace judged this answer" in hal.locator("[role=alert]").inner_text()
+    assert hal.locator("#comment").input_value() == "From hal."
+    assert hal.locator("[data-key='2']").is_checked()
+    assert comments(output, "1B") == {"From grace."}
+    press(hal, "Enter")
+    assert comments(output, "1B") == {"From hal."}
+    press(hal, "u")
+    assert comments(output, "1B") == {"From grace."}
+
+
+def test_a_hostile_answer_is_inert_under_the_policy(server, output, sign_in):
+    """Nothing of it runs, hides or loads; and were it in the page, the policy would stop it."""
+    page = sign_in(server.link)
+    with Store(output / STORE_NAME) as store:
+        entry = next(e for e in read_entries(store, "1A") if e.student_id == STUDENTS[1])
+    page.goto(f"{server.address}/items/1A/answers/{entry.answer_sha256}")
+    assert page.title() != "owned"
+    assert page.locator(".answer").is_visible()
+    assert page.locator(".answer :is(script, style, iframe, img, [style], [onerror])").count() == 0
+    assert page.locator(".answer .written a").count() == 0
+    assert page.locator(".answer .written").bounding_box()["height"] < 900
+    assert all(url.startswith((server.address, "data:")) for url in page.requested)
+    assert page.complaints == []
+    page.evaluate(
+        """() => {
+            window.violations = [];
+            document.addEventListener('securitypolicyviolation',
+                event => window.violations.push(event.effectiveDirective));
+            document.body.insertAdjacentHTML('beforeend', '<p style="color: red">x</p>'
+                + '<img src="https://evil.example/x.png"><iframe src="https://evil.example/">'
+                + '</iframe><img src="/nothing.png" onerror="window.owned = true">');
+            const script = document.createElement('script');
+            script.textContent = 'window.owned = true';
+            document.body.append(script);
+        }"""
+    )
+    page.wait_for_function("window.violations.length >= 5")
+    assert set(page.evaluate("window.violations")) == {
+        *("style-src-attr", "img-src", "frame-src", "script-src-elem", "script-src-attr")
+    }
+    assert page.evaluate("window.owned") is None
+
+
+def test_what_is_saved_survives_a_killed_server(output, sign_in):
+    """After SIGKILL in mid-review, the next server knows the judgement and publishes it."""
+    with ReviewServer(output) as server:
+        page = sign_in(server.link)
+        page.goto(f"{server.address}/items/2B.text/next")
+        page.keyboard.press("c")
+        page.keyboard.type("Saved just before.")
+        press(page, "Control+Enter")
+        page.keyboard.press("1")
+        server.kill()
+    assert comments(output, "2B.text") == {"Saved just before."}
+    with ReviewServer(output) as again:
+        page = sign_in(again.link)
+        assert "1 of 12" in page.locator("main").inner_text()
+    comment = "Saved just before."
+    assert any(comment in (output / name / "report.html").read_text() for name in STUDENTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(scheme, server, output, sign_in):
+    """On every kind of page, with judged, flagged and changed answers, snippets and pictures."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
+    with Store(output / STORE_NAME) as store:
+        hand_in(store, output, STUDENTS[3], {"1E": "Look at the drawing."}, picture="1E.png")
+    page = sign_in(server.link, scheme=scheme)
+    page.goto(f"{server.address}/items/1A/next?show=all")
+    for key in ("1", "f", "k", "c"):
+        page.keyboard.press(key)
+    page.keyboard.type("Say why.")
+    press(page, "Control+Enter")
+    judged = f"{server.address}/items/1A/next?show=flagged"
+    for address in (
+        *("/", "/history", "/agreement", "/items/1E.text/next?show=all", "/items/1A/rubric"),
+        *("/items/1A/next?show=second", "/items/9/next", judged.removeprefix(server.address)),
+    ):
+        page.goto(server.address + address)
+        page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        results = axe.Axe().run(page, options=RULES).response
+        serious = [
+            (violation["id"], [node["target"] for node in violation["nodes"]][:3])
+            for violation in results["violations"]
+            if violation["impact"] in SERIOUS
+        ]
+        assert (address, serious) == (address, [])
+
+
+@pytest.mark.parametrize("item_id", [WRITTEN[0], WRITTEN[3]])
+def test_a_phone_shows_the_page_without_sideways_scrolling(item_id, server, sign_in):
+    """At 390 px the columns stand below each other."""
+    page = sign_in(server.link, width=390)
+    page.goto(f"{server.address}/items/{item_id}/next?show=all")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def read_score(output, student_id):
+    """What a student's result.json says."""
+    return read_json(output / student_id / "result.json").score
+
+
+def earned_in_class(output):
+    """What the rows of the class say, before and after the late policy."""
+    with Store(output / STORE_NAME) as store:
+        return {
+            points for row in store.summaries() for points in (row.score.earned, row.final_points)
+        }
+
+
+def comments(output, item_id):
+    """The comments on an item's answers."""
+    with Store(output / STORE_NAME) as store:
+        entries = read_entries(store, item_id)
+    return {entry.current.comment for entry in entries if entry.current}

@@ -1,0 +1,391 @@
+"""The review's web application, asked as a browser or an attacker would."""
+
+import asyncio
+import re
+import shutil
+from html import unescape
+
+import httpx
+import pytest
+
+from grader.review import accounts
+from grader.review.accounts import invite, revoke
+from grader.review.answers import collect_answers
+from grader.review.app import make_app
+from grader.review.changes import newest_changes
+from grader.review.forms import MAXIMUM_FORM_BYTES
+from grader.review.ledger import read_entries
+from grader.review.security import POLICY
+from grader.review.settings import set_double_share
+from grader.store import STORE_NAME, Store
+from tests.review_class import HOSTILE, SET4, give, hand_in, make_class
+
+LOCAL = "http://127.0.0.1:8765"
+NAMES = ("ada", "bob", "cyd", "dan")
+PAGES = ("/", "/items/1A/next", "/items/1A/rubric", "/history", "/agreement")
+
+
+class Browser:
+    """One person's browser, with its cookies."""
+
+    def __init__(self, app, address=LOCAL) -> None:
+        self.app = app
+        self.address = address
+        self.cookies = httpx.Cookies()
+        self.csrf = ""
+
+    def send(self, method, path, **options: object):
+        """One request; redirects are not followed, cookies are kept."""
+
+        async def ask():
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url=self.address, cookies=self.cookies
+            ) as client:
+                response = await client.request(method, path, **options)
+                self.cookies = client.cookies
+                return response
+
+        return asyncio.run(ask())
+
+    def open(self, path):
+        """A page, at the end of its redirects; its forms' token is remembered."""
+        response = self.send("GET", path)
+        while response.is_redirect:
+            path = response.headers["location"]
+            response = self.send("GET", path)
+        found = re.search(r'name="csrf" value="([^"]+)"', response.text)
+        self.csrf = found[1] if found else self.csrf
+        response.path = path
+        return response
+
+    def submit(self, path, **fields: object):
+        """A form, with the token that the last page had."""
+        return self.send("POST", path, data={"csrf": self.csrf, **fields})
+
+    def join(self, token):
+        """Accept an invitation."""
+        self.open(f"/join?token={token}")
+        return self.submit("/join", token=token)
+
+    def judge(self, page, **fields: object):
+        """Judge the answer on a page."""
+        seen = re.search(r'name="seen" value="([^"]+)"', page.text)[1]
+        return self.submit(page.path, seen=seen, **fields)
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """Four students, of whom two give the same answer to everything."""
+    return make_class(
+        tmp_path_factory.mktemp("class"),
+        {"ada": {}, "bob": {}, "cyd": {"1A": "It stays."}, "dan": {"1A": HOSTILE}},
+    )
+
+
+@pytest.fixture
+def output(graded, tmp_path):
+    shutil.copytree(graded, tmp_path / "class")
+    return tmp_path / "class"
+
+
+@pytest.fixture
+def store(output):
+    with Store(output / STORE_NAME) as opened:
+        yield opened
+
+
+@pytest.fixture
+def app(store, output):
+    return make_app(store, SET4, output, "")
+
+
+@pytest.fixture
+def grace(app, store):
+    browser = Browser(app)
+    browser.join(invite(store, "grace", by="grace"))
+    return browser
+
+
+@pytest.fixture
+def hal(app, store):
+    browser = Browser(app)
+    browser.join(invite(store, "hal", by="grace"))
+    return browser
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_strangers_see_nothing(path, app):
+    """Without an invitation every page is refused, and names no student."""
+    response = Browser(app).send("GET", path)
+    assert response.status_code == 401
+    assert "you need an invitation".capitalize() in response.text
+
+
+def test_a_link_alone_signs_nobody_in(app, store):
+    """Programs that follow links in mails do not use an invitation up or accept it."""
+    browser = Browser(app)
+    token = invite(store, "grace", by="grace")
+    assert "Welcome, grace" in browser.open(f"/join?token={token}").text
+    assert browser.send("GET", "/").status_code == 401
+    browser.submit("/join", token=token)
+    assert browser.send("GET", "/").status_code == 200
+
+
+def test_forged_old_and_withdrawn_invitations_are_refused(app, store, monkeypatch):
+    """Each with its reason."""
+    token = invite(store, "grace", by="grace")
+    browser = Browser(app)
+    assert "no invitation to this class" in browser.open(f"/join?token={token}x").text
+    assert "no invitation to this class" in browser.open("/join").text
+    monkeypatch.setattr(accounts, "INVITATION_DAYS", -1)
+    assert "is older than" in browser.open(f"/join?token={token}").text
+    monkeypatch.undo()
+    revoke(store, "grace", by="grace")
+    assert "was withdrawn" in browser.open(f"/join?token={token}").text
+
+
+def test_withdrawing_an_invitation_ends_the_session(grace, store):
+    """At the next page, and judgements stay."""
+    give(store, "1A", "cyd", "forward")
+    assert grace.send("GET", "/").status_code == 200
+    revoke(store, "grace", by="hal")
+    assert grace.send("GET", "/").status_code == 401
+    assert any(entry.current for entry in read_entries(store, "1A"))
+
+
+@pytest.mark.parametrize(
+    ("public_url", "address", "secure"),
+    [("", LOCAL, False), ("https://grading.example.edu", "https://grading.example.edu", True)],
+)
+def test_the_session_cookie_is_kept_from_scripts_and_other_sites(
+    public_url, address, secure, store, output
+):
+    """HttpOnly and SameSite always, Secure behind a proxy with TLS."""
+    browser = Browser(make_app(store, SET4, output, public_url), address)
+    response = browser.join(invite(store, "grace", by="grace"))
+    cookie = response.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert ("; secure" in cookie) == secure
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/static/review.js", "/static/nothing", "/nothing"])
+def test_the_policy_is_on_every_response(path, grace):
+    """Pages, files and errors alike."""
+    headers = grace.send("GET", path).headers
+    assert headers["content-security-policy"] == POLICY
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "unsafe" not in POLICY
+
+
+def test_other_hosts_are_refused(app, store):
+    """A foreign site that gives its name this machine's address gets no page."""
+    token = invite(store, "grace", by="grace")
+    for address in ("http://evil.example", "http://127.0.0.1.evil.example"):
+        assert Browser(app, address).send("GET", f"/join?token={token}").status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/undo", "/items/1A/rubric", "ANSWER"])
+def test_forms_of_other_sites_are_refused(path, grace, store):
+    """Without the session's token, or with somebody else's, nothing changes."""
+    address = grace.open("/items/1A/next").path if path == "ANSWER" else path
+    for token in ("", "x", "\u00e4"):
+        assert grace.send("POST", address, data={"csrf": token}).status_code == 403
+    assert {change.kind for change in newest_changes(store, 9)} == {"invitation"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../app.py",
+        "/static/..%2fapp.py",
+        "/static/%2e%2e%2f%2e%2e%2freport%2fhtml.py",
+        "/static//etc/passwd",
+        "/items/..%2f..%2fetc%2fpasswd/next",
+        "/items/2C/next",
+        "/items/1A/answers/..%2f..%2fclass.sqlite",
+        "/items/1A/answers/0/pictures/0",
+        "/items/1A/answers/0/related",
+    ],
+)
+def test_no_path_leads_out(path, grace):
+    """What is not a page is not found; no part of an address becomes a path."""
+    assert grace.send("GET", path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"csrf=" + b"x" * MAXIMUM_FORM_BYTES, "application/x-www-form-urlencoded", 413),
+        (b"x" * 10, "multipart/form-data; boundary=x", 415),
+        (b"a=1&" * 5000, "application/x-www-form-urlencoded", 400),
+        (b"csrf=\xff", "application/x-www-form-urlencoded", 400),
+    ],
+)
+def test_oversized_and_odd_uploads_are_refused(content, kind, status, grace):
+    """Before they are taken apart."""
+    headers = {"content-type": kind}
+    assert grace.send("POST", "/undo", content=content, headers=headers).status_code == status
+
+
+def test_pages_name_no_student(grace):
+    """Answers are anonymous: neither names nor ids, nor an order that gives them away."""
+    page = grace.open("/items/1A/next?show=all")
+    assert page.status_code == 200
+    for name in NAMES:
+        assert not re.search(rf"\b{name}\b", page.text)
+        assert name not in page.path
+
+
+def test_a_judgement_leads_to_the_next_answer(grace, store):
+    """Saved with its comment, shown with who and when, and what is left goes down."""
+    page = grace.open("/items/1A/next")
+    assert "4 left" in page.text
+    response = grace.judge(page, found=["forward", "for-ever"], comment="Good.", adjustment="0,5")
+    assert response.status_code == 303
+    following = grace.open(response.headers["location"])
+    assert following.path != page.path
+    again = grace.open(page.path)
+    assert "Graded by grace" in again.text
+    assert "2.5 of 5 points" in again.text
+    assert ">Good.</textarea>" in again.text
+    kept = [entry.current for entry in read_entries(store, "1A") if entry.current]
+    assert {judgement.comment for judgement in kept} == {"Good."}
+
+
+def test_after_the_last_answer_the_next_part_is_offered(grace):
+    """Nothing left of 1A leads to 1B."""
+    response = grace.open("/items/1A/next")
+    while "Save and go on" in response.text:
+        response = grace.open(grace.judge(response, found="forward").headers["location"])
+    assert "Every answer to this part is graded." in response.text
+    assert "/items/1B/next" in response.text
+
+
+def test_two_who_collide_lose_nothing(grace, hal, store):
+    """The second is told who was first and keeps what they typed; saving again replaces it."""
+    page = grace.open("/items/1A/next")
+    same = hal.open(page.path)
+    grace.judge(page, found="forward", comment="By grace.")
+    refused = hal.judge(same, found="for-ever", comment="By hal.")
+    text = unescape(refused.text)
+    assert refused.status_code == 409
+    assert "grace judged this answer at" in text
+    assert "“By grace.”" in text
+    assert ">By hal.</textarea>" in text
+    assert re.search(r'value="for-ever"[^>]*checked', text)
+    assert not re.search(r'value="forward"[^>]*checked', text)
+    assert {e.current.grader for e in read_entries(store, "1A") if e.current} == {"grace"}
+    refused.path = page.path
+    assert hal.judge(refused, found="for-ever", comment="By hal.").status_code == 303
+    changed = newest_changes(store, 1)[0]
+    assert changed.before[0]["judgement"]["comment"] == "By grace."
+
+
+def test_undo_returns_to_the_answer(grace, store):
+    """The judgement is gone, and its answer is on the page again."""
+    page = grace.open("/items/1A/next")
+    grace.judge(page, found="forward")
+    undone = grace.submit("/undo")
+    assert undone.headers["location"] == page.path
+    assert not any(entry.current for entry in read_entries(store, "1A"))
+    assert "taken back" in grace.submit("/undo").text
+
+
+def test_a_rubric_can_be_changed_and_extended(grace, store):
+    """Points, texts and a new item, all in one form; the record says what changed."""
+    page = grace.open("/items/2B.text/rubric")
+    fields = {
+        name: [unescape(value) for value in values]
+        for name, values in {
+            "id": re.findall(r'name="id" value="([^"]*)"', page.text),
+            "points": re.findall(r'name="points"[^>]* value="([^"]*)"', page.text),
+            "text": re.findall(r"<textarea[^>]*>([^<]*)</textarea>", page.text),
+        }.items()
+    }
+    fields["points"][0] = "0.75"
+    fields["points"][-1], fields["text"][-1] = "0.25", "Names MNIST's format"
+    seen = re.search(r'name="seen" value="([^"]+)"', page.text)[1]
+    assert grace.submit("/items/2B.text/rubric", seen=seen, **fields).status_code == 303
+    history = unescape(grace.open("/history").text)
+    assert "+0.75: A brightness" in history
+    assert "+0.25: Names MNIST's format" in history
+    assert grace.submit("/items/2B.text/rubric", seen=seen, **fields).status_code == 409
+
+
+@pytest.mark.parametrize("points", ["many", "nan", "1e999"])
+def test_points_must_be_numbers(points, grace):
+    """What is none is refused with the field's name."""
+    page = grace.open("/items/1A/next")
+    response = grace.judge(page, adjustment=points)
+    assert response.status_code == 400
+    assert "adjustment is no number".capitalize() in response.text
+
+
+def test_a_comment_can_be_kept_for_reuse(grace, hal):
+    """Everybody who grades the part finds it, with a key."""
+    grace.judge(grace.open("/items/1A/next"), comment="Say why.", keep="yes")
+    page = hal.open("/items/1A/next")
+    assert 'data-snippet="Say why." data-key="Shift+1"' in page.text
+    assert "Say why." not in hal.open("/items/1B/next").text
+
+
+def test_a_second_reading_does_not_show_the_first(grace, hal, store):
+    """Who reads second sees neither points nor comment; the first reader is not asked."""
+    set_double_share(store, 1.0)
+    grace.judge(grace.open("/items/1A/next"), found="forward", comment="Secret.")
+    page = hal.open("/items/1A/next?show=second")
+    assert "second reading measures agreement" in page.text
+    assert "Secret." not in page.text
+    assert "checked" not in page.text
+    hal.judge(page, found="for-ever")
+    assert "There is no answer left under" in hal.open("/items/1A/next?show=second").text
+    assert "There is no answer left under" in grace.open("/items/1A/next?show=second").text
+    table = grace.open("/agreement").text
+    assert re.search(r'>1A</th>\s*<td class="number">1</td>\s*<td class="number">1</td>', table)
+
+
+def test_pictures_are_served_as_png_and_nothing_else(grace, store, output):
+    """A drawing for 1E is on the page of that answer, and only its number leads to it."""
+    hand_in(store, output, "ada", {"1E": "See the drawing."}, picture="1e.png")
+    collect_answers(store, output)
+    entry = next(e for e in read_entries(store, "1E.text") if e.student_id == "ada")
+    page = grace.open(f"/items/1E.text/answers/{entry.answer_sha256}")
+    (source,) = re.findall(r'<img src="([^"]+)"', page.text)
+    picture = grace.send("GET", source)
+    assert picture.headers["content-type"] == "image/png"
+    assert picture.content.startswith(b"\x89PNG")
+    assert grace.send("GET", source[:-1] + "1").status_code == 404
+
+
+def test_related_results_are_a_click_away(grace):
+    """The automatic items of the problem, the part's own first, for each who gave the answer."""
+    page = grace.open("/items/1E.text/next?show=all")
+    related = grace.open(re.search(r'href="([^"]+/related)', page.text)[1])
+    assert related.text.index("part-1E") < related.text.index("part-1D")
+    assert "item-1A" not in related.text
+    assert "member=3" in related.text
+    assert grace.send("GET", related.path + "?member=4").status_code == 404
+
+
+def test_a_changed_answer_says_so(grace, store, output):
+    """The earlier judgement is filled in, and gives nothing until it is saved."""
+    give(store, "1A", "cyd", "forward", comment="Fine.", grader="hal")
+    hand_in(store, output, "cyd", {"1A": "It stays where it is."})
+    grace.open("/")
+    entry = next(e for e in read_entries(store, "1A") if e.student_id == "cyd")
+    page = grace.open(f"/items/1A/answers/{entry.answer_sha256}?show=ungraded")
+    assert "handed in another answer since hal" in re.sub(r"\s+", " ", page.text)
+    assert ">Fine.</textarea>" in page.text
+    assert "1 flagged" in grace.open("/").text
+
+
+def test_a_hostile_answer_is_text(grace, store):
+    """No element or address of it survives; the browser's tests look at it too."""
+    entry = next(e for e in read_entries(store, "1A") if e.student_id == "dan")
+    page = grace.open(f"/items/1A/answers/{entry.answer_sha256}").text
+    assert "&lt;script&gt;" in page
+    assert page.count("<script") == 1
+    assert not re.search("<(iframe|style|img)", page)
+    assert not re.search(r"<[^>]+(javascript:|evil\.example)", page)

@@ -1,0 +1,184 @@
+"""Judgements out to a spreadsheet and back, under the rules of the page."""
+
+import csv
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from grader.cli.review import review
+from grader.errors import UsageError
+from grader.review.answers import collect_answers
+from grader.review.changes import ConflictError, newest_changes
+from grader.review.ledger import read_entries
+from grader.review.table import COLUMNS, Imported, export_table, import_table
+from grader.store import STORE_NAME, Store
+from tests.review_class import SET4, give, hand_in, make_class
+
+FORMULA = '=HYPERLINK("https://evil.example","points")'
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """Two students; one answers with a formula, and is named like one."""
+    return make_class(tmp_path_factory.mktemp("class"), {"ada": {}, "=bob": {"2B": FORMULA}})
+
+
+@pytest.fixture
+def output(graded, tmp_path):
+    shutil.copytree(graded, tmp_path / "class")
+    return tmp_path / "class"
+
+
+@pytest.fixture
+def store(output):
+    with Store(output / STORE_NAME) as opened:
+        yield opened
+
+
+@pytest.fixture
+def table(tmp_path, store):
+    """An exported table."""
+    path = tmp_path / "answers.csv"
+    assert export_table(store, SET4, path) == 16
+    return path
+
+
+def read_rows(path):
+    """The rows as a spreadsheet would read them."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def fill_in(path, changes):
+    """Change cells: by item and student, the columns' new values."""
+    rows = read_rows(path)
+    for row in rows:
+        row.update(changes.get((row["item"], row["student"]), {}))
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def current(store, item_id, student_id):
+    """A student's judgement."""
+    entries = read_entries(store, item_id)
+    return next(entry.current for entry in entries if entry.student_id == student_id)
+
+
+def test_no_cell_is_a_formula(store, table):
+    """Answers, names and comments that look like one are text to every spreadsheet."""
+    give(store, "1A", "ada", comment="+1 for the idea")
+    export_table(store, SET4, table)
+    cells = [cell for row in read_rows(table) for cell in row.values()]
+    assert f"'{FORMULA}" in cells
+    assert "'=bob" in cells
+    assert "'+1 for the idea" in cells
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
+
+
+def test_what_is_filled_in_is_judged(store, table):
+    """Rubric items, points beside them, comment and flag; "none" finds nothing; the rest waits."""
+    fill_in(
+        table,
+        {
+            ("1A", "ada"): {
+                "found": "forward, for-ever",
+                "adjustment": "-0,5",
+                "comment": "'-1 would be harsh",
+                "flagged": "yes",
+            },
+            ("2B.text", "'=bob"): {"found": "none"},
+        },
+    )
+    imported = import_table(store, SET4, table, grader="grace")
+    assert imported == Imported(judged=2, unchanged=0, empty=14)
+    judgement = current(store, "1A", "ada")
+    assert judgement.rubric_items == ("forward", "for-ever")
+    assert (judgement.adjustment, judgement.flagged) == (-0.5, True)
+    assert judgement.comment == "-1 would be harsh"
+    assert current(store, "2B.text", "=bob").rubric_items == ()
+    assert newest_changes(store, 9)[0].kind == "import"
+
+
+def test_an_exported_table_changes_nothing_when_it_comes_back(store, table):
+    """Judgements survive the way out and back, whoever's they are."""
+    give(store, "1A", "ada", "forward", comment="=Fine\n'so'", flagged=True)
+    give(store, "1B", "ada", adjustment=1.5)
+    export_table(store, SET4, table)
+    imported = import_table(store, SET4, table, grader="hal")
+    # Both students gave these two answers, so there are four judgements.
+    assert imported == Imported(judged=0, unchanged=4, empty=12)
+    assert current(store, "1A", "ada").grader == "grace"
+
+
+@pytest.mark.parametrize(
+    ("cells", "sentence"),
+    [
+        ({"found": "forward nonsense"}, "the rubric has no item 'nonsense'; it has forward"),
+        ({"adjustment": "much"}, "the adjustment 'much' is no number"),
+        ({"comment": "x" * 10_001}, "the comment has more than 10,000 characters"),
+        ({"student": "eve"}, r"row 2 \(1A, eve\): the class has no such answer"),
+        ({"item": "2C"}, "the class has no such answer"),
+    ],
+)
+def test_one_wrong_row_and_nothing_is_imported(cells, sentence, store, table):
+    """The message names the row and what is wrong."""
+    first = read_rows(table)[0]
+    fill_in(
+        table,
+        {
+            (first["item"], first["student"]): {"found": "none"} | cells,
+            ("1B", "ada"): {"found": "not-zero"},
+        },
+    )
+    with pytest.raises(UsageError, match=sentence):
+        import_table(store, SET4, table, grader="grace")
+    assert newest_changes(store, 1) == []
+
+
+def test_what_was_judged_since_the_export_is_not_overwritten(store, table):
+    """The whole table is refused, and the message says who was faster."""
+    give(store, "1A", "ada", "forward", grader="hal")
+    fill_in(table, {("1A", "ada"): {"found": "none"}, ("1B", "ada"): {"found": "not-zero"}})
+    with pytest.raises(ConflictError, match="judged by hal since the export"):
+        import_table(store, SET4, table, grader="grace")
+    assert current(store, "1A", "ada").grader == "hal"
+    assert current(store, "1B", "ada") is None
+
+
+def test_an_answer_that_changed_since_the_export_is_not_judged(store, output, table):
+    """The table's judgement is of what the student had handed in before."""
+    fill_in(table, {("1A", "ada"): {"found": "forward"}})
+    hand_in(store, output, "ada", {"1A": "Another answer."})
+    collect_answers(store, output)
+    with pytest.raises(ConflictError, match="another answer since the export"):
+        import_table(store, SET4, table, grader="grace")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"a,b\n1,2\n", "lacks the columns"), (b"\xff\xfe\x00", "no CSV table in UTF-8")],
+)
+def test_other_files_are_refused(content, message, store, tmp_path):
+    """With what to do."""
+    path = tmp_path / "other.csv"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        import_table(store, SET4, path, grader="grace")
+
+
+def test_the_commands(output, tmp_path):
+    """Export, import and invite, as they are typed; reports follow at once."""
+    path = str(tmp_path / "answers.csv")
+    own = ["--output", str(output)]
+    runner = CliRunner()
+    assert "16 answers in" in runner.invoke(review, ["export", path, *own]).output
+    fill_in(tmp_path / "answers.csv", {("1A", "ada"): {"found": "forward", "comment": "So far."}})
+    said = runner.invoke(review, ["import", path, *own, "--as", "grace"]).output
+    assert said == ("1 judgements taken in, 0 unchanged, 15 rows without any; 1 reports written\n")
+    assert "So far." in (output / "ada" / "report.html").read_text()
+    link = runner.invoke(review, ["invite", "hal", *own, "--public-url", "https://g.example/"])
+    assert link.output.startswith("https://g.example/join?token=")
+    assert runner.invoke(review, ["revoke", "hal", *own]).output == "hal can no longer grade\n"
