@@ -28,6 +28,7 @@ from tests.docker_profile import CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, check
 REPOSITORY = Path(__file__).resolve().parents[1]
 DISK_MEGABYTES = 48
 """Less than a submission may write to its scratch directory."""
+RUN = "cd /autograder && exec ./run_autograder"
 LEFT_OVER = '{"score": 1000, "tests": []}'
 
 
@@ -69,7 +70,7 @@ def grade_in_tree(directory: Path, submission: Path, **changes: Any) -> dict[str
         timeout=900,
         check=False,
     )
-    print(finished.stderr)  # shown where a test fails
+    sys.stderr.write(finished.stderr)  # shown where a test fails
     assert finished.returncode == 0
     return json.loads(finished.stdout)
 
@@ -115,8 +116,7 @@ def main(directory: Path) -> None:
     bind(root / "disk" / "autograder", root / "autograder")
     python = "/opt/sequential-grader/venv/bin/python"
     subprocess.run(
-        [python, str(REPOSITORY / "tests" / "docker_profile.py")]
-        + ["sh", "-c", "cd /autograder && exec ./run_autograder"],
+        [python, REPOSITORY / "tests" / "docker_profile.py", *("sh", "-c", RUN)],
         preexec_fn=lambda: os.chroot(root),
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import os
 import shutil
@@ -214,7 +213,7 @@ def test_upload_has_what_gradescope_wants(upload):
 
 
 def test_upload_pins_every_version(upload):
-    """torch comes from an index without CUDA, and nothing that only CUDA needs is installed."""
+    """PyTorch comes from an index without CUDA, and nothing that only CUDA needs is installed."""
     torch = upload.read("requirements-torch.txt").decode().splitlines()
     others = upload.read("requirements.txt").decode().splitlines()
     assert torch[0] == f"--index-url {CPU_INDEX}"
@@ -255,7 +254,7 @@ def test_lock_leaves_out_development_tools():
 
 
 def test_wheel_can_be_installed(upload, tmp_path):
-    """pip takes it, and what it installs is the grader, templates and scripts included."""
+    """It is one to pip, and what it installs is the grader, templates and scripts included."""
     (name,) = [name for name in upload.namelist() if name.endswith(".whl")]
     wheel = upload.extract(name, tmp_path)
     target = tmp_path / "installed"
@@ -291,7 +290,7 @@ def results_after(root: Path, program: str, seconds: float = 20.0) -> dict[str, 
     run(root, [sys.executable, "-c", take + program], seconds=seconds)
     results = json.loads((root / "results" / "results.json").read_bytes())
     jsonschema.validate(results, SCHEMA)
-    assert os.listdir(root / "results") == ["results.json"]
+    assert [path.name for path in (root / "results").iterdir()] == ["results.json"]
     return results
 
 

@@ -258,3 +258,11 @@ def test_no_process_outlives_the_parent(end, tmp_path):
 def test_cores_are_counted():
     """As many as this process may use, and at least one."""
     assert 1 <= count_cores() <= (os.cpu_count() or 1)
+
+
+def test_cores_can_be_said(monkeypatch):
+    """Where a container gives half a processor but shows the whole machine."""
+    monkeypatch.setenv("GRADER_CORES", "77")
+    assert count_cores() == 77
+    monkeypatch.setenv("GRADER_CORES", "many")
+    assert count_cores() != 77

@@ -15,6 +15,8 @@ MEGABYTE = 1_000_000
 GRADER_MEGABYTES = 650
 """What the grader itself takes, as measured: docs/gradescope.md."""
 LEAST_QUESTION_MEGABYTES = 100
+MNIST_MEGABYTES, MNIST_MINUTES = 1536, 20
+"""What leaves room for training on MNIST: docs/gradescope.md."""
 
 BUILD_EXAMPLES = """
 \b
@@ -107,3 +109,8 @@ def build(
         click.echo(f"  manual grading     enabled; {upload.manual_points:g} points for people")
     click.echo(f"  container          {memory_megabytes} MB of memory or more")
     click.echo(f"  timeout            {minutes} minutes")
+    if not practice and (memory_megabytes < MNIST_MEGABYTES or minutes < MNIST_MINUTES):
+        click.echo(
+            "That is tight for training on MNIST. Better take a container with a whole processor, "
+            f"and build with --memory {MNIST_MEGABYTES} --minutes {MNIST_MINUTES}."
+        )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from grader.authoring import load_assignment
 from grader.datasets import load_dataset
 from grader.gradescope.settings import FILE_NAME, read_settings
 
@@ -20,12 +19,9 @@ def fetch(source: Path) -> str:
         DatasetError: it cannot be had, so that the image must not be built.
     """
     settings = read_settings(source / FILE_NAME)
-    name = settings.assignment
-    assignment = load_assignment(str(source / name) if name.endswith(".py") else name)
-    directory = Path(settings.data_directory) if settings.data_directory else None
-    practice = assignment.practice.dataset
-    wanted = practice if settings.practice else assignment.dataset
-    return load_dataset(wanted, data_directory=directory).name
+    assignment = settings.load_assignment(source)
+    wanted = assignment.practice.dataset if settings.practice else assignment.dataset
+    return load_dataset(wanted, data_directory=settings.data_path()).name
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from pathlib import Path
 from rich.console import Console
 
 from grader.assignment import Assignment
-from grader.authoring import load_assignment
 from grader.errors import GraderError
 from grader.gradescope.results_file import failure_results
 from grader.gradescope.settings import FILE_NAME, Settings, read_settings
@@ -25,12 +24,16 @@ from grader.stages import Options
 
 
 def grade(root: Path) -> bytes:
-    """The results of the submission in Gradescope's directory `root`; errors give a reason."""
+    """The results of the submission in Gradescope's directory `root`.
+
+    Where there is no grade, students see why in a sentence, and instructors all of it.
+    """
     try:
         return _grade(root)
     except GraderError as error:
         print(f"error: {error}\nwhat to do: {error.next_step}", flush=True)  # noqa: T201
-        return failure_results(f"The grader could not grade: {error}.")
+        summary = str(error).partition("\n")[0].rstrip(".:")
+        return failure_results(f"The grader could not grade: {summary}.")
     except KeyboardInterrupt:
         return failure_results("The time was up before anything was graded.")
 
@@ -39,7 +42,7 @@ def _grade(root: Path) -> bytes:
     source = root / "source"
     settings = read_settings(source / FILE_NAME)
     submission = root / "submission"
-    assignment = _load(settings, source, submission)
+    assignment = _spare_memory(settings.load_assignment(source, submission=submission), settings)
     with TerminalProgress(Console(), quiet=False, verbose=False) as progress:
         graded = grade_submission(submission, assignment, _options(settings), progress)
     results = render_gradescope(
@@ -53,19 +56,15 @@ def _grade(root: Path) -> bytes:
     return encode_gradescope(results)
 
 
-def _load(settings: Settings, source: Path, submission: Path) -> Assignment:
-    """The assignment, with limits for a small container."""
-    name = settings.assignment
-    is_file = name.endswith(".py")
-    assignment = load_assignment(str(source / name) if is_file else name, submission=submission)
+def _spare_memory(assignment: Assignment, settings: Settings) -> Assignment:
+    """The assignment with limits for a small container."""
     memory_bytes = min(assignment.limits.memory_bytes, settings.question_memory_bytes)
     return replace(assignment, limits=replace(assignment.limits, memory_bytes=memory_bytes))
 
 
 def _options(settings: Settings) -> Options:
-    directory = settings.data_directory
     return Options(
-        data_directory=Path(directory) if directory else None,
+        data_directory=settings.data_path(),
         practice=settings.practice,
         may_fall_back=False,
         device="cpu",

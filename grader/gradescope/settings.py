@@ -7,6 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from grader.assignment import Assignment
+from grader.authoring import load_assignment
+
 FILE_NAME = "settings.json"
 
 
@@ -29,6 +32,16 @@ class Settings:
     data_directory: str | None
     question_memory_bytes: int
     time_limit_seconds: float
+
+    def load_assignment(self, source: Path, *, submission: Path | None = None) -> Assignment:
+        """The assignment; `source` holds an author's own."""
+        is_file = self.assignment.endswith(".py")
+        name = str(source / self.assignment) if is_file else self.assignment
+        return load_assignment(name, submission=submission)
+
+    def data_path(self) -> Path | None:
+        """Where MNIST lies, or None for the cache."""
+        return Path(self.data_directory) if self.data_directory else None
 
 
 def write_settings(settings: Settings) -> bytes:
