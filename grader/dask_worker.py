@@ -14,7 +14,8 @@ import msgspec
 from distributed import get_worker
 
 from grader.dask_messages import Failure, Outcome, Readiness, RemoteOrder, Terms, own_versions
-from grader.datasets import DATA_VARIABLE, Dataset, load_dataset
+from grader.data_places import DATA_VARIABLE
+from grader.datasets import Dataset, load_dataset
 from grader.errors import DatasetError, GraderError, MachineError
 from grader.training_pool import TrainingPool
 

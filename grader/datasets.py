@@ -22,10 +22,8 @@ import numpy as np
 import torch
 
 from grader.cache_directory import default_cache_directory
+from grader.data_places import DATA_VARIABLE, raw_directories
 from grader.errors import DatasetError
-
-DATA_VARIABLE = "GRADER_DATA"
-"""The environment variable that names the data directory when the command does not."""
 
 MNIST_SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -125,13 +123,13 @@ def _load_mnist(data_directory: Path | None, *, download: bool, cache_directory:
 
 
 def _find_raw_directory(directory: Path, origin: str) -> Path:
-    """The directory that holds the idx files: DIR/MNIST/raw as torchvision lays it out, or DIR."""
+    """The directory that holds the idx files."""
     if not directory.is_dir():
         raise DatasetError(
             f"the data directory {directory} ({origin}) does not exist",
             next_step=_MISSING_NEXT_STEP,
         )
-    candidates = [directory / "MNIST" / "raw", directory / "raw", directory]
+    candidates = raw_directories(directory)
     return next(filter(_holds_any_of_mnist, candidates), candidates[0])
 
 

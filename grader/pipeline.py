@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from grader.cache_directory import default_cache_directory
 from grader.collect import Submission, collect
+from grader.data_places import directories_with_labels
 from grader.results import EpochResult, ItemResult, SubmissionResult
 from grader.run_cache import RunCache
 from grader.sandbox import Sandbox, choose_sandbox
@@ -74,7 +75,9 @@ def grade_submission(
         KeyboardInterrupt: Ctrl-C before anything was graded.
     """
     clock = Clock()
-    sandbox = choose_sandbox(unsafe=options.unsafe)
+    sandbox = choose_sandbox(
+        unsafe=options.unsafe, hidden=directories_with_labels(options.data_directory)
+    )
     with closing(collect(directory, assignment.files())) as submission:
         observer.stage(f"asking {submission.name} for its answers in the sandbox")
         with _extracting(submission, assignment, options, sandbox) as extracting:

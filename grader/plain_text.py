@@ -32,12 +32,17 @@ def display_name(name: str | bytes) -> str:
     return _show_hidden(decoded, kept="")
 
 
+def is_hidden(character: str) -> bool:
+    """Whether a character cannot be seen, or turns the text around it."""
+    return unicodedata.category(character) in _HIDDEN
+
+
 def _show_hidden(text: str, *, kept: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
         character
-        if character in kept or unicodedata.category(character) not in _HIDDEN
+        if character in kept or not is_hidden(character)
         else character.encode("unicode_escape").decode()
         for character in text
     )

@@ -46,6 +46,18 @@ def test_hostile_strings_survive_the_file(tmp_path):
         assert read_json(path) == result
 
 
+HIDDEN = "\x7f \x85 \u00ad \u200b \u200f \u2028 \u202e \u2066 \ufeff \U000e0041"
+
+
+def test_what_cannot_be_seen_is_escaped():
+    """Control characters, those that turn text, and invisible ones; others stay readable."""
+    result = map_strings(good_result(), lambda text: f"{text} {HIDDEN} é 数 🙂")
+    rendered = render_json(result)
+    assert not set(rendered) & set(HIDDEN.replace(" ", ""))
+    assert r"\u202e \u2066 \ufeff \udb40\udc41 é 数 🙂" in rendered
+    assert msgspec.json.decode(rendered, type=SubmissionResult) == result
+
+
 def test_no_string_is_a_command_to_githubs_runner():
     """The runner takes `##[name]` anywhere in its log for a command; the value stays the same."""
     hostile = map_strings(good_result(), lambda text: f"{text}##[add-mask]\\##[error]")

@@ -6,25 +6,39 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from grader.plain_text import is_hidden
 from grader.results import SCHEMA_VERSION, SubmissionResult
 
+_NOT_PRINTABLE_ASCII = re.compile(r"[^\n -~]")
 SCHEMA_PATH = Path(__file__).with_name("result.schema.json")
 
 
 def render_json(result: SubmissionResult) -> str:
     """`result` as indented JSON.
 
-    GitHub's runner takes `##[name]` anywhere in a log for a command. JSON has the hash only in
-    strings, where an escape means the same.
+    It may come to be read in a terminal or a log. So characters that cannot be seen, or that turn
+    the text around them, are escaped; and so is `##[name]`, which GitHub's runner takes for a
+    command. JSON has all of these only in strings, where an escape means the same.
     """
     indented = msgspec.json.format(msgspec.json.encode(result), indent=2).decode()
-    return indented.replace("##[", r"#\u0023[") + "\n"
+    visible = _NOT_PRINTABLE_ASCII.sub(_escape_if_hidden, indented)
+    return visible.replace("##[", r"#\u0023[") + "\n"
+
+
+def _escape_if_hidden(found: re.Match[str]) -> str:
+    """The character, or the escapes of its UTF-16 units (RFC 8259, section 7)."""
+    character = found[0]
+    if not is_hidden(character):
+        return character
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[start : start + 2].hex()}" for start in range(0, len(units), 2))
 
 
 def write_json(result: SubmissionResult, path: Path) -> None:
