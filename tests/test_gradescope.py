@@ -400,6 +400,7 @@ def test_run_autograder_without_python(tmp_path):
     assert "could not be started" in results["output"]
 
 
+@pytest.mark.slow
 def test_missing_data_is_no_students_fault(tmp_path, home):
     """What the machine lacks gives 0 points with the reason, and not a verdict."""
     submission = tmp_path / "handed_in"
