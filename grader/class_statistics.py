@@ -19,22 +19,20 @@ class Rate:
     """How many students passed, of those for whom it was decided.
 
     Attributes:
-        open: skipped, awaiting a person, or without a verdict because of an error.
+        pending: awaiting a person.
+        undecided: skipped, or without a verdict because of an error.
     """
 
     passed: int = 0
     failed: int = 0
-    open: int = 0
-
-    @property
-    def decided(self) -> int:
-        """How many have a verdict."""
-        return self.passed + self.failed
+    pending: int = 0
+    undecided: int = 0
 
     @property
     def share(self) -> float | None:
-        """The share that passed, 0 to 1; None where nothing is decided."""
-        return self.passed / self.decided if self.decided else None
+        """The share that passed, 0 to 1; None where nothing is decided or a person has yet to."""
+        decided = self.passed + self.failed
+        return self.passed / decided if decided and not self.pending else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,15 +98,15 @@ class CommonFailure:
 
     Attributes:
         students: how many fail it.
-        observed: what was most often found.
-        observed_times: by how many of them.
+        observed: what was found most often.
+        typical: whether it was found in at least half of them.
     """
 
     item_id: str
     title: str
     students: int
     observed: str
-    observed_times: int
+    typical: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,8 +205,12 @@ def _automatic_outcome(outcomes: list[Outcome]) -> Outcome:
 
 def _rate(outcomes: Iterable[Outcome]) -> Rate:
     counts = Counter(outcomes)
-    passed, failed = counts[Outcome.PASSED], counts[Outcome.FAILED]
-    return Rate(passed=passed, failed=failed, open=counts.total() - passed - failed)
+    return Rate(
+        passed=counts[Outcome.PASSED],
+        failed=counts[Outcome.FAILED],
+        pending=counts[Outcome.PENDING],
+        undecided=counts[Outcome.SKIPPED] + counts[Outcome.ERROR],
+    )
 
 
 def model_items(summaries: Iterable[StudentSummary]) -> tuple[ModelItem, ...]:
@@ -245,10 +247,11 @@ def common_failures(summaries: Iterable[StudentSummary]) -> tuple[CommonFailure,
             item_id=item_id,
             title=title,
             students=texts.total(),
-            observed=texts.most_common(1)[0][0],
-            observed_times=texts.most_common(1)[0][1],
+            observed=text,
+            typical=2 * times >= texts.total(),
         )
         for (item_id, title), texts in commonest
+        for text, times in texts.most_common(1)
     )
 
 

@@ -21,6 +21,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from grader.report import wording
+from grader.report.inlined import inlined
 from grader.report.markdown import render_markdown
 from grader.report.untrusted_text import make_visible, strip_terminal_codes
 from grader.results import MisclassifiedExample, Outcome, Score, SubmissionResult
@@ -37,16 +38,15 @@ _OUTCOME_MARKS = {
 
 def render_html(result: SubmissionResult) -> str:
     """The whole report, ready to be written as UTF-8."""
-    style = _style()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    style = inlined("style.css")
     return (
         template_environment()
         .get_template("report.html")
         .render(
             result=result,
             provenance=result.provenance,
-            style=Markup(style),  # noqa: S704 - a file of this package
-            style_source=Markup(f"'sha256-{digest}'"),  # noqa: S704 - base64
+            style=style.text,
+            style_source=style.source,
         )
     )
 
@@ -102,6 +102,7 @@ def template_environment() -> Environment:
         "items_that_await_a_person": wording.items_that_await_a_person,
         "items_that_fell_short": wording.items_that_fell_short,
         "loss": wording.loss,
+        "minute": wording.minute,
         "percentage": wording.percentage,
         "points": wording.points,
         "rendered_markdown": render_markdown,
@@ -125,11 +126,6 @@ def _draw(name: str, *arguments: Any) -> Markup:
 
     drawn: Markup = getattr(charts, name)(*arguments)
     return drawn
-
-
-@cache
-def _style() -> str:
-    return (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
 
 
 def _finalize(value: Any) -> Any:

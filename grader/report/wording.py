@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 from grader.results import (
     CheckResult,
@@ -71,6 +72,12 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f}{_SPACE}s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}{_SPACE}min {rest}{_SPACE}s"
+
+
+def minute(moment: str) -> str:
+    """A moment as ISO 8601 says it, "2026-11-25T08:00:13+00:00", is "2026-11-25 08:00 UTC"."""
+    utc = datetime.fromisoformat(moment).astimezone(UTC)
+    return f"{utc:%Y-%m-%d %H:%M} UTC"
 
 
 def shape(sizes: tuple[int, ...]) -> str:
