@@ -16,6 +16,8 @@ from grader.model_spec import OptimizerSpec, SchedulerSpec
 FUSED_OPTIMIZERS = frozenset({"SGD", "Adam", "AdamW", "Adagrad"})
 """Those with `fused=True` on the CPU in every torch from 2.6 on; it measures faster for each."""
 
+FUSED_ON_CPU_ONLY = frozenset({"Adagrad"})
+
 
 def _leave_compiler_unloaded() -> None:
     """Keep PyTorch from importing torch.compile's machinery (900 modules, as long as torch itself).
@@ -32,7 +34,7 @@ _leave_compiler_unloaded()
 
 
 def build_optimizer(spec: OptimizerSpec, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser over `model`'s parameters, fused where PyTorch has a fused one.
+    """The optimiser over `model`'s parameters, fused where PyTorch has a fused one for the device.
 
     Raises:
         ModelError: it is not one that can be rebuilt, or its groups do not fit the model.
@@ -66,7 +68,9 @@ def build_optimizer(spec: OptimizerSpec, model: nn.Module) -> torch.optim.Optimi
             next_step="Hand model.parameters() to the optimiser, of a model with a Linear layer.",
         )
     optimizer_class = getattr(torch.optim, kind.name)
-    fused = {"fused": True} if spec.kind in FUSED_OPTIMIZERS else {}
+    on_gpu = any(parameter.is_cuda for parameter in parameters.values())
+    can_fuse = FUSED_OPTIMIZERS - FUSED_ON_CPU_ONLY if on_gpu else FUSED_OPTIMIZERS
+    fused = {"fused": True} if spec.kind in can_fuse else {}
     try:
         for group in spec.groups:
             # PyTorch checks a group's own settings only where they are the constructor's too.
@@ -74,6 +78,11 @@ def build_optimizer(spec: OptimizerSpec, model: nn.Module) -> torch.optim.Optimi
         built: torch.optim.Optimizer = optimizer_class(groups, **fused)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"{spec.kind} cannot be built: {first_line(error)}") from error
+    if on_gpu:
+        # Its count of steps then lies on the GPU too, so that a CUDA graph can hold its step.
+        for settings in built.param_groups:
+            if "capturable" in settings:
+                settings["capturable"] = True
     return built
 
 

@@ -35,6 +35,7 @@ from grader.train import (
     train,
     training_conditions,
 )
+from grader.training_steps import run_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,7 +123,11 @@ def _train_stack(
         while any(recorder.goes_on for recorder in recorders):
             orders = [
                 draw_batches(
-                    len(train_examples.labels), first.batch_size, shuffle, drop_single=drop_single
+                    len(train_examples.labels),
+                    first.batch_size,
+                    shuffle,
+                    drop_single=drop_single,
+                    device=device,
                 )
                 for shuffle in shuffles
             ]
@@ -148,13 +153,11 @@ def _train_epoch(
     models: int,
 ) -> torch.Tensor:
     """One step for each batch; the losses, (batches, models), each a mean over its batch."""
-    step = optimizer_step(optimizer)
+    update = optimizer_step(optimizer)
     parameters = list(model.parameters())
-    # Not a list of small tensors: see `grader.train.train_epoch`.
-    losses = torch.empty(len(orders[0]), models, device=examples.labels.device)
-    model.train()
-    for index, batches in enumerate(zip(*orders, strict=True)):
-        images, labels = _draw(examples, batches)
+
+    def step(indices: torch.Tensor) -> torch.Tensor:
+        images, labels = draw_stack(examples, indices)
         outputs = model(images)  # (models, B, classes)
         of_examples = functional.cross_entropy(
             outputs.flatten(0, 1), labels.expand(models, -1).flatten(), reduction="none"
@@ -163,23 +166,33 @@ def _train_epoch(
         for parameter in parameters:
             parameter.grad = None
         of_models.sum().backward()  # type: ignore[no-untyped-call]
-        step()
-        losses[index] = of_models.detach()
+        update()
+        return of_models.detach()
+
+    batches = [torch.stack(of_models) for of_models in zip(*orders, strict=True)]
+    # Not a list of small tensors: see `grader.train.train_epoch`.
+    losses = torch.empty(len(batches), models, device=examples.labels.device)
+    model.train()
+    run_steps(step, optimizer, batches, losses)
     return losses
 
 
-def _draw(examples: Examples, batches: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The models' batches as one input, and their labels: (models, B), or (1, B) if shared."""
-    if len(batches) == 1:
-        images, labels = examples.batch(batches[0])
+def draw_stack(examples: Examples, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The models' batches as one input, and their labels.
+
+    Args:
+        examples: to draw from.
+        indices: (models, B), or (1, B) if all models share their batches; the labels' shape too.
+    """
+    if len(indices) == 1:
+        images, labels = examples.batch(indices[0])
         return images, labels.unsqueeze(0)
-    stacked = torch.stack(list(batches))  # (models, B)
     if examples.images.ndim == 2:
-        images = examples.images.index_select(0, stacked.flatten()).view(*stacked.shape, -1)
+        images = examples.images.index_select(0, indices.flatten()).view(*indices.shape, -1)
     else:
-        side_by_side = examples.images.index_select(0, stacked.t().flatten())
-        images = side_by_side.view(stacked.shape[1], -1, *examples.images.shape[2:])
-    return scale(images), examples.labels[stacked]
+        side_by_side = examples.images.index_select(0, indices.t().flatten())
+        images = side_by_side.view(indices.shape[1], -1, *examples.images.shape[2:])
+    return scale(images), examples.labels[indices]
 
 
 def _evaluate(model: nn.Module, examples: Examples, models: int) -> torch.Tensor:
