@@ -16,6 +16,7 @@ from benchmarks.accuracies import compare_accuracies
 from benchmarks.commands import measure_quick, measure_regrade
 from benchmarks.epochs import measure_epochs
 from benchmarks.measuring import Outcome, Settings
+from benchmarks.review import measure_review
 from benchmarks.sandbox import measure_sandbox
 from benchmarks.whole import measure_whole
 from grader.cache_directory import default_cache_directory
@@ -48,6 +49,9 @@ BENCHMARKS = {
     ),
     "quick": Benchmark(title="`grade DIR --quick`, cold", measure=measure_quick),
     "regrade": Benchmark(title="`grade DIR` with nothing changed, cold", measure=measure_regrade),
+    "review": Benchmark(
+        title="The next answer on the page of `grade review`", measure=measure_review
+    ),
     "sandbox": Benchmark(title="`import torch` in each sandbox", measure=measure_sandbox),
     "whole": Benchmark(
         title="All of `grade reference`, and the course's loop over the same models",
@@ -84,8 +88,8 @@ def main() -> None:
     parser.add_argument(
         "--one-thread",
         action="store_true",
-        help="leave out the epochs of the course loop with torch's default threads: on a machine "
-        "that is busy with something else they wait for each other, and the time says nothing",
+        help="never give the course loop torch's default number of threads: on a machine that is "
+        "busy with something else they wait for each other, and the time says nothing",
     )
     parser.add_argument("--output", type=Path, default=Path("reports/benchmarks"))
     arguments = parser.parse_args()
@@ -96,7 +100,7 @@ def main() -> None:
         data_directory=arguments.data.resolve(),
         small=arguments.small,
         repetitions=arguments.repetitions,
-        default_threads=not arguments.one_thread,
+        one_thread=arguments.one_thread,
     )
     print(f"{describe_machine()}\n", flush=True)
     arguments.output.mkdir(parents=True, exist_ok=True)

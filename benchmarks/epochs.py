@@ -102,7 +102,7 @@ def _take_times(settings: Settings, size: Size) -> Iterator[tuple[str, float]]:
         for model in NAMES:
             grader_seconds(model)  # the first run of a process loads code and pages
             for _ in range(settings.repetitions or (3 if settings.small else 7)):
-                for threads in (1, 0) if settings.default_threads else (1,):
+                for threads in (1,) if settings.one_thread else (1, 0):
                     seconds = course_seconds(settings.data_directory, model, size, threads=threads)
                     yield f"{model}/course/{threads}", seconds
                 yield f"{model}/grader", grader_seconds(model)

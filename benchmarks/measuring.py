@@ -28,14 +28,13 @@ class Settings:
         data_directory: holds MNIST in torchvision's layout.
         small: try the benchmark out on little data; its numbers are not to be quoted.
         repetitions: of every measurement; each benchmark has its own default.
-        default_threads: also measure the course loop with torch's default number of threads where
-            it is measured with one.
+        one_thread: give the course loop one thread and never torch's default number.
     """
 
     data_directory: Path
     small: bool
     repetitions: int | None
-    default_threads: bool
+    one_thread: bool
 
     def data_options(self) -> tuple[str, ...]:
         """For `grade`: what it trains on."""

@@ -69,7 +69,6 @@ class Verdict:
 
 def measure_whole(settings: Settings) -> Outcome:
     """Both in turn, each a process of its own."""
-    verdicts: list[Verdict] = []
     accuracies: dict[str, Any] = {}
     with course_data(settings) as data, tempfile.TemporaryDirectory() as reports:
 
@@ -79,7 +78,8 @@ def measure_whole(settings: Settings) -> Outcome:
 
         def course_seconds() -> float:
             started = time.perf_counter()
-            accuracies.update(course_grading("--data", str(data)))
+            threads = "1" if settings.one_thread else "0"
+            accuracies.update(course_grading("--data", str(data), "--threads", threads))
             return time.perf_counter() - started
 
         seconds = measure_in_turn(
