@@ -198,8 +198,8 @@ class Dispatcher:
             self._fail_waiting(
                 MachineError(
                     f"the Dask scheduler has had no worker for {self._patience_seconds:.0f} s",
-                    next_step="Start workers (`dask worker ADDRESS`), see why they end, and grade "
-                    "again.",
+                    next_step="Start some where this grader is installed (`dask worker ADDRESS`). "
+                    "If they end at once, their log says why: without the grader they do.",
                 )
             )
 

@@ -140,7 +140,7 @@ def connect(cluster: str | SpecCluster) -> Client:
         ) from error
     except OSError as error:
         raise MachineError(
-            f"no Dask scheduler answers at {address}: {error}",
+            f"no Dask scheduler answers at {address}: {error or type(error).__name__}",
             next_step="Start one (`dask scheduler`), or correct the address; docs/scaling.md has "
             "the recipes.",
         ) from error

@@ -112,7 +112,7 @@ def _make_cluster(options: SlurmOptions, key_directory: Path) -> SLURMCluster:
     try:
         from dask_jobqueue.slurm import SLURMCluster  # noqa: PLC0415  # an extra
 
-        security = _make_keys(key_directory)
+        security = make_keys(key_directory)
     except ImportError as error:
         raise UsageError(
             f"training on a cluster needs Dask: {error}",
@@ -143,7 +143,7 @@ def _make_cluster(options: SlurmOptions, key_directory: Path) -> SLURMCluster:
         ) from error
 
 
-def _make_keys(directory: Path) -> Security:
+def make_keys(directory: Path) -> Security:
     """A key and a certificate of this cluster alone, in files that the nodes can read."""
     from distributed import Security  # noqa: PLC0415  # an extra
 

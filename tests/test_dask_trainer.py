@@ -4,6 +4,7 @@ import os
 import signal
 from dataclasses import replace
 
+import dask
 import msgspec
 import psutil
 import pytest
@@ -13,7 +14,8 @@ from grader import dask_trainer
 from grader.dask_messages import Failure, RemoteOrder, Terms, own_versions
 from grader.dask_trainer import DaskTrainer
 from grader.datasets import load_dataset
-from grader.errors import MachineError, ModelError, UsageError
+from grader.errors import GraderError, MachineError, ModelError, UsageError
+from grader.slurm import make_keys
 from grader.train import train
 from grader.training_pool import TrainingPool
 from tests.dask_cluster import started_cluster, wait_until
@@ -163,26 +165,14 @@ def training_processes(worker):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("preload", "message"),
-    [
-        (
-            "import grader\ngrader.__version__ = '0.0.0'\n",
-            r"on the Dask worker worker-0 \(tcp.*\): the version of the grader is 0.0.0, but ",
-        ),
-        (
-            "import sys\nsys.modules['grader.dask_messages'] = None\n",
-            "the Dask worker tcp.* cannot train: .*dask_messages",
-        ),
-    ],
-)
-def test_worker_of_another_version(preload, message, cluster, dataset, tmp_path):
-    """A worker whose runs would be others, or that has no grader, trains nothing and says why."""
-    file = tmp_path / "other.py"
-    file.write_text(preload)
-    cluster.add_worker("--preload", str(file))
-    with DaskTrainer(dataset, cluster=cluster.address) as trainer:
+def test_worker_of_another_version(cluster, dataset, tmp_path):
+    """A worker whose runs would be others trains nothing and says why; another one may train."""
+    preload = tmp_path / "other.py"
+    preload.write_text("import grader\ngrader.__version__ = '0.0.0'\n")
+    cluster.add_worker("--preload", str(preload))
+    with DaskTrainer(dataset, cluster=cluster.address, patience_seconds=None) as trainer:
         refused = trainer.submit(JOBS[0])
+        message = r"on the Dask worker worker-0 \(tcp.*\): the version of the grader is 0.0.0, but "
         with pytest.raises(MachineError, match=message) as caught:
             refused.result()
         assert "same versions" in caught.value.next_step
@@ -231,6 +221,28 @@ def test_scheduler_is_lost(cluster, dataset, monkeypatch):
         for future in (waiting, trainer.submit(JOBS[1])):
             with pytest.raises(MachineError, match="the Dask scheduler was lost"):
                 future.result()
+
+
+@pytest.mark.slow
+def test_encrypted_connections(dataset, tmp_path, monkeypatch):
+    """Over TLS with the certificates of Dask's configuration; who has none gets no connection."""
+    security = make_keys(tmp_path)
+    files = (security.tls_ca_file, security.tls_worker_cert, security.tls_worker_key)
+    options = ("--tls-ca-file", files[0], "--tls-cert", files[1], "--tls-key", files[2])
+    pair = {"cert": files[1], "key": files[2]}
+    with started_cluster(tmp_path, "--protocol", "tls", *options) as cluster:
+        assert cluster.address.startswith("tls://")
+        cluster.add_worker()
+        with (
+            dask.config.set(
+                {"distributed.comm.tls.ca-file": files[0], "distributed.comm.tls.client": pair}
+            ),
+            DaskTrainer(dataset, cluster=cluster.address, patience_seconds=None) as trainer,
+        ):
+            assert trainer.submit(JOBS[0]).result().epochs
+        monkeypatch.setattr(dask_trainer, "CONNECT_SECONDS", 2.0)
+        with pytest.raises(GraderError, match="tls://"):
+            DaskTrainer(dataset, cluster=cluster.address).__enter__()
 
 
 def test_scheduler_that_is_not_there(dataset, monkeypatch):

@@ -1,9 +1,14 @@
 """Slurm's options from a file, the job script that they make, and a cluster under a small Slurm."""
 
 import os
+import re
 import stat
+import tomllib
+from dataclasses import fields
+from pathlib import Path
 
 import pytest
+import yaml
 
 from grader.cli.cluster_options import cluster_pool
 from grader.datasets import load_dataset
@@ -14,6 +19,7 @@ from tests.specs import mlp
 from tests.test_dask_trainer import without_time
 from tests.training_samples import training_job
 
+SCALING = Path(__file__).parents[1] / "docs" / "scaling.md"
 MINIMAL = 'jobs = 2\ncores = 4\nmemory = "8GB"\nwalltime = "01:00:00"\n'
 WHOLE = (
     MINIMAL
@@ -135,6 +141,17 @@ def test_options_of_the_command(options_file):
     assert cluster_pool({**chosen, "slurm": options_file}) is not None
     with pytest.raises(UsageError, match="both say where to train"):
         cluster_pool({**chosen, "scheduler": "tcp://host:8786", "slurm": options_file})
+
+
+def test_recipes_in_the_documentation(options_file):
+    """The options that docs/scaling.md shows are all that there are, and its manifests are YAML."""
+    recipes = dict(re.findall(r"```(toml|yaml)\n(.*?)```", SCALING.read_text(), re.DOTALL))
+    options_file.write_text(recipes["toml"])
+    assert read_slurm_options(options_file).jobs == 20
+    shown = tomllib.loads(recipes["toml"]).keys()
+    assert shown == {field.name for field in fields(SlurmOptions)}
+    manifests = yaml.safe_load_all(recipes["yaml"])
+    assert [manifest["kind"] for manifest in manifests] == ["Deployment", "Service", "Deployment"]
 
 
 @pytest.mark.slow
