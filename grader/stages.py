@@ -43,6 +43,7 @@ class Options:
         may_fall_back: use the practice set where MNIST cannot be had.
         seeds: instead of the assignment's own; then every one of them is run.
         device: "auto", "cpu" or "cuda".
+        trains_elsewhere: models are trained on a cluster, whose device need not be here.
         only: problems, parts or items to grade; empty for all.
         full: train every epoch, even past a met threshold.
         quick: everything but training.
@@ -55,6 +56,7 @@ class Options:
     may_fall_back: bool = True
     seeds: tuple[int, ...] = ()
     device: str = "auto"
+    trains_elsewhere: bool = False
     only: tuple[str, ...] = ()
     full: bool = False
     quick: bool = False
@@ -138,7 +140,7 @@ def prepare(
         options=options,
         dataset=dataset,
         sandbox=sandbox,
-        device=_choose_device(options.device),
+        device=_choose_device(options),
     )
 
 
@@ -167,15 +169,17 @@ def _choose_dataset(
         return load_dataset(assignment.practice.dataset)
 
 
-def _choose_device(name: str) -> str:
+def _choose_device(options: Options) -> str:
+    if options.trains_elsewhere:
+        return options.device
     import torch  # noqa: PLC0415  # loads beside the sandbox
 
     available = torch.cuda.is_available()
-    if name == "cuda" and not available:
+    if options.device == "cuda" and not available:
         raise MachineError(
             "there is no GPU that torch can use here", next_step="use --device cpu or auto"
         )
-    return "cuda" if available and name != "cpu" else "cpu"
+    return "cuda" if available and options.device != "cpu" else "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -136,9 +136,14 @@ def test_options_of_the_command(options_file):
     """A scheduler or Slurm, not both; and without either the training is here."""
     options_file.write_text(MINIMAL)
     chosen = {"device": "auto", "scheduler": None, "slurm": None}
-    assert cluster_pool(dict(chosen)) is None
-    assert cluster_pool({**chosen, "scheduler": "tcp://host:8786"}) is not None
-    assert cluster_pool({**chosen, "slurm": options_file}) is not None
+    for given, device, expected in (
+        ({}, "auto", {"device": "auto", "trains_elsewhere": False}),
+        ({"scheduler": "tcp://host:8786"}, "auto", {"device": "cpu", "trains_elsewhere": True}),
+        ({"slurm": options_file}, "cuda", {"device": "cuda", "trains_elsewhere": True}),
+    ):
+        options = {**chosen, **given, "device": device}
+        assert (cluster_pool(options) is not None) == expected["trains_elsewhere"]
+        assert options == expected
     with pytest.raises(UsageError, match="both say where to train"):
         cluster_pool({**chosen, "scheduler": "tcp://host:8786", "slurm": options_file})
 

@@ -45,8 +45,8 @@ def cluster_pool(options: dict[str, Any]) -> StartPool | None:
     """Take the cluster's options out of all options.
 
     Args:
-        options: with "device" among them: on a cluster it says what the workers have, and "auto"
-            is the CPU.
+        options: with "device" among them. If it is a cluster that trains, they say so afterwards,
+            and the device is the workers': "auto" becomes the CPU.
 
     Returns:
         What starts the pool on the cluster, or None to train here.
@@ -56,14 +56,17 @@ def cluster_pool(options: dict[str, Any]) -> StartPool | None:
     """
     address: str | None = options.pop("scheduler")
     file: Path | None = options.pop("slurm")
-    device = "cpu" if options["device"] == "auto" else str(options["device"])
     if address and file:
         raise UsageError(
             "--scheduler and --slurm both say where to train", next_step="Give one of them."
         )
+    options["trains_elsewhere"] = bool(address or file)
+    if not options["trains_elsewhere"]:
+        return None
+    device = options["device"] = "cpu" if options["device"] == "auto" else options["device"]
     if file:
         return partial(_train_in_slurm_jobs, options=read_slurm_options(file), device=device)
-    return partial(_train_at, address=address, device=device) if address else None
+    return partial(_train_at, address=address, device=device)
 
 
 def _train_at(dataset: Dataset, *, address: str, device: str) -> DaskTrainer:
