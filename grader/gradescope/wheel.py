@@ -77,7 +77,7 @@ def _metadata_files() -> dict[str, bytes]:
     information = _information_directory()
     files = {
         f"{information}/{name}": (installed.read_text(name) or "").encode()
-        for name in ("METADATA", "entry_points.txt")
+        for name in ("METADATA", "entry_points.txt", "licenses/LICENSE")
     }
     return files | {f"{information}/WHEEL": _WHEEL.encode()}
 

@@ -31,5 +31,8 @@ pip=("$home/venv/bin/python" -m pip)
 "${pip[@]}" install --quiet --no-deps "$source"/*.whl
 "${pip[@]}" check
 
-XDG_CACHE_HOME="$home/cache" "$home/venv/bin/python" -P -m grader.gradescope.fetch_data "$source"
+# Students' code runs as another user, who needs Python but not the data.
 chmod -R a+rX "$home"
+mkdir -p "$home/cache"
+chmod 700 "$home/cache"
+XDG_CACHE_HOME="$home/cache" "$home/venv/bin/python" -P -m grader.gradescope.fetch_data "$source"
