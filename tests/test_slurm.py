@@ -137,12 +137,12 @@ def test_options_of_the_command(options_file):
     options_file.write_text(MINIMAL)
     chosen = {"device": "auto", "scheduler": None, "slurm": None}
     for given, device, expected in (
-        ({}, "auto", {"device": "auto", "trains_elsewhere": False}),
+        ({}, "auto", {"device": "auto"}),
         ({"scheduler": "tcp://host:8786"}, "auto", {"device": "cpu", "trains_elsewhere": True}),
         ({"slurm": options_file}, "cuda", {"device": "cuda", "trains_elsewhere": True}),
     ):
         options = {**chosen, **given, "device": device}
-        assert (cluster_pool(options) is not None) == expected["trains_elsewhere"]
+        assert (cluster_pool(options) is not None) == bool(given)
         assert options == expected
     with pytest.raises(UsageError, match="both say where to train"):
         cluster_pool({**chosen, "scheduler": "tcp://host:8786", "slurm": options_file})

@@ -60,13 +60,17 @@ def cluster_pool(options: dict[str, Any]) -> StartPool | None:
         raise UsageError(
             "--scheduler and --slurm both say where to train", next_step="Give one of them."
         )
-    options["trains_elsewhere"] = bool(address or file)
-    if not options["trains_elsewhere"]:
-        return None
-    device = options["device"] = "cpu" if options["device"] == "auto" else options["device"]
+    device = "cpu" if options["device"] == "auto" else str(options["device"])
+    start_pool: StartPool
     if file:
-        return partial(_train_in_slurm_jobs, options=read_slurm_options(file), device=device)
-    return partial(_train_at, address=address, device=device)
+        slurm = read_slurm_options(file)
+        start_pool = partial(_train_in_slurm_jobs, options=slurm, device=device)
+    elif address:
+        start_pool = partial(_train_at, address=address, device=device)
+    else:
+        return None
+    options.update(device=device, trains_elsewhere=True)
+    return start_pool
 
 
 def _train_at(dataset: Dataset, *, address: str, device: str) -> DaskTrainer:
