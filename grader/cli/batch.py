@@ -23,6 +23,7 @@ from grader.cli.exit_codes import (
     EXIT_NO_GRADE,
     EXIT_PASSED,
 )
+from grader.cli.fence import fenced_log
 from grader.cli.late_options import late_options, late_policy
 from grader.cli.options import grading_options, json_option
 from grader.roster import read_roster
@@ -96,7 +97,7 @@ def batch(
         template=template,
     )
     page = output / CLASS_PAGE_NAME
-    with ClassProgress(error_console, quiet=quiet) as progress:
+    with fenced_log(), ClassProgress(error_console, quiet=quiet) as progress:
         try:
             totals = grade_class(request, progress)
         except KeyboardInterrupt:
