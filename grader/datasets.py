@@ -95,21 +95,36 @@ def load_dataset(
     raise DatasetError(f"there is no data set named {name!r}", next_step="Use mnist or mnist-5k.")
 
 
-def _load_mnist(data_directory: Path | None, *, download: bool, cache_directory: Path) -> Dataset:
+def find_mnist(
+    data_directory: Path | None = None, *, cache_directory: Path | None = None
+) -> Path | None:
+    """The directory whose idx files are MNIST's, or None if it would have to be downloaded.
+
+    Args:
+        data_directory: as for `load_dataset`.
+        cache_directory: as for `load_dataset`.
+
+    Raises:
+        DatasetError: the directory that is named does not exist.
+    """
     from_environment = os.environ.get(DATA_VARIABLE)
     if data_directory is not None:
-        raw_directory = _find_raw_directory(data_directory, "given with --data")
-    elif from_environment:
-        raw_directory = _find_raw_directory(Path(from_environment), f"named by {DATA_VARIABLE}")
-    else:
-        raw_directory = cache_directory / "MNIST" / "raw"
-        if not _holds_mnist(raw_directory):
-            if not download:
-                raise DatasetError(
-                    "MNIST is not on this machine, and downloading it is switched off",
-                    next_step=_MISSING_NEXT_STEP,
-                )
-            _download_mnist(cache_directory)
+        return _find_raw_directory(data_directory, "given with --data")
+    if from_environment:
+        return _find_raw_directory(Path(from_environment), f"named by {DATA_VARIABLE}")
+    raw_directory = _cached_mnist(cache_directory or default_cache_directory())
+    return raw_directory if _holds_mnist(raw_directory) else None
+
+
+def _load_mnist(data_directory: Path | None, *, download: bool, cache_directory: Path) -> Dataset:
+    raw_directory = find_mnist(data_directory, cache_directory=cache_directory)
+    if raw_directory is None:
+        if not download:
+            raise DatasetError(
+                "MNIST is not on this machine, and downloading it is switched off",
+                next_step=_MISSING_NEXT_STEP,
+            )
+        raw_directory = _download_mnist(cache_directory)
     files = {name: _read_checked(raw_directory, name) for name in MNIST_SHA256}
     return Dataset(
         name="mnist",
@@ -120,6 +135,10 @@ def _load_mnist(data_directory: Path | None, *, download: bool, cache_directory:
         test_images=_images_from_idx(files["t10k-images-idx3-ubyte"]),
         test_labels=_labels_from_idx(files["t10k-labels-idx1-ubyte"]),
     )
+
+
+def _cached_mnist(cache_directory: Path) -> Path:
+    return cache_directory / "MNIST" / "raw"
 
 
 def _find_raw_directory(directory: Path, origin: str) -> Path:
@@ -188,8 +207,8 @@ def _labels_from_idx(content: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(content[8:].astype(np.int64))
 
 
-def _download_mnist(cache_directory: Path) -> None:
-    """Let torchvision download MNIST into the cache, file by file and each at once.
+def _download_mnist(cache_directory: Path) -> Path:
+    """Let torchvision download MNIST into the cache, file by file and each at once; where it is.
 
     The download goes to a directory beside the cache's own, so that neither an interruption nor
     a second grader on this machine can leave half a file where the next run would find it.
@@ -202,7 +221,7 @@ def _download_mnist(cache_directory: Path) -> None:
     try:
         with tempfile.TemporaryDirectory(dir=cache_directory, prefix="download-") as scratch:
             MNIST(scratch, download=True)
-            raw_directory = cache_directory / "MNIST" / "raw"
+            raw_directory = _cached_mnist(cache_directory)
             raw_directory.mkdir(parents=True, exist_ok=True)
             for name in MNIST_SHA256:
                 shutil.move(Path(scratch) / "MNIST" / "raw" / name, raw_directory / name)
@@ -212,6 +231,7 @@ def _download_mnist(cache_directory: Path) -> None:
         ) from error
     finally:
         socket.setdefaulttimeout(previous_timeout)
+    return raw_directory
 
 
 def _load_practice_set(cache_directory: Path) -> Dataset:

@@ -38,17 +38,44 @@ def count_memory_kills(
         control_groups: where cgroup v2 is mounted.
         processes: where procfs is mounted.
     """
-    # https://docs.kernel.org/admin-guide/cgroup-v2.html: a process's group is the line "0::PATH",
-    # and memory.events has a line "oom_kill COUNT", as vmstat(5) has for the machine.
-    files = [processes / "vmstat"]
-    with suppress(OSError):
-        for line in (processes / "self" / "cgroup").read_text(encoding="utf-8").splitlines():
-            if line.startswith("0::"):
-                files.insert(0, control_groups / line[4:] / "memory.events")
-    for file in files:
+    # https://docs.kernel.org/admin-guide/cgroup-v2.html: memory.events has a line
+    # "oom_kill COUNT", as vmstat(5) has for the machine.
+    groups = _own_groups(control_groups, processes)
+    files = [group / "memory.events" for group in groups[:1]]
+    for file in (*files, processes / "vmstat"):
         with suppress(OSError):
             for line in file.read_text(encoding="ascii").splitlines():
                 name, _, count = line.partition(" ")
                 if name == "oom_kill":
                     return int(count)
     return 0
+
+
+def memory_cap_bytes(
+    *, control_groups: Path = _CONTROL_GROUPS, processes: Path = _PROCESSES
+) -> int | None:
+    """How much memory this process's control group may take together, or None if there is no cap.
+
+    Args:
+        control_groups: where cgroup v2 is mounted.
+        processes: where procfs is mounted.
+    """
+    caps = []
+    for group in _own_groups(control_groups, processes):
+        with suppress(OSError, ValueError):  # no file, or "max"
+            caps.append(int((group / "memory.max").read_text(encoding="ascii")))
+    return min(caps, default=None)
+
+
+def _own_groups(control_groups: Path, processes: Path) -> tuple[Path, ...]:
+    """The directories of this process's control group and of those above it, its own first.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html: a process's group is the line "0::PATH".
+    """
+    with suppress(OSError):
+        for line in (processes / "self" / "cgroup").read_text(encoding="utf-8").splitlines():
+            if line.startswith("0::"):
+                own = control_groups / line[4:]
+                depth = len(own.relative_to(control_groups).parts)
+                return (own, *own.parents[:depth])
+    return ()

@@ -3,21 +3,21 @@
 import pytest
 import torch
 
-from grader.memory import count_memory_kills, memory_shortage
+from grader.memory import count_memory_kills, memory_cap_bytes, memory_shortage
 
 
 @pytest.fixture
 def kernel(tmp_path):
     """Writes the files of a kernel by their path, and counts in them."""
 
-    def count(files: dict[str, str]) -> int:
+    def ask(files: dict[str, str], question=count_memory_kills) -> int | None:
         for path, content in files.items():
             file = tmp_path / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)
-        return count_memory_kills(control_groups=tmp_path / "cgroup", processes=tmp_path / "proc")
+        return question(control_groups=tmp_path / "cgroup", processes=tmp_path / "proc")
 
-    return count
+    return ask
 
 
 EVENTS = "low 0\nhigh 12\nmax 7\noom 5\noom_kill 3\noom_group_kill 2\n"
@@ -46,6 +46,26 @@ def test_machine_that_does_not_count(kernel):
     """Where there is no counter, no death is ever put down to memory."""
     assert kernel({"proc/vmstat": "nr_free_pages 100\n"}) == 0
     assert count_memory_kills() >= 0
+
+
+def test_the_tightest_cap_counts(kernel):
+    """A group may take no more than any group above it."""
+    files = {
+        "proc/self/cgroup": "0::/a/b\n",
+        "cgroup/memory.max": "900\n",
+        "cgroup/a/memory.max": "700\n",
+        "cgroup/a/b/memory.max": "max\n",
+    }
+    assert kernel(files, memory_cap_bytes) == 700
+
+
+def test_no_cap(kernel):
+    """Where nothing is capped, or there are no groups, that is said."""
+    assert kernel({}, memory_cap_bytes) is None
+    assert (
+        kernel({"proc/self/cgroup": "0::/\n", "cgroup/memory.max": "max\n"}, memory_cap_bytes)
+        is None
+    )
 
 
 def test_memory_that_cannot_be_had():

@@ -11,6 +11,7 @@ import sys
 import traceback
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 from rich.text import Text
 
@@ -30,6 +31,8 @@ _COMMANDS = {
     "export": "Write the class's points for a gradebook.",
     "cache": "Look at or clear the kept training runs.",
     "gradescope": "Build the upload for grading on Gradescope.",
+    "doctor": "Say what works on this machine, and what to do about what does not.",
+    "completion": "Print what makes bash, zsh or fish complete commands, options and parts.",
 }
 """Every command's name, which is its module's and its function's, and what it is for."""
 
@@ -39,6 +42,7 @@ Examples:
   grade .                         check your own work before you hand it in
   grade . --quick                 everything but training, in seconds
   grade submission --help         all options for one submission
+  grade doctor                    what works on this machine
 """
 
 
@@ -65,6 +69,17 @@ class _LazyGroup(click.Group):
         command = getattr(importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101  # _COMMANDS is ours
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands that begin like this, or else directories; no command is loaded for it."""
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        commands = [
+            CompletionItem(name, help=purpose)
+            for name, purpose in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return commands or [CompletionItem(incomplete, type="dir")]
 
     def format_commands(
         self,

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import click
+import msgspec
 
 from grader.cache_directory import default_cache_directory
+from grader.cli.options import json_option
 from grader.run_cache import CacheInfo, cache_info, clear_cache
 
+EXAMPLES = """
+\b
+Examples:
+  grade cache info           how many runs are kept, where, and how large they are
+  grade cache info --json    for another program
+  grade cache clear          remove them; data sets stay
+"""
 
-@click.group()
+
+@click.group(epilog=EXAMPLES)
 def cache() -> None:
     """Look at or clear the kept training runs."""
 
 
-@cache.command("info")
-def show_cache() -> None:
+@cache.command("info", epilog=EXAMPLES)
+@json_option
+def show_cache(*, as_json: bool) -> None:
     """Say where the runs are kept, how many, and how large they are."""
-    _say(cache_info(default_cache_directory()))
+    _say(cache_info(default_cache_directory()), as_json=as_json)
 
 
-@cache.command("clear")
-def empty_cache() -> None:
-    """Remove every kept run; data sets stay."""
-    _say(clear_cache(default_cache_directory()), "removed: ")
+@cache.command("clear", epilog=EXAMPLES)
+@json_option
+def empty_cache(*, as_json: bool) -> None:
+    """Remove every kept run, and say what there was; data sets stay."""
+    _say(clear_cache(default_cache_directory()), "removed: ", as_json=as_json)
 
 
-def _say(info: CacheInfo, prefix: str = "") -> None:
-    click.echo(f"{prefix}{info.entries} runs, {info.size_bytes / 1e6:.1f} MB, {info.directory}")
+def _say(info: CacheInfo, prefix: str = "", *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(info, enc_hook=str), indent=2))
+    else:
+        click.echo(f"{prefix}{info.entries} runs, {info.size_bytes / 1e6:.1f} MB, {info.directory}")

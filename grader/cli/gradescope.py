@@ -18,22 +18,22 @@ LEAST_QUESTION_MEGABYTES = 100
 MNIST_MEGABYTES, MNIST_MINUTES = 1536, 20
 """What leaves room for training on MNIST: docs/gradescope.md."""
 
-BUILD_EXAMPLES = """
+EXAMPLES = """
 \b
 Examples:
-  grade gradescope build                            set4 on MNIST, as autograder.zip
-  grade gradescope build --leaderboard              with accuracies and sizes of models
-  grade gradescope build --assignment mine.py       your own assignment
-  grade gradescope build --minutes 40 --memory 1536 as set in the assignment's settings there
+  grade gradescope build                              set4 on MNIST, as autograder.zip
+  grade gradescope build --leaderboard                with accuracies and sizes of models
+  grade gradescope build --assignment mine.py         your own assignment
+  grade gradescope build --minutes 40 --memory 1536   as set in the assignment's settings there
 """
 
 
-@click.group()
+@click.group(epilog=EXAMPLES)
 def gradescope() -> None:
     """Grade on Gradescope: build what is uploaded there."""
 
 
-@gradescope.command(epilog=BUILD_EXAMPLES)
+@gradescope.command(epilog=EXAMPLES)
 @click.option(
     "-o",
     "--output",

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from grader.cli.completion import complete_assignments, complete_parts
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -28,7 +30,11 @@ def _split_seeds(
 
 
 assignment_option = click.option(
-    "--assignment", default="set4", show_default=True, help="Name, or an author's file."
+    "--assignment",
+    default="set4",
+    show_default=True,
+    shell_complete=complete_assignments,
+    help="Name, or an author's file.",
 )
 output_option = click.option(
     "--output",
@@ -36,6 +42,13 @@ output_option = click.option(
     default=Path("reports"),
     show_default=True,
     help="Where reports go: OUTPUT/NAME/report.html and result.json.",
+)
+data_option = click.option(
+    "--data",
+    "data_directory",
+    type=click.Path(path_type=Path),
+    help="Directory that holds MNIST in torchvision's layout (MNIST/raw). Otherwise GRADER_DATA, "
+    "the cache and torchvision's download are tried.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON, for other programs."
@@ -47,16 +60,14 @@ practice_results_option = click.option(
 
 _GRADING_OPTIONS = (
     assignment_option,
-    click.option(
-        "--data",
-        "data_directory",
-        type=click.Path(path_type=Path),
-        help="Directory that holds MNIST in torchvision's layout (MNIST/raw). Otherwise "
-        "GRADER_DATA, the cache and torchvision's download are tried.",
-    ),
+    data_option,
     click.option("--practice", is_flag=True, help="Use the embedded 5,000 digits. No grade."),
     click.option(
-        "--only", default="", callback=_split, help="Parts to grade, such as 2C,3G or 1E.network."
+        "--only",
+        default="",
+        callback=_split,
+        shell_complete=complete_parts,
+        help="Parts to grade, such as 2C,3G or 1E.network.",
     ),
     click.option(
         "--seeds",

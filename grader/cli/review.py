@@ -23,6 +23,7 @@ EXAMPLES = """
 Examples:
   grade review                          grade what `grade batch` left in reports/
   grade review invite Grace             a link with which Grace grades too
+  grade review revoke Grace             and no more
   grade review --double 0.1             a tenth is graded by two people independently
   grade review export answers.csv       for those who grade in a spreadsheet
   grade review import answers.csv       and back
@@ -107,7 +108,7 @@ def review(
         serve(store, loaded, output, **address)
 
 
-@review.command("invite")
+@review.command("invite", epilog=EXAMPLES)
 @click.argument("name")
 @_class_option
 @_name_option
@@ -121,7 +122,7 @@ def send_invitation(*, name: str, output: Path, grader: str, public_url: str, po
         click.echo(_link(make_invitation(store, name, by=_who(grader)), public_url, port))
 
 
-@review.command("revoke")
+@review.command("revoke", epilog=EXAMPLES)
 @click.argument("name")
 @_class_option
 @_name_option
@@ -134,7 +135,7 @@ def revoke_invitation(*, name: str, output: Path, grader: str) -> None:
     click.echo(f"{name} can no longer grade")
 
 
-@review.command("export")
+@review.command("export", epilog=EXAMPLES)
 @click.argument("table", type=click.Path(path_type=Path, dir_okay=False))
 @_class_option
 @assignment_option
@@ -150,7 +151,7 @@ def export_answers(*, table: Path, output: Path, assignment: str) -> None:
     click.echo(f"{rows} answers in {table}")
 
 
-@review.command("import")
+@review.command("import", epilog=EXAMPLES)
 @click.argument("table", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @_class_option
 @assignment_option
