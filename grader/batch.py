@@ -137,7 +137,7 @@ def grade_class(request: ClassRequest, observer: ClassObserver) -> ClassTotals:
             try:
                 batch.grade(intake)
             finally:
-                batch.write_page()
+                batch.finish()
         return batch.totals()
 
 
@@ -229,7 +229,7 @@ class _Batch:
         """The tasks that are still to do; the late policy is applied anew to the others."""
         by_student = {task.handed.student.id: task for task in tasks}
         outdated = []
-        for stored in self.store.current():
+        for stored in self.store.automatic():
             student_id = stored.summary.student.id
             task = by_student.get(student_id)
             if task is None:
@@ -246,7 +246,7 @@ class _Batch:
             self._keep(
                 self._decide(stored.summary, task.handed),
                 stored.inputs_sha256,
-                self.store.result(stored.summary.student.id),
+                self.store.automatic_result(stored.number),
             )
         return list(by_student.values())
 
@@ -336,16 +336,18 @@ class _Batch:
         start_pool = self.request.start_pool or partial(TrainingPool, device=setting.device)
         return CachedTrainer(setting.dataset, start_pool=start_pool, cache=cache)
 
-    def write_page(self) -> None:
-        """Write the class page, unless nothing has changed since it was written."""
+    def finish(self) -> None:
+        """Apply people's judgements to what is new and write the class page, if there is reason."""
         path = self.request.output / CLASS_PAGE_NAME
         if not self.recorded and path.is_file():
             return
         self.observer.stage("writing the class page")
-        # The page needs half a second of imports, which a run without changes saves.
+        # Half a second of imports, which a run without changes saves.
         from grader.report.class_page import write_class_page  # noqa: PLC0415
+        from grader.review.publishing import publish  # noqa: PLC0415
         from grader.similarity import find_similar  # noqa: PLC0415
 
+        publish(self.store, self.request.assignment, self.request.output)
         summaries = list(self.store.summaries())
         sources = {
             summary.student.id: self.request.output / summary.folder / FILES_NAME

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from grader.class_intake import Handed, open_submission
 from grader.collect import collect
 from grader.errors import GraderError, SubmissionError, UnusableSubmissionError, UsageError
+from grader.pictures import keep_pictures
 from grader.report.files import keep_graded_files
 from grader.results import Outcome, Score, SubmissionResult
 from grader.stages import Clock, Options, Setting, Underway, ask, begin, prepare
@@ -178,6 +179,7 @@ class ClassRun:
             extractions = ask(named, self.assignment, self.options, self.sandbox, self._stop)
             clock.mark("extract")
             keep_graded_files(named, files, self.output / task.folder)
+            keep_pictures(named, self.output / task.folder)
             return begin(self._setting.result(), named, extractions, clock)
 
     def _begin_training(
