@@ -53,7 +53,7 @@ _MIGRATIONS = (
         pictures TEXT NOT NULL,
         PRIMARY KEY (student_id, item_id)
     ) STRICT;
-    CREATE INDEX answers_of_item ON answers (item_id, sha256);
+    CREATE INDEX answers_of_item ON answers (item_id, sha256, student_id);
     CREATE TABLE judgements (
         student_id TEXT NOT NULL,
         item_id TEXT NOT NULL,

@@ -35,11 +35,6 @@ class Answer:
     folder: str = ""
     students: tuple[str, ...] = ()
 
-    @property
-    def missing(self) -> bool:
-        """Whether nothing was handed in."""
-        return not self.text and not self.pictures
-
 
 def make_answer(text: str, pictures: tuple[str, ...]) -> Answer:
     """The answer with its digest."""
@@ -49,6 +44,9 @@ def make_answer(text: str, pictures: tuple[str, ...]) -> Answer:
         text=text,
         pictures=pictures,
     )
+
+
+NO_ANSWER = make_answer("", ())
 
 
 def written_items(assignment: Assignment) -> dict[str, WrittenItem]:

@@ -30,14 +30,12 @@ class Entry:
 
     Attributes:
         answer_sha256: of the answer as it is now.
-        missing: whether nothing was handed in.
         judgement: the latest, or None; of another answer if it is `outdated`.
         change: the number of the change that made the judgement, or 0.
     """
 
     student_id: str
     answer_sha256: str
-    missing: bool
     judgement: Judgement | None
     change: int
 
@@ -57,8 +55,7 @@ def read_entries(
 ) -> list[Entry]:
     """Every student's entry for an item, or only of those who gave one answer, by student."""
     rows = store.connection.execute(
-        "SELECT answers.student_id, answers.sha256, "
-        "answers.text = '' AND answers.pictures = '[]', judgement, change_id FROM answers "
+        "SELECT answers.student_id, answers.sha256, judgement, change_id FROM answers "
         "LEFT JOIN judgements ON judgements.student_id = answers.student_id "
         "AND judgements.item_id = answers.item_id AND reading = ? "
         "WHERE answers.item_id = ? AND (? IS NULL OR answers.sha256 = ?) "
@@ -69,11 +66,10 @@ def read_entries(
         Entry(
             student_id=student_id,
             answer_sha256=answer,
-            missing=bool(missing),
             judgement=_decode(judgement) if judgement is not None else None,
             change=change or 0,
         )
-        for student_id, answer, missing, judgement, change in rows
+        for student_id, answer, judgement, change in rows
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -183,7 +184,7 @@ def answer(
         snippets=snippets_for(review.store, item_id),
         before=before,
         after=after,
-        filters=_filters(review, view, item_id),
+        filters=_filters(review, view, item_id, first),
     )
 
 
@@ -315,9 +316,10 @@ def _points(judgement: Judgement | None, rubric: Rubric, possible: float) -> flo
     return None if judgement is None else points_of(judgement, rubric, possible)
 
 
-def _filters(review: Review, view: View, item_id: str) -> list[tuple[Filter, int]]:
+def _filters(
+    review: Review, view: View, item_id: str, groups: Sequence[Group]
+) -> list[tuple[Filter, int]]:
     """The filters that have something to show, and the chosen one, with their counts."""
-    groups = read_groups(review.store, item_id)
     counted = [
         (shown, len(select(review.store, item_id, groups, shown, view.grader))) for shown in Filter
     ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property, lru_cache
 
 from grader.judgements import Judgement
+from grader.review.answers import NO_ANSWER
 from grader.review.ledger import SECOND, Entry, read_entries
 from grader.review.settings import double_share, secret_key
 from grader.store import Store
@@ -38,13 +39,13 @@ class Group:
     sha256: str
     entries: tuple[Entry, ...]
 
-    @property
+    @cached_property
     def judgement(self) -> Judgement | None:
         """The latest judgement of this answer, or None."""
         judged = [entry.current for entry in self.entries if entry.current is not None]
         return max(judged, key=lambda judgement: judgement.judged_at, default=None)
 
-    @property
+    @cached_property
     def outdated(self) -> Judgement | None:
         """The judgement of an earlier answer of the same student, or None."""
         return next((entry.judgement for entry in self.entries if entry.outdated), None)
@@ -52,14 +53,14 @@ class Group:
     @property
     def missing(self) -> bool:
         """Whether nothing was handed in, for which the points are lost without a person."""
-        return self.entries[0].missing
+        return self.sha256 == NO_ANSWER.sha256
 
-    @property
+    @cached_property
     def graded(self) -> bool:
         """Whether nobody needs to judge it any more."""
         return self.missing or all(entry.current is not None for entry in self.entries)
 
-    @property
+    @cached_property
     def flagged(self) -> bool:
         """Whether somebody should look at it again: asked for, or the answer changed since."""
         judgement = self.judgement
@@ -143,6 +144,8 @@ def is_drawn(store: Store, item_id: str, sha256: str) -> bool:
 def _for_second_reading(
     store: Store, item_id: str, groups: Sequence[Group], grader: str
 ) -> list[Group]:
+    if double_share(store) == 0:
+        return []
     read_twice = {
         group.sha256
         for group in read_groups(store, item_id, reading=SECOND)
@@ -158,6 +161,7 @@ def _for_second_reading(
     ]
 
 
+@lru_cache(maxsize=50_000)
 def _draw(key: bytes, purpose: str, item_id: str, sha256: str) -> bytes:
     """What looks like chance to all who do not know the class's key."""
-    return hmac.digest(key, f"{purpose}\x00{item_id}\x00{sha256}".encode(), hashlib.sha256)
+    return hmac.digest(key, f"{purpose}\x00{item_id}\x00{sha256}".encode(), "sha256")
