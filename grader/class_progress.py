@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.text import Text
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 
 from grader.plain_text import clean_line
+from grader.progress import Screen
 from grader.summary import Status, StudentSummary
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rich.console import Console
 
 SETTLED_STUDENTS = 3
 """Before so many are done the first ones' start-up makes every forecast wrong."""
 
 
-class ClassProgress:
-    """An observer of a class's grading that shows its progress; use it with `with`.
+class ClassProgress(Screen):
+    """An observer of a class's grading.
 
     Args:
         console: writes to standard error, so that standard output stays for results.
@@ -33,45 +31,21 @@ class ClassProgress:
     """
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
-        self._console = console
-        self._quiet = quiet
-        self._live = console.is_terminal and not quiet
-        self._bar = Progress(
+        super().__init__(
+            console,
             SpinnerColumn(),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[detail]}"),
-            console=console,
-            transient=True,
+            quiet=quiet,
         )
-        self._task = self._bar.add_task("", total=None, detail="")
+        self._task = self._bars.add_task("", total=None, detail="")
         self._statuses: Counter[Status] = Counter()
         self._to_grade = 0
         self._taken_in = 0
         self._done = 0
         self._started = 0.0
         self._trained = self._reused = 0
-
-    def __enter__(self) -> Self:
-        if self._live:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
-    def stage(self, text: str) -> None:
-        """A stage begins."""
-        self._say(f"{text} …")
-
-    def warn(self, text: str) -> None:
-        """Something that the user must not miss, quiet or not."""
-        self._console.print(Text(f"warning: {text}", style="bold yellow"), soft_wrap=True)
 
     def starts(self, *, to_grade: int, unchanged: int, missing: int) -> None:
         """The grading begins."""
@@ -101,7 +75,7 @@ class ClassProgress:
         self._update()
 
     def _update(self) -> None:
-        self._bar.update(
+        self._bars.update(
             self._task, total=self._to_grade, completed=self._done, detail=self._detail()
         )
 
@@ -120,10 +94,6 @@ class ClassProgress:
             parts.append(f"{per_hour:.0f} students/h")
             parts.append(f"about {describe_seconds(left)} left")
         return ", ".join(parts)
-
-    def _say(self, text: str) -> None:
-        if not self._quiet:
-            self._console.print(Text(text, style="dim"), soft_wrap=True)
 
 
 def describe_seconds(seconds: float) -> str:

@@ -9,53 +9,45 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from grader.results import EpochResult, ItemResult
     from grader.train import TrainingJob
 
 
-class TerminalProgress:
-    """An observer of the pipeline that shows its progress; use it with `with`.
+class Screen:
+    """What every progress display shares: a live bar, plain lines, warnings; use it with `with`.
 
     Args:
         console: writes to standard error, so that standard output stays for results.
+        columns: of the live bar.
         quiet: show warnings only.
-        verbose: a line after every epoch.
     """
 
-    def __init__(self, console: Console, *, quiet: bool, verbose: bool) -> None:
+    def __init__(self, console: Console, *columns: ProgressColumn, quiet: bool) -> None:
         self._console = console
         self._quiet = quiet
-        self._verbose = verbose
         self._live = console.is_terminal and not quiet
-        self._bars = Progress(
-            SpinnerColumn(finished_text="·"),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
-        self._tasks: dict[str, TaskID] = {}
+        self._bars = Progress(*columns, console=console, transient=True)
 
     def __enter__(self) -> Self:
         if self._live:
             self._bars.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._bars.stop()
 
     def stage(self, text: str) -> None:
@@ -65,6 +57,33 @@ class TerminalProgress:
     def warn(self, text: str) -> None:
         """Something that the user must not miss, quiet or not."""
         self._console.print(Text(f"warning: {text}", style="bold yellow"), soft_wrap=True)
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            self._console.print(Text(text, style="dim"), soft_wrap=True)
+
+
+class TerminalProgress(Screen):
+    """An observer of one submission's grading.
+
+    Args:
+        console: writes to standard error, so that standard output stays for results.
+        quiet: show warnings only.
+        verbose: a line after every epoch.
+    """
+
+    def __init__(self, console: Console, *, quiet: bool, verbose: bool) -> None:
+        super().__init__(
+            console,
+            SpinnerColumn(finished_text="·"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            quiet=quiet,
+        )
+        self._verbose = verbose
+        self._tasks: dict[str, TaskID] = {}
 
     def training_starts(self, item_ids: list[str]) -> None:
         """These items are about to be trained."""
@@ -97,7 +116,3 @@ class TerminalProgress:
             self._bars.remove_task(self._tasks.pop(item.id))
         accuracy = f", {item.training.accuracy:.2%}" if item.training else ""
         self._say(f"{item.id}: {item.outcome.value}{accuracy}")
-
-    def _say(self, text: str) -> None:
-        if not self._quiet:
-            self._console.print(Text(text, style="dim"))
