@@ -7,7 +7,6 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from threading import Lock
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from grader.results import TrainingRun
@@ -69,12 +68,7 @@ class CachedTrainer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._resources.close()
 
     def submit(

@@ -27,7 +27,6 @@ from grader.training_pool import ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from distributed import Client
     from distributed import Future as RemoteFuture
@@ -132,12 +131,7 @@ class Dispatcher:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._events.put(None)
         self._thread.join()
 

@@ -15,7 +15,6 @@ from grader.training_pool import split_into_stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from distributed import Client, SpecCluster
 
@@ -67,12 +66,7 @@ class DaskTrainer:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._resources.close()
 
     def submit(

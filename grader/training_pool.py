@@ -28,7 +28,6 @@ from grader.training_messages import EpochEnded, Failed, Finished, Order, Shared
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from multiprocessing.connection import Connection
-    from types import TracebackType
 
     from grader.datasets import Dataset
     from grader.results import EpochResult, TrainingRun
@@ -114,12 +113,7 @@ class TrainingPool:
             self.use_dataset(self._dataset)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         with self._lock:
             self._closed = True
             workers = list(self._workers)

@@ -12,7 +12,6 @@ from grader.sandbox.processes import ProcessTree
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
     from typing import Self
 
     from grader.confinement.scratch import Excess
@@ -79,12 +78,7 @@ class SandboxedProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         try:
             self.kill()
         finally:

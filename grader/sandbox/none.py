@@ -6,14 +6,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from grader.errors import SandboxError
 from grader.sandbox import visible
 from grader.sandbox.interface import Sandbox, SandboxedProcess
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 
 class NoSandbox(Sandbox):
@@ -59,11 +55,6 @@ class _ProcessWithScratch(SandboxedProcess):
         super().__init__(popen)
         self._scratch = scratch
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         super().__exit__(kind, error, traceback)
         self._scratch.cleanup()
