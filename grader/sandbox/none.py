@@ -56,5 +56,5 @@ class _ProcessWithScratch(SandboxedProcess):
         self._scratch = scratch
 
     def __exit__(self, *_error: object) -> None:
-        super().__exit__(kind, error, traceback)
+        super().__exit__()
         self._scratch.cleanup()
