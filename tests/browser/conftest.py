@@ -15,6 +15,9 @@ playwright = pytest.importorskip(
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
+DESKTOP = 1280
+SERIOUS = {"serious", "critical"}
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 QUIET = (
     "--no-sandbox",  # the tests run as root in CI, and the pages are our own
     "--disable-gpu",
@@ -36,3 +39,46 @@ def chromium():
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def open_page(chromium):
+    """Opens a page of a given width and colour scheme; what it complains about is collected."""
+    contexts = []
+
+    def opened(address, *, width=DESKTOP, scheme="light", scripts=True):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            java_script_enabled=scripts,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.complaints = []
+        page.requested = []
+        page.on("console", lambda message: page.complaints.append(message.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("request", lambda request: page.requested.append(request.url))
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def serious_violations():
+    """Finds a page's serious and critical violations of WCAG 2.2 AA, with axe-core."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
+
+    def found(page):
+        results = axe.Axe().run(page, options=RULES).response
+        assert results["passes"]
+        return [
+            (violation["id"], [node["target"] for node in violation["nodes"]][:3])
+            for violation in results["violations"]
+            if violation["impact"] in SERIOUS
+        ]
+
+    return found
