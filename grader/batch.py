@@ -27,7 +27,7 @@ from grader.errors import UsageError
 from grader.journal import JOURNAL_NAME, Journal
 from grader.model_spec import digest_of
 from grader.plain_text import display_name
-from grader.report.files import FILES_NAME, REPORT_NAME, write_reports
+from grader.report.files import CLASS_PAGE_NAME, FILES_NAME, REPORT_NAME, write_reports
 from grader.results import LateSummary, Outcome, Score, SubmissionResult
 from grader.run_cache import RunCache
 from grader.sandbox import choose_sandbox
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from grader.students import Student
 
 LOCK_NAME = ".lock"
-CLASS_PAGE_NAME = "index.html"
 EVERYBODY = "all"
 CLUSTER_ROUNDS = 128
 """Rounds in training at a time on a cluster: enough for a hundred workers."""
@@ -343,7 +342,7 @@ class _Batch:
             return
         self.observer.stage("writing the class page")
         # Half a second of imports, which a run without changes saves.
-        from grader.report.class_page import write_class_page  # noqa: PLC0415
+        from grader.report.class_page import keep_similarity, write_class_page  # noqa: PLC0415
         from grader.review.publishing import publish  # noqa: PLC0415
         from grader.similarity import find_similar  # noqa: PLC0415
 
@@ -355,6 +354,7 @@ class _Batch:
             if summary.folder
         }
         similar = find_similar(summaries, sources, self.request.template)
+        keep_similarity(self.store, similar)
         write_class_page(summaries, similar, path, title=self.request.assignment.title)
 
     def totals(self) -> ClassTotals:

@@ -207,6 +207,17 @@ class Store:
             raise
         self._connection.execute("COMMIT")
 
+    def setting(self, name: str) -> str | None:
+        """A small thing that belongs to the class, by its name; None if it was never kept."""
+        row = self._connection.execute(
+            "SELECT value FROM review_settings WHERE name = ?", (name,)
+        ).fetchone()
+        return row[0] if row else None
+
+    def keep_setting(self, name: str, value: str) -> None:
+        """Keep a small thing that belongs to the class, in place of an earlier one."""
+        self._connection.execute("REPLACE INTO review_settings VALUES (?, ?)", (name, value))
+
     def publish(
         self,
         number: int,

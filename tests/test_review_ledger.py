@@ -2,13 +2,17 @@
 
 import shutil
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
 from grader.assignment import RubricItem
 from grader.errors import UsageError
 from grader.judgements import Judgement
+from grader.report.class_page import keep_similarity, render_class_page, write_class_page
+from grader.report.files import CLASS_PAGE_NAME
 from grader.report.json import read_json
+from grader.results import LateSummary
 from grader.review import rubrics
 from grader.review.agreement import cohens_kappa, measure_agreement
 from grader.review.answers import collect_answers, read_answer
@@ -17,6 +21,7 @@ from grader.review.ledger import SECOND, fingerprint, judge, read_entries, undo
 from grader.review.publishing import publish
 from grader.review.queue import Filter, measure_progress, neighbours, read_groups, select
 from grader.review.settings import set_double_share
+from grader.similarity import Likeness, Shared, Similarity
 from grader.store import STORE_NAME, Store
 from tests.review_class import SET4, WRITTEN, all_positive, give, hand_in, make_class
 
@@ -68,6 +73,35 @@ def test_the_reference_reaches_every_written_point(store, output):
     assert (summary.score.earned, summary.score.pending, summary.final_points) == (39, 0, 39)
     assert read_json(output / "ada" / "result.json").score == summary.score
     assert "39" in (output / "ada" / "report.html").read_text()
+
+
+def test_the_class_page_follows(store, output):
+    """It is written anew with the points, and with the similarities that were found before."""
+    page = output / CLASS_PAGE_NAME
+    shared = Shared(kind=Likeness.MODEL, subject="2C", student_ids=frozenset({"ada", "bob"}))
+    similar = Similarity(common=(shared,))
+    keep_similarity(store, similar)
+    write_class_page(list(store.summaries()), similar, page, title=SET4.title)
+    assert "1A" in page.read_text()
+    give(store, "1A", "ada", *all_positive(SET4, "1A"))
+    before = page.read_text()
+    publish(store, SET4, output)
+    assert page.read_text() != before
+    assert render_class_page(list(store.summaries()), similar, title=SET4.title) == page.read_text()
+
+
+def test_what_being_late_costs_is_taken_from_the_new_points(store, output):
+    """The share that the late policy leaves is applied to people's points as to all others."""
+    (ada, *_) = store.summaries()
+    late = LateSummary(days_late=2, share_kept=0.8, reason="2 days late")
+    result = replace(store.result("ada"), late=late)
+    store.record(replace(ada, late=late), inputs_sha256="", result=result)
+    collect_answers(store, output)
+    give(store, "1A", "ada", *all_positive(SET4, "1A"))
+    publish(store, SET4, output)
+    (ada, *_) = store.summaries()
+    assert (ada.score.earned, ada.final_points, ada.late.penalty_points) == (5, 4, 1)
+    assert store.result("ada").late == ada.late
 
 
 def test_a_report_says_who_is_still_to_be_graded(store, output):

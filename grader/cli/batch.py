@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.authoring import load_assignment
-from grader.batch import CLASS_PAGE_NAME, EVERYBODY, ClassRequest, ClassTotals, grade_class
+from grader.batch import EVERYBODY, ClassRequest, ClassTotals, grade_class
 from grader.class_progress import ClassProgress
 from grader.cli.cluster_options import cluster_options, cluster_pool
 from grader.cli.exit_codes import (
@@ -26,6 +26,7 @@ from grader.cli.exit_codes import (
 from grader.cli.fence import fenced_log
 from grader.cli.late_options import late_options, late_policy
 from grader.cli.options import grading_options, json_option
+from grader.report.files import CLASS_PAGE_NAME
 from grader.roster import read_roster
 from grader.stages import Options
 

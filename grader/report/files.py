@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 REPORT_NAME = "report.html"
 RESULT_NAME = "result.json"
 FILES_NAME = "files"
+CLASS_PAGE_NAME = "index.html"
 
 
 def write_reports(result: SubmissionResult, folder: Path) -> Path:

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from grader.assignment import Assignment, Rubric
 from grader.judgements import Judgement, apply_judgements
 from grader.model_spec import digest_of
+from grader.report.class_page import refresh_class_page
 from grader.report.files import write_reports
 from grader.results import SubmissionResult
 from grader.review.answers import collect_answers, written_items
@@ -45,6 +46,8 @@ def publish(store: Store, assignment: Assignment, output: Path) -> list[str]:
         if (known is None and judged) or (known is not None and known != digest):
             _publish_one(store, output, grading, judged, rubrics, digest)
             changed.append(student_id)
+    if changed:
+        refresh_class_page(store, output, title=assignment.title)
     return changed
 
 
@@ -61,14 +64,16 @@ def _publish_one(
         return
     result = apply_judgements(automatic, judged, rubrics)
     final_points = result.score.earned * grading.summary.late.share_kept
+    late = replace(grading.summary.late, penalty_points=result.score.earned - final_points)
+    if result.late is not None:
+        result = replace(result, late=late)
     summary = replace(
         grading.summary,
         score=result.score,
         items=summarize_items(result),
         final_points=final_points,
-        late=replace(grading.summary.late, penalty_points=result.score.earned - final_points),
+        late=late,
     )
-    result = replace(result, late=summary.late if automatic.late else None)
     # The files first: if this is cut short, the next run finds the student undone and repeats.
     _replace_reports(result, output / summary.folder)
     store.publish(grading.number, summary, result, judgements_sha256=digest)
