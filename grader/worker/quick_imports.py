@@ -15,7 +15,7 @@ def garbage_collection_paused() -> Iterator[None]:
     """Import in this block what stays until the process ends.
 
     The collector would go through the growing heap of PyTorch's 2,000 modules again and again: a
-    seventh of its import. What exists at the end of the block is never looked at again, not at the
+    tenth of its import. What exists at the end of the block is never looked at again, not at the
     interpreter's exit either, nor copied page by page by a forked process's collector (Python's
     documentation, `gc.freeze`).
     """
