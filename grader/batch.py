@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 LOCK_NAME = ".lock"
 EVERYBODY = "all"
-CLUSTER_ROUNDS = 128
-"""Rounds in training at a time on a cluster: enough for a hundred workers."""
+CLUSTER_ROUNDS = 1000
+"""Rounds in training at a time on a cluster: enough for some hundred workers."""
 
 
 @dataclass(frozen=True, kw_only=True)

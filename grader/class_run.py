@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from grader.sandbox import Sandbox
     from grader.train import TrainingJob
 
-STUDENTS_PER_ROUND = 4
-"""Students between intake and result for each round in training: enough to find long trainings
-early, and few enough that memory does not grow with the class."""
+STUDENTS_AHEAD = 16
+"""Students between intake and result beyond one for each round in training: enough to find long
+trainings early, and few enough that memory does not grow with the class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +161,7 @@ class ClassRun:
             self._fill_window(left, extractors)
 
     def _fill_window(self, left: deque[Task], extractors: ThreadPoolExecutor) -> None:
-        window = STUDENTS_PER_ROUND * self.rounds_at_once
+        window = STUDENTS_AHEAD + self.rounds_at_once
         while left and len(self._taking_in) + len(self._students) < window:
             task = left.popleft()
             self._taking_in[extractors.submit(self._take_in, task)] = task
