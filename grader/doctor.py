@@ -268,7 +268,7 @@ def check_isolation() -> Finding:
     used, *others = find_sandboxes()
     also = f"; {', '.join(others)} would do too" if others else ""
     first_line = f"{sandbox.name} ({used}) passes its self-test{also}"
-    observed = "\n".join((first_line, *sandbox.details))
+    observed = "\n  - ".join((first_line, *sandbox.details))
     if compile_filter() is None:
         remedy = "Install libseccomp, for example: sudo apt install libseccomp2"
         return _warning(name="isolation", observed=observed, remedy=remedy)

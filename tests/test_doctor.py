@@ -224,7 +224,7 @@ def test_isolation_was_tried():
     finding = check_isolation()
     assert finding.status is not Status.PROBLEM
     assert finding.observed.startswith(sandbox.name)
-    assert set(sandbox.details) <= set(finding.observed.splitlines())
+    assert all(f"\n  - {detail}" in finding.observed for detail in sandbox.details)
 
 
 @pytest.mark.slow

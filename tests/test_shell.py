@@ -231,6 +231,28 @@ def test_the_tab_key_in_bash(bash: Bash):
     bash.type("--only 2C,3G.sw\t", until="2C,3G.sweep ")
 
 
+@pytest.mark.skipif(not shutil.which("fish"), reason="fish is not installed")
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [("grade doc", "doctor"), ("grade . --only 2C,3G.sw", "2C,3G.sweep"), ("grade my", "my_work/")],
+)
+def test_completion_in_fish(line: str, completed: str, tmp_path: Path):
+    """A real fish completes a command, a part in a list, and a directory."""
+    (tmp_path / "my_work").mkdir()
+    (tmp_path / "script").write_text(run("completion", "fish").stdout)
+    program = "source script; complete --do-complete $argv[1]"
+    ended = subprocess.run(
+        ["fish", "--no-config", "-c", program, line],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{GRADE.parent}:{os.environ['PATH']}"},
+        check=True,
+        timeout=60,
+    )
+    assert [found.partition("\t")[0] for found in ended.stdout.splitlines()] == [completed]
+
+
 @pytest.mark.parametrize(
     ("shell", "check"),
     [("bash", ["bash", "-n"]), ("zsh", ["zsh", "-n"]), ("fish", ["fish", "--no-execute"])],

@@ -5,14 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from grader.assignment import Assignment
 
-SHELLS = ("bash", "zsh", "fish")
+
+class _FishComplete(FishComplete):
+    """click's own, but that what is completed may contain commas, as a list of parts does."""
+
+    source_template = FishComplete.source_template.replace(
+        'string split ","', 'string split --max 1 ","'
+    )
+
+
+_WRITERS: dict[str, type[ShellComplete]] = {
+    "bash": BashComplete,
+    "zsh": ZshComplete,
+    "fish": _FishComplete,
+}
 
 EXAMPLES = """
 \b
@@ -34,7 +53,7 @@ Only for the shell that you are in:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=click.Choice(list(_WRITERS)))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
     """Print the script with which SHELL completes `grade`: bash 4.4 or later, zsh, or fish.
@@ -42,9 +61,8 @@ def completion(context: click.Context, shell: str) -> None:
     It completes commands, options, files, names of assignments, and parts after --only. Write it to
     where your shell looks, once, and open a new shell.
     """
-    writer = get_completion_class(shell)
-    assert writer is not None  # noqa: S101 - click has all of SHELLS
-    click.echo(writer(context.find_root().command, {}, "grade", "_GRADE_COMPLETE").source())
+    writer = _WRITERS[shell](context.find_root().command, {}, "grade", "_GRADE_COMPLETE")
+    click.echo(writer.source())
 
 
 def complete_assignments(
