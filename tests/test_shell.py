@@ -10,14 +10,19 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
+from io import StringIO
 from pathlib import Path
 
 import click
 import pytest
 from click.shell_completion import ShellComplete, split_arg_string
 from click.testing import CliRunner
+from rich.console import Console
 
+from grader.class_progress import ClassProgress
 from grader.cli import cli
+from grader.progress import TerminalProgress
 
 GRADE = Path(sys.executable).with_name("grade")
 EXAMPLE = re.compile(r"^\s+(grade .+?)(?:\s{2,}.*)?$", re.MULTILINE)
@@ -278,11 +283,15 @@ def test_json_of_the_cache(tmp_path: Path):
     }
 
 
-def test_no_colour_and_no_bar_where_there_is_no_terminal(tmp_path: Path):
-    """A pipe and a log get plain lines."""
-    missing = run("diff", "--output", str(tmp_path))
-    assert missing.returncode != 0
-    assert "\x1b" not in missing.stdout + missing.stderr
+@pytest.mark.parametrize(("terminal", "live"), [(False, False), (True, True)])
+@pytest.mark.parametrize("kind", [partial(TerminalProgress, verbose=False), ClassProgress])
+def test_no_bar_where_there_is_no_terminal(kind, *, terminal: bool, live: bool):
+    """A pipe and a log get plain lines; a terminal gets a bar that is drawn anew."""
+    shown = StringIO()
+    with kind(Console(file=shown, force_terminal=terminal), quiet=False) as progress:
+        progress.stage("training")
+    assert "training …" in shown.getvalue()
+    assert ("\x1b[" in shown.getvalue()) is live
 
 
 def in_a_terminal(*arguments: str, **environment: str) -> str:
