@@ -271,7 +271,7 @@ def test_two_who_collide_lose_nothing(grace, hal, store):
     refused = hal.judge(same, found="for-ever", comment="By hal.")
     text = unescape(refused.text)
     assert refused.status_code == 409
-    assert "grace judged this answer at" in text
+    assert "grace judged this answer while you had it open" in text
     assert "“By grace.”" in text
     assert ">By hal.</textarea>" in text
     assert re.search(r'value="for-ever"[^>]*checked', text)

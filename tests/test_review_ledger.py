@@ -150,9 +150,7 @@ def test_two_who_judge_the_same_answer_do_not_overwrite_each_other(store):
     give(store, "1A", "ada", "forward", grader="grace")
     entry = next(entry for entry in seen if entry.student_id == "ada")
     late = Judgement(grader="hal", answer_sha256=entry.answer_sha256, judged_at=now())
-    with pytest.raises(
-        ConflictError, match=r"grace judged this answer at .* while you had it open"
-    ):
+    with pytest.raises(ConflictError, match="grace judged this answer while you had it open"):
         judge(store, "1A", late, seen=fingerprint([entry]))
     now_there = next(entry for entry in read_entries(store, "1A") if entry.student_id == "ada")
     assert now_there.current.grader == "grace"

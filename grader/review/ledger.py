@@ -233,4 +233,4 @@ def _describe_conflict(entries: Sequence[Entry]) -> str:
     if not judged:
         return "a judgement was taken back, or a student handed in this answer too, meanwhile"
     latest = max(judged, key=lambda judgement: judgement.judged_at)
-    return f"{latest.grader} judged this answer at {latest.judged_at} while you had it open"
+    return f"{latest.grader} judged this answer while you had it open"
