@@ -41,7 +41,7 @@ student's question may take 1 GB by default.
 """
 
 LEAST_FREE_BYTES = 500_000_000
-"""MNIST takes 55 MB unpacked, a report about 0.2 MB, the files of one submission at most 64 MB."""
+"""MNIST takes 55 MB unpacked, a report about 0.2 MB, a submission's scratch files at most 64 MB."""
 
 _WRITTEN_BYTES = 1_000_000
 _ANSWER_SECONDS = 5.0

@@ -30,8 +30,8 @@ Examples:
 \b
 Exit codes:
   0  a grade can be given here; warnings change nothing about that
-  3  there is a problem without whose remedy no grade can be given, such as MNIST that is
-     neither here nor to be downloaded: --practice would work, and gives none
+  3  a problem lets no grade come about, such as MNIST that is neither here nor to be
+     downloaded: --practice would work, and gives none
 """
 
 
