@@ -28,6 +28,7 @@ class DedicatedUser(SupervisedSandbox):
         "network, a read-only system, no files but its own."
     )
     namespace = "user"
+    own_tasks = 3
 
     def __init__(self, hidden: tuple[Path, ...] = ()) -> None:
         super().__init__(compile_filter(), hidden)

@@ -25,8 +25,8 @@ class Sandbox(ABC):
         isolation: what is in force, in one sentence for reports.
         details: what it consists of, and what this machine lacks, one short line each.
         unsafe: student code could read or change what the user can; stamped on every report.
-        own_tasks: at most so many processes and threads are not the student's: bubblewrap twice,
-            the manager, and the thread that records where a question's time was spent.
+        own_tasks: how many processes and threads are not the student's: bubblewrap twice or one
+            supervisor, the manager, and its thread that records where time was spent.
         control_group: in which groups with a cap on memory can be made, if in any.
     """
 

@@ -30,7 +30,6 @@ class SameUser(SupervisedSandbox):
         "network, a read-only system, no files but its own."
     )
     namespace = "scope"
-    # The supervisor, the manager and its thread. Exact, since only the watch limits the others.
     own_tasks = 3
 
     def __init__(self, hidden: tuple[Path, ...] = ()) -> None:

@@ -48,6 +48,9 @@ READ_BYTES = 65536
 MAXIMUM_COMMAND_BYTES = 100_000
 MAXIMUM_PHASE_BYTES = 500
 TRACE_BYTES = 8192
+SANDBOX_TASKS = {"own": 3, "user": 2}
+"""Processes and threads that are not the student's: the manager, the thread that records the line
+which is running when a question's time is nearly up, and a namespace's first process."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a private one
 
 
@@ -59,14 +62,15 @@ class Place:
         submission: the directory of the student's files.
         scratch: the only directory that can be written to.
         own_processes: whether every other process that can be reached is the student's.
-        own_user: whether no process of anybody else has the same user.
+        sandbox_tasks: how many processes and threads of the same user are not the student's, where
+            nobody else has that user; else None.
         own_shared_memory: whether nobody else uses `SHARED_MEMORY`.
     """
 
     submission: Path
     scratch: Path
     own_processes: bool
-    own_user: bool
+    sandbox_tasks: int | None
     own_shared_memory: bool
 
     def writable(self) -> list[Path]:
@@ -87,7 +91,7 @@ def main() -> None:
         submission=Path(submission),
         scratch=Path(scratch),
         own_processes=namespace != "shared",
-        own_user=namespace in {"own", "user"},
+        sandbox_tasks=SANDBOX_TASKS.get(namespace),
         own_shared_memory=namespace == "own",
     )
     if not place.own_processes:
@@ -176,7 +180,7 @@ class _Run:
                 os.dup2(ends["output"][1], 1)
                 os.dup2(ends["output"][1], 2)
                 os.close(ends["output"][1])
-                limit_resources(self.limits, own_user=self.place.own_user)
+                limit_resources(self.limits, sandbox_tasks=self.place.sandbox_tasks)
                 answer_question(
                     question=self.command["question"],
                     limits=self.limits,

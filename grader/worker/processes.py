@@ -11,27 +11,24 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 MAXIMUM_KILL_ROUNDS = 100
-PROCESSES_OF_SANDBOX = 3
-"""Not the student's: the sandbox's first process, the manager, and the thread that records the
-line which is running when a question's time is nearly up."""
 # Of <linux/prctl.h>.
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def limit_resources(limits: dict[str, Any], *, own_user: bool) -> None:
+def limit_resources(limits: dict[str, Any], *, sandbox_tasks: int | None) -> None:
     """Lower this process's limits for good.
 
     Args:
         limits: those that came with the question.
-        own_user: whether no process of anybody else has the same user.
+        sandbox_tasks: how many processes and threads of the same user are not the student's; None
+            where others have that user too.
     """
     cpu_seconds = limits["cpu_seconds"]
     ceilings = {
         "RLIMIT_CPU": (cpu_seconds, cpu_seconds + 2),
         "RLIMIT_AS": limits["address_bytes"],
         "RLIMIT_DATA": limits["data_bytes"],
-        "RLIMIT_NPROC": limits["processes"] + PROCESSES_OF_SANDBOX,
         "RLIMIT_NOFILE": limits["open_files"],
         "RLIMIT_FSIZE": limits["scratch_bytes"],
         "RLIMIT_CORE": 0,
@@ -39,9 +36,9 @@ def limit_resources(limits: dict[str, Any], *, own_user: bool) -> None:
         "RLIMIT_MSGQUEUE": 0,
         "RLIMIT_MEMLOCK": 0,
     }
-    if not (own_user and _counts_processes_by_namespace()):
-        # The user's other processes would count too; the grader's own watch has to do.
-        del ceilings["RLIMIT_NPROC"]
+    # Elsewhere the user's other processes would count too; the grader's own watch has to do.
+    if sandbox_tasks is not None and _counts_processes_by_namespace():
+        ceilings["RLIMIT_NPROC"] = limits["processes"] + sandbox_tasks
     if not limits["data_bytes"]:
         # It could not be measured here how much of it the trusted imports take.
         del ceilings["RLIMIT_DATA"]
