@@ -203,7 +203,7 @@ def test_similar_groups_are_shown_as_something_to_look_at(summaries):
     page = Page(render(summaries, found)).text
     assert "never a verdict" in page
     assert "2C: same model and recipe (and 1 more)" in page
-    assert "problem_2.py: 97% of the code is alike" in page
+    assert "problem_2.py: at least 97% of the code is alike" in page
     assert "3D: same wrong answer, 9 students" in page
 
 

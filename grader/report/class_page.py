@@ -262,6 +262,7 @@ def _shared_words(shared: Shared, group: SimilarGroup | None = None) -> str:
     others = len(shared.student_ids) - len(group.student_ids) if group else 0
     also = f" (and {others} more)" if others else ""
     if shared.kind is Likeness.CODE:
-        return f"{shared.subject}: {percentage(shared.share, 0)} of the code is alike{also}"
+        share = percentage(shared.share, 0)
+        return f"{shared.subject}: at least {share} of the code is alike{also}"
     what = "same model and recipe" if shared.kind is Likeness.MODEL else "same wrong answer"
     return f"{shared.subject}: {what}{also}"
