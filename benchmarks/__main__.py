@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmarks.accuracies import compare_accuracies
+from benchmarks.classes import measure_classes
 from benchmarks.commands import measure_quick, measure_regrade
 from benchmarks.epochs import measure_epochs
 from benchmarks.measuring import Outcome, Settings
@@ -53,6 +54,11 @@ BENCHMARKS = {
         title="The next answer on the page of `grade review`", measure=measure_review
     ),
     "sandbox": Benchmark(title="`import torch` in each sandbox", measure=measure_sandbox),
+    "classes": Benchmark(
+        title="`grade batch` over classes, and again with nothing changed",
+        measure=measure_classes,
+        takes_long=True,
+    ),
     "whole": Benchmark(
         title="All of `grade reference`, and the course's loop over the same models",
         measure=measure_whole,
