@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import warnings
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -70,9 +69,7 @@ def list_pictures(folder: Path) -> list[str]:
 def _decode(source: Path) -> Image.Image | None:
     """The pixels, upright and no larger than a screen needs, or None if there are none to see."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = Image.open(source, formats=("PNG", "JPEG"))
+        with Image.open(source, formats=("PNG", "JPEG")) as opened:
             if opened.width * opened.height > MAXIMUM_PIXELS:
                 return None
             upright = ImageOps.exif_transpose(opened)
