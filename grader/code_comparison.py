@@ -75,6 +75,18 @@ class SimilarFiles(msgspec.Struct, frozen=True, kw_only=True):
     share: float
 
 
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """What came out.
+
+    Attributes:
+        similar: the groups of nearly identical files, by file.
+        untouched: the students all of whose files are the template's.
+    """
+
+    similar: list[SimilarFiles]
+    untouched: list[str]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Version:
     """One text of a file, and everybody who handed in just that."""
@@ -111,21 +123,25 @@ class _Groups:
         self.shares[kept] = min(share, self.shares.get(kept, 1.0), self.shares.get(joined, 1.0))
 
 
-def compare(request: ComparisonRequest) -> list[SimilarFiles]:
-    """The groups of nearly identical files, by file."""
+def compare(request: ComparisonRequest) -> Comparison:
+    """Find nearly identical files, and those who changed none."""
     template = _read_files(Path(request.template)) if request.template else {}
     texts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    untouched = []
     for student_id, directory in request.sources.items():
-        for file, text in _read_files(Path(directory)).items():
+        files = _read_files(Path(directory))
+        if files and files.items() <= template.items():
+            untouched.append(student_id)
+        for file, text in files.items():
             texts[file][text].append(student_id)
-    found = []
+    similar = []
     for file, by_text in sorted(texts.items()):
         versions = list(_fingerprint(by_text, template.get(file, "")))
-        found += [
+        similar += [
             SimilarFiles(file=file, student_ids=sorted(student_ids), share=share)
             for student_ids, share in _group(versions)
         ]
-    return found
+    return Comparison(similar=similar, untouched=untouched)
 
 
 def _read_files(directory: Path) -> dict[str, str]:

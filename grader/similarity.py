@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from grader.class_statistics import graded
-from grader.code_comparison import ComparisonRequest, SimilarFiles
+from grader.code_comparison import Comparison, ComparisonRequest, SimilarFiles
 from grader.results import Outcome
 from grader.summary import ItemSummary, StudentSummary
 
@@ -82,19 +82,26 @@ def find_similar(
 ) -> Similarity:
     """Find equal models with equal recipes, equal wrong answers, and nearly identical code.
 
+    What the template has does not count: no code of it, and no model or answer of those who
+    handed it in as it was.
+
     Args:
         summaries: of the class.
         sources: the directory of each student's Python files, by student id; read as text only.
         template: the directory of what the students were given, or None.
     """
+    not_compared = ""
+    code = Comparison(similar=[], untouched=[])
     try:
-        code = _compare_code(sources, template)
-        not_compared = ""
+        if len(sources) > 1:
+            code = _compare_code(sources, template)
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
-        code = []
         not_compared = _explain(error)
     likely_common = max(LEAST_COMMON, COMMON_SHARE * len(graded(summaries)))
-    found = [*_shared_items(summaries), *map(_shared_file, code)]
+    found = [
+        *_shared_items(summaries, untouched=frozenset(code.untouched)),
+        *map(_shared_file, code.similar),
+    ]
     return Similarity(
         groups=_merge([one for one in found if len(one.student_ids) <= likely_common]),
         common=tuple(one for one in found if len(one.student_ids) > likely_common),
@@ -102,7 +109,9 @@ def find_similar(
     )
 
 
-def _shared_items(summaries: Sequence[StudentSummary]) -> list[Shared]:
+def _shared_items(
+    summaries: Sequence[StudentSummary], *, untouched: frozenset[str]
+) -> list[Shared]:
     holders: dict[tuple[str, str], set[str]] = defaultdict(set)
     kinds: dict[str, Likeness] = {}
     for summary in summaries:
@@ -114,7 +123,7 @@ def _shared_items(summaries: Sequence[StudentSummary]) -> list[Shared]:
     return [
         Shared(kind=kinds[item_id], subject=item_id, student_ids=frozenset(student_ids))
         for (item_id, _), student_ids in holders.items()
-        if len(student_ids) > 1
+        if len(student_ids) > 1 and student_ids.isdisjoint(untouched)
     ]
 
 
@@ -154,7 +163,7 @@ def _merge(found: Sequence[Shared]) -> tuple[SimilarGroup, ...]:
     return tuple(sorted(groups, key=lambda group: (-len(group.shared), group.student_ids)))
 
 
-def _compare_code(sources: Mapping[str, Path], template: Path | None) -> list[SimilarFiles]:
+def _compare_code(sources: Mapping[str, Path], template: Path | None) -> Comparison:
     """Compare in a process of its own, which a hostile file cannot keep longer than its time.
 
     Raises:
@@ -162,8 +171,6 @@ def _compare_code(sources: Mapping[str, Path], template: Path | None) -> list[Si
         SubprocessError: it ended without an answer, or not in time.
         DecodeError: the answer is cut off.
     """
-    if len(sources) < 2:
-        return []
     request = ComparisonRequest(
         sources={student_id: str(path) for student_id, path in sources.items()},
         template=str(template) if template else None,
@@ -176,7 +183,7 @@ def _compare_code(sources: Mapping[str, Path], template: Path | None) -> list[Si
         check=True,
         env=os.environ | {"PYTHONHASHSEED": "0", "MPLBACKEND": "agg"},
     )
-    return msgspec.json.decode(finished.stdout, type=list[SimilarFiles])
+    return msgspec.json.decode(finished.stdout, type=Comparison)
 
 
 def _explain(error: Exception) -> str:

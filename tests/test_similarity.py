@@ -70,7 +70,9 @@ def similar_files(sources, template=None):
         sources={student_id: str(path) for student_id, path in sources.items()},
         template=str(template) if template else None,
     )
-    return [(found.file, found.student_ids, round(found.share, 2)) for found in compare(request)]
+    return [
+        (found.file, found.student_ids, round(found.share, 2)) for found in compare(request).similar
+    ]
 
 
 def test_equal_models_and_equal_wrong_answers_are_found():
@@ -141,6 +143,16 @@ def test_what_the_template_gave_does_not_count(hand_in):
     sources = hand_in("bob", given)
     assert similar_files(sources) == [("problem_2.py", ["ann", "bob"], 1.0)]
     assert similar_files(sources, TEMPLATE) == []
+
+
+def test_a_model_that_the_template_gave_does_not_count(hand_in):
+    """Who handed the template in as it was has its models; whoever kept one is not like them."""
+    given = (TEMPLATE / "problem_2.py").read_text(encoding="utf-8")
+    hand_in("ann", given)
+    sources = hand_in("bob", given.replace("Linear(10, 10)", "Linear(12, 12)"))
+    summaries = [student("ann", m2="given", m3="x"), student("bob", m2="given", m3="y")]
+    assert find_similar(summaries, sources).groups != ()
+    assert find_similar(summaries, sources, TEMPLATE).groups == ()
 
 
 def test_different_solutions_are_not_alike(hand_in):
