@@ -3,11 +3,13 @@
 import asyncio
 import re
 import shutil
+import socket
 from html import unescape
 
 import httpx
 import pytest
 
+from grader.errors import UsageError
 from grader.review import accounts
 from grader.review.accounts import invite, revoke
 from grader.review.answers import collect_answers
@@ -16,6 +18,7 @@ from grader.review.changes import newest_changes
 from grader.review.forms import MAXIMUM_FORM_BYTES
 from grader.review.ledger import read_entries
 from grader.review.security import POLICY
+from grader.review.server import serve
 from grader.review.settings import set_double_share
 from grader.store import STORE_NAME, Store
 from tests.review_class import HOSTILE, SET4, give, hand_in, make_class
@@ -120,6 +123,20 @@ def test_strangers_see_nothing(path, app):
     response = Browser(app).send("GET", path)
     assert response.status_code == 401
     assert "you need an invitation".capitalize() in response.text
+
+
+def test_the_page_is_not_put_on_a_network_without_tls(store, output):
+    """Only behind a reverse proxy, which `--public-url` names."""
+    with pytest.raises(UsageError, match="can be reached by others"):
+        serve(store, SET4, output, host="0.0.0.0", port=8765, public_url="")
+
+
+def test_a_port_in_use_is_named(store, output):
+    """With what to do, and no traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1 cannot be listened on"):
+            serve(store, SET4, output, host="127.0.0.1", port=port, public_url="")
 
 
 def test_a_link_alone_signs_nobody_in(app, store):

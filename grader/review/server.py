@@ -10,8 +10,10 @@ from pathlib import Path
 import uvicorn
 
 from grader.assignment import Assignment
+from grader.errors import UsageError
 from grader.review.app import make_app
 from grader.review.publishing import publish, publish_while_parent_lives
+from grader.review.security import LOCAL_HOSTS
 from grader.store import Store
 
 
@@ -27,7 +29,16 @@ def serve(
         host: the address to listen on.
         port: the port to listen on.
         public_url: of a reverse proxy, or empty.
+
+    Raises:
+        UsageError: others could reach the server without TLS, or the port is taken.
     """
+    if host not in LOCAL_HOSTS and not public_url:
+        raise UsageError(
+            f"{host} can be reached by others, who would send their links and answers unencrypted",
+            next_step="leave out --host and put a reverse proxy with TLS before 127.0.0.1, or name "
+            "the proxy's address by --public-url",
+        )
     config = uvicorn.Config(
         make_app(store, assignment, output, public_url),
         host=host,
@@ -39,7 +50,13 @@ def serve(
     )
     # uvicorn raises the signal that ended it once more.
     with _publisher(output, assignment), suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run()
+        try:
+            uvicorn.Server(config).run()
+        except SystemExit:
+            raise UsageError(
+                f"port {port} of {host} cannot be listened on",
+                next_step="end what uses it, or choose another --port",
+            ) from None
     publish(store, assignment, output)
 
 
