@@ -59,7 +59,7 @@ class RunCache:
         Args:
             directory: the grader's cache directory.
             dataset_sha256: the checksum of the data that jobs are trained on.
-            device: "cpu" or the GPU's name.
+            device: "cpu" or "cuda".
         """
         self._directory = directory / "runs"
         self._dataset_sha256 = dataset_sha256

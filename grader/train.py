@@ -82,7 +82,7 @@ class TrainingJob:
 
         Args:
             dataset_sha256: the checksum of the data.
-            device: "cpu" or the GPU's name.
+            device: "cpu" or "cuda".
         """
         return digest_of(
             self.model.layers,

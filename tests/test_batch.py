@@ -1,15 +1,18 @@
 """A class, graded for real: what is graded again, what is not, and who costs whom nothing."""
 
+import csv
 import shutil
 import sqlite3
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from grader.authoring import load_assignment
 from grader.batch import ClassRequest, ClassTotals, folder_names, grade_class
 from grader.class_changes import changed_grades
+from grader.cli import cli
 from grader.errors import UsageError
 from grader.roster import read_roster
 from grader.stages import Options
@@ -18,6 +21,8 @@ from grader.summary import Status, StudentSummary
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 UNTRAINED = Options(practice=True, only=("3B", "3D"))
+WRITTEN = Options(practice=True, only=("1A",))
+"""Needs no sandbox, so that it is soon graded."""
 
 
 @dataclass
@@ -100,11 +105,29 @@ def test_a_class_is_graded_once_and_then_only_where_something_changed(school):
 
     _, chosen = grade(school, regrade=frozenset({"alice"}))
     assert chosen.graded_ids == ["alice"]
-    _, everybody = grade(school, regrade=frozenset({"all"}))
-    assert sorted(everybody.graded_ids) == ["alice", "bob", "carol"]
+
+
+def test_every_gradebook_format_has_the_points_of_a_graded_class(school, tmp_path):
+    grade(school)
+    final_points = {name: summary.final_points for name, summary in stored(school).items()}
+    for format_name, id_header, points_header in (
+        ("canvas", "SIS User ID", "CS 155 Set 4: deep learning"),
+        ("moodle", "ID number", "CS 155 Set 4: deep learning"),
+        ("nbgrader", "student_id", "score"),
+        ("csv", "id", "points"),
+    ):
+        file = tmp_path / f"{format_name}.csv"
+        command = ["export", format_name, "--output", str(school.output), "-o", str(file)]
+        refused = CliRunner().invoke(cli, command)
+        assert isinstance(refused.exception, UsageError)  # practice gives no grade
+        assert CliRunner().invoke(cli, [*command, "--practice"]).exit_code == 0
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            rows = [row for row in csv.DictReader(lines) if row[id_header]]
+        assert {row[id_header]: float(row[points_header]) for row in rows} == final_points
 
 
 def test_an_error_is_tried_again_and_a_lost_report_too(school):
+    school = replace(school, options=WRITTEN)
     grade(school)
     with Store.open_existing(school.output) as store:
         current = {each.summary.student.id: each for each in store.current()}["alice"]
@@ -114,6 +137,8 @@ def test_an_error_is_tried_again_and_a_lost_report_too(school):
     totals, observer = grade(school)
     assert sorted(observer.graded_ids) == ["alice", "bob"]
     assert totals.error == 0
+    _, everybody = grade(school, regrade=frozenset({"all"}))
+    assert sorted(everybody.graded_ids) == ["alice", "bob", "carol"]
 
 
 def test_the_roster_says_who_is_missing_and_who_is_a_stranger(school, tmp_path):
@@ -121,7 +146,7 @@ def test_the_roster_says_who_is_missing_and_who_is_a_stranger(school, tmp_path):
     roster.write_text(
         "id,name,email\nalice,Alice A,a@x.org\ndora,Dora D,d@x.org\nbob,Bob,b@x.org\n"
     )
-    totals, observer = grade(school, roster=read_roster(roster))
+    totals, observer = grade(school, roster=read_roster(roster), options=WRITTEN)
     summaries = stored(school)
     assert summaries["dora"].status is Status.MISSING
     assert summaries["alice"].student.name == "Alice A"
