@@ -350,7 +350,7 @@ def test_a_comment_can_be_kept_for_reuse(grace, hal):
 
 def test_a_second_reading_does_not_show_the_first(grace, hal, store):
     """Who reads second sees neither points nor comment; the first reader is not asked."""
-    set_double_share(store, 1.0)
+    set_double_share(store, 1.0, by="grace")
     grace.judge(grace.open("/items/1A/next"), found="forward", comment="Secret.")
     page = hal.open("/items/1A/next?show=second")
     assert "second reading measures agreement" in page.text

@@ -241,7 +241,7 @@ def test_filters_and_neighbours(store):
 
 def test_a_second_reading_is_independent_and_shows_how_far_two_agree(store, output):
     """It does not change the points, and settling a difference does not change the agreement."""
-    set_double_share(store, 1.0)
+    set_double_share(store, 1.0, by="grace")
     for student_id in ("ada", "cyd", "dan"):
         give(store, "1A", student_id, "forward")
     groups = read_groups(store, "1A")

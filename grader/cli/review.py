@@ -94,7 +94,7 @@ def review(
     name = _who(grader)
     with Store.open_existing(output) as store:
         if double is not None:
-            set_double_share(store, double)
+            set_double_share(store, double, by=name)
         token = make_invitation(store, name, by=name)
         link = _link(token, address["public_url"], address["port"])
         Console(stderr=True).print(

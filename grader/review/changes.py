@@ -25,7 +25,8 @@ class Change:
         number: increases with every change.
         changed_at: ISO 8601, UTC.
         grader: who made it.
-        kind: "judgement", "undo", "rubric", "import", "snippet", "invitation", "revocation".
+        kind: "judgement", "undo", "rubric", "import", "snippet", "invitation", "revocation",
+            "double grading".
         item_id: of the written item, or empty.
         before, after: what changed, as plain data.
         undoes: the number of the change that this one took back, or None.

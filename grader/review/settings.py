@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from grader.errors import UsageError
+from grader.review.changes import record_change
 from grader.store import Store
 
 
@@ -25,7 +26,7 @@ def double_share(store: Store) -> float:
     return float(store.setting("double-share") or 0.0)
 
 
-def set_double_share(store: Store, share: float) -> None:
+def set_double_share(store: Store, share: float, *, by: str) -> None:
     """Choose the share of answers that two people grade independently.
 
     Raises:
@@ -35,4 +36,8 @@ def set_double_share(store: Store, share: float) -> None:
         raise UsageError(
             f"{share:g} is no share of the answers", next_step="give one from 0 to 1, such as 0.1"
         )
-    store.keep_setting("double-share", repr(share))
+    with store.transaction():
+        record_change(
+            store, grader=by, kind="double grading", before=double_share(store), after=share
+        )
+        store.keep_setting("double-share", repr(share))
