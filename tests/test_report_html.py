@@ -17,6 +17,7 @@ from grader.report import markdown
 from grader.report.charts import accuracy_chart, loss_chart, sweep_chart
 from grader.report.html import anchor, digit_uri, render_html, shade, write_html
 from grader.report.markdown import LONGEST_PARSED, render_markdown
+from grader.report.mathematics import ELEMENTS
 from grader.report.untrusted_text import make_visible
 from grader.report.wording import OUTCOME_LABELS, interval_sentence, percentage
 from grader.results import EpochResult, Outcome
@@ -109,7 +110,7 @@ def assert_inert(source):
     """No element, attribute or address in `source` can do anything."""
     page = Page(source)
     for tag, attributes in page.elements:
-        assert tag in HTML_TAGS | SVG_TAGS, tag
+        assert tag in HTML_TAGS | SVG_TAGS | ELEMENTS, tag
         for name, value in attributes.items():
             assert not name.startswith("on"), (tag, name)
             assert name not in {"style", "srcset", "action", "formaction", "ping", "background"}
