@@ -108,7 +108,8 @@ def summarize_items(result: SubmissionResult) -> tuple[ItemSummary, ...]:
 
 def _summarize(part_id: str, item: ItemResult) -> ItemSummary:
     training = item.training
-    disagrees = any(
+    # Without points the sweep's model was not trained, and nothing was reproduced.
+    disagrees = bool(item.sweep) and any(
         check.id == "agreement" and check.outcome is Outcome.FAILED for check in item.checks
     )
     return ItemSummary(
