@@ -20,15 +20,16 @@ from typing import TYPE_CHECKING, Protocol
 import grader
 from grader import late_policy
 from grader.cache_directory import default_cache_directory
-from grader.class_intake import Handed, Intake, find_submissions, fingerprint
 from grader.class_run import ClassRun, RunObserver, Task
 from grader.data_places import directories_with_labels
 from grader.errors import UsageError
+from grader.intake import Handed, Intake, find_submissions, fingerprint
 from grader.journal import JOURNAL_NAME, Journal
+from grader.lateness import Lateness
 from grader.model_spec import digest_of
 from grader.plain_text import display_name
 from grader.report.files import CLASS_PAGE_NAME, FILES_NAME, REPORT_NAME, write_reports
-from grader.results import LateSummary, Outcome, Score, SubmissionResult
+from grader.results import Outcome, Score, SubmissionResult
 from grader.run_cache import RunCache
 from grader.sandbox import choose_sandbox
 from grader.selection import select_items
@@ -40,7 +41,7 @@ from grader.training_pool import TrainingPool, count_cores
 if TYPE_CHECKING:
     from grader.assignment import Assignment
     from grader.cached_trainer import CachedTrainer, StartPool
-    from grader.roster import Roster
+    from grader.intake.roster import Roster
     from grader.students import Student
 
 LOCK_NAME = ".lock"
@@ -309,16 +310,16 @@ class _Batch:
             late=replace(late, penalty_points=summary.score.earned - final_points),
         )
 
-    def _judge_lateness(self, handed: Handed) -> LateSummary:
+    def _judge_lateness(self, handed: Handed) -> Lateness:
         """What the late policy says, with no points known yet."""
         submitted_at = handed.submitted_at
         shown = submitted_at.isoformat(timespec="seconds") if submitted_at else ""
         if self.request.late_policy is None:
-            return LateSummary(submitted_at=shown)
+            return Lateness(submitted_at=shown)
         judged = late_policy.apply(
             self.request.late_policy, handed.student, submitted_at, 1.0, late=handed.late
         )
-        return LateSummary(
+        return Lateness(
             submitted_at=shown,
             due_at=judged.due.isoformat(timespec="seconds"),
             days_late=judged.days_late,

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from grader.class_intake import Handed, open_submission
 from grader.collect import collect
 from grader.errors import GraderError, SubmissionError, UnusableSubmissionError, UsageError
+from grader.intake import Handed, open_submission
 from grader.pictures import keep_pictures
 from grader.report.files import keep_graded_files
 from grader.results import Outcome, Score, SubmissionResult

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from grader.lateness import Lateness
 from grader.personal_grade import PersonalGrade
 
 SCHEMA_VERSION = 1
@@ -366,29 +367,6 @@ class IntakeNote:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LateSummary:
-    """What the late policy made of the points.
-
-    Attributes:
-        submitted_at: ISO 8601 with its offset, or empty if it is not known.
-        due_at: the due time that held, in the same form; empty without a late policy.
-        days_late: begun days after the due time and the grace; 0 in time.
-        penalty_points: taken off the earned points.
-        reason: in words; empty where nothing was taken off.
-        needs_person: a person must decide, because the time is not known.
-        share_kept: of the earned points, 0 to 1, whatever a person still adds to them.
-    """
-
-    submitted_at: str = ""
-    due_at: str = ""
-    days_late: int = 0
-    penalty_points: float = 0.0
-    share_kept: float = 1.0
-    reason: str = ""
-    needs_person: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class SubmissionResult:
     """The whole result of one submission."""
 
@@ -401,7 +379,7 @@ class SubmissionResult:
     intake: tuple[IntakeNote, ...] = ()
     provenance: Provenance
     timing: Timing
-    late: LateSummary | None = None
+    late: Lateness | None = None
     """What the class's late policy made of the points; `score` is before it."""
 
     def items(self) -> list[ItemResult]:

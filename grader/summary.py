@@ -7,8 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from grader.lateness import Lateness
 from grader.model_spec import digest_of
-from grader.results import ItemResult, LateSummary, Outcome, Score, SubmissionResult
+from grader.results import ItemResult, Outcome, Score, SubmissionResult
 from grader.students import Student
 
 TELLING_CHARACTERS = 12
@@ -89,7 +90,7 @@ class StudentSummary:
     message: str = ""
     folder: str = ""
     final_points: float = 0.0
-    late: LateSummary = field(default_factory=LateSummary)
+    late: Lateness = field(default_factory=Lateness)
     complete: bool = True
     practice: bool = False
     graded_at: str = ""

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from grader.lateness import Lateness
 from grader.results import Outcome, Score
 from grader.students import Student
-from grader.summary import ItemSummary, LateSummary, Status, StudentSummary, summarize_items
+from grader.summary import ItemSummary, Status, StudentSummary, summarize_items
 from tests.result_sample_items import TEST_EXAMPLES, score_of, wilson
 from tests.result_samples import broken_result, good_result
 
@@ -94,7 +95,7 @@ def _ending(turn: int, items: Sequence[ItemSummary]) -> dict[str, Any]:
         },
         17: {
             "final_points": 0.8 * score.earned,
-            "late": LateSummary(
+            "late": Lateness(
                 submitted_at="2026-11-22T01:13:00+01:00",
                 days_late=2,
                 share_kept=0.8,
@@ -102,7 +103,7 @@ def _ending(turn: int, items: Sequence[ItemSummary]) -> dict[str, Any]:
                 reason="2 days late: 20% taken off",
             ),
         },
-        19: {"late": LateSummary(needs_person=True, reason="marked late, the time is not known")},
+        19: {"late": Lateness(needs_person=True, reason="marked late, the time is not known")},
     }.get(turn, {})
 
 

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grader import archives
-from grader.archive_formats import MAXIMUM_EXTENDED_HEADER_BYTES
-from grader.archives import is_archive, unpack, unpack_class, without_ending
 from grader.errors import UnusableSubmissionError
+from grader.intake import archives
+from grader.intake.archive_formats import MAXIMUM_EXTENDED_HEADER_BYTES
+from grader.intake.archives import is_archive, unpack, unpack_class, without_ending
 from tests.archive_samples import (
     make_encrypted_zip,
     make_lying_zip,

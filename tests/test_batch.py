@@ -14,7 +14,7 @@ from grader.batch import ClassRequest, ClassTotals, folder_names, grade_class
 from grader.class_changes import changed_grades
 from grader.cli import cli
 from grader.errors import UsageError
-from grader.roster import read_roster
+from grader.intake.roster import read_roster
 from grader.stages import Options
 from grader.store import STORE_NAME, Store
 from grader.summary import Status, StudentSummary

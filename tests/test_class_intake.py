@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from grader.class_intake import Handed, Intake, find_submissions, fingerprint, open_submission
 from grader.collect import collect
 from grader.errors import UnusableSubmissionError, UsageError
-from grader.roster import Roster, read_roster
+from grader.intake import Handed, Intake, find_submissions, fingerprint, open_submission
+from grader.intake.roster import Roster, read_roster
 from grader.students import Student
 from tests.archive_samples import make_lying_zip, make_tar, make_zip
 

@@ -13,13 +13,14 @@ import pytest
 
 from grader import class_statistics
 from grader.class_statistics import ModelItem, Rate, Reason, TrainedModel, concerns
+from grader.lateness import Lateness
 from grader.report import class_charts
 from grader.report.class_charts import Scale, accuracy_chart, score_chart, size_chart
 from grader.report.class_page import SHOWN_GROUPS, render_class_page, write_class_page
 from grader.report.untrusted_text import make_visible
 from grader.results import Outcome
 from grader.similarity import Likeness, Shared, SimilarGroup, Similarity
-from grader.summary import CheckSummary, ItemSummary, LateSummary, Status, summarize_items
+from grader.summary import CheckSummary, ItemSummary, Status, summarize_items
 from tests.class_samples import ERROR_MESSAGE, UNUSABLE_MESSAGE, make_summaries, summary_of
 from tests.result_sample_items import score_of
 from tests.result_samples import (
@@ -229,7 +230,7 @@ def hostile_class(shift):
     summaries = [
         summary_of("x", items=summarize_items(broken_result()), name="x", email="x", message="x"),
         summary_of("x", status=Status.ERROR, message="x"),
-        summary_of("x", late=LateSummary(needs_person=True, reason="x")),
+        summary_of("x", late=Lateness(needs_person=True, reason="x")),
     ]
     made = [map_strings(one, lambda _: texts[next(number) % len(texts)]) for one in summaries]
     return [replace(summary, graded_at="2026-11-25T08:00:00+00:00") for summary in made]

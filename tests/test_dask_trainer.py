@@ -10,12 +10,12 @@ import psutil
 import pytest
 from distributed import Client
 
-from grader import dask_trainer
-from grader.dask_messages import Failure, RemoteOrder, Terms, own_versions
-from grader.dask_trainer import DaskTrainer
+from grader.cluster import trainer as dask_trainer
+from grader.cluster.messages import Failure, RemoteOrder, Terms, own_versions
+from grader.cluster.slurm import make_keys
+from grader.cluster.trainer import DaskTrainer
 from grader.datasets import load_dataset
 from grader.errors import GraderError, MachineError, ModelError, UsageError
-from grader.slurm import make_keys
 from grader.train import train
 from grader.training_pool import TrainingPool
 from tests.dask_cluster import started_cluster, wait_until
@@ -147,7 +147,7 @@ def kill_worker(cluster, address):
 def test_nothing_stays_after_the_grader(cluster, dataset, tmp_path):
     """Training processes end some time after the last order, and the next one starts them again."""
     preload = tmp_path / "impatient.py"
-    preload.write_text("from grader import dask_worker\ndask_worker.IDLE_SECONDS = 0.5\n")
+    preload.write_text("from grader.cluster import worker\nworker.IDLE_SECONDS = 0.5\n")
     worker = cluster.add_worker("--preload", str(preload))
     with DaskTrainer(dataset, cluster=cluster.address) as trainer:
         assert trainer.submit(JOBS[0]).result().epochs

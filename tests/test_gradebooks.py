@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grader.lateness import Lateness
 from grader.report.gradebooks import FORMATS, Column
 from grader.results import Outcome, Score
 from grader.store import Store
 from grader.students import Student
-from grader.summary import ItemSummary, LateSummary, Status, StudentSummary
+from grader.summary import ItemSummary, Status, StudentSummary
 
 COLUMN = Column(title="Set 4 (12345)", points_possible=100)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -37,7 +38,7 @@ def one_summary(draw: st.DrawFn, student_id: str) -> StudentSummary:
         status=draw(st.sampled_from(list(Status))),
         score=Score(possible=100, earned=earned, lost=100 - earned),
         final_points=earned * kept,
-        late=LateSummary(share_kept=kept, penalty_points=earned - earned * kept),
+        late=Lateness(share_kept=kept, penalty_points=earned - earned * kept),
         message=draw(texts),
         items=(
             ItemSummary(

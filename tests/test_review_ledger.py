@@ -9,10 +9,10 @@ import pytest
 from grader.assignment import RubricItem
 from grader.errors import UsageError
 from grader.judgements import Judgement
+from grader.lateness import Lateness
 from grader.report.class_page import keep_similarity, render_class_page, write_class_page
 from grader.report.files import CLASS_PAGE_NAME
 from grader.report.json import read_json
-from grader.results import LateSummary
 from grader.review import rubrics
 from grader.review.agreement import cohens_kappa, measure_agreement
 from grader.review.answers import collect_answers, read_answer
@@ -93,7 +93,7 @@ def test_the_class_page_follows(store, output):
 def test_what_being_late_costs_is_taken_from_the_new_points(store, output):
     """The share that the late policy leaves is applied to people's points as to all others."""
     (ada, *_) = store.summaries()
-    late = LateSummary(days_late=2, share_kept=0.8, reason="2 days late")
+    late = Lateness(days_late=2, share_kept=0.8, reason="2 days late")
     result = replace(store.result("ada"), late=late)
     store.record(replace(ada, late=late), inputs_sha256="", result=result)
     collect_answers(store, output)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from grader.errors import UsageError
-from grader.roster import Roster, read_roster
+from grader.intake.roster import Roster, read_roster
 from grader.students import Identity, Student
 
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from grader.cli.cluster_options import cluster_pool
+from grader.cluster.slurm import SlurmOptions, read_slurm_options, slurm_cluster
 from grader.datasets import load_dataset
 from grader.errors import UsageError
-from grader.slurm import SlurmOptions, read_slurm_options, slurm_cluster
 from grader.train import train
 from tests.specs import mlp
 from tests.test_dask_trainer import without_time

@@ -26,8 +26,8 @@ from grader.cli.exit_codes import (
 from grader.cli.fence import fenced_log
 from grader.cli.late_options import late_options, late_policy
 from grader.cli.options import grading_options, json_option
+from grader.intake.roster import read_roster
 from grader.report.files import CLASS_PAGE_NAME
-from grader.roster import read_roster
 from grader.stages import Options
 
 EXAMPLES = """

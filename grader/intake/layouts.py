@@ -9,7 +9,7 @@ Sources of the names, read in the platforms' own code:
 - Moodle (`mod/assign/classes/downloader.php` in moodle/moodle): a directory
   `<full name>_<participant>_assignsubmission_<file|onlinetext>`, or flat files with that before
   their names. Earlier releases put one more `_` at the end of the directory's name.
-- Gradescope's export: see `grader.gradescope_export`.
+- Gradescope's export: see `grader.intake.gradescope_export`.
 - nbgrader (`docs/source/exchange/exchange_api.rst` in jupyter/nbgrader):
   `submitted/<student>/<assignment>/` with `timestamp.txt`.
 
@@ -26,11 +26,11 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from grader.archives import is_archive, without_ending
-from grader.class_records import Found, IntakeProblem, Layout, LooseFile
 from grader.collect import is_skipped
 from grader.errors import UsageError
-from grader.gradescope_export import METADATA_FILE, read_gradescope
+from grader.intake.archives import is_archive, without_ending
+from grader.intake.gradescope_export import METADATA_FILE, read_gradescope
+from grader.intake.records import Found, IntakeProblem, Layout, LooseFile
 from grader.plain_text import clean_line, display_name
 from grader.students import Identity
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from distributed import get_worker
 
-from grader.dask_messages import Failure, Outcome, Readiness, RemoteOrder, Terms, own_versions
+from grader.cluster.messages import Failure, Outcome, Readiness, RemoteOrder, Terms, own_versions
 from grader.data_places import DATA_VARIABLE
 from grader.datasets import Dataset, load_dataset
 from grader.errors import DatasetError, GraderError, MachineError

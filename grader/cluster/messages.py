@@ -1,4 +1,4 @@
-"""What `grader.dask_trainer` and `grader.dask_worker` say to each other: MessagePack, never pickle.
+"""What trainer and worker of a cluster say to each other: MessagePack, never pickle.
 
 Nothing of a student's files is in it but what left the sandbox as validated data.
 """

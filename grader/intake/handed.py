@@ -14,9 +14,6 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Self
 
-from grader.archives import is_archive, unpack
-from grader.class_layouts import resubmission_of
-from grader.class_records import LooseFile
 from grader.collect import (
     MAXIMUM_DEPTH,
     MAXIMUM_ENTRIES,
@@ -25,6 +22,9 @@ from grader.collect import (
     is_skipped,
 )
 from grader.errors import UnusableSubmissionError
+from grader.intake.archives import is_archive, unpack
+from grader.intake.layouts import resubmission_of
+from grader.intake.records import LooseFile
 from grader.plain_text import display_name
 from grader.private_directory import make_private_directory
 from grader.students import Student

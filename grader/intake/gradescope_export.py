@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from grader.class_records import Found, IntakeProblem, Layout
 from grader.errors import UsageError
+from grader.intake.records import Found, IntakeProblem, Layout
 from grader.plain_text import clean_line, display_name
 from grader.students import Identity
 

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from grader.archive_formats import CHUNK_BYTES, REMEDY, Member, Opener, open_archive
 from grader.collect import MAXIMUM_DEPTH, MAXIMUM_ENTRIES, MAXIMUM_TOTAL_BYTES, is_skipped
 from grader.errors import MachineError, UnusableSubmissionError
+from grader.intake.archive_formats import CHUNK_BYTES, REMEDY, Member, Opener, open_archive
 from grader.plain_text import display_name
 
 ARCHIVE_ENDINGS = (

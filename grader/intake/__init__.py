@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from grader.archives import UnpackedClass, is_archive, unpack_class
-from grader.class_layouts import read_list, recognise
-from grader.class_records import Found, IntakeProblem, Layout
 from grader.errors import UnusableSubmissionError, UsageError
-from grader.handed import Handed, fingerprint, open_submission
+from grader.intake.archives import UnpackedClass, is_archive, unpack_class
+from grader.intake.handed import Handed, fingerprint, open_submission
+from grader.intake.layouts import read_list, recognise
+from grader.intake.records import Found, IntakeProblem, Layout
+from grader.intake.roster import Roster
 from grader.plain_text import clean_line, display_name
 from grader.private_directory import PrivateDirectory, make_private_directory
-from grader.roster import Roster
 from grader.students import Student
 
 __all__ = [
@@ -72,7 +72,7 @@ def find_submissions(directory: Path, roster: Roster | None = None) -> Intake:
 
     Args:
         directory: a directory with the submissions in one of the layouts that
-            `grader.class_layouts` names, an archive of such a directory, or a list of paths.
+            `grader.intake.layouts` names, an archive of such a directory, or a list of paths.
         roster: who takes the course; without one everybody found does.
 
     Raises:

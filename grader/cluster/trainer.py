@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from grader.dask_dispatcher import Dispatcher, Order
-from grader.dask_messages import RemoteOrder, Terms, own_versions
+from grader.cluster.dispatcher import Dispatcher, Order
+from grader.cluster.messages import RemoteOrder, Terms, own_versions
 from grader.errors import MachineError, UsageError
 from grader.training_pool import split_into_stacks
 

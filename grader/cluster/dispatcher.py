@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 
-from grader.dask_messages import Failure, Outcome, Readiness, Terms
+from grader.cluster.messages import Failure, Outcome, Readiness, Terms
 from grader.errors import GraderError, MachineError
 from grader.results import TrainingRun
 from grader.training_pool import ATTEMPTS
@@ -216,11 +216,11 @@ class Dispatcher:
         content: bytes,
         take: Callable[[str, RemoteFuture[bytes]], None],
     ) -> RemoteFuture[bytes]:
-        """Call a function of `grader.dask_worker` on one worker; `take` gets how that ended."""
-        from grader import dask_worker  # noqa: PLC0415  # needs Dask, an extra
+        """Call a function of `grader.cluster.worker` on one worker; `take` gets how that ended."""
+        from grader.cluster import worker  # noqa: PLC0415  # needs Dask, an extra
 
         remote = self._client.submit(
-            getattr(dask_worker, function), content, workers=[address], pure=False
+            getattr(worker, function), content, workers=[address], pure=False
         )
         remote.add_done_callback(lambda ended: self._events.put(partial(take, address, ended)))
         return remote

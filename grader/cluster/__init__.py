@@ -1,0 +1,1 @@
+"""Training on a cluster: Dask schedulers and workers, and Slurm jobs that run them."""
