@@ -17,6 +17,7 @@ from grader.data_places import directories_with_labels
 from grader.results import EpochResult, ItemResult, SubmissionResult
 from grader.run_cache import RunCache
 from grader.sandbox import Sandbox, choose_sandbox
+from grader.selection import select_items
 from grader.stages import Clock, Options, Setting, Underway, ask, begin, prepare
 from grader.training_pool import TrainingPool
 
@@ -75,6 +76,7 @@ def grade_submission(
         KeyboardInterrupt: Ctrl-C before anything was graded.
     """
     clock = Clock()
+    select_items(assignment, options.only)  # a wrong part is told before anything is begun
     sandbox = choose_sandbox(
         unsafe=options.unsafe, hidden=directories_with_labels(options.data_directory)
     )

@@ -29,9 +29,9 @@ QUIET = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium():
-    """A running browser."""
+    """A running browser; with it ends its event loop, which other tests must not find running."""
     if not CHROMIUM:
         give_up = pytest.fail if os.environ.get("GRADER_REQUIRE_BROWSER") else pytest.skip
         give_up("Chromium is not installed: apt-get install chromium")

@@ -7,7 +7,7 @@ from grader.report.class_page import write_class_page
 from grader.similarity import Likeness, Shared, SimilarGroup, Similarity
 from tests.class_samples import make_summaries
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PHONE = 390
 OPEN_ALL = "document.querySelectorAll('details').forEach(element => element.open = true)"
@@ -193,7 +193,6 @@ def test_a_phone_shows_the_page_without_sideways_scrolling(address, open_page):
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(scheme, address, open_page, serious_violations):
     """No serious or critical violation of WCAG 2.2 AA, unfolded, sorted and filtered."""
@@ -204,7 +203,6 @@ def test_axe_finds_nothing_serious(scheme, address, open_page, serious_violation
     assert serious_violations(page) == []
 
 
-@pytest.mark.slow
 def test_a_class_of_a_thousand_reacts_at_once(tmp_path, open_page):
     """No keystroke, filter or sort keeps the page busy for long."""
     page = open_page(write(make_summaries(1000), tmp_path))

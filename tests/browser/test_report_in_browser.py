@@ -7,7 +7,7 @@ import pytest
 from grader.report.html import write_html
 from tests.result_samples import ALL_SAMPLES, hostile_results
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PHONE = 390
 OPEN_ALL = "document.querySelectorAll('details').forEach(element => element.open = true)"
@@ -81,7 +81,6 @@ def test_the_policy_is_in_force(reports, open_page):
     assert page.evaluate("window.owned") is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["broken", "unfinished", "practice"])
 def test_axe_finds_nothing_serious(name, scheme, reports, open_page, serious_violations):

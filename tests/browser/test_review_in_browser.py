@@ -11,7 +11,7 @@ from grader.store import STORE_NAME, Store
 from tests.review_class import HOSTILE, SET4, WRITTEN, all_positive, hand_in, make_class
 from tests.review_server import ReviewServer
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 STUDENTS = [f"student-{number:02}" for number in range(1, 13)]
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
@@ -184,7 +184,6 @@ def test_what_is_saved_survives_a_killed_server(output, sign_in):
     assert any(comment in (output / name / "report.html").read_text() for name in STUDENTS)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(scheme, server, output, sign_in):
     """On every kind of page, with judged, flagged and changed answers, snippets and pictures."""
