@@ -92,7 +92,9 @@ def leaving_nothing() -> Iterator[Path]:
         with mock.patch.object(tempfile, "tempdir", temporary):
             yield Path(temporary)
         assert running_children(known) == []
-        assert traces() == before
+        # What earlier tests left may have gone meanwhile, which is not this one's doing.
+        for now, earlier in zip(traces(), before, strict=True):
+            assert now <= earlier
         assert os.listdir(temporary) == []
 
 
