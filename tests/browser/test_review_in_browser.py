@@ -1,5 +1,6 @@
 """The review page as Chromium shows it: by keyboard alone, by two at once, under attack."""
 
+import re
 import shutil
 import time
 
@@ -56,6 +57,9 @@ def sign_in(chromium):
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         page.on("request", lambda request: page.requested.append(request.url))
         page.goto(link)
+        page.wait_for_function(
+            "document.activeElement.matches('button')"
+        )  # autofocus takes a frame
         press(page, "Enter")
         return page
 
@@ -179,7 +183,8 @@ def test_what_is_saved_survives_a_killed_server(output, sign_in):
     assert comments(output, "2B.text") == {"Saved just before."}
     with ReviewServer(output) as again:
         page = sign_in(again.link)
-        assert "1 of 12" in page.locator("main").inner_text()
+        # Two of the twelve say the same, and chance decides which answer comes first.
+        assert re.search(r"\b[12] of 12", page.locator("main").inner_text())
     comment = "Saved just before."
     assert any(comment in (output / name / "report.html").read_text() for name in STUDENTS)
 
