@@ -290,6 +290,15 @@ def test_the_roster_names_missing_extra_and_ambiguous_students(tmp_path: Path) -
     ]
 
 
+def test_a_stranger_never_takes_the_id_of_somebody_on_the_roster(tmp_path: Path) -> None:
+    """Its grade would become that student's."""
+    roster = roster_of(tmp_path, "id,name,login\nann,Ann,\nb,Bo,ann\n")
+    directory = write(tmp_path / "class", {"ann/problem_1.py": "whose?"})
+    intake = find_submissions(directory, roster)
+    assert [handed.student.id for handed in intake.handed] == ["ann (not on the roster)"]
+    assert [student.id for student in intake.missing] == ["ann", "b"]
+
+
 def test_canvas_students_are_found_on_the_roster_by_number_or_name(tmp_path: Path) -> None:
     """The gradebook has the number; another list may have only the name."""
     directory = write(tmp_path / "class", CANVAS)

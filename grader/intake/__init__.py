@@ -127,6 +127,7 @@ def _join(layout: Layout, roster: Roster | None) -> Intake:
     if roster is None:
         students = [(found, found.identity.to_student(on_roster=True)) for found in layout.found]
         return _one_for_each(layout, students, missing=())
+    roster_ids = {student.id.casefold() for student in roster.students}
     assigned = []
     extra = []
     ambiguous = []
@@ -136,6 +137,8 @@ def _join(layout: Layout, roster: Roster | None) -> Intake:
             assigned.append((found, candidates[0]))
             continue
         stranger = found.identity.to_student(on_roster=False)
+        if stranger.id.casefold() in roster_ids:  # somebody else's, whose grade it must not become
+            stranger = replace(stranger, id=f"{stranger.id} (not on the roster)")
         assigned.append((found, stranger))
         if candidates:
             names = " or ".join(_described(student) for student in candidates[:5])
