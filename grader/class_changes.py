@@ -50,8 +50,8 @@ class GradeChange:
 
 def changed_grades(store: Store) -> Iterator[GradeChange]:
     """Compare the current grading of each student with the one before it, by student id."""
-    for current in store.summaries():
-        history = store.history(current.student.id)
+    for current in store.automatic():
+        history = store.history(current.summary.student.id)
         if len(history) < 2:
             continue
         before, after = history[-2].summary, history[-1].summary
