@@ -301,32 +301,15 @@ class _Batch:
 
     def _decide(self, summary: StudentSummary, handed: Handed) -> StudentSummary:
         """The summary with the student as now known, and the points after the late policy."""
-        late = self._judge_lateness(handed)
-        final_points = summary.score.earned * late.share_kept
-        return replace(
-            summary,
-            student=handed.student,
-            final_points=final_points,
-            late=replace(late, penalty_points=summary.score.earned - final_points),
-        )
+        final_points, late = self._judge_lateness(handed).applied_to(summary.score.earned)
+        return replace(summary, student=handed.student, final_points=final_points, late=late)
 
     def _judge_lateness(self, handed: Handed) -> Lateness:
-        """What the late policy says, with no points known yet."""
-        submitted_at = handed.submitted_at
+        policy, submitted_at = self.request.late_policy, handed.submitted_at
+        if policy is not None:
+            return late_policy.judge(policy, handed.student, submitted_at, late=handed.late)
         shown = submitted_at.isoformat(timespec="seconds") if submitted_at else ""
-        if self.request.late_policy is None:
-            return Lateness(submitted_at=shown)
-        judged = late_policy.apply(
-            self.request.late_policy, handed.student, submitted_at, 1.0, late=handed.late
-        )
-        return Lateness(
-            submitted_at=shown,
-            due_at=judged.due.isoformat(timespec="seconds"),
-            days_late=judged.days_late,
-            share_kept=judged.final_points,
-            reason=judged.reason,
-            needs_person=judged.needs_person,
-        )
+        return Lateness(submitted_at=shown)
 
     def _make_trainer(self, setting: Setting) -> CachedTrainer:
         from grader.cached_trainer import CachedTrainer  # noqa: PLC0415  # torch loads with it

@@ -92,17 +92,8 @@ class ClassProgress(Screen):
             per_hour = self._done / elapsed * 3600
             left = (self._to_grade - self._done) / self._done * elapsed
             parts.append(f"{per_hour:.0f} students/h")
-            parts.append(f"about {describe_seconds(left)} left")
+            parts.append(f"about {_roughly(left)} left")
         return ", ".join(parts)
-
-
-def describe_seconds(seconds: float) -> str:
-    """A duration in the unit that a person would use."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _describe(summary: StudentSummary) -> str:
@@ -112,3 +103,12 @@ def _describe(summary: StudentSummary) -> str:
     score = summary.score
     pending = f", {score.pending:g} pending" if score.pending else ""
     return f"{student}: {score.earned:g} of {score.possible:g}{pending}"
+
+
+def _roughly(seconds: float) -> str:
+    """A forecast in the unit that a person would use, and no finer than it is good for."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

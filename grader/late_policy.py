@@ -18,6 +18,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from grader.errors import UsageError
+from grader.lateness import Lateness
 from grader.plain_text import clean_line
 from grader.students import Student
 
@@ -121,82 +122,44 @@ class LatePolicy:
             )
 
 
-@dataclass(frozen=True, kw_only=True)
-class LateResult:
-    """What the policy makes of one score.
-
-    Attributes:
-        raw_points: before the policy.
-        final_points: after it.
-        penalty_points: the difference.
-        days_late: begun days after the due date, its extension and the grace.
-        due: the due date that held for this student.
-        reason: in words; empty where nothing was taken off and nothing is unclear.
-        needs_person: the platform says late, but not when, so that no penalty was taken.
-    """
-
-    raw_points: float
-    final_points: float
-    penalty_points: float
-    days_late: int
-    due: datetime
-    reason: str = ""
-    needs_person: bool = False
-
-
-def apply(
+def judge(
     policy: LatePolicy,
     student: Student,
     submitted_at: datetime | None,
-    score: float,
     *,
     late: bool | None = None,
-) -> LateResult:
-    """Take off what being late costs.
+) -> Lateness:
+    """What being late costs, whatever the points are.
 
     Args:
         policy: the rules.
         student: with the roster's columns, which may extend the due date.
         submitted_at: naive times are read in the due date's zone; None if it is not known.
-        score: earned points.
         late: the platform's mark, of use only where the time is not known.
 
     Raises:
         UsageError: the roster's extension cannot be understood.
     """
     due = policy.due_for(student)
+    due_at = due.isoformat(timespec="seconds")
     if submitted_at is None:
-        return _without_time(due, score, late=late)
+        reason = ""
+        if late:
+            reason = "marked late, but nothing says when it was handed in"
+        elif late is None:
+            reason = "nothing says when it was handed in, so it counts as in time"
+        return Lateness(due_at=due_at, reason=reason, needs_person=late is True)
     if submitted_at.tzinfo is None:
         submitted_at = submitted_at.replace(tzinfo=policy.due.tzinfo)
     days = days_late(due, policy.grace, submitted_at)
-    left, reason = _left_after(policy, days)
-    final = score * left
+    kept, reason = _share_kept(policy, days)
     extended = f" (extended to {due:%Y-%m-%d %H:%M %Z})" if due != policy.due else ""
-    return LateResult(
-        raw_points=score,
-        final_points=final,
-        penalty_points=score - final,
+    return Lateness(
+        submitted_at=submitted_at.isoformat(timespec="seconds"),
+        due_at=due_at,
         days_late=days,
-        due=due,
+        share_kept=kept,
         reason=f"{reason}{extended}" if reason else "",
-    )
-
-
-def _without_time(due: datetime, score: float, *, late: bool | None) -> LateResult:
-    reason = ""
-    if late:
-        reason = "marked late, but nothing says when it was handed in"
-    elif late is None:
-        reason = "nothing says when it was handed in, so it counts as in time"
-    return LateResult(
-        raw_points=score,
-        final_points=score,
-        penalty_points=0.0,
-        days_late=0,
-        due=due,
-        reason=reason,
-        needs_person=late is True,
     )
 
 
@@ -219,8 +182,8 @@ def days_late(due: datetime, grace: timedelta, submitted_at: datetime) -> int:
     return days
 
 
-def _left_after(policy: LatePolicy, days: int) -> tuple[float, str]:
-    """The fraction of the earned points that is left, and why."""
+def _share_kept(policy: LatePolicy, days: int) -> tuple[float, str]:
+    """The fraction of the earned points that is kept, and why."""
     if days == 0:
         return 1.0, ""
     late = "1 day late" if days == 1 else f"{days} days late"

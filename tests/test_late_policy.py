@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.errors import UsageError
-from grader.late_policy import LatePolicy, apply, days_late, find_timezone, read_time
+from grader.late_policy import LatePolicy, days_late, find_timezone, judge, read_time
 from grader.students import Student
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -55,7 +55,7 @@ def extended(**columns: str) -> Student:
 )
 def test_days_begin_at_the_end_of_the_grace(after_due: timedelta, days: int) -> None:
     """Its very end is in time, and the next microsecond is a day."""
-    assert apply(POLICY, ALICE, DUE + after_due, 50).days_late == days
+    assert judge(POLICY, ALICE, DUE + after_due).days_late == days
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,12 @@ def test_days_begin_at_the_end_of_the_grace(after_due: timedelta, days: int) -> 
     ],
 )
 def test_a_share_of_the_earned_points_is_taken(days: int, final: float, reason: str) -> None:
-    """The raw score stays beside it."""
-    result = apply(POLICY, ALICE, DUE + timedelta(days=days), 80)
-    assert result.final_points == pytest.approx(final)
-    assert result.penalty_points == pytest.approx(80 - final)
-    assert result.raw_points == 80
-    assert result.reason == reason
-    assert not result.needs_person
+    """Of 80, for a reason that is said."""
+    final_points, late = judge(POLICY, ALICE, DUE + timedelta(days=days)).applied_to(80)
+    assert final_points == pytest.approx(final)
+    assert late.penalty_points == pytest.approx(80 - final)
+    assert late.reason == reason
+    assert not late.needs_person
 
 
 @pytest.mark.parametrize(
@@ -108,9 +107,9 @@ def test_the_grace_is_time_that_passes() -> None:
 def test_times_without_a_zone_are_read_in_the_zone_of_the_due_date() -> None:
     """Ten in the evening in New York is four in the morning in Berlin."""
     new_york = ZoneInfo("America/New_York")
-    assert apply(POLICY, ALICE, DUE.replace(tzinfo=None), 1).days_late == 0
+    assert judge(POLICY, ALICE, DUE.replace(tzinfo=None)).days_late == 0
     late = datetime(2026, 3, 10, 23, 59, tzinfo=new_york)
-    assert apply(POLICY, ALICE, late, 1).days_late == 1
+    assert judge(POLICY, ALICE, late).days_late == 1
 
 
 @pytest.mark.parametrize(
@@ -121,8 +120,9 @@ def test_without_a_time_nothing_is_taken(
     *, late: bool | None, needs_person: bool, reason: str
 ) -> None:
     """A person must look where the platform says late and not when."""
-    result = apply(POLICY, ALICE, None, 80, late=late)
-    assert result.final_points == 80
+    result = judge(POLICY, ALICE, None, late=late)
+    assert result.share_kept == 1
+    assert result.submitted_at == ""
     assert result.needs_person == needs_person
     assert result.reason.startswith(reason)
     assert bool(result.reason) == bool(reason)
@@ -150,8 +150,8 @@ def test_the_roster_extends(columns: dict[str, str], due: datetime) -> None:
 def test_an_extension_is_named_where_points_are_taken() -> None:
     """So that the student sees that it was not forgotten."""
     student = extended(extension_days="2")
-    assert apply(POLICY, student, DUE + timedelta(days=2), 80).reason == ""
-    result = apply(POLICY, student, DUE + timedelta(days=3), 80)
+    assert judge(POLICY, student, DUE + timedelta(days=2)).reason == ""
+    result = judge(POLICY, student, DUE + timedelta(days=3))
     assert result.days_late == 1
     assert result.reason.endswith("(extended to 2026-03-12 23:59 CET)")
 
@@ -200,24 +200,21 @@ def test_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_points_are_neither_won_nor_below_zero(
     policy: LatePolicy, submitted: datetime, score: float
 ) -> None:
-    """And raw, penalty and final points add up."""
-    result = apply(policy, ALICE, submitted, score)
-    assert 0 <= result.final_points <= score
-    assert result.raw_points == score
-    assert result.final_points + result.penalty_points == pytest.approx(score)
+    """And penalty and final points add up."""
+    final_points, result = judge(policy, ALICE, submitted).applied_to(score)
+    assert 0 <= final_points <= score
+    assert final_points + result.penalty_points == pytest.approx(score)
     assert (result.days_late == 0) == (submitted <= policy.due.astimezone(UTC) + policy.grace)
     assert bool(result.reason) == (result.days_late > 0)
 
 
-@given(policy=policies, one=moments, other=moments, score=scores)
-def test_later_is_never_better(
-    policy: LatePolicy, one: datetime, other: datetime, score: float
-) -> None:
-    """Whoever comes later has as many days or more, and as many points or fewer."""
+@given(policy=policies, one=moments, other=moments)
+def test_later_is_never_better(policy: LatePolicy, one: datetime, other: datetime) -> None:
+    """Whoever comes later has as many days or more, and keeps as much or less."""
     earlier, later = sorted([one, other])
-    before, after = (apply(policy, ALICE, moment, score) for moment in (earlier, later))
+    before, after = (judge(policy, ALICE, moment) for moment in (earlier, later))
     assert before.days_late <= after.days_late
-    assert before.final_points >= after.final_points
+    assert before.share_kept >= after.share_kept
 
 
 @given(due=moments, submitted=moments, hours=st.integers(-12, 14))

@@ -63,8 +63,7 @@ def _publish_one(
     if automatic is None:
         return
     result = apply_judgements(automatic, judged, rubrics)
-    final_points = result.score.earned * grading.summary.late.share_kept
-    late = replace(grading.summary.late, penalty_points=result.score.earned - final_points)
+    final_points, late = grading.summary.late.applied_to(result.score.earned)
     if result.late is not None:
         result = replace(result, late=late)
     summary = replace(
