@@ -30,7 +30,7 @@ from grader.cache_directory import default_cache_directory
 from grader.errors import DatasetError, SandboxError
 from grader.memory import memory_cap_bytes
 from grader.results import Outcome
-from grader.sandbox import choose_sandbox, find_sandboxes
+from grader.sandbox import choose_sandbox, find_faults
 from grader.sandbox.seccomp import compile_filter
 from grader.training_pool import CORES_VARIABLE, count_cores
 from grader.versions import check_versions
@@ -265,10 +265,12 @@ def check_isolation() -> Finding:
         sandbox = choose_sandbox()
     except SandboxError as error:
         return _problem(name="isolation", observed=str(error), remedy=error.next_step)
-    used, *others = find_sandboxes()
+    faults = find_faults()
+    used, *others = [label for label, fault in faults.items() if fault is None]
     also = f"; {', '.join(others)} would do too" if others else ""
     first_line = f"{sandbox.name} ({used}) passes its self-test{also}"
-    observed = "\n  - ".join((first_line, *sandbox.details))
+    rejected = [f"{label} does not: {fault}" for label, fault in faults.items() if fault]
+    observed = "\n  - ".join((first_line, *sandbox.details, *rejected))
     if compile_filter() is None:
         remedy = "Install libseccomp, for example: sudo apt install libseccomp2"
         return _warning(name="isolation", observed=observed, remedy=remedy)

@@ -68,6 +68,8 @@ class Grading:
         every_seed: train with all of them whatever comes out.
         full: train every epoch, even past a met threshold.
         results: the items that are finished, by id.
+        checked: the models, by item id.
+        reported_sweeps: the accuracies that each usable sweep reports, by item id.
     """
 
     assignment: Assignment
@@ -83,6 +85,7 @@ class Grading:
     full: bool = False
     results: dict[str, ItemResult] = field(default_factory=dict)
     checked: dict[str, CheckedModel] = field(default_factory=dict)
+    reported_sweeps: dict[str, Sequence[float | None]] = field(default_factory=dict)
 
     def grade_untrained(self) -> None:
         """Grade every item that needs no training, and check every model."""
@@ -121,11 +124,13 @@ class Grading:
                     self._settle_sweep_without_training(item_id, item)
 
     def _settle_sweep_without_training(self, item_id: str, item: SweepItem) -> None:
-        """A sweep that reports nothing usable, or whose model cannot be trained."""
+        """Grade a sweep that reports nothing usable, or whose model cannot be trained."""
         reported = read_sweep(item, self.extractions[item_id])
         if isinstance(reported, CheckResult):
             self.results[item_id] = conclude(item_id, item, [reported])
-        elif not self.checked[item.model_item].job:
+            return
+        self.reported_sweeps[item_id] = reported
+        if not self.checked[item.model_item].job:
             failed = CheckResult(
                 id="agreement",
                 title="The reported accuracies can be reproduced",
@@ -168,7 +173,7 @@ class Grading:
                     checked.job,
                     epochs=item.epochs,
                     probabilities=item.probabilities,
-                    reported=self._reported_sweep(item_id, item),
+                    reported=self.reported_sweeps[item_id],
                     judged=item.judged,
                     minimum_agreeing=item.minimum_agreeing,
                     seeds=self.seeds,
@@ -176,10 +181,6 @@ class Grading:
                 # Just below its model's own training, so that it runs beside the short ones.
                 plans[item_id] = PlannedTraining(plan=plan, work=checked.multiply_adds * 0.99)
         return dict(sorted(plans.items(), key=lambda entry: -entry[1].work))
-
-    def _reported_sweep(self, item_id: str, item: SweepItem) -> Sequence[float | None]:
-        reported = read_sweep(item, self.extractions[item_id])
-        return () if isinstance(reported, CheckResult) else reported
 
     def finish(self, item_id: str, outcome: Any) -> ItemResult:
         """Score one item from what its plan gave: runs, or the error that ended it."""
@@ -200,7 +201,7 @@ class Grading:
             result = grade_sweep(
                 item_id,
                 item,
-                self._reported_sweep(item_id, item),
+                self.reported_sweeps[item_id],
                 outcome,
                 location=self.extractions[item_id].location,
             )

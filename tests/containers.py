@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,17 @@ def run_in_container(*arguments: str, user: int = 0) -> str:
     if os.geteuid() != 0 or asking.SANDBOX_NAME is not None:
         pytest.skip("only root can start a container, and not from within one")
     profile = str(REPOSITORY / "tests" / "docker_profile.py")
-    result = subprocess.run(
-        [sys.executable, profile, "--user", str(user), sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=1500,
-        check=False,
-    )
+    # As in a new container, /tmp is open to everybody and empty.
+    with tempfile.TemporaryDirectory(prefix="grader-container-") as temporary:
+        Path(temporary).chmod(0o1777)
+        result = subprocess.run(
+            [sys.executable, profile, "--user", str(user), sys.executable, *arguments],
+            env={**os.environ, "TMPDIR": temporary},
+            capture_output=True,
+            text=True,
+            timeout=1500,
+            check=False,
+        )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 

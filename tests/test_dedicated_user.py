@@ -1,7 +1,7 @@
 """Without namespaces, a user of its own, Landlock and seccomp leave a program only what is its own.
 
 Where root's own directory holds Python, the tests that need the sandbox run in a container alone:
-see `test_all_holds_in_a_container`.
+see `test_in_a_container.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from grader.errors import SandboxError
 from grader.sandbox import dedicated_user, free_users, landlock_rules
 from grader.sandbox.dedicated_user import DedicatedUser
 from grader.sandbox.self_test import find_fault
-from tests.containers import run_in_container, run_tests_in_container
+from tests.containers import run_in_container
 from tests.test_sandbox import run_inside, wait_for_processes
 
 MEGABYTE = 1_000_000
@@ -49,30 +49,6 @@ print(json.dumps([libc.unshare(0x10000000), libc.unshare(0x20000),
     assert answer[:5] == [-1, -1, -1, "uid", False]
     assert "Landlock" in answer[5]
     assert any("filtered by seccomp" in detail for detail in answer[6])
-
-
-@pytest.mark.slow
-def test_all_holds_in_a_container() -> None:
-    """These tests, and those of every sandbox, pass in a container, and none is left out there."""
-    files = ("test_dedicated_user.py", "test_supervised.py", "test_sandbox.py")
-    skipped = run_tests_in_container(
-        *(f"tests/{file}" for file in files), sandbox="uid", select="not slow"
-    )
-    assert all("only with namespaces" in line or "not from within" in line for line in skipped)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-@pytest.mark.parametrize(
-    "files",
-    [
-        ("tests/test_extract.py", "tests/test_limits.py", "tests/redteam/test_redteam.py"),
-        ("tests/test_sandbox.py", "tests/redteam/test_killed_grader.py"),
-    ],
-)
-def test_suites_pass_in_a_container(files: tuple[str, ...]) -> None:
-    """Broken files, limits, attacks and killed graders come to the same there."""
-    run_tests_in_container(*files, sandbox="uid")
 
 
 def test_nobody_else_has_its_user(sandbox: DedicatedUser) -> None:

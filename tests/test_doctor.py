@@ -227,6 +227,15 @@ def test_isolation_was_tried():
     assert all(f"\n  - {detail}" in finding.observed for detail in sandbox.details)
 
 
+def test_isolation_that_is_passed_over_says_why(monkeypatch: pytest.MonkeyPatch):
+    """Somebody who installed bubblewrap learns why it is not used."""
+    faults = {"/usr/bin/bwrap": "it does not start: no permission", "a user of its own": None}
+    monkeypatch.setattr(doctor, "find_faults", lambda: faults)
+    observed = check_isolation().observed
+    assert "(a user of its own) passes its self-test\n" in observed
+    assert observed.endswith("\n  - /usr/bin/bwrap does not: it does not start: no permission")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("user", "kind"), [(0, "a user of its own"), (PLAIN_USER, "the user who grades")]

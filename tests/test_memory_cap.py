@@ -19,7 +19,7 @@ from grader.sandbox.connection import Connection, ConnectionEndedError
 from grader.sandbox.memory_cap import MemoryCap, find_parent
 from grader.sandbox.none import NoSandbox
 from grader.worker.frames import READY
-from tests.test_sandbox import alive
+from tests.processes import alive
 
 NO_PROCESS = 2**22 + 1
 """Larger than any process id can be (proc_sys_kernel(5))."""

@@ -1,6 +1,6 @@
 """A plain user without namespaces: the program has the grader's user, and none of its rights.
 
-As root these tests run themselves as a plain user, in a container.
+As root the tests that need the sandbox run in a container alone: see `test_in_a_container.py`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from grader.errors import SandboxError
 from grader.sandbox import same_user
 from grader.sandbox.same_user import SameUser
 from grader.sandbox.self_test import find_fault
-from tests.containers import PLAIN_USER, run_in_container, run_tests_in_container
+from tests.containers import PLAIN_USER, run_in_container
 from tests.test_sandbox import run_inside
-
-FILES = ("tests/test_same_user.py", "tests/test_supervised.py", "tests/test_sandbox.py")
 
 
 @pytest.fixture(scope="module")
@@ -58,29 +56,6 @@ print(json.dumps([chosen.name, chosen.unsafe, chosen.isolation, chosen.details])
     assert (name, unsafe) == ("same-user", False)
     assert "as the user who grades" in isolation
     assert any("filtered by seccomp" in detail for detail in details)
-
-
-@pytest.mark.slow
-def test_all_holds_in_a_container() -> None:
-    """These tests, and those of every sandbox, pass for a plain user; none is left out there."""
-    skipped = run_tests_in_container(
-        *FILES, sandbox="same-user", user=PLAIN_USER, select="not slow"
-    )
-    assert all("only with namespaces" in line or "not from within" in line for line in skipped)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-@pytest.mark.parametrize(
-    "files",
-    [
-        ("tests/test_extract.py", "tests/test_limits.py", "tests/redteam/test_redteam.py"),
-        ("tests/test_sandbox.py", "tests/redteam/test_killed_grader.py"),
-    ],
-)
-def test_suites_pass_in_a_container(files: tuple[str, ...]) -> None:
-    """Broken files, limits, attacks and killed graders come to the same there."""
-    run_tests_in_container(*files, sandbox="same-user", user=PLAIN_USER)
 
 
 ATTEMPTS = """

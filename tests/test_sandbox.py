@@ -21,6 +21,7 @@ from grader.sandbox import Sandbox, bubblewrap, choose_sandbox, visible
 from grader.sandbox.interface import SandboxedProcess
 from grader.sandbox.none import NoSandbox
 from grader.sandbox.self_test import find_fault
+from tests.processes import alive
 from tests.submissions.asking import find_sandbox
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -67,20 +68,6 @@ def run_inside(sandbox: Sandbox, program: str, **values: Any) -> Any:
             errors = process.diagnostics.readall()  # type: ignore[attr-defined]
     assert output, errors.decode()
     return json.loads(output)
-
-
-def alive(pids: list[int]) -> list[int]:
-    """Those that still run, after a moment's grace."""
-    for _ in range(100):
-        left = [
-            pid
-            for pid in pids
-            if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-        ]
-        if not left:
-            return []
-        time.sleep(0.05)
-    return left
 
 
 def test_sandbox_passes_its_self_test(sandbox: Sandbox) -> None:

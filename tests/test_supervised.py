@@ -19,7 +19,8 @@ from grader.sandbox.dedicated_user import DedicatedUser
 from grader.sandbox.same_user import SameUser
 from grader.sandbox.self_test import find_fault
 from tests.containers import REPOSITORY
-from tests.test_sandbox import alive, run_inside, wait_for_processes
+from tests.processes import alive
+from tests.test_sandbox import run_inside, wait_for_processes
 
 MEGABYTE = 1_000_000
 

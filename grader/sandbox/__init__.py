@@ -20,7 +20,7 @@ from grader.sandbox.self_test import find_fault
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Sandbox", "SandboxedProcess", "choose_sandbox", "find_sandboxes"]
+__all__ = ["Sandbox", "SandboxedProcess", "choose_sandbox", "find_faults"]
 
 
 def choose_sandbox(*, unsafe: bool = False, hidden: Sequence[Path] = ()) -> Sandbox:
@@ -57,9 +57,12 @@ def _find_working(hidden: tuple[Path, ...]) -> Sandbox:
     )
 
 
-def find_sandboxes() -> dict[str, Sandbox]:
-    """Every kind of isolation that passes its self-test on this machine, by its label."""
-    return {label: sandbox for label, sandbox in _candidates(()) if find_fault(sandbox) is None}
+def find_faults() -> dict[str, str | None]:
+    """What is wrong with each kind of isolation on this machine, by its label; None: nothing.
+
+    The first without a fault is the one that `choose_sandbox` takes.
+    """
+    return {label: find_fault(sandbox) for label, sandbox in _candidates(())}
 
 
 def _candidates(hidden: tuple[Path, ...]) -> Iterator[tuple[str, Sandbox]]:

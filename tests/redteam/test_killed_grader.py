@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.processes import describe, is_running
+
 ROOT = Path(__file__).parents[2]
 GRADE = Path(sys.executable).with_name("grade")
 EARLIEST_SECONDS, LATEST_SECONDS = 0.2, 6.0
@@ -42,22 +44,6 @@ def descendants(process: psutil.Process) -> set[psutil.Process]:
         return set()
 
 
-def is_running(process: psutil.Process) -> bool:
-    """Whether it runs; one that only waits to be taken notice of does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def name(process: psutil.Process) -> str:
-    """What is left, for the message."""
-    try:
-        return f"{process.pid} {' '.join(process.cmdline())[:200]}"
-    except psutil.Error:
-        return str(process.pid)
-
-
 def kill_at(seconds: float, directory: Path) -> tuple[list[str], int]:
     """Kill a grader after some time.
 
@@ -81,7 +67,7 @@ def kill_at(seconds: float, directory: Path) -> tuple[list[str], int]:
     while time.monotonic() < end and any(map(is_running, seen)):
         time.sleep(0.02)
     left = [process for process in seen if is_running(process)]
-    named = [name(process) for process in left]
+    named = [describe(process) for process in left]
     for process in left:
         process.kill()
     return named, len(seen)

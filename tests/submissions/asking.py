@@ -20,6 +20,7 @@ from grader.extract import extract
 from grader.questions import Extraction, Question
 from grader.sandbox import Sandbox, choose_sandbox
 from grader.sandbox.self_test import find_fault
+from tests.processes import describe, is_running
 
 LIMITS = Limits(
     question_seconds=3.0, submission_seconds=600.0, memory_bytes=500_000_000, output_bytes=2000
@@ -99,11 +100,11 @@ def leaving_nothing() -> Iterator[Path]:
 
 
 def running_children(known: set[int]) -> list[str]:
-    """The names of this process's descendants that run and are not among the known ones."""
+    """This process's descendants that run and are not among the known ones."""
     return [
-        child.name()
+        describe(child)
         for child in psutil.Process().children(recursive=True)
-        if child.pid not in known and child.status() != psutil.STATUS_ZOMBIE
+        if child.pid not in known and is_running(child)
     ]
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 import socket
 from html import unescape
 
@@ -20,7 +19,6 @@ from grader.review.ledger import read_entries
 from grader.review.security import POLICY
 from grader.review.server import serve
 from grader.review.settings import set_double_share
-from grader.store import STORE_NAME, Store
 from tests.review_class import HOSTILE, SET4, give, hand_in, make_class
 
 LOCAL = "http://127.0.0.1:8765"
@@ -84,18 +82,6 @@ def graded(tmp_path_factory):
         tmp_path_factory.mktemp("class"),
         {"ada": {}, "bob": {}, "cyd": {"1A": "It stays."}, "dan": {"1A": HOSTILE}},
     )
-
-
-@pytest.fixture
-def output(graded, tmp_path):
-    shutil.copytree(graded, tmp_path / "class")
-    return tmp_path / "class"
-
-
-@pytest.fixture
-def store(output):
-    with Store(output / STORE_NAME) as opened:
-        yield opened
 
 
 @pytest.fixture

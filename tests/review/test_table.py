@@ -1,7 +1,6 @@
 """Judgements out to a spreadsheet and back, under the rules of the page."""
 
 import csv
-import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +11,6 @@ from grader.review.answers import collect_answers
 from grader.review.changes import ConflictError, newest_changes
 from grader.review.ledger import read_entries
 from grader.review.table import COLUMNS, Imported, export_table, import_table
-from grader.store import STORE_NAME, Store
 from tests.review_class import SET4, give, hand_in, make_class
 
 FORMULA = '=HYPERLINK("https://evil.example","points")'
@@ -22,18 +20,6 @@ FORMULA = '=HYPERLINK("https://evil.example","points")'
 def graded(tmp_path_factory):
     """Two students; one answers with a formula, and is named like one."""
     return make_class(tmp_path_factory.mktemp("class"), {"ada": {}, "=bob": {"2B": FORMULA}})
-
-
-@pytest.fixture
-def output(graded, tmp_path):
-    shutil.copytree(graded, tmp_path / "class")
-    return tmp_path / "class"
-
-
-@pytest.fixture
-def store(output):
-    with Store(output / STORE_NAME) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Judgements in the store: read, written, taken back, published, and never overwritten."""
 
-import shutil
 import sqlite3
 from dataclasses import replace
 
@@ -22,7 +21,6 @@ from grader.review.publishing import publish
 from grader.review.queue import Filter, measure_progress, neighbours, read_groups, select
 from grader.review.settings import set_double_share
 from grader.similarity import Likeness, Shared, Similarity
-from grader.store import STORE_NAME, Store
 from tests.review_class import SET4, WRITTEN, all_positive, give, hand_in, make_class
 
 
@@ -38,18 +36,6 @@ def graded(tmp_path_factory):
             "dan": {"2B": "No idea", "1A": None},
         },
     )
-
-
-@pytest.fixture
-def output(graded, tmp_path):
-    shutil.copytree(graded, tmp_path / "class")
-    return tmp_path / "class"
-
-
-@pytest.fixture
-def store(output):
-    with Store(output / STORE_NAME) as opened:
-        yield opened
 
 
 def test_equal_answers_are_judged_once(store, output):
