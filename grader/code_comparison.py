@@ -1,4 +1,5 @@
-"""Compare the code of many students, as a process of its own: `python -m grader.code_comparison`.
+"""Compare the code of many students, as a process of its own, with its parent's number:
+`python -m grader.code_comparison PARENT`.
 
 copydetect fingerprints Python files by winnowing (Schleimer et al., "Winnowing: Local Algorithms
 for Document Fingerprinting", SIGMOD 2003), blind to names and comments. It reads files as text and
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from grader.child_process import die_with_parent
 
 if TYPE_CHECKING:
     from copydetect import CodeFingerprint
@@ -239,6 +242,7 @@ def _closest_pairs(versions: Sequence[_Version]) -> list[tuple[_Version, _Versio
 
 def main() -> None:
     """Answer one request."""
+    die_with_parent(int(sys.argv[1]))
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=ComparisonRequest)
     sys.stdout.buffer.write(msgspec.json.encode(compare(request)))
 

@@ -324,7 +324,7 @@ class _Worker:
             self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
                 [
                     *(sys.executable, "-P", "-m", "grader.training_worker"),
-                    *(str(theirs.fileno()), device),
+                    *(str(os.getpid()), str(theirs.fileno()), device),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

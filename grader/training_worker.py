@@ -1,39 +1,32 @@
 """The child's side of `grader.training_pool`: receive orders over a pipe, train, report.
 
-Started as `python -P -m grader.training_worker DESCRIPTOR DEVICE`. It runs no student code.
+Started as `python -P -m grader.training_worker PARENT DESCRIPTOR DEVICE`. It runs no student code.
 """
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import signal
 import sys
-from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
 
-_PR_SET_PDEATHSIG = 1  # Linux: include/uapi/linux/prctl.h
-
-
-def _die_with_parent() -> None:
-    """Never outlive the parent, however it ends. Where there is no prctl, the pipe's end does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
+from grader.child_process import die_with_parent
 
 if __name__ == "__main__":
     # Before torch loads, which takes seconds in which the parent may end.
-    _die_with_parent()
+    die_with_parent(int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
+import mmap
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
-from grader.datasets import Dataset  # noqa: E402
-from grader.errors import GraderError, MachineError  # noqa: E402
-from grader.memory import memory_shortage  # noqa: E402
-from grader.stacked import train_stacked  # noqa: E402
-from grader.training_messages import (  # noqa: E402
+import numpy as np
+import torch
+
+from grader.datasets import Dataset
+from grader.errors import GraderError, MachineError
+from grader.memory import memory_shortage
+from grader.stacked import train_stacked
+from grader.training_messages import (
     EpochEnded,
     Failed,
     Finished,
@@ -116,4 +109,4 @@ def _explain(error: Exception) -> MachineError:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[2]), sys.argv[3])

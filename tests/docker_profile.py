@@ -1,15 +1,16 @@
 """Run a command as in a container under Docker's default profile: root that may do little.
 
-`python docker_profile.py [--user UID] COMMAND …` keeps the 14 capabilities that Docker keeps, or
-becomes a plain user who has none, and refuses the
-calls that its seccomp profile refuses without CAP_SYS_ADMIN
-(https://docs.docker.com/engine/security/seccomp/). It needs root. Directories that only root may
-enter on the way to Python or this repository are replaced, for the command, by ones that show
-nothing else: in a container, Python lies where everybody can read it.
+`python docker_profile.py [--unconfined] [--user UID] COMMAND …` keeps the 14 capabilities that
+Docker keeps, or becomes a plain user who has none, and refuses the calls that its seccomp profile
+refuses without CAP_SYS_ADMIN (https://docs.docker.com/engine/security/seccomp/), unless it is
+`--unconfined`. It needs root. Directories that only root may enter on the way to Python or this
+repository are replaced, for the command, by ones that show nothing else: in a container, Python
+lies where everybody can read it.
 """
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import errno
 import os
@@ -82,17 +83,20 @@ def main() -> None:
     os.chdir(repository)
     for capability in set(range(LAST_CAPABILITY + 1)) - KEPT_CAPABILITIES:
         check(libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0))
-    refuse_calls()
-    command = sys.argv[1:]
-    if command[0] == "--user":
-        user = int(command[1])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--unconfined", action="store_true")
+    parser.add_argument("--user", type=int, default=0)
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    if not options.unconfined:
+        refuse_calls()
+    if options.user:
         os.setgroups([])
-        os.setgid(user)
-        os.setuid(user)
-        command = command[2:]
+        os.setgid(options.user)
+        os.setuid(options.user)
     # From here on the capabilities are those of the bounding set, as for every program of root;
     # another user has none.
-    os.execvp(command[0], command)
+    os.execvp(options.command[0], options.command)
 
 
 if __name__ == "__main__":

@@ -85,8 +85,6 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(2, 1)
-    if _is_abandoned(commands):
-        return
     place = Place(
         submission=Path(submission),
         scratch=Path(scratch),
@@ -96,6 +94,8 @@ def main() -> None:
     )
     if not place.own_processes:
         end_with_parent()
+    if _is_abandoned(commands):
+        return
     # The trusted imports, PyTorch above all, done before any student code and shared by forking.
     with garbage_collection_paused():
         from grader.worker.answer import answer_question  # noqa: PLC0415
