@@ -41,31 +41,17 @@ def server(output):
 
 
 @pytest.fixture
-def sign_in(chromium):
-    """Opens a browser of one grader's own, signed in by a link; complaints are collected."""
-    contexts = []
+def sign_in(open_page):
+    """Opens a browser of one grader's own, signed in by a link."""
 
-    def signed_in(link, *, width=1280, scheme="light"):
-        context = chromium.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.complaints = []
-        page.requested = []
-        page.on("console", lambda message: page.complaints.append(message.text))
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        page.on("request", lambda request: page.requested.append(request.url))
-        page.goto(link)
-        page.wait_for_function(
-            "document.activeElement.matches('button')"
-        )  # autofocus takes a frame
+    def signed_in(link, **options: object):
+        page = open_page(link, **options)
+        # The focus that the page asks for takes a frame.
+        page.wait_for_function("document.activeElement.matches('button')")
         press(page, "Enter")
         return page
 
-    yield signed_in
-    for context in contexts:
-        context.close()
+    return signed_in
 
 
 def press(page, key):
