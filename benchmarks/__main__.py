@@ -21,7 +21,7 @@ from benchmarks.review import measure_review
 from benchmarks.sandbox import measure_sandbox
 from benchmarks.whole import measure_whole
 from grader.cache_directory import default_cache_directory
-from grader.datasets import DATA_VARIABLE
+from grader.data_places import DATA_VARIABLE
 from grader.training_pool import count_cores
 
 if TYPE_CHECKING:

@@ -33,7 +33,9 @@ def measure_classes(settings: Settings) -> Outcome:
     """Grade classes, then run the same commands again with nothing changed."""
     sizes = SIZES[:2] if settings.small else SIZES
     stored = 100 if settings.small else STORED_STUDENTS
-    rows = [("students", "time", "time a student", "peak memory of the parent", "again")]
+    rows: list[tuple[str, ...]] = [
+        ("students", "time", "time a student", "peak memory of the parent", "again")
+    ]
     record: dict[str, object] = {}
     for students in sizes:
         row, record[str(students)] = _measure(students, ())
@@ -53,7 +55,15 @@ def _measure(students: int, options: Sequence[str]) -> tuple[tuple[str, ...], di
         submissions, reports = Path(directory, "submissions"), Path(directory, "reports")
         for number in range(students):
             _hand_in(submissions / f"student-{number:04}", number)
-        command = [GRADE, "batch", submissions, "--practice", "--output", reports, *options]
+        command: list[str | Path] = [
+            GRADE,
+            "batch",
+            submissions,
+            "--practice",
+            "--output",
+            reports,
+            *options,
+        ]
         environment = {**os.environ, "XDG_CACHE_HOME": str(Path(directory, "cache"))}
         seconds, peak_bytes = _run(command, environment)
         again_seconds, _ = _run(command, environment)

@@ -30,7 +30,7 @@ from grader.cache_directory import default_cache_directory
 from grader.errors import DatasetError, SandboxError
 from grader.memory import memory_cap_bytes
 from grader.results import Outcome
-from grader.sandbox import choose_sandbox, find_faults
+from grader.sandbox import choose_sandbox, try_sandboxes
 from grader.sandbox.seccomp import compile_filter
 from grader.training_pool import CORES_VARIABLE, count_cores
 from grader.versions import check_versions
@@ -265,7 +265,7 @@ def check_isolation() -> Finding:
         sandbox = choose_sandbox()
     except SandboxError as error:
         return _problem(name="isolation", observed=str(error), remedy=error.next_step)
-    faults = find_faults()
+    faults = {label: fault for label, _, fault in try_sandboxes()}
     used, *others = [label for label, fault in faults.items() if fault is None]
     also = f"; {', '.join(others)} would do too" if others else ""
     first_line = f"{sandbox.name} ({used}) passes its self-test{also}"

@@ -59,8 +59,11 @@ MAXIMUM_FIELDS_DEPTH = 8
 LEVELS_OF_A_DICT = 3
 """How deep one dict nests in JSON: an object, its list of pairs, and a pair."""
 MAXIMUM_DIGITS = 1000
+MAXIMUM_PAIRS = 1000
+"""Of one dict. Keys can be chosen so that a lookup takes as long as there are keys."""
+
 BEYOND_DIGITS = 10**MAXIMUM_DIGITS
-HARMLESS_IRREGULARITIES = frozenset({None, "evaluation"})
+HARMLESS_IRREGULARITIES = frozenset({None, "evaluation", "frozen"})
 """A layer with one of these is what its class and arguments say."""
 
 _reply_decoder: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
@@ -179,6 +182,8 @@ def _plain_value(value: Any, levels: int) -> PlainValue:
             if re.fullmatch(rf"-?[1-9][0-9]{{0,{MAXIMUM_DIGITS - 1}}}", digits):
                 return int(digits)
         case {"pairs": list(pairs), **others} if not others:
+            if len(pairs) > MAXIMUM_PAIRS:
+                raise MessageError(f"a dict of {len(pairs):,} entries")
             if all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
                 return PlainMapping(
                     pairs=tuple(

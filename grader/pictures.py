@@ -7,6 +7,7 @@ metadata, under a name that says what it was called and what is in it.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import shutil
 from pathlib import Path, PurePosixPath
@@ -22,7 +23,11 @@ MAXIMUM_PICTURES = 20
 MAXIMUM_PIXELS = 40_000_000
 """Of one picture as handed in: 120 MB once decoded, and more than a phone's camera takes."""
 
+MAXIMUM_SCANS = 100
+"""Of one JPEG: a progressive one has about ten, and each takes time for every pixel."""
+
 LONGEST_SIDE = 2000
+_START_OF_SCAN = b"\xff\xda"
 _ENDINGS = (".png", ".jpg", ".jpeg")
 _KEPT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}-[0-9a-f]{12}\.png")
 
@@ -40,12 +45,10 @@ def keep_pictures(submission: Submission, folder: Path) -> list[str]:
     target = folder / PICTURES_NAME
     shutil.rmtree(target, ignore_errors=True)
     kept = []
-    for file in submission.files:
-        source = submission.root / file
-        if not file.lower().endswith(_ENDINGS) or not source.is_file():
-            continue
-        content = source.read_bytes()
-        picture = _decode(source)
+    named = [file for file in submission.files if file.lower().endswith(_ENDINGS)]
+    for file in named[:MAXIMUM_PICTURES]:
+        content = submission.root.joinpath(file).read_bytes()
+        picture = _decode(content)
         if picture is None:
             continue
         digest = hashlib.sha256(content).hexdigest()[:12]
@@ -53,8 +56,6 @@ def keep_pictures(submission: Submission, folder: Path) -> list[str]:
         target.mkdir(parents=True, exist_ok=True)
         picture.save(target / f"{stem}-{digest}.png", format="PNG")
         kept.append(f"{stem}-{digest}.png")
-        if len(kept) == MAXIMUM_PICTURES:
-            break
     return kept
 
 
@@ -66,10 +67,12 @@ def list_pictures(folder: Path) -> list[str]:
     return sorted(path.name for path in target.iterdir() if _KEPT_NAME.fullmatch(path.name))
 
 
-def _decode(source: Path) -> Image.Image | None:
+def _decode(content: bytes) -> Image.Image | None:
     """The pixels, upright and no larger than a screen needs, or None if there are none to see."""
+    if content.count(_START_OF_SCAN) > MAXIMUM_SCANS:
+        return None
     try:
-        with Image.open(source, formats=("PNG", "JPEG")) as opened:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as opened:
             if opened.width * opened.height > MAXIMUM_PIXELS:
                 return None
             upright = ImageOps.exif_transpose(opened)

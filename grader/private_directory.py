@@ -78,4 +78,8 @@ def _is_abandoned(path: Path) -> bool:
 def _delete(root: Path) -> None:
     for parent, _, _ in os.walk(root):
         Path(parent).chmod(0o700)
+    # The lock last: should this be cut short, the next grader still knows whose it was.
+    for path in root.iterdir():
+        if path.name != LOCK:
+            shutil.rmtree(path, ignore_errors=True)
     shutil.rmtree(root, ignore_errors=True)

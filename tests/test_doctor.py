@@ -229,11 +229,11 @@ def test_isolation_was_tried():
 
 def test_isolation_that_is_passed_over_says_why(monkeypatch: pytest.MonkeyPatch):
     """Somebody who installed bubblewrap learns why it is not used."""
-    faults = {"/usr/bin/bwrap": "it does not start: no permission", "a user of its own": None}
-    monkeypatch.setattr(doctor, "find_faults", lambda: faults)
+    tried = [("/usr/bin/bwrap", None, "it does not start"), ("a user of its own", None, None)]
+    monkeypatch.setattr(doctor, "try_sandboxes", lambda: tried)
     observed = check_isolation().observed
     assert "(a user of its own) passes its self-test\n" in observed
-    assert observed.endswith("\n  - /usr/bin/bwrap does not: it does not start: no permission")
+    assert observed.endswith("\n  - /usr/bin/bwrap does not: it does not start")
 
 
 @pytest.mark.slow

@@ -156,6 +156,7 @@ def test_nan_is_decoded() -> None:
         {"other": 1},
         {},
         [[[[[[1]]]]]],
+        {"pairs": [[key, 1] for key in range(1001)]},
     ],
 )
 def test_values_of_other_forms_are_refused(value: Any) -> None:

@@ -8,7 +8,13 @@ import pytest
 from PIL import Image
 
 from grader.collect import collect
-from grader.pictures import MAXIMUM_PICTURES, PICTURES_NAME, keep_pictures, list_pictures
+from grader.pictures import (
+    MAXIMUM_PICTURES,
+    MAXIMUM_SCANS,
+    PICTURES_NAME,
+    keep_pictures,
+    list_pictures,
+)
 
 
 def png_that_claims(width, height):
@@ -93,6 +99,15 @@ def test_names_are_harmless_and_say_what_is_in_the_picture(keep):
     again, folder = keep({"1E <b>….png": content})
     assert first == again == list_pictures(folder)
     assert first[0].startswith("1E-b-")
+
+
+def test_a_picture_that_would_take_long_is_left_out(keep):
+    """Thousands of scans of a few bytes each, with every pixel to be gone over for each."""
+    picture = encoded(Image.new("L", (100, 100), 7), "JPEG", progressive=True)
+    start = picture.rindex(b"\xff\xda")
+    scan, end = picture[start:-2], picture[-2:]
+    names, _ = keep({"1E.jpg": picture, "2B.jpg": picture[:-2] + scan * MAXIMUM_SCANS + end})
+    assert [name.partition("-")[0] for name in names] == ["1E"]
 
 
 def test_there_are_not_more_than_twenty(keep):

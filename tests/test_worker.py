@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grader.worker import preload
 from grader.worker.failures import MAXIMUM_MESSAGE, explain_exception, safe_text, type_name
 from grader.worker.frames import END, HEADER, REPLY, Frame, FrameError, FrameReader, write_frame
 from grader.worker.preload import preload_heavy_modules
@@ -121,6 +122,29 @@ def test_only_well_known_modules_are_preloaded(
     (tmp_path / "broken.py").write_text("import (")
     preload_heavy_modules(tmp_path)
     assert "evil" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("line", "preloaded"),
+    [
+        ("import matplotlib.pyplot as plt", ["matplotlib.pyplot"]),
+        ("    from matplotlib import pyplot", ["matplotlib.pyplot"]),
+        ("from torchvision import transforms, utils", ["torchvision", "torchvision.transforms"]),
+        ("import numpy as np, pandas", ["pandas"]),
+        ("important = pandas", []),
+        ("from pandas" + " import x" * 60_000, []),
+    ],
+    ids=["module", "from", "two", "comma", "no import", "too large"],
+)
+def test_named_modules_are_preloaded(
+    line: str, preloaded: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However they are imported; a file that is too large for a student's is not read."""
+    imported: list[str] = []
+    monkeypatch.setattr(preload.importlib, "import_module", imported.append)
+    (tmp_path / "problem.py").write_text(f"x = 1\n{line}\n")
+    preload_heavy_modules(tmp_path)
+    assert imported == preloaded
 
 
 class LyingError(Exception):

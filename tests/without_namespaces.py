@@ -33,6 +33,9 @@ EXPECTED: dict[str, dict[str, dict[str, Any]]] = {
     | {
         # No mode may be changed, not even that of its own files.
         "tampering_locked_directory": CLOSED,
+        "tampering_locked_scratch": CLOSED,
+        # As on a file system that has no attributes.
+        "tampering_noted_scratch": CLOSED | {"says": ("OSError",)},
         # Processes are counted from outside, and ended when there are too many.
         "fork_bomb": {"says": ("48 processes",)},
     },

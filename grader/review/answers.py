@@ -16,6 +16,9 @@ from grader.pictures import list_pictures
 from grader.results import SubmissionResult
 from grader.store import Store
 
+_PICTURE = re.compile(r"!\[[^\[\]]{0,300}\]\(([^)\s]{1,300})")
+"""A picture in Markdown, and what it is called; bounded, so that no text takes long to search."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -96,9 +99,7 @@ def _answers_in(
 def _pictures_for(item_id: str, text: str, pictures: list[str]) -> tuple[str, ...]:
     """The pictures that the text names, and those whose own name begins with the part's id."""
     part = item_id.partition(".")[0].lower()
-    named = {
-        PurePosixPath(target).stem.lower() for target in re.findall(r"!\[[^\]]*\]\(([^)\s]+)", text)
-    }
+    named = {PurePosixPath(target).stem.lower() for target in _PICTURE.findall(text)}
     return tuple(
         picture
         for picture in pictures

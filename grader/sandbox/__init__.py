@@ -20,7 +20,7 @@ from grader.sandbox.self_test import find_fault
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Sandbox", "SandboxedProcess", "choose_sandbox", "find_faults"]
+__all__ = ["Sandbox", "SandboxedProcess", "choose_sandbox", "try_sandboxes"]
 
 
 def choose_sandbox(*, unsafe: bool = False, hidden: Sequence[Path] = ()) -> Sandbox:
@@ -46,8 +46,7 @@ def choose_sandbox(*, unsafe: bool = False, hidden: Sequence[Path] = ()) -> Sand
 
 def _find_working(hidden: tuple[Path, ...]) -> Sandbox:
     reasons = []
-    for label, sandbox in _candidates(hidden):
-        fault = find_fault(sandbox)
+    for label, sandbox, fault in try_sandboxes(hidden):
         if fault is None:
             return sandbox
         reasons.append(f"{label}: {fault}")
@@ -57,12 +56,17 @@ def _find_working(hidden: tuple[Path, ...]) -> Sandbox:
     )
 
 
-def find_faults() -> dict[str, str | None]:
-    """What is wrong with each kind of isolation on this machine, by its label; None: nothing.
+def try_sandboxes(hidden: tuple[Path, ...] = ()) -> Iterator[tuple[str, Sandbox, str | None]]:
+    """Each kind of isolation that fits this machine, in the order of preference.
 
-    The first without a fault is the one that `choose_sandbox` takes.
+    Args:
+        hidden: as for `choose_sandbox`.
+
+    Yields:
+        Its label, itself, and what does not hold; None if everything does.
     """
-    return {label: find_fault(sandbox) for label, sandbox in _candidates(())}
+    for label, sandbox in _candidates(hidden):
+        yield label, sandbox, find_fault(sandbox)
 
 
 def _candidates(hidden: tuple[Path, ...]) -> Iterator[tuple[str, Sandbox]]:

@@ -39,10 +39,12 @@ class _View:
     Attributes:
         sources: paths of this machine, each used by at least one mount.
         mounts: bubblewrap's options, with an index of `sources` in place of a source's path.
+        covers: the directories that hide others.
     """
 
     sources: list[str] = field(default_factory=list)
     mounts: list[str | int] = field(default_factory=list)
+    covers: list[str] = field(default_factory=list)
 
     def bind(self, source: Path, target: str) -> None:
         """Show a file or directory read-only."""
@@ -63,6 +65,7 @@ class _View:
         """Cover a directory with an empty one, where it would be seen."""
         if path.is_dir() and any(path.is_relative_to(source) for source in self.sources):
             self.add("--size", "4096", "--tmpfs", str(path))
+            self.covers.append(str(path))
 
 
 class Bubblewrap(Sandbox):
@@ -185,5 +188,8 @@ class Bubblewrap(Sandbox):
         view.add("--size", str(scratch_bytes), "--perms", "0700", "--tmpfs", SCRATCH)
         if not real_tmp:
             view.add("--symlink", SCRATCH.removeprefix("/"), _TMP)
-        view.add("--chdir", SCRATCH, "--remount-ro", "/")
+        # Only now: what lies below a cover had to be mounted in it first.
+        for directory in ("/", *view.covers):
+            view.add("--remount-ro", directory)
+        view.add("--chdir", SCRATCH)
         return view

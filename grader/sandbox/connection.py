@@ -109,11 +109,12 @@ class Connection:
         while not self._frames:
             if self._stopped():
                 raise ConnectionEndedError("stopped")
-            if time.monotonic() > deadline:
-                raise ConnectionEndedError("timeout")
-            if allowance is not None:
+            is_late = time.monotonic() > deadline
+            if allowance is not None and not is_late:
                 self._watch(allowance)
-            self._read()
+            # What came in time counts, even where this process was kept from reading it.
+            if not self._read(0.0 if is_late else POLL_SECONDS) and is_late:
+                raise ConnectionEndedError("timeout")
         frame = self._frames.pop(0)
         if frame.kind != kind:
             raise ConnectionEndedError("protocol")
@@ -143,24 +144,25 @@ class Connection:
         finished = time.monotonic()
         self._next_scratch_watch = finished + SCRATCH_PAUSE * (finished - started)
 
-    def _read(self) -> None:
+    def _read(self, seconds: float) -> bool:
+        """Wait so long for output, and read some; whether there was any that carries frames."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.replies, selectors.EVENT_READ)
             selector.register(self._process.diagnostics, selectors.EVENT_READ)
-            ready = [key.fileobj for key, _ in selector.select(POLL_SECONDS)]
+            ready = [key.fileobj for key, _ in selector.select(seconds)]
         if self._process.diagnostics in ready:
             data = os.read(self._process.diagnostics.fileno(), READ_BYTES)
             self._diagnostics = (self._diagnostics + data)[:DIAGNOSTIC_BYTES]
             if not data and self._process.replies not in ready:
                 # At its end it is always ready: without a pause this would be a busy loop.
                 time.sleep(POLL_SECONDS)
-        if self._process.replies in ready:
-            data = os.read(self._process.replies.fileno(), READ_BYTES)
-            if not data:
-                raise ConnectionEndedError(
-                    "memory" if self._process.has_hit_memory_cap() else "closed"
-                )
-            try:
-                self._frames += self._reader.feed(data)
-            except FrameError:
-                raise ConnectionEndedError("protocol") from None
+        if self._process.replies not in ready:
+            return False
+        data = os.read(self._process.replies.fileno(), READ_BYTES)
+        if not data:
+            raise ConnectionEndedError("memory" if self._process.has_hit_memory_cap() else "closed")
+        try:
+            self._frames += self._reader.feed(data)
+        except FrameError:
+            raise ConnectionEndedError("protocol") from None
+        return True

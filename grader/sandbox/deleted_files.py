@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
 from grader.confinement.kernel import reading_as
 from grader.confinement.scratch import BLOCK_BYTES
+from grader.sandbox.processes import directory_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 # A mapping of proc_pid_maps(5): addresses, permissions, offset, device, inode, path.
 _MAPPING = r"^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ (\d+) +{directory}/.* \(deleted\)$"
@@ -33,24 +34,22 @@ def deleted_bytes(processes: Iterable[psutil.Process], directory: Path) -> int:
         with contextlib.suppress(OSError, psutil.Error):
             user, group = process.uids().effective, process.gids().effective
             with reading_as(user, group):
-                for inode, size in (
-                    *_open_files(process.pid, device),
-                    *_mappings(process.pid, pattern),
-                ):
+                procfs = directory_of(process.pid)
+                for inode, size in (*_open_files(procfs, device), *_mappings(procfs, pattern)):
                     sizes[inode] = max(size, sizes.get(inode, 0))
     return sum(sizes.values())
 
 
-def _open_files(pid: int, device: int) -> Iterator[tuple[int, int]]:
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+def _open_files(procfs: Path, device: int) -> Iterator[tuple[int, int]]:
+    for descriptor in procfs.joinpath("fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
             status = descriptor.stat()
             if status.st_nlink == 0 and status.st_dev == device:
                 yield status.st_ino, status.st_blocks * BLOCK_BYTES
 
 
-def _mappings(pid: int, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, int]]:
+def _mappings(procfs: Path, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, int]]:
     sizes: dict[int, int] = {}
-    for start, end, inode in pattern.findall(Path(f"/proc/{pid}/maps").read_bytes()):
+    for start, end, inode in pattern.findall(procfs.joinpath("maps").read_bytes()):
         sizes[int(inode)] = sizes.get(int(inode), 0) + int(end, 16) - int(start, 16)
     yield from sizes.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import psutil
 from grader.confinement.kernel import reading_as
 
 MAXIMUM_KILL_ROUNDS = 100
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class ProcessTree:
@@ -62,10 +64,7 @@ class ProcessTree:
         returned instead where it is at most `enough`.
         """
         processes = self.processes()
-        resident = 0
-        for process in processes:
-            with contextlib.suppress(psutil.Error):
-                resident += process.memory_info().rss
+        resident = sum(_resident_bytes(directory_of(process.pid)) for process in processes)
         if resident <= enough:
             return resident
         return sum(_proportional_bytes(process) for process in processes)
@@ -90,9 +89,32 @@ class ProcessTree:
 def _is_alive(process: psutil.Process) -> bool:
     """Whether a process still runs; one that only waits for its parent to take notice does not."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and (
+            process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
+        )
     except psutil.NoSuchProcess:
         return False
+
+
+def directory_of(pid: int) -> Path:
+    """Where procfs shows a process's memory and files.
+
+    The process's own directory shows neither once its main thread has ended, though other threads
+    may go on and hold both; then it is the directory of one of these.
+    """
+    own = Path(f"/proc/{pid}")
+    if not _resident_bytes(own):
+        with contextlib.suppress(OSError):
+            return next(filter(_resident_bytes, own.joinpath("task").iterdir()), own)
+    return own
+
+
+def _resident_bytes(directory: Path) -> int:
+    """The resident size by the second field of statm, in pages (proc_pid_statm(5))."""
+    try:
+        return int(directory.joinpath("statm").read_text().split()[1]) * _PAGE_BYTES
+    except (OSError, IndexError):
+        return 0
 
 
 def _proportional_bytes(process: psutil.Process) -> int:
@@ -102,17 +124,13 @@ def _proportional_bytes(process: psutil.Process) -> int:
     resident size.
     """
     total = 0
+    directory = directory_of(process.pid)
     try:
         with reading_as(process.uids().effective, process.gids().effective):
-            text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+            text = directory.joinpath("smaps_rollup").read_text()
         for line in text.splitlines():
             if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
                 total += int(line.split()[1]) * 1024
     except (OSError, ValueError, psutil.Error):
         total = 0
-    if total:
-        return total
-    try:
-        return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0
+    return total or _resident_bytes(directory)

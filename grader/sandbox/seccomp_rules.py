@@ -94,7 +94,6 @@ OWNER_CALLS = (
     "utimes",
     "utimensat",
     "futimesat",
-    "ioprio_set",
     "migrate_pages",
     "move_pages",
     "process_mrelease",
@@ -165,20 +164,22 @@ def rules_for_all() -> Iterator[Rule]:
     yield Rule("socketpair", condition=(0, "NE", _AF_UNIX))
     for kind in (_SOCK_DGRAM, _SOCK_RAW):
         yield Rule("socketpair", condition=(1, "MASKED_EQ", _SOCK_KIND, kind))
+    # The next question's process inherits what its parent, of the same user, was limited to.
+    for name in CALLS_ON_A_PROCESS:
+        yield Rule(name, condition=(0, "NE", 0))
+    for argument in (0, 1):
+        yield Rule("setpriority", condition=(argument, "NE", 0))
+    yield Rule("ioprio_set")
 
 
 def rules_against_owners() -> Iterator[Rule]:
-    """What a user may do to files without opening them, and to processes: refused where the
-    program has the user of the grader.
+    """What a user may do to files without opening them, and to its processes' memory: refused where
+    the program has the user of the grader.
     """
     yield from map(Rule, OWNER_CALLS)
     for name in ATTRIBUTE_CALLS:
         # As on a file system that has none, which programs that copy files expect.
         yield Rule(name, errno.ENOTSUP)
-    for name in CALLS_ON_A_PROCESS:
-        yield Rule(name, condition=(0, "NE", 0))
-    for argument in (0, 1):
-        yield Rule("setpriority", condition=(argument, "NE", 0))
     # Those to file systems change what only the owner may, even of a file opened to be read.
     yield Rule("ioctl", condition=(1, "LT", _FIRST_TERMINAL_REQUEST))
     yield Rule("ioctl", condition=(1, "GT", _LAST_TERMINAL_REQUEST))

@@ -19,6 +19,7 @@ from grader.worker.failures import StudentError, type_name
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
 MAXIMUM_DIGITS = 1000
 MAXIMUM_INTEGER_BITS = 3300  # no more than MAXIMUM_DIGITS decimal digits
+MAXIMUM_PAIRS = 1000
 BYTES_PER_VALUE = 8
 BYTES_PER_CHARACTER = 8
 _ADVICE = "Return numbers, strings, lists, tuples, dicts, NumPy arrays or tensors."
@@ -104,6 +105,12 @@ class Converter:
 
     def _dict(self, value: dict[Any, Any], depth: int) -> Any:
         inner = self._descend(depth)
+        if dict.__len__(value) > MAXIMUM_PAIRS:
+            raise StudentError(
+                "limit",
+                f"The answer holds a dict of more than {MAXIMUM_PAIRS:,} entries.",
+                "Return only what is asked for, not a data set or an image.",
+            )
         return {
             "pairs": [
                 [self.convert(key, inner), self.convert(item, inner)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -19,7 +20,7 @@ def count_files(directory: Path) -> int:
 
 
 def empty(directory: Path) -> bool:
-    """Delete what is in the directory; whether nothing is left."""
+    """Delete what is in the directory; whether the next question finds nothing left or changed."""
     try:
         for entry in os.scandir(directory):
             if entry.is_dir(follow_symlinks=False):
@@ -28,4 +29,11 @@ def empty(directory: Path) -> bool:
                 Path(entry.path).unlink()
     except (OSError, RecursionError):
         return False
-    return True
+    return os.access(directory, os.R_OK | os.W_OK | os.X_OK) and not _attributes(directory)
+
+
+def _attributes(directory: Path) -> list[str]:
+    """Its extended attributes, access lists among them; none where nobody may set any."""
+    with contextlib.suppress(OSError):
+        return os.listxattr(directory)
+    return []

@@ -297,6 +297,26 @@ TAMPERING = (
     _attack("tampering", "locked_directory",
             "os.makedirs('a/b'); open('a/b/c', 'w').close(); os.chmod('a/b', 0); os.chmod('a', 0)\n"
             "return 1", value=1),
+    _attack("tampering", "locked_scratch", "os.chmod(os.getcwd(), 0o500); return 1", value=1),
+    _attack("tampering", "after_locked_scratch",
+            "open('x', 'w').close(); return os.listdir('.')", value=("x",)),
+    _attack("tampering", "noted_scratch", "os.setxattr('.', 'user.note', b'x'); return 1", value=1),
+    _attack("tampering", "after_noted_scratch", """
+        try:
+            return os.listxattr('.')
+        except OSError:
+            return []
+        """, value=()),
+    _attack("tampering", "covered_directory", """
+        import site
+        open(os.path.join(site.getsitepackages()[0], 'mlxtend', 'data', 'data', 'note'), 'w')
+        """, kind="exception"),
+    _attack("tampering", "limits_of_the_next", """
+        import resource
+        resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (8, 8))
+        """, kind="exception", says=("Permission",)),
+    _attack("tampering", "priority_of_the_next", "os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)",
+            kind="exception", says=("Permission",)),
     _attack("tampering", "deep_tree", """
         for _ in range(3000):
             os.mkdir('d')
@@ -348,6 +368,17 @@ EXHAUSTION = (
             if os.fork() == 0:
                 break
         x = [b'x' * 10**7 for _ in range(40)]
+        time.sleep(60)
+        """, kind="limit", says=("500 MB",)),
+    _attack("exhaustion", "memory_without_main_threads", """
+        def fill():
+            kept = bytearray(b'x') * 150_000_000
+            time.sleep(60)
+        end_thread = {'x86_64': 60, 'aarch64': 93}[os.uname().machine]
+        for _ in range(6):
+            if os.fork() == 0:
+                threading.Thread(target=fill).start()
+                ctypes.CDLL(None).syscall(end_thread, 0)
         time.sleep(60)
         """, kind="limit", says=("500 MB",)),
     _attack("exhaustion", "shared_mapping", """

@@ -12,14 +12,12 @@ from unittest import mock
 import psutil
 import pytest
 
-import grader.sandbox
 from grader.assignment import Limits
 from grader.collect import collect
 from grader.errors import SandboxError
 from grader.extract import extract
 from grader.questions import Extraction, Question
-from grader.sandbox import Sandbox, choose_sandbox
-from grader.sandbox.self_test import find_fault
+from grader.sandbox import Sandbox, choose_sandbox, try_sandboxes
 from tests.processes import describe, is_running
 
 LIMITS = Limits(
@@ -44,9 +42,8 @@ def find_sandbox(hidden: Sequence[Path] = ()) -> Sandbox:
         except SandboxError as error:
             pytest.skip(f"no sandbox here: {error}")
     faults = []
-    for label, sandbox in grader.sandbox._candidates(tuple(hidden)):
+    for label, sandbox, fault in try_sandboxes(tuple(hidden)):
         if sandbox.name == SANDBOX_NAME:
-            fault = find_fault(sandbox)
             if fault is None:
                 return sandbox
             faults.append(f"{label}: {fault}")
