@@ -48,7 +48,7 @@ class Limits:
     message_depth: int = 16
     layers: int = 200
     parameters: int = 20_000_000
-    training_multiply_adds: float = 6e13
+    training_multiply_adds: float = 1.5e14
 
 
 @dataclass(frozen=True, kw_only=True)

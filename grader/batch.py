@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 LOCK_NAME = ".lock"
 EVERYBODY = "all"
+_PAGE_SHOWS = "class_page_shows"
+"""The setting that holds the number of the newest grading on the class page."""
+
 CLUSTER_ROUNDS = 1000
 """Rounds in training at a time on a cluster: enough for some hundred workers."""
 
@@ -322,7 +325,8 @@ class _Batch:
     def finish(self) -> None:
         """Apply people's judgements to what is new and write the class page, if there is reason."""
         path = self.request.output / CLASS_PAGE_NAME
-        if not self.recorded and path.is_file():
+        newest = str(self.store.last_number())
+        if self.store.setting(_PAGE_SHOWS) == newest and not self.recorded and path.is_file():
             return
         self.observer.stage("writing the class page")
         # Half a second of imports, which a run without changes saves.
@@ -340,6 +344,7 @@ class _Batch:
         similar = find_similar(summaries, sources, self.request.template)
         keep_similarity(self.store, similar)
         write_class_page(summaries, similar, path, title=self.request.assignment.title)
+        self.store.keep_setting(_PAGE_SHOWS, newest)
 
     def totals(self) -> ClassTotals:
         """Count the outcomes of the whole store."""

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
-
 from grader.assignment import ModelItem, TruthTableItem
 from grader.build import count_multiply_adds, trace_shapes
 from grader.constraints import Constraint, check_ordinary_layers
-from grader.datasets import Dataset
 from grader.errors import ModelError
 from grader.hints import find_hints, hints_for_recipe, hints_from_notes
 from grader.model_spec import (
@@ -25,7 +22,7 @@ from grader.model_spec import (
 )
 from grader.questions import Extraction, Failure
 from grader.results import CheckResult, Hint, LayerRow, Outcome, RecipeReport
-from grader.train import TrainingJob, train
+from grader.train import TrainingJob
 from grader.verdicts import check_training_choice
 
 _KINDS_WITH_A_PHASE = frozenset({"exception", "exit", "crash", "limit", "protocol"})
@@ -105,7 +102,7 @@ def check_structure(
     extracted = extraction.model
     if extracted is None:
         return CheckedModel(checks=(called,), hints=hints_from_notes(extraction.notes))
-    model = extracted.model
+    model = _without_harmless_irregularities(extracted.model, trained=isinstance(item, ModelItem))
     ordinary = check_ordinary_layers(model)
     checks = [called, ordinary, *(_apply(constraint, model) for constraint in item.constraints)]
     shapes: Shapes = ()
@@ -128,6 +125,20 @@ def check_structure(
         shapes=shapes,
         input_shape=input_shape,
     )
+
+
+def _without_harmless_irregularities(model: ModelSpec, *, trained: bool) -> ModelSpec:
+    """The model without what changes nothing: the grader sets modes itself, and where nothing is
+    trained, nothing depends on what could be.
+    """
+    harmless = {"evaluation"} if trained else {"evaluation", "frozen"}
+    layers = tuple(
+        replace(layer, irregularity=None, irregularity_detail="")
+        if layer.irregularity in harmless
+        else layer
+        for layer in model.layers
+    )
+    return replace(model, layers=layers)
 
 
 def check_model(
@@ -213,30 +224,6 @@ def check_model(
         counted_epoch=item.threshold.epoch,
     )
     return replace(checked, job=job)
-
-
-def check_one_step(job: TrainingJob, *, seed: int) -> CheckResult:
-    """Whether one step of training on noise leaves the loss a number; it needs no data set."""
-    pixels = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (job.batch_size, 28, 28), generator=pixels, dtype=torch.uint8)
-    labels = torch.arange(job.batch_size) % 10
-    noise = Dataset(
-        name="noise",
-        sha256="",
-        practice=True,
-        train_images=images,
-        train_labels=labels,
-        test_images=images,
-        test_labels=labels,
-    )
-    run = train(replace(job, epochs=1, seed=seed), noise)
-    return CheckResult(
-        id="one-step",
-        title="One training step",
-        outcome=Outcome.FAILED if run.diverged else Outcome.PASSED,
-        observed="the loss is infinite or NaN" if run.diverged else "the loss is a number",
-        next_step="lower the learning rate" if run.diverged else "",
-    )
 
 
 def _apply(constraint: Constraint, model: ModelSpec) -> CheckResult:

@@ -19,9 +19,10 @@ from grader.assignment import (
     VersionsItem,
     WrittenItem,
 )
-from grader.check import CheckedModel, check_model, check_one_step
-from grader.errors import GraderError, MachineError
+from grader.check import CheckedModel, check_model
+from grader.errors import GraderError, SubmissionError
 from grader.questions import Extraction, Failure
+from grader.rehearsal import check_one_step
 from grader.results import (
     CheckResult,
     ItemResult,
@@ -39,6 +40,7 @@ from grader.score import (
     grade_versions,
     grade_written,
     leave_out,
+    reject_training,
     report_error,
 )
 from grader.score_models import grade_model, grade_sweep, read_sweep, reject_model
@@ -99,10 +101,12 @@ class Grading:
                     dataset=self.dataset,
                     train_examples=self.train_examples,
                     multiply_adds_left=work_left,
-                    seeds=len(self.seeds),
+                    seeds=len(self.assignment.seeds),
                 )
                 self.checked[item_id] = checked
-                work_left -= checked.multiply_adds * len(self.seeds) if checked.job else 0.0
+                work_left -= (
+                    checked.multiply_adds * len(self.assignment.seeds) if checked.job else 0
+                )
             if item_id not in self.selected:
                 self.results[item_id] = leave_out(item_id, item, "left out by --only")
                 continue
@@ -185,7 +189,9 @@ class Grading:
     def finish(self, item_id: str, outcome: Any) -> ItemResult:
         """Score one item from what its plan gave: runs, or the error that ended it."""
         item = dict(self.assignment.item_ids())[item_id]
-        if isinstance(outcome, MachineError):
+        if isinstance(outcome, SubmissionError):
+            result = reject_training(item_id, item, outcome, self.checked.get(item_id))
+        elif isinstance(outcome, GraderError):
             result = report_error(item_id, item, outcome, self.checked.get(item_id))
         elif isinstance(item, ModelItem):
             result = grade_model(

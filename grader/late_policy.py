@@ -27,7 +27,7 @@ DAYS_HEADERS = ("extension_days", "extension days", "extra days", "extra_days")
 EITHER_HEADERS = ("extension",)
 """Columns of the roster that move one student's due date: to a time, by days, or either."""
 
-MAXIMUM_EXTENSION_DAYS = 3_660
+MAXIMUM_EXTENSION_DAYS = 366
 
 _END_OF_DAY = time(23, 59, 59)
 _DAYS = re.compile(r"\+?(\d+(?:[.,]\d+)?)\s*(?:d|days?)?", re.IGNORECASE)

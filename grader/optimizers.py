@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -73,8 +74,7 @@ def build_optimizer(spec: OptimizerSpec, model: nn.Module) -> torch.optim.Optimi
     fused = {"fused": True} if spec.kind in can_fuse else {}
     try:
         for group in spec.groups:
-            # PyTorch checks a group's own settings only where they are the constructor's too.
-            optimizer_class([nn.Parameter(torch.zeros(1))], **group.settings)
+            _check_settings(optimizer_class, group.settings)
         built: torch.optim.Optimizer = optimizer_class(groups, **fused)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"{spec.kind} cannot be built: {first_line(error)}") from error
@@ -84,6 +84,18 @@ def build_optimizer(spec: OptimizerSpec, model: nn.Module) -> torch.optim.Optimi
             if "capturable" in settings:
                 settings["capturable"] = True
     return built
+
+
+def _check_settings(optimizer_class: type, settings: Mapping[str, Any]) -> None:
+    """Have PyTorch check a group's settings, as it does where they are the constructor's too.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: PyTorch refuses them.
+    """
+    if not settings.get("momentum", True):
+        # Without momentum this has no effect, and a group's own is not looked at.
+        settings = {name: value for name, value in settings.items() if name != "nesterov"}
+    optimizer_class([nn.Parameter(torch.zeros(1))], **settings)
 
 
 def build_scheduler(

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from grader.errors import MachineError
+from grader.errors import GraderError
 from grader.results import EpochResult, TrainingRun
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class PlanRunner(Generic[Key]):
                 except StopIteration as end:
                     del self._plans[key]
                     yield key, end.value
-                except MachineError as error:
+                except GraderError as error:
                     del self._plans[key]
                     plan.close()
                     yield key, error

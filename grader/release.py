@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from grader.assignment import Assignment
 from grader.errors import UsageError
 from grader.report.files import write_reports
 from grader.results import Score, SubmissionResult
@@ -54,6 +55,23 @@ def release(store: Store, target: Path, *, hidden: Collection[str]) -> Released:
     return Released(folders=folders, without_grade=tuple(without_grade))
 
 
+def refuse_another_assignment(store: Store, assignment: Assignment) -> None:
+    """Let only the assignment say what is hidden that the class was graded by.
+
+    Raises:
+        UsageError: somebody was graded by another.
+    """
+    digests = {assignment.digest(), assignment.for_practice().digest()}
+    for summary in store.summaries():
+        result = store.result(summary.student.id)
+        if result is not None and result.provenance.assignment_sha256 not in digests:
+            raise UsageError(
+                f"{summary.student.id} was graded by another assignment, or an earlier version: "
+                f"{result.provenance.assignment_title}",
+                next_step="name the assignment of the class with --assignment, or grade again",
+            )
+
+
 def without_parts(result: SubmissionResult, hidden: Collection[str]) -> SubmissionResult:
     """The result without these parts and their points."""
     if not hidden:
@@ -65,4 +83,5 @@ def without_parts(result: SubmissionResult, hidden: Collection[str]) -> Submissi
             score = Score.total([part.score for part in parts])
             problems.append(replace(problem, parts=parts, score=score))
     score = Score.total([problem.score for problem in problems])
-    return replace(result, problems=tuple(problems), score=score)
+    late = result.late.applied_to(score.earned)[1] if result.late else None
+    return replace(result, problems=tuple(problems), score=score, late=late)

@@ -172,8 +172,8 @@ class TrainingRun:
 
     @property
     def final_accuracy(self) -> float:
-        """Test accuracy after the last epoch, 0 to 1; 0 if the run diverged at once."""
-        return self.epochs[-1].test_accuracy if self.epochs else 0.0
+        """Test accuracy after the last epoch, 0 to 1; 0 if it diverged before that."""
+        return self.epochs[-1].test_accuracy if self.epochs and not self.diverged else 0.0
 
     @property
     def best_accuracy(self) -> float:

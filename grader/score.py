@@ -22,7 +22,7 @@ from grader.assignment import (
 )
 from grader.build import build_model, load_weights
 from grader.check import CheckedModel, check_answered, check_structure, describe_failure
-from grader.errors import GraderError, ModelError
+from grader.errors import GraderError, ModelError, SubmissionError
 from grader.hints import hints_from_notes
 from grader.questions import Extraction, Failure
 from grader.results import (
@@ -78,6 +78,21 @@ def report_error(
         outcome=Outcome.ERROR,
         observed=str(error),
         next_step=error.next_step or "this is no fault of the submission; grade it again",
+    )
+    result = conclude(item_id, item, [*(checked.checks if checked else ()), check])
+    return attach_model(result, checked) if checked else result
+
+
+def reject_training(
+    item_id: str, item: Item, error: SubmissionError, checked: CheckedModel | None
+) -> ItemResult:
+    """An item whose model passed the checks and cannot be trained all the same."""
+    check = CheckResult(
+        id="trained",
+        title="The model can be trained",
+        outcome=Outcome.FAILED,
+        observed=str(error),
+        next_step=error.next_step or "run a training step on your own machine, and mend what fails",
     )
     result = conclude(item_id, item, [*(checked.checks if checked else ()), check])
     return attach_model(result, checked) if checked else result

@@ -9,9 +9,10 @@ from safetensors.torch import save
 from grader.assignment import ModelItem
 from grader.authoring import load_assignment
 from grader.build import build_model
-from grader.check import CheckedModel, check_model, check_one_step
+from grader.check import CheckedModel, check_model
 from grader.model_spec import ModelSpec, default_optimizer
 from grader.questions import Extraction
+from grader.rehearsal import check_one_step
 from grader.results import Outcome
 from tests.specs import (
     FAILURE,

@@ -7,6 +7,7 @@ for what another needs.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 
@@ -19,6 +20,7 @@ import grader
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, EXIT_NO_GRADE
 from grader.cli.fence import fenced_log
 from grader.errors import GraderError
+from grader.plain_text import clean_line
 
 DEFAULT_COMMAND = "submission"
 
@@ -130,6 +132,11 @@ def _explain(error: Exception) -> int:
             if error.next_step:
                 console.print(Text(f"what to do: {error.next_step}"), soft_wrap=True)
             return error.exit_code
+        case OSError() if error.filename and error.strerror:
+            place = clean_line(os.fsdecode(error.filename))
+            console.print(Text(f"error: {place}: {error.strerror}", style="bold red"))
+            console.print(Text("what to do: name another place, or see to its rights and room"))
+            return EXIT_NO_GRADE
     traceback.print_exception(error)
     console.print(Text("error: the grader failed, so there is no grade", style="bold red"))
     return EXIT_NO_GRADE

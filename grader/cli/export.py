@@ -67,6 +67,8 @@ def read_points(store: Store, *, practice: bool) -> tuple[list[StudentSummary], 
         UsageError: they are practice, and nobody said that this is known.
     """
     summaries = list(store.summaries())
+    if not summaries:
+        raise UsageError("no class has been graded here yet", next_step="run grade batch first")
     if any(summary.practice for summary in summaries) and not practice:
         raise UsageError(
             "these results are PRACTICE and no grades",
@@ -91,16 +93,21 @@ def _warn(summaries: list[StudentSummary]) -> None:
     for count, meaning in (
         (
             sum(summary.score.pending > 0 for summary in summaries),
-            "have parts that a person must still grade; their points do not count those yet",
+            "parts that a person must still grade; the points do not count those yet",
+        ),
+        (
+            sum(s.status is Status.GRADED and not s.complete for s in summaries),
+            "graded only in part (--only, or stopped); the points are not final",
         ),
         (
             sum(summary.status is Status.ERROR for summary in summaries),
-            "have no grade because of an error, and an empty cell",
+            "no grade because of an error, and an empty cell",
         ),
         (
             sum(summary.late.needs_person for summary in summaries),
-            "were late by an unknown time; nothing was taken off",
+            "late by an unknown time; nothing was taken off",
         ),
     ):
         if count:
-            console.print(Text(f"warning: {count} students {meaning}", style="yellow"))
+            noun = "student" if count == 1 else "students"
+            console.print(Text(f"warning: {count} {noun}: {meaning}", style="yellow"))

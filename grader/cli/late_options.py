@@ -67,9 +67,9 @@ def late_policy(options: dict[str, Any]) -> LatePolicy | None:
     floor = options.pop("penalty_floor")
     maximum_days = options.pop("maximum_days_late")
     if due is None:
-        if penalty_per_day or maximum_days is not None:
+        if penalty_per_day or floor or grace_minutes or timezone or maximum_days is not None:
             raise UsageError(
-                "a penalty for being late needs a due date", next_step="give it with --due"
+                "what being late costs needs a due date", next_step="give it with --due"
             )
         return None
     return LatePolicy(

@@ -11,6 +11,7 @@ from rich.text import Text
 from grader.authoring import load_assignment
 from grader.cli.export import read_points
 from grader.cli.options import assignment_option, output_option, practice_results_option
+from grader.release import refuse_another_assignment
 from grader.release import release as write_release
 from grader.report.gradebooks import write_gradebook
 from grader.store import Store
@@ -48,6 +49,7 @@ def release(target: Path, assignment: str, output: Path, *, practice: bool) -> N
     hidden = {part.id for problem in loaded.problems for part in problem.parts if part.hidden}
     with Store.open_existing(output) as store:
         summaries, column = read_points(store, practice=practice)
+        refuse_another_assignment(store, loaded)
         released = write_release(store, target / STUDENTS_NAME, hidden=hidden)
         write_gradebook("csv", summaries, column, target / GRADEBOOK_NAME)
     click.echo(

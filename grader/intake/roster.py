@@ -254,6 +254,11 @@ class _Columns:
         """Whether a row is about a student: not about the staff, and none of Canvas's own."""
         if self.cell(row, self.role).casefold() not in {"", "student"}:
             return False
+        is_canvas = self.name is not None and self.headers[self.name].casefold() == "student"
+        if is_canvas and not any(
+            self.cell(row, position) for position in (self.id, self.name, self.email)
+        ):
+            return False  # Canvas says there which assignments are posted by hand
         return self.cell(row, self.name).casefold() not in _NOBODY
 
 

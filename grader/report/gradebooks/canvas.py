@@ -32,7 +32,8 @@ def _identify(summary: StudentSummary) -> tuple[str, ...]:
     student = summary.student
     sis_user_id = from_roster(student, "sis user id")
     # Read from Canvas's own export, the student's id is Canvas's; else it is the school's.
-    is_canvas_id = any(header.strip().casefold() == "sis user id" for header in student.columns)
+    headers = {header.strip().casefold() for header in student.columns}
+    is_canvas_id = not headers.isdisjoint({"sis user id", "sis login id"})
     return (
         student.name or student.id,
         student.id if is_canvas_id else "",
