@@ -11,14 +11,17 @@ from grader.errors import ModelError
 from grader.results import CheckResult, Outcome
 from grader.train import TrainingJob, train
 
+_NEXT_STEP = "look at the layers' order: the loss is no number though nothing has been learned yet"
+
 
 def check_one_step(job: TrainingJob, *, seed: int) -> CheckResult:
-    """Whether a step of training on noise leaves the loss a number; it needs no data set."""
+    """Whether a step of training can be taken on noise, with a loss that is a number.
+
+    It needs no data set. A learning rate that is too high shows in later steps only.
+    """
     pixels = torch.Generator().manual_seed(seed)
-    # The second batch's loss shows what the first one's step did.
-    examples = 2 * job.batch_size
-    images = torch.randint(0, 256, (examples, 28, 28), generator=pixels, dtype=torch.uint8)
-    labels = torch.arange(examples) % 10
+    images = torch.randint(0, 256, (job.batch_size, 28, 28), generator=pixels, dtype=torch.uint8)
+    labels = torch.arange(job.batch_size) % 10
     noise = Dataset(
         name="noise",
         sha256="",
@@ -44,5 +47,5 @@ def check_one_step(job: TrainingJob, *, seed: int) -> CheckResult:
         title=title,
         outcome=Outcome.FAILED if run.diverged else Outcome.PASSED,
         observed="the loss is infinite or NaN" if run.diverged else "the loss is a number",
-        next_step="lower the learning rate" if run.diverged else "",
+        next_step=_NEXT_STEP if run.diverged else "",
     )

@@ -93,6 +93,14 @@ def test_a_class_is_graded_once_and_then_only_where_something_changed(school):
     _, again = grade(school)
     assert again.graded_ids == []
 
+    # As after a kill that came when all was recorded and the page was still to be written.
+    page = school.output / "index.html"
+    page.write_text("an earlier page")
+    with Store.open_existing(school.output) as store:
+        store.keep_setting("class_page_shows", "1")
+    grade(school)
+    assert "alice" in page.read_text()
+
     shutil.copy(REFERENCE / "problem_3.py", school.directory / "bob")
     _, changed = grade(school)
     assert changed.graded_ids == ["bob"]

@@ -10,10 +10,11 @@ from grader.assignment import ModelItem
 from grader.authoring import load_assignment
 from grader.build import build_model
 from grader.check import CheckedModel, check_model
-from grader.model_spec import ModelSpec, default_optimizer
+from grader.model_spec import ModelSpec, OptimizerSpec, default_optimizer
 from grader.questions import Extraction
 from grader.rehearsal import check_one_step
 from grader.results import Outcome
+from grader.train import TrainingJob
 from tests.specs import (
     FAILURE,
     FLATTEN,
@@ -147,3 +148,43 @@ def test_one_step_finds_a_loss_that_is_not_a_number():
     assert check_one_step(checked.job, seed=1).outcome is Outcome.PASSED
     exploding = replace(checked.job, model=with_huge_weights(spec))
     assert check_one_step(exploding, seed=1).outcome is Outcome.FAILED
+
+
+def with_rate(job: TrainingJob, learning_rate: float, **settings: object) -> TrainingJob:
+    """The job with SGD."""
+    (group,) = job.optimizer.groups
+    defaults = {"momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "maximize": False}
+    changed = replace(
+        group, settings={"lr": learning_rate, "nesterov": False} | defaults | settings
+    )
+    return replace(job, optimizer=OptimizerSpec(kind="SGD", groups=(changed,)))
+
+
+def test_one_step_finds_an_optimizer_that_pytorch_refuses():
+    """It fails with PyTorch's words, and what PyTorch takes passes."""
+    job = check(model_extraction(mlp())).job
+    assert job is not None
+    refused = check_one_step(
+        with_rate(job, 0.1, momentum=0.9, dampening=0.1, nesterov=True), seed=1
+    )
+    assert refused.outcome is Outcome.FAILED
+    assert "Nesterov" in refused.observed
+    allowed = with_rate(job, 0.1, momentum=0.0, nesterov=True)
+    assert check_one_step(allowed, seed=1).outcome is Outcome.PASSED
+
+
+def with_irregularity(spec: ModelSpec, code: str) -> ModelSpec:
+    """The model with an oddity of its layers that have parameters."""
+    layers = (
+        replace(layer, irregularity=code) if layer.kind == "Linear" else layer
+        for layer in spec.layers
+    )
+    return replace(spec, layers=tuple(layers))
+
+
+def test_evaluation_mode_is_no_mistake_and_frozen_weights_are():
+    """The grader sets the mode itself; what must be trained must be trainable."""
+    assert check(model_extraction(with_irregularity(mlp(), "evaluation"))).job is not None
+    assert list(failures(check(model_extraction(with_irregularity(mlp(), "frozen"))))) == [
+        "ordinary-layers"
+    ]

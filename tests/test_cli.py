@@ -13,6 +13,8 @@ from textwrap import dedent
 import psutil
 import pytest
 
+from grader.store import Store
+
 ROOT = Path(__file__).parents[1]
 GRADE = Path(sys.executable).with_name("grade")
 WRITTEN = ("1A", "1B", "1C", "1E", "2B", "3A", "3F", "3G")
@@ -106,6 +108,22 @@ def test_a_wrong_data_directory_gives_no_grade(submission: Path, tmp_path: Path)
     assert ended.returncode == 3
     assert "--practice" in ended.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):
+    """No traceback, and not the grader's fault."""
+    ended = grade("gradescope", "build", "-o", tmp_path / "absent" / "x.zip")
+    assert ended.returncode == 3
+    assert "absent/x.zip: No such file or directory" in ended.stderr.replace("\n", "")
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_empty_class_has_no_points(tmp_path: Path):
+    """What a class that could not be read leaves behind is no class."""
+    Store(tmp_path / "class.sqlite").close()
+    ended = grade("export", "csv", "--output", tmp_path)
+    assert ended.returncode == 2
+    assert "no class has been graded here yet" in ended.stderr
 
 
 def test_quick_checks_everything_but_accuracy(submission: Path, tmp_path: Path):

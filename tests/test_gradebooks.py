@@ -118,6 +118,12 @@ def test_canvas_finds_students_of_its_own_export_by_its_own_id():
     assert row == ["Müller, Zoë", "81", "s-1", "zoe", "A", "61.5"]
 
 
+def test_canvas_leaves_out_the_schools_ids_where_it_may_not_show_them():
+    student = Student(id="81", name="Müller, Zoë", columns={"SIS Login ID": "zoe", "Section": "A"})
+    member = StudentSummary(student=student, status=Status.GRADED, score=Score(possible=100))
+    assert write("canvas", [member])[2][:4] == ["Müller, Zoë", "81", "", "zoe"]
+
+
 def test_moodles_worksheet_comes_back_with_its_identifiers():
     student = Student(
         id="7", name="Ann", columns={"Identifier": "Participant 7", "Last modified (grade)": "-"}

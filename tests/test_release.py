@@ -1,11 +1,14 @@
 """What students are shown of a graded class."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from grader.authoring import load_assignment
 from grader.errors import UsageError
-from grader.release import release, without_parts
+from grader.lateness import Lateness
+from grader.release import refuse_another_assignment, release, without_parts
 from grader.report.json import read_json
 from grader.results import Score
 from grader.store import Store
@@ -48,6 +51,19 @@ def test_a_hidden_part_and_its_points_are_in_nothing_that_is_released(store, tmp
     assert "2C" not in {part.id for problem in shown.problems for part in problem.parts}
     assert shown.score.possible == whole.score.possible - parts["2C"].score.possible
     assert parts["2C"].title not in (target / "ann" / "report.html").read_text()
+
+
+def test_being_late_costs_a_share_of_what_is_shown(store):
+    """Nobody can work out what a hidden part gave."""
+    whole = replace(store.result("ann"), late=Lateness(share_kept=0.5, penalty_points=1000.0))
+    shown = without_parts(whole, {"2C"})
+    assert shown.late.penalty_points == shown.score.earned / 2
+
+
+def test_only_the_assignment_of_the_class_says_what_is_hidden(store):
+    """Another hides other parts."""
+    with pytest.raises(UsageError, match="ann was graded by another assignment"):
+        refuse_another_assignment(store, load_assignment("set4"))
 
 
 def test_without_hidden_parts_the_result_is_the_whole_one(store):

@@ -65,6 +65,8 @@ def test_rows_that_are_nobodys_are_left_out(tmp_path: Path) -> None:
         'Student,ID,SIS Login ID\n"    Points Possible",,\n"Student, Test",9,t\n"Doe, Jane",1,jd1\n'
     )
     assert [student.id for student in read(tmp_path, canvas).students] == ["1"]
+    posted_by_hand = 'Student,ID,SIS Login ID,Set 4 (9)\n,,,Manual Posting\n"Doe, Jane",1,jd1,\n'
+    assert [student.id for student in read(tmp_path, posted_by_hand).students] == ["1"]
     gradescope = "Name,SID,Email,Role\nJ,1,j@b.org,Student\nT,2,t@b.org,TA\nI,,i@b.org,Instructor\n"
     assert [student.id for student in read(tmp_path, gradescope).students] == ["1"]
 

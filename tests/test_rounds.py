@@ -5,7 +5,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from grader.errors import MachineError
+from grader.errors import GraderError, MachineError, ModelError
 from grader.model_spec import LayerSpec, ModelSpec, default_optimizer
 from grader.plan_runner import run_plans
 from grader.results import EpochResult, TrainingRun
@@ -53,7 +53,7 @@ class TableTrainer:
         future: Future[TrainingRun] = Future()
         try:
             epoch = EpochResult(train_loss=0.1, test_accuracy=self._accuracy(job))
-        except MachineError as error:
+        except GraderError as error:
             future.set_exception(error)
         else:
             on_epoch(1, epoch)
@@ -151,12 +151,15 @@ def test_a_sweep_that_is_not_judged_runs_once():
     assert len(jobs) == 3
 
 
-def test_an_error_of_the_machine_ends_its_own_plan_only():
-    """One item's lost worker does not cost another item its grade."""
+@pytest.mark.parametrize(
+    "failure", [MachineError("the process was killed"), ModelError("SGD cannot be built")]
+)
+def test_an_error_ends_its_own_plan_only(failure):
+    """One item's lost worker, or model that PyTorch refuses, costs no other item its grade."""
 
     def accuracy(job: TrainingJob) -> float:
         if job.epochs == 7:
-            raise MachineError("the process was killed")
+            raise failure
         return 0.99
 
     def plan(epochs: int):
@@ -167,5 +170,5 @@ def test_an_error_of_the_machine_ends_its_own_plan_only():
 
     plans = {"broken": plan(7), "whole": plan(3)}
     outcomes = dict(run_plans(plans, TableTrainer(accuracy), lambda *_: None))
-    assert isinstance(outcomes["broken"], MachineError)
+    assert outcomes["broken"] is failure
     assert outcomes["whole"][0].best_accuracy == 0.99

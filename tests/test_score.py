@@ -1,5 +1,7 @@
 """From answers and runs to outcomes and points."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import save
@@ -107,6 +109,27 @@ def test_a_truth_table_is_checked_on_every_row():
     assert "(0, 0) gives -0.5, wanted = 0" in table.observed
     assert "(0, 1) gives 0.5, wanted >= 1" in table.observed
     assert "(1, 1)" not in table.observed
+
+
+@pytest.mark.parametrize("code", ["frozen", "evaluation"])
+def test_a_truth_table_asks_for_no_training(code):
+    """Weights that are set by hand need no gradients, and no mode."""
+    item = ITEMS["1D"]
+    assert isinstance(item, TruthTableItem)
+    extraction = or_network(0.0)
+    spec = extraction.model.model
+    layers = tuple(replace(layer, irregularity=code) for layer in spec.layers)
+    described = replace(extraction.model, model=replace(spec, layers=layers))
+    result = grade_truth_table("1D", item, replace(extraction, model=described))
+    assert result.outcome is Outcome.PASSED
+
+
+def test_a_run_that_diverged_never_reached_its_final_epoch():
+    """However good the last epoch was before."""
+    epoch = EpochResult(train_loss=0.1, test_accuracy=0.99)
+    assert TrainingRun(seed=1, epochs=(epoch,)).final_accuracy == 0.99
+    diverged = TrainingRun(seed=1, epochs=(epoch,), diverged=True)
+    assert (diverged.final_accuracy, diverged.best_accuracy) == (0.0, 0.99)
 
 
 def test_xor_must_have_the_number_of_layers_that_the_part_says():
