@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from grader.lateness import Lateness
 from grader.report.gradebooks import FORMATS, Column
+from grader.report.gradebooks.moodle import not_on_the_worksheet
 from grader.results import Outcome, Score
 from grader.store import Store
 from grader.students import Student
@@ -140,6 +141,21 @@ def test_moodles_worksheet_comes_back_with_its_identifiers():
         "Maximum Grade": "100",
         "Last modified (grade)": "-",
     }
+
+
+def test_a_stranger_does_not_make_moodles_worksheet_another_file():
+    """Who is not on it is left out, by name; without any identifier there is no worksheet."""
+    ann = Student(id="Participant 1", columns={"Identifier": "Participant 1"})
+    stranger = Student(id="stranger")
+    members = [
+        StudentSummary(student=student, status=Status.GRADED, score=Score(possible=100))
+        for student in (ann, stranger)
+    ]
+    header, *rows = write("moodle", members)
+    assert header[0] == "Identifier"
+    assert [row[0] for row in rows] == ["Participant 1"]
+    assert not_on_the_worksheet(members) == ["stranger"]
+    assert not_on_the_worksheet(members[1:]) == []
 
 
 def test_a_missing_student_gets_zero_only_if_asked(tmp_path: Path):

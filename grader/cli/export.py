@@ -12,7 +12,9 @@ from rich.text import Text
 
 from grader.cli.options import output_option, practice_results_option
 from grader.errors import UsageError
+from grader.plain_text import clean_line
 from grader.report.gradebooks import FORMATS, Column, write_gradebook
+from grader.report.gradebooks.moodle import not_on_the_worksheet
 from grader.store import Store
 from grader.summary import Status, StudentSummary
 
@@ -54,6 +56,10 @@ def export(
     with Store.open_existing(output) as store:
         summaries, chosen = read_points(store, practice=practice)
     chosen = replace(chosen, title=column or chosen.title, missing_as_zero=missing_as_zero)
+    if format_name == "moodle" and (left_out := not_on_the_worksheet(summaries)):
+        names = ", ".join(map(clean_line, left_out))
+        message = f"warning: not on Moodle's worksheet, and so left out: {names}"
+        Console(stderr=True).print(Text(message, style="yellow"))
     if file is None:
         FORMATS[format_name](summaries, chosen, sys.stdout)
     else:

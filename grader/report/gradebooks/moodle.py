@@ -16,13 +16,13 @@ _IDENTIFIER, _MODIFIED = "identifier", "last modified (grade)"
 
 
 def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> None:
-    """Write the worksheet where every student has an identifier, and the import table elsewhere."""
-    identifiers = [_identifier(summary) for summary in summaries]
-    if all(identifiers):
+    """Write the worksheet where students have identifiers, and the import table elsewhere."""
+    identified = [summary for summary in summaries if _identifier(summary)]
+    if identified:
         header = ["Identifier", "Full name", "Email address", "Grade", "Maximum Grade"]
         rows = [
             [
-                text(identifier),
+                text(_identifier(summary)),
                 text(summary.student.name),
                 text(summary.student.email),
                 column.points(summary),
@@ -30,7 +30,7 @@ def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> 
                 # Moodle compares it with its own, so that no newer grade is overwritten.
                 from_roster(summary.student, _MODIFIED) or "-",
             ]
-            for identifier, summary in zip(identifiers, summaries, strict=True)
+            for summary in identified
         ]
         write_rows(file, [*header, "Last modified (grade)"], rows)
         return
@@ -44,6 +44,12 @@ def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> 
         for summary in summaries
     ]
     write_rows(file, ["ID number", "Full name", "Email address", text(column.title)], rows)
+
+
+def not_on_the_worksheet(summaries: Sequence[StudentSummary]) -> list[str]:
+    """The ids of those who have no identifier, where others have one."""
+    missing = [summary.student.id for summary in summaries if not _identifier(summary)]
+    return missing if len(missing) < len(summaries) else []
 
 
 def _identifier(summary: StudentSummary) -> str:
