@@ -110,10 +110,6 @@ class ModelSpec:
         """
         return sum(count_layer_parameters(layer) for layer in self.layers)
 
-    def count_hidden_units(self) -> int:
-        """The sum of `out_features` over every Linear but the last."""
-        return sum(layer.integer("out_features") for _, layer in self.linear_layers()[:-1])
-
     def linear_layers(self) -> list[tuple[int, LayerSpec]]:
         """The Linear layers with their indices."""
         return [(index, layer) for index, layer in enumerate(self.layers) if layer.kind == "Linear"]
