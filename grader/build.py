@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAXIMUM_PARAMETERS = 100_000_000
-MAXIMUM_ACTIVATIONS = 20_000_000
-"""What a dry run may allocate: bounds for this machine's sake, above what assignments allow."""
+MAXIMUM_ACTIVATIONS = 2_000_000
+"""Of one layer and one image: bounds for this machine's sake, above what assignments allow. The
+test images are evaluated 500 at a time, so that one layer's outputs take 4 GB at most.
+"""
 
 _TRACE_BATCH = 2
 
