@@ -1,5 +1,6 @@
 """What students are shown of a graded class."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,26 +19,23 @@ from tests.result_samples import broken_result
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> Iterator[Store]:
     """A class of a graded student and one without a grade."""
     result = broken_result()
-    store = Store(tmp_path / "class.sqlite")
-    store.record(
-        StudentSummary(
-            student=Student(id="ann"),
-            status=Status.GRADED,
-            score=result.score,
-            folder="ann",
-            items=summarize_items(result),
-        ),
-        inputs_sha256="",
-        result=result,
+    graded = StudentSummary(
+        student=Student(id="ann"),
+        status=Status.GRADED,
+        score=result.score,
+        folder="ann",
+        items=summarize_items(result),
     )
     missing = StudentSummary(
         student=Student(id="zoe"), status=Status.MISSING, score=Score(possible=100)
     )
-    store.record(missing, inputs_sha256="", result=None)
-    return store
+    with Store(tmp_path / "class.sqlite") as opened:
+        opened.record(graded, inputs_sha256="", result=result)
+        opened.record(missing, inputs_sha256="", result=None)
+        yield opened
 
 
 def test_a_hidden_part_and_its_points_are_in_nothing_that_is_released(store, tmp_path):
