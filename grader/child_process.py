@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
 
-_PR_SET_PDEATHSIG = 1  # Linux: include/uapi/linux/prctl.h
+from grader.confinement.kernel import PR_SET_PDEATHSIG, set_process_option
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -20,6 +19,6 @@ def die_with_parent(parent_pid: int) -> None:
         parent_pid: the parent, as it names itself; it may have ended before this was called.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        set_process_option(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent_pid:
             os._exit(1)

@@ -79,8 +79,7 @@ def report_error(
         observed=str(error),
         next_step=error.next_step or "this is no fault of the submission; grade it again",
     )
-    result = conclude(item_id, item, [*(checked.checks if checked else ()), check])
-    return attach_model(result, checked) if checked else result
+    return _end_with(check, item_id, item, checked)
 
 
 def reject_training(
@@ -94,6 +93,13 @@ def reject_training(
         observed=str(error),
         next_step=error.next_step or "run a training step on your own machine, and mend what fails",
     )
+    return _end_with(check, item_id, item, checked)
+
+
+def _end_with(
+    check: CheckResult, item_id: str, item: Item, checked: CheckedModel | None
+) -> ItemResult:
+    """The item after the checks that its model went through, and a last one."""
     result = conclude(item_id, item, [*(checked.checks if checked else ()), check])
     return attach_model(result, checked) if checked else result
 
