@@ -165,7 +165,6 @@ class _Batch:
     store: Store
     journal: Journal
     observer: ClassObserver
-    recorded: int = 0
 
     def grade(self, intake: Intake) -> None:
         for sentence in intake.recognised:
@@ -290,7 +289,6 @@ class _Batch:
             result = replace(result, late=summary.late if self.request.late_policy else None)
             write_reports(result, self.request.output / summary.folder)
         self.store.record(summary, inputs_sha256=inputs_sha256, result=result)
-        self.recorded += 1
         self.journal.write(
             "recorded",
             student=summary.student.id,
@@ -326,7 +324,7 @@ class _Batch:
         """Apply people's judgements to what is new and write the class page, if there is reason."""
         path = self.request.output / CLASS_PAGE_NAME
         newest = str(self.store.last_number())
-        if self.store.setting(_PAGE_SHOWS) == newest and not self.recorded and path.is_file():
+        if self.store.setting(_PAGE_SHOWS) == newest and path.is_file():
             return
         self.observer.stage("writing the class page")
         # Half a second of imports, which a run without changes saves.
