@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.course_data import course_data
 from benchmarks.measuring import GRADE, REFERENCE, Outcome, Settings, run_command
 from benchmarks.whole import course_grading, graded_items
-from grader.training_pool import count_cores
+from grader.training.pool import count_cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from grader.datasets import load_dataset
+from grader.training.datasets import load_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measuring import Outcome, Row, Settings, describe_spread, run_command
 from benchmarks.models import training_job
-from grader.datasets import Dataset, load_dataset
-from grader.training_pool import LARGEST_STACK, TrainingPool
+from grader.training.datasets import Dataset, load_dataset
+from grader.training.pool import LARGEST_STACK, TrainingPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

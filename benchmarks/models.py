@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from grader.layer_kinds import LAYER_KINDS
-from grader.model_spec import LayerSpec, ModelSpec, default_optimizer
-from grader.train import TrainingJob
+from grader.models.kinds import LAYER_KINDS
+from grader.models.spec import LayerSpec, ModelSpec, default_optimizer
+from grader.training.loop import TrainingJob
 
 
 def mlp() -> nn.Sequential:

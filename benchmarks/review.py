@@ -18,12 +18,12 @@ from statistics import median, quantiles
 import httpx
 
 from benchmarks.measuring import Outcome, Settings
+from grader.cohort.store import STORE_NAME, Store
+from grader.intake.students import Student
 from grader.results import SubmissionResult
 from grader.review.answers import collect_answers
-from grader.store import STORE_NAME, Store
-from grader.students import Student
-from tests.review_class import WRITTEN, make_class
-from tests.review_server import ReviewServer
+from tests.support.review_class import WRITTEN, make_class
+from tests.support.review_server import ReviewServer
 
 FIRST = "student-0000"
 

@@ -14,11 +14,11 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.measuring import Outcome, Settings, measure_in_turn, tabulate_seconds
-from grader.sandbox import try_sandboxes
-from grader.sandbox.none import NoSandbox
+from grader.sandbox.isolation.choice import try_sandboxes
+from grader.sandbox.isolation.unsafe import NoSandbox
 
 if TYPE_CHECKING:
-    from grader.sandbox import Sandbox
+    from grader.sandbox.isolation.choice import Sandbox
 
 PROGRAM = "import torch; print('imported', flush=True)"
 SCRATCH_BYTES = 1_000_000

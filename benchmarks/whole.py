@@ -25,9 +25,9 @@ from benchmarks.measuring import (
     run_command,
     tabulate_seconds,
 )
-from grader.assignment import Assignment, ModelItem, SweepItem
-from grader.authoring import load_assignment
-from grader.verdicts import sweep_tolerance
+from grader.assignment.loading import load_assignment
+from grader.assignment.records import Assignment, ModelItem, SweepItem
+from grader.grading.items.chance import sweep_tolerance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

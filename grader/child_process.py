@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from grader.confinement.kernel import PR_SET_PDEATHSIG, set_process_option
+from grader.kernel import PR_SET_PDEATHSIG, set_process_option
 
 
 def die_with_parent(parent_pid: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from grader.model_spec import ModelSpec, OptimizerSpec, SchedulerSpec
+from grader.models.spec import ModelSpec, OptimizerSpec, SchedulerSpec
 from grader.results import CapturedOutput
 
 

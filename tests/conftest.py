@@ -6,9 +6,9 @@ import signal
 import pytest
 from hypothesis import settings
 
-from tests.graded_steps import GradedStep, grade_attacker, grade_reference
 from tests.submissions import asking
-from tests.without_namespaces import EXPECTED, expect_without_namespaces
+from tests.support.graded_steps import GradedStep, grade_attacker, grade_reference
+from tests.support.without_namespaces import EXPECTED, expect_without_namespaces
 
 # The machines that run these tests are shared, so a slow example is no sign of a fault.
 settings.register_profile("shared-machine", deadline=None)

@@ -18,9 +18,9 @@ from rich.text import Text
 
 import grader
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, EXIT_NO_GRADE
-from grader.cli.fence import fenced_log
 from grader.errors import GraderError
-from grader.plain_text import clean_line
+from grader.platforms.github.fence import fenced_log
+from grader.text import clean_line
 
 DEFAULT_COMMAND = "submission"
 

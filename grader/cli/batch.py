@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from grader.authoring import load_assignment
-from grader.batch import EVERYBODY, ClassRequest, ClassTotals, grade_class
-from grader.class_progress import ClassProgress
+from grader.assignment.loading import load_assignment
+from grader.cli.class_progress import ClassProgress
 from grader.cli.cluster_options import cluster_options, cluster_pool
 from grader.cli.exit_codes import (
     EXIT_CODES,
@@ -23,12 +22,13 @@ from grader.cli.exit_codes import (
     EXIT_NO_GRADE,
     EXIT_PASSED,
 )
-from grader.cli.fence import fenced_log
 from grader.cli.late_options import late_options, late_policy
 from grader.cli.options import grading_options, json_option
+from grader.cohort.batch import EVERYBODY, ClassRequest, ClassTotals, grade_class
+from grader.grading.stages import Options
 from grader.intake.roster import read_roster
+from grader.platforms.github.fence import fenced_log
 from grader.report.files import CLASS_PAGE_NAME
-from grader.stages import Options
 
 EXAMPLES = """
 \b

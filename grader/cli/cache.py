@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 import msgspec
 
-from grader.cache_directory import default_cache_directory
 from grader.cli.options import json_option
-from grader.run_cache import CacheInfo, cache_info, clear_cache
+from grader.training.cache_directory import default_cache_directory
+from grader.training.run_cache import CacheInfo, cache_info, clear_cache
 
 EXAMPLES = """
 \b

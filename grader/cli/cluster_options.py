@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from grader.cli.options import Command
-from grader.cluster.slurm import SlurmOptions, read_slurm_options, slurm_cluster
 from grader.errors import UsageError
+from grader.training.cluster.slurm import SlurmOptions, read_slurm_options, slurm_cluster
 
 if TYPE_CHECKING:
-    from grader.cached_trainer import StartPool
-    from grader.cluster.trainer import DaskTrainer
-    from grader.datasets import Dataset
+    from grader.training.cached_trainer import StartPool
+    from grader.training.cluster.trainer import DaskTrainer
+    from grader.training.datasets import Dataset
 
 _OPTIONS = (
     click.option(
@@ -74,7 +74,7 @@ def cluster_pool(options: dict[str, Any]) -> StartPool | None:
 
 
 def _train_at(dataset: Dataset, *, address: str, device: str) -> DaskTrainer:
-    from grader.cluster.trainer import DaskTrainer  # noqa: PLC0415  # torch loads with it
+    from grader.training.cluster.trainer import DaskTrainer  # noqa: PLC0415  # torch loads with it
 
     return DaskTrainer(dataset, cluster=address, device=device)
 
@@ -83,7 +83,7 @@ def _train_at(dataset: Dataset, *, address: str, device: str) -> DaskTrainer:
 def _train_in_slurm_jobs(
     dataset: Dataset, *, options: SlurmOptions, device: str
 ) -> Iterator[DaskTrainer]:
-    from grader.cluster.trainer import DaskTrainer  # noqa: PLC0415  # torch loads with it
+    from grader.training.cluster.trainer import DaskTrainer  # noqa: PLC0415  # torch loads with it
 
     with (
         slurm_cluster(options) as cluster,

@@ -16,7 +16,7 @@ from click.shell_completion import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from grader.assignment import Assignment
+    from grader.assignment.records import Assignment
 
 
 class _FishComplete(FishComplete):
@@ -69,7 +69,7 @@ def complete_assignments(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The bundled assignments that begin like this, or else files, which may be an author's."""
-    from grader.authoring import bundled_assignments  # noqa: PLC0415 - only when completing
+    from grader.assignment.loading import bundled_assignments  # noqa: PLC0415 - only when completing
 
     names = [name for name in bundled_assignments() if name.startswith(incomplete)]
     return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
@@ -82,7 +82,7 @@ def complete_parts(
 
     Only of a bundled assignment: completion runs no file.
     """
-    from grader.authoring import bundled_assignments, load_assignment  # noqa: PLC0415
+    from grader.assignment.loading import bundled_assignments, load_assignment  # noqa: PLC0415
 
     name = context.params["assignment"]
     if name not in bundled_assignments():

@@ -9,10 +9,10 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from grader.class_changes import GradeChange, changed_grades
 from grader.cli.options import json_option, output_option
-from grader.plain_text import clean_line
-from grader.store import Store
+from grader.cohort.changes import GradeChange, changed_grades
+from grader.cohort.store import Store
+from grader.text import clean_line
 
 EXAMPLES = """
 \b

@@ -16,7 +16,7 @@ from grader.cli.exit_codes import EXIT_NO_GRADE, EXIT_PASSED
 from grader.cli.options import data_option, json_option, output_option
 
 if TYPE_CHECKING:
-    from grader.doctor import Finding
+    from grader.cli.diagnosis import Finding
 
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
@@ -46,7 +46,7 @@ def doctor(data_directory: Path | None, output: Path, *, as_json: bool) -> None:
     out of every kind of sandbox. Nothing is downloaded or installed.
     """
     with Console(stderr=True).status("looking around …") as status:
-        from grader.doctor import Status, examine  # noqa: PLC0415 - while something is shown
+        from grader.cli.diagnosis import Status, examine  # noqa: PLC0415 - while something is shown
 
         findings = list(
             examine(

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.text import Text
 
 from grader.cli.options import output_option, practice_results_option
+from grader.cohort.gradebooks import FORMATS, Column, write_gradebook
+from grader.cohort.gradebooks.moodle import not_on_the_worksheet
+from grader.cohort.store import Store
+from grader.cohort.summary import Status, StudentSummary
 from grader.errors import UsageError
-from grader.plain_text import clean_line
-from grader.report.gradebooks import FORMATS, Column, write_gradebook
-from grader.report.gradebooks.moodle import not_on_the_worksheet
-from grader.store import Store
-from grader.summary import Status, StudentSummary
+from grader.text import clean_line
 
 EXAMPLES = """
 \b

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from grader.authoring import load_assignment
+from grader.assignment.loading import load_assignment
 from grader.cli.options import assignment_option
 
 START_UP_SECONDS = 60.0
@@ -84,8 +84,8 @@ def build(
     torch_index: str | None,
 ) -> None:
     """Build the zip file for "Configure Autograder"."""
-    from grader.gradescope.settings import Settings  # noqa: PLC0415
-    from grader.gradescope.upload import CPU_INDEX, build_upload  # noqa: PLC0415
+    from grader.platforms.gradescope.settings import Settings  # noqa: PLC0415
+    from grader.platforms.gradescope.upload import CPU_INDEX, build_upload  # noqa: PLC0415
 
     loaded = load_assignment(assignment)
     question_megabytes = max(LEAST_QUESTION_MEGABYTES, memory_megabytes - GRADER_MEGABYTES)

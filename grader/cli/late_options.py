@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from grader.cli.options import Command
+from grader.cohort.late_policy import LatePolicy, find_timezone, read_time
 from grader.errors import UsageError
-from grader.late_policy import LatePolicy, find_timezone, read_time
 
 _OPTIONS = (
     click.option(

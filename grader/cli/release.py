@@ -8,13 +8,13 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from grader.authoring import load_assignment
+from grader.assignment.loading import load_assignment
 from grader.cli.export import read_points
 from grader.cli.options import assignment_option, output_option, practice_results_option
-from grader.release import refuse_another_assignment
-from grader.release import release as write_release
-from grader.report.gradebooks import write_gradebook
-from grader.store import Store
+from grader.cohort.gradebooks import write_gradebook
+from grader.cohort.release import refuse_another_assignment
+from grader.cohort.release import release as write_release
+from grader.cohort.store import Store
 
 GRADEBOOK_NAME = "grades.csv"
 STUDENTS_NAME = "students"

@@ -12,9 +12,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from grader.authoring import load_assignment
+from grader.assignment.loading import load_assignment
 from grader.cli.options import assignment_option
-from grader.store import Store
+from grader.cohort.store import Store
 
 DEFAULT_PORT = 8765
 

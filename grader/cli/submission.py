@@ -11,18 +11,18 @@ from typing import Any
 import click
 from rich.console import Console
 
-from grader.authoring import load_assignment
+from grader.assignment.loading import load_assignment
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
-from grader.cli.fence import fenced_log
-from grader.cli.github_actions import report_to_actions
 from grader.cli.options import grading_options, json_option
-from grader.pipeline import grade_submission
-from grader.progress import TerminalProgress
+from grader.grading.pipeline import grade_submission
+from grader.grading.stages import Options
+from grader.platforms.github.actions import report_to_actions
+from grader.platforms.github.fence import fenced_log
 from grader.report.files import write_reports
 from grader.report.json import render_json
 from grader.report.junit import write_junit
+from grader.report.progress import TerminalProgress
 from grader.report.terminal import print_summary
-from grader.stages import Options
 
 EXAMPLES = """
 \b

@@ -2,8 +2,8 @@
 
 Refused are paths that lead outside, links, devices, encrypted members, two names that some file
 system takes for one, and whatever unpacks to more than the caps. The caps are wider than those of
-`grader.collect`, which reads what was unpacked: a film beside the answers is no attack, and is
-left out there with a note.
+`grader.intake.private_copy`, which reads what was unpacked: a film beside the answers is no attack,
+and is left out there with a note.
 """
 
 from __future__ import annotations
@@ -23,10 +23,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from grader.collect import MAXIMUM_DEPTH, MAXIMUM_ENTRIES, MAXIMUM_TOTAL_BYTES, is_skipped
 from grader.errors import MachineError, UnusableSubmissionError
 from grader.intake.archive_formats import CHUNK_BYTES, REMEDY, Member, Opener, open_archive
-from grader.plain_text import display_name
+from grader.intake.private_copy import (
+    MAXIMUM_DEPTH,
+    MAXIMUM_ENTRIES,
+    MAXIMUM_TOTAL_BYTES,
+    is_skipped,
+)
+from grader.text import display_name
 
 ARCHIVE_ENDINGS = (
     *(".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2"),

@@ -14,8 +14,8 @@ from typing import Any
 
 from grader.errors import UsageError
 from grader.intake.records import Found, IntakeProblem, Layout
-from grader.plain_text import clean_line, display_name
-from grader.students import Identity
+from grader.intake.students import Identity
+from grader.text import clean_line, display_name
 
 METADATA_FILE = "submission_metadata.yml"
 MAXIMUM_METADATA_BYTES = 200_000_000

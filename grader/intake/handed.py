@@ -14,20 +14,20 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Self
 
-from grader.collect import (
+from grader.errors import UnusableSubmissionError
+from grader.intake.archives import is_archive, unpack
+from grader.intake.layouts import resubmission_of
+from grader.intake.private_copy import (
     MAXIMUM_DEPTH,
     MAXIMUM_ENTRIES,
     MAXIMUM_TOTAL_BYTES,
     READ_BYTES,
     is_skipped,
 )
-from grader.errors import UnusableSubmissionError
-from grader.intake.archives import is_archive, unpack
-from grader.intake.layouts import resubmission_of
+from grader.intake.private_directory import make_private_directory
 from grader.intake.records import LooseFile
-from grader.plain_text import display_name
-from grader.private_directory import make_private_directory
-from grader.students import Student
+from grader.intake.students import Student
+from grader.text import display_name
 
 MAXIMUM_WRAPPING = 3
 """How many directories, or archives in archives, may wrap the assignment's files."""
@@ -62,7 +62,7 @@ class Handed:
 
 @contextmanager
 def open_submission(handed: Handed, files: Sequence[str]) -> Iterator[Path]:
-    """The directory that `grader.collect.collect` takes, as long as the block lasts.
+    """The directory that `grader.intake.private_copy.collect` takes, as long as the block lasts.
 
     Args:
         handed: one student's submission.
@@ -256,8 +256,8 @@ def _open_regular(path: Path | str, directory: int | None = None) -> BinaryIO:
 def fingerprint(handed: Handed) -> str:
     """SHA-256 over what was handed in, in hexadecimal, without unpacking.
 
-    It changes with the names and contents of the files that `grader.collect` would look at. Links
-    are not followed, and what is beyond the caps counts by its size.
+    It changes with the names and contents of the files that `grader.intake.private_copy` would look
+    at. Links are not followed, and what is beyond the caps counts by its size.
     """
     contents = _Contents()
     if handed.loose:

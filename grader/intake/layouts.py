@@ -26,13 +26,13 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from grader.collect import is_skipped
 from grader.errors import UsageError
 from grader.intake.archives import is_archive, without_ending
 from grader.intake.gradescope_export import METADATA_FILE, read_gradescope
+from grader.intake.private_copy import is_skipped
 from grader.intake.records import Found, IntakeProblem, Layout, LooseFile
-from grader.plain_text import clean_line, display_name
-from grader.students import Identity
+from grader.intake.students import Identity
+from grader.text import clean_line, display_name
 
 TIMESTAMP_FILE = "timestamp.txt"
 MAXIMUM_LIST_BYTES = 5_000_000

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from grader.students import Identity
+from grader.intake.students import Identity
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 
 from grader.errors import UsageError
-from grader.plain_text import clean_line, display_name
-from grader.students import Identity, Student, name_keys
+from grader.intake.students import Identity, Student, name_keys
+from grader.text import clean_line, display_name
 
 MAXIMUM_ROSTER_BYTES = 20_000_000
 

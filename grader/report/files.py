@@ -11,7 +11,7 @@ from grader.report.json import write_json
 from grader.results import SubmissionResult
 
 if TYPE_CHECKING:
-    from grader.collect import Submission
+    from grader.intake.private_copy import Submission
 
 REPORT_NAME = "report.html"
 RESULT_NAME = "result.json"

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from grader.plain_text import is_hidden
 from grader.results import SCHEMA_VERSION, SubmissionResult
+from grader.text import is_hidden
 
 _NOT_PRINTABLE_ASCII = re.compile(r"[^\n -~]")
 SCHEMA_PATH = Path(__file__).with_name("result.schema.json")

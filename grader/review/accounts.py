@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
 
+from grader.cohort.store import Store
 from grader.errors import UsageError
-from grader.plain_text import display_name
 from grader.review.changes import record_change
 from grader.review.settings import secret_key
-from grader.store import Store
+from grader.text import display_name
 
 INVITATION_DAYS = 14
 LONGEST_NAME = 60

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from grader.assignment import Assignment
-from grader.judgements import points_of
+from grader.assignment.records import Assignment
+from grader.cohort.store import Store
 from grader.review.answers import written_items
+from grader.review.judgements import points_of
 from grader.review.ledger import COMPARED, SECOND
 from grader.review.queue import read_groups
 from grader.review.rubrics import rubric_in_force
-from grader.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from grader.assignment import Assignment, WrittenItem
-from grader.judgements import is_for_a_person
-from grader.pictures import list_pictures
+from grader.assignment.records import Assignment, WrittenItem
+from grader.cohort.store import Store
+from grader.intake.pictures import list_pictures
 from grader.results import SubmissionResult
-from grader.store import Store
+from grader.review.judgements import is_for_a_person
 
 _PICTURE = re.compile(r"!\[[^\[\]]{0,300}\]\(([^)\s]{1,300})")
 """A picture in Markdown, and what it is called; bounded, so that no text takes long to search."""

@@ -16,15 +16,16 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from grader.assignment import Assignment, RubricItem
+from grader.assignment.records import Assignment, RubricItem
+from grader.cohort.store import Store
 from grader.errors import UsageError
-from grader.judgements import LONGEST_COMMENT, Judgement
-from grader.pictures import PICTURES_NAME
+from grader.intake.pictures import PICTURES_NAME
 from grader.review import pages
 from grader.review.accounts import Account, accept, is_valid
 from grader.review.answers import read_answer, written_items
 from grader.review.changes import ConflictError, now
 from grader.review.forms import Form, read_form, read_number
+from grader.review.judgements import LONGEST_COMMENT, Judgement
 from grader.review.ledger import FIRST, SECOND, judge, undo
 from grader.review.pages import Review, View
 from grader.review.queue import Filter
@@ -32,7 +33,6 @@ from grader.review.rubrics import change_rubric
 from grader.review.security import LOCAL_HOSTS, make_middleware
 from grader.review.settings import secret_key
 from grader.review.snippets import keep_snippet
-from grader.store import Store
 
 _STATIC = {
     "review.css": ("grader.review", "static/review.css", "text/css"),

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from grader.cohort.store import Store
 from grader.errors import UsageError
-from grader.store import Store
 
 
 class ConflictError(UsageError):

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from grader.judgements import Judgement
-from grader.model_spec import digest_of
+from grader.cohort.store import Store
+from grader.models.spec import digest_of
 from grader.review.changes import Change, ConflictError, last_to_undo, record_change
-from grader.store import Store
+from grader.review.judgements import Judgement
 
 FIRST, SECOND, COMPARED = 1, 2, 3
 """Readings. COMPARED is the first as it was when the second was written: it stays, so that

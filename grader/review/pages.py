@@ -14,14 +14,15 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from grader.assignment import Assignment, Part, Problem, Rubric
-from grader.judgements import Judgement, points_of
+from grader.assignment.records import Assignment, Part, Problem, Rubric
+from grader.cohort.store import Store
 from grader.report.html import template_environment
 from grader.report.markdown import render_markdown
 from grader.results import PartResult, ProblemResult
 from grader.review.agreement import measure_agreement
 from grader.review.answers import collect_answers, read_answer, written_items
 from grader.review.changes import newest_changes
+from grader.review.judgements import Judgement, points_of
 from grader.review.ledger import FIRST, SECOND, fingerprint
 from grader.review.queue import (
     Filter,
@@ -35,7 +36,6 @@ from grader.review.rubrics import fingerprint as rubric_fingerprint
 from grader.review.rubrics import rubric_in_force
 from grader.review.settings import double_share
 from grader.review.snippets import snippets_for
-from grader.store import Store
 
 CHANGES_SHOWN = 200
 

@@ -10,18 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from grader.assignment import Assignment, Rubric
-from grader.judgements import Judgement, apply_judgements
-from grader.model_spec import digest_of
-from grader.report.class_page import refresh_class_page
+from grader.assignment.records import Assignment, Rubric
+from grader.cohort.page import refresh_class_page
+from grader.cohort.store import Store, StoredGrading
+from grader.cohort.summary import summarize_items
+from grader.models.spec import digest_of
 from grader.report.files import write_reports
 from grader.results import SubmissionResult
 from grader.review.answers import collect_answers, written_items
 from grader.review.changes import last_change
+from grader.review.judgements import Judgement, apply_judgements
 from grader.review.ledger import judgements_of
 from grader.review.rubrics import rubric_in_force
-from grader.store import Store, StoredGrading
-from grader.summary import summarize_items
 
 POLL_SECONDS = 0.3
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, lru_cache
 
-from grader.judgements import Judgement
+from grader.cohort.store import Store
 from grader.review.answers import NO_ANSWER
+from grader.review.judgements import Judgement
 from grader.review.ledger import SECOND, Entry, read_entries
 from grader.review.settings import double_share, secret_key
-from grader.store import Store
 
 
 class Filter(StrEnum):

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import msgspec
 
-from grader.assignment import Assignment, Rubric, RubricItem
+from grader.assignment.records import Assignment, Rubric, RubricItem
+from grader.cohort.store import Store
 from grader.errors import UsageError
-from grader.model_spec import digest_of
+from grader.models.spec import digest_of
 from grader.review.answers import written_items
 from grader.review.changes import ConflictError, record_change
-from grader.store import Store
 
 LONGEST_TEXT = 500
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import uvicorn
 
-from grader.assignment import Assignment
+from grader.assignment.records import Assignment
+from grader.cohort.store import Store
 from grader.errors import UsageError
 from grader.review.app import make_app
 from grader.review.publishing import publish, publish_while_parent_lives
 from grader.review.security import LOCAL_HOSTS
-from grader.store import Store
 
 
 def serve(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 
+from grader.cohort.store import Store
 from grader.errors import UsageError
 from grader.review.changes import record_change
-from grader.store import Store
 
 
 def secret_key(store: Store) -> bytes:

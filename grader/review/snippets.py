@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from grader.cohort.store import Store
 from grader.review.changes import record_change
-from grader.store import Store
 
 MAXIMUM_SNIPPETS = 9
 """The newest are shown, and have keys."""

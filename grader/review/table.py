@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grader.assignment import Assignment, Rubric
+from grader.assignment.records import Assignment, Rubric
+from grader.cohort.store import Store
 from grader.errors import UsageError
-from grader.judgements import LONGEST_COMMENT, Judgement, points_of
-from grader.plain_text import clean_line
 from grader.review.answers import read_answer, written_items
 from grader.review.changes import ConflictError, now
+from grader.review.judgements import LONGEST_COMMENT, Judgement, points_of
 from grader.review.ledger import Entry, read_entries, write_judgements
 from grader.review.rubrics import rubric_in_force
-from grader.store import Store
+from grader.text import clean_line
 
 COLUMNS = (
     *("item", "student", "answer", "found", "adjustment", "comment", "flagged"),

@@ -8,12 +8,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from grader.worker.frames import COMMAND, Frame, FrameError, FrameReader, write_frame
+from grader.sandbox.worker.frames import COMMAND, Frame, FrameError, FrameReader, write_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from grader.sandbox.interface import SandboxedProcess
+    from grader.sandbox.isolation.interface import SandboxedProcess
 
 POLL_SECONDS = 0.05
 SCRATCH_PAUSE = 9
@@ -99,7 +99,7 @@ class Connection:
         """The payload of the next frame, which must be of this kind.
 
         Args:
-            kind: one of `grader.worker.frames`.
+            kind: one of `grader.sandbox.worker.frames`.
             deadline: on the clock of `time.monotonic`.
             allowance: what its processes may use meanwhile.
 

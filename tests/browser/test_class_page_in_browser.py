@@ -2,10 +2,10 @@
 
 import pytest
 
-from grader.class_statistics import Reason, concerns, failed_parts
-from grader.report.class_page import write_class_page
-from grader.similarity import Likeness, Shared, SimilarGroup, Similarity
-from tests.class_samples import make_summaries
+from grader.cohort.page import write_class_page
+from grader.cohort.similarity import Likeness, Shared, SimilarGroup, Similarity
+from grader.cohort.statistics import Reason, concerns, failed_parts
+from tests.support.class_samples import make_summaries
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

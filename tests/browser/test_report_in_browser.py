@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from grader.report.html import write_html
-from tests.result_samples import ALL_SAMPLES, hostile_results
+from tests.support.result_samples import ALL_SAMPLES, hostile_results
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

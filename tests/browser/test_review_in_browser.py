@@ -6,11 +6,11 @@ import time
 
 import pytest
 
+from grader.cohort.store import STORE_NAME, Store
 from grader.report.json import read_json
 from grader.review.ledger import read_entries
-from grader.store import STORE_NAME, Store
-from tests.review_class import HOSTILE, SET4, WRITTEN, all_positive, hand_in, make_class
-from tests.review_server import ReviewServer
+from tests.support.review_class import HOSTILE, SET4, WRITTEN, all_positive, hand_in, make_class
+from tests.support.review_server import ReviewServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grader.assignment import Limits
+from grader.assignment.records import Limits
 from grader.questions import Question
 
 LIMITS = Limits(message_bytes=50_000, message_depth=8, layers=30, parameters=20_000)

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from grader.worker.describe_model import describe_model, encode_weights
-from grader.worker.describe_training import describe_optimizer, describe_scheduler
-from grader.worker.failures import explain_exception
-from grader.worker.plain_values import Converter, describe_type
+from grader.sandbox.worker.describe_model import describe_model, encode_weights
+from grader.sandbox.worker.describe_training import describe_optimizer, describe_scheduler
+from grader.sandbox.worker.failures import explain_exception
+from grader.sandbox.worker.plain_values import Converter, describe_type
 from tests.fuzz.asked import ANSWER, LIMITS, MODEL, OPTIONAL, WEIGHTS
 
 NOTE = {"kind": "training", "location": "a.py:3", "detail": "loss.backward()"}

@@ -18,7 +18,7 @@ import atheris
 
 with atheris.instrument_imports(include=["grader"]):
     from grader.errors import MessageError
-    from grader.messages import HARMLESS_IRREGULARITIES, decode_end, decode_reply
+    from grader.sandbox.decode import HARMLESS_IRREGULARITIES, decode_end, decode_reply
 
 from tests.fuzz.asked import LIMITS, QUESTIONS
 from tests.fuzz.fuzz_decoder import HANG_SECONDS, MEMORY_CAP_BYTES

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from grader.errors import MessageError
-from grader.messages import decode_end, decode_reply
+from grader.sandbox.decode import decode_end, decode_reply
 from tests.fuzz.asked import LIMITS, QUESTIONS
 from tests.fuzz.mutate import mutate_json
 from tests.fuzz.seeds import make_endings, make_seeds

@@ -186,7 +186,7 @@ READING = (
             kinds.add('pipe' if stat.S_ISFIFO(mode) else 'null' if stat.S_ISCHR(mode) else 'other')
         return sorted(kinds)
         """, value=("null", "pipe")),
-    _attack("reading", "grader", "import grader.assignments.set4; return 1", kind="import"),
+    _attack("reading", "grader", "import grader.assignment.bundled.set4; return 1", kind="import"),
     _attack("reading", "reference", """
         for top, directories, files in os.walk('/'):
             if top.startswith(('/submission', '/usr', sys.prefix, sys.base_prefix)):
@@ -272,7 +272,7 @@ TAMPERING = (
     _attack("tampering", "other_mode", "os.chmod('/usr/bin/env', 0o777)", kind="exception"),
     _attack("tampering", "packages",
             "import torch; open(torch.__file__, 'a').write('raise SystemExit')", kind="exception"),
-    _attack("tampering", "worker", "open('/code/grader/worker/answer.py', 'a')", kind="exception"),
+    _attack("tampering", "worker", "open('/code/grader/sandbox/worker/answer.py', 'a')", kind="exception"),
     _attack("tampering", "start_hook", """
         import site
         open(os.path.join(site.getsitepackages()[0], 'evil.pth'), 'w')

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from grader.authoring import load_assignment
-from grader.pipeline import grade_submission
-from grader.stages import Options
+from grader.assignment.loading import load_assignment
+from grader.grading.pipeline import grade_submission
+from grader.grading.stages import Options
 from grader.report.html import render_html
 from grader.report.json import write_json
 from grader.report.terminal import print_summary
 from grader.results import ItemResult, Outcome, SubmissionResult, Timing
 from tests.submissions.asking import leaving_nothing
+from tests.support.paths import REFERENCE
 
-REFERENCE = Path(__file__).parents[2] / "reference"
 QUICK = Options(practice=True, quick=True)
 HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 NO_TIMING = Timing(started_at="", extract_seconds=0, train_seconds=0, total_seconds=0)

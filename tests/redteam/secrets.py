@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-from grader.datasets import load_dataset
+from grader.training.datasets import load_dataset
 
 PREFIX = "grader-canary-"
 """What an attacker can search for; the rest of each secret is random."""

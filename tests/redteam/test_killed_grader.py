@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.processes import describe, is_running
+from tests.support.processes import describe, is_running
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 GRADE = Path(sys.executable).with_name("grade")
 EARLIEST_SECONDS, LATEST_SECONDS = 0.2, 6.0
 QUICK_MOMENTS = ((0.2, 0.8), (0.8, 1.6), (2.0, 3.0))

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from grader.store import STORE_NAME, Store
+from grader.cohort.store import STORE_NAME, Store
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from grader.review.ledger import read_entries
 from grader.review.security import POLICY
 from grader.review.server import serve
 from grader.review.settings import set_double_share
-from tests.review_class import HOSTILE, SET4, give, hand_in, make_class
+from tests.support.review_class import HOSTILE, SET4, give, hand_in, make_class
 
 LOCAL = "http://127.0.0.1:8765"
 NAMES = ("ada", "bob", "cyd", "dan")

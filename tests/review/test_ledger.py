@@ -5,23 +5,23 @@ from dataclasses import replace
 
 import pytest
 
-from grader.assignment import RubricItem
+from grader.assignment.records import RubricItem
+from grader.cohort.page import keep_similarity, render_class_page, write_class_page
+from grader.cohort.similarity import Likeness, Shared, Similarity
 from grader.errors import UsageError
-from grader.judgements import Judgement
 from grader.lateness import Lateness
-from grader.report.class_page import keep_similarity, render_class_page, write_class_page
 from grader.report.files import CLASS_PAGE_NAME
 from grader.report.json import read_json
 from grader.review import rubrics
 from grader.review.agreement import cohens_kappa, measure_agreement
 from grader.review.answers import collect_answers, read_answer
 from grader.review.changes import ConflictError, newest_changes, now
+from grader.review.judgements import Judgement
 from grader.review.ledger import SECOND, fingerprint, judge, read_entries, undo
 from grader.review.publishing import publish
 from grader.review.queue import Filter, measure_progress, neighbours, read_groups, select
 from grader.review.settings import set_double_share
-from grader.similarity import Likeness, Shared, Similarity
-from tests.review_class import SET4, WRITTEN, all_positive, give, hand_in, make_class
+from tests.support.review_class import SET4, WRITTEN, all_positive, give, hand_in, make_class
 
 
 @pytest.fixture(scope="module")

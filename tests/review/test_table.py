@@ -11,7 +11,7 @@ from grader.review.answers import collect_answers
 from grader.review.changes import ConflictError, newest_changes
 from grader.review.ledger import read_entries
 from grader.review.table import COLUMNS, Imported, export_table, import_table
-from tests.review_class import SET4, give, hand_in, make_class
+from tests.support.review_class import SET4, give, hand_in, make_class
 
 FORMULA = '=HYPERLINK("https://evil.example","points")'
 

@@ -12,13 +12,13 @@ from unittest import mock
 import psutil
 import pytest
 
-from grader.assignment import Limits
-from grader.collect import collect
+from grader.assignment.records import Limits
+from grader.intake.private_copy import collect
 from grader.errors import SandboxError
-from grader.extract import extract
+from grader.sandbox.extract import extract
 from grader.questions import Extraction, Question
-from grader.sandbox import Sandbox, choose_sandbox, try_sandboxes
-from tests.processes import describe, is_running
+from grader.sandbox.isolation.choice import Sandbox, choose_sandbox, try_sandboxes
+from tests.support.processes import describe, is_running
 
 LIMITS = Limits(
     question_seconds=3.0, submission_seconds=600.0, memory_bytes=500_000_000, output_bytes=2000

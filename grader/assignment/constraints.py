@@ -1,0 +1,388 @@
+"""What an assignment may demand of a model's layers: plain data that can check a `ModelSpec`.
+
+Every check here is arithmetic on the description of a model: nothing is built and nothing runs.
+`check_ordinary_layers` belongs before all the others, which take a layer's class and arguments
+at their word; those that count raise `ModelError` where an irregular layer lacks its sizes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from grader.models.kinds import IRREGULARITIES, LAYER_KINDS
+from grader.models.spec import count_layer_parameters
+from grader.results import CheckResult, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grader.models.spec import LayerSpec, ModelSpec
+
+ACTIVATIONS = (
+    "ReLU",
+    "ReLU6",
+    "LeakyReLU",
+    "ELU",
+    "SELU",
+    "SiLU",
+    "GELU",
+    "Sigmoid",
+    "Tanh",
+    "Softplus",
+)
+"""The elementwise nonlinear layers, the most usual first."""
+
+_FAMILIES: tuple[tuple[str, ...], ...] = (
+    ACTIVATIONS,
+    ("Softmax", "LogSoftmax"),
+    ("Conv2d", "Conv1d"),
+    ("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "MaxPool1d", "AvgPool1d"),
+    ("BatchNorm2d", "BatchNorm1d", "LayerNorm"),
+    ("Dropout", "Dropout2d", "Dropout1d"),
+)
+"""Layers that can stand in for one another, the most usual first."""
+
+_USUAL_PLACES: dict[str, str] = {
+    "Dropout": ", for example before the last Linear",
+    "BatchNorm1d": ", for example between a Linear and its activation",
+    "BatchNorm2d": ", for example between a Conv2d and its activation",
+}
+
+_REMEDIES: dict[str, str] = {
+    "subclass": "use the layer of torch.nn itself instead",
+    "unknown": "use a layer that the assignment allows instead, or remove it",
+    "shared": "build a new layer for every place in the model",
+    "hook": "remove the hook",
+    "parametrization": "remove the parametrisation",
+    "override": "remove the attribute",
+    "frozen": "leave requires_grad at True",
+    "dtype": "leave the layer in float32: remove .double(), .half() or .to(dtype)",
+    "device": "leave the model on the CPU: remove .to(device) or .cuda(); the grader moves it",
+    "lazy": "use the layer that is not lazy, with its sizes given: nn.Linear, not nn.LazyLinear",
+    "parameters": "remove the added parameters or buffers",
+    "evaluation": "remove .eval(): the grader sets the mode itself",
+}
+
+_LAYERS_NAMED = 6
+"""A message names at most this many layers, so that it stays readable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllowedLayers:
+    """Every layer is of one of `kinds`, by their names in `torch.nn`."""
+
+    id: ClassVar[str] = "allowed-layers"
+    kinds: tuple[str, ...]
+
+    def check(self, model: ModelSpec) -> CheckResult:
+        """Fail if a layer is of another kind."""
+        strangers = [
+            (index, layer)
+            for index, layer in enumerate(model.layers)
+            if layer.kind not in self.kinds
+        ]
+        named = [name_layer(index, layer) for index, layer in strangers]
+        kinds = dict.fromkeys(layer.kind for _, layer in strangers)
+        return _result(
+            self.id,
+            "Allowed layers",
+            passed=not strangers,
+            observed=f"not allowed: {_listing(named)}" if strangers else "only allowed layers",
+            expected=f"only {', '.join(self.kinds)}",
+            next_step="; ".join(self._replacement(kind) for kind in kinds),
+        )
+
+    def _replacement(self, kind: str) -> str:
+        family = next((family for family in _FAMILIES if kind in family), ())
+        stand_in = next((other for other in family if other in self.kinds), None)
+        if stand_in is not None:
+            return f"use {stand_in} instead of {kind}, or remove it"
+        if kind in LAYER_KINDS:
+            return f"remove {kind}: nothing like it is allowed"
+        return f"build {kind} from the allowed layers, or remove it"
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with the constraint itself, each sentence led by the field's name."""
+        if not isinstance(self.kinds, tuple) or not self.kinds:
+            return [f"kinds: must be a tuple of at least one layer kind, got {self.kinds!r}"]
+        return [sentence for kind in self.kinds for sentence in _kind_mistakes("kinds", kind)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxHiddenUnits:
+    """At most `units` hidden units: the sum of `out_features` over every Linear but the last."""
+
+    id: ClassVar[str] = "max-hidden-units"
+    units: int
+
+    def check(self, model: ModelSpec) -> CheckResult:
+        """Fail if the hidden layers have more units together."""
+        hidden = model.linear_layers()[:-1]
+        units = [layer.integer("out_features") for _, layer in hidden]
+        excess = sum(units) - self.units
+        widths = [
+            f"{name_layer(index, layer)} with {count:,}"
+            for (index, layer), count in zip(hidden, units, strict=True)
+        ]
+        return _result(
+            self.id,
+            "Hidden units",
+            passed=excess <= 0,
+            observed=_describe_hidden_units(units),
+            expected=f"at most {self.units:,} (out_features of every Linear but the last)",
+            next_step=f"remove at least {excess:,}, from {_listing(widths)}",
+        )
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with the constraint itself, each sentence led by the field's name."""
+        return _count_mistakes("units", self.units, minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinHiddenLayers:
+    """At least `layers` hidden layers: Linear layers, not counting the last."""
+
+    id: ClassVar[str] = "min-hidden-layers"
+    layers: int
+
+    def check(self, model: ModelSpec) -> CheckResult:
+        """Fail if there are fewer."""
+        linear = len(model.linear_layers())
+        hidden = max(linear - 1, 0)
+        missing = self.layers + 1 - linear
+        return _result(
+            self.id,
+            "Hidden layers",
+            passed=missing <= 0,
+            observed=(
+                f"{_count(linear, 'Linear layer')}, so {_count(hidden, 'hidden layer')}: "
+                "the last Linear gives the outputs"
+            ),
+            expected=f"at least {_count(self.layers, 'hidden layer')}",
+            next_step=(
+                f"add {_count(missing, 'Linear layer')}, each with an activation behind it, "
+                "before the last Linear"
+            ),
+        )
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with the constraint itself, each sentence led by the field's name."""
+        return _count_mistakes("layers", self.layers, minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactLinearLayers:
+    """Exactly `layers` Linear layers, the last one included."""
+
+    id: ClassVar[str] = "exact-linear-layers"
+    layers: int
+
+    def check(self, model: ModelSpec) -> CheckResult:
+        """Fail if there are more or fewer."""
+        linear = model.linear_layers()
+        excess = len(linear) - self.layers
+        named = [name_layer(index, layer) for index, layer in linear]
+        where = f": {_listing(named)}" if linear else ""
+        verb = "remove" if excess > 0 else "add"
+        return _result(
+            self.id,
+            "Linear layers",
+            passed=excess == 0,
+            observed=f"{_count(len(linear), 'Linear layer')}{where}",
+            expected=f"exactly {_count(self.layers, 'Linear layer')}",
+            next_step=f"{verb} {_count(abs(excess), 'Linear layer')}",
+        )
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with the constraint itself, each sentence led by the field's name."""
+        return _count_mistakes("layers", self.layers, minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxParameters:
+    """At most `parameters` trainable values."""
+
+    id: ClassVar[str] = "max-parameters"
+    parameters: int
+
+    def check(self, model: ModelSpec) -> CheckResult:
+        """Fail if the model has more."""
+        return _check_parameters(self.id, model, self.parameters, strictly=False)
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with the constraint itself, each sentence led by the field's name."""
+        return _count_mistakes("parameters", self.parameters, minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewerParametersThan:
+    """Fewer than `parameters` trainable values."""
+
+    id: ClassVar[str] = "fewer-parameters-than"
+    parameters: int
+
+    def check(self, model: ModelSpec) -> CheckResult:
+        """Fail if the model has as many or more."""
+        return _check_parameters(self.id, model, self.parameters, strictly=True)
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with the constraint itself, each sentence led by the field's name."""
+        return _count_mistakes("parameters", self.parameters, minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequiredLayer:
+    """At least `at_least` layers of `kind`."""
+
+    kind: str
+    at_least: int = 1
+
+    @property
+    def id(self) -> str:
+        """The check's id, which names the kind: an item may require several kinds."""
+        return f"required-layer-{self.kind.lower()}"
+
+    def check(self, model: ModelSpec) -> CheckResult:
+        """Fail if there are fewer."""
+        named = [
+            name_layer(index, layer)
+            for index, layer in enumerate(model.layers)
+            if layer.kind == self.kind
+        ]
+        missing = self.at_least - len(named)
+        where = f": {_listing(named)}" if named else ""
+        return _result(
+            self.id,
+            f"{self.kind} required",
+            passed=missing <= 0,
+            observed=f"{_count(len(named), f'{self.kind} layer')}{where}",
+            expected=f"at least {_count(self.at_least, f'{self.kind} layer')}",
+            next_step=(
+                f"add {_count(missing, f'nn.{self.kind} layer')}{_USUAL_PLACES.get(self.kind, '')}"
+            ),
+        )
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with the constraint itself, each sentence led by the field's name."""
+        return [
+            *_kind_mistakes("kind", self.kind),
+            *_count_mistakes("at_least", self.at_least, minimum=1),
+        ]
+
+
+Constraint = (
+    AllowedLayers
+    | MaxHiddenUnits
+    | MinHiddenLayers
+    | ExactLinearLayers
+    | MaxParameters
+    | FewerParametersThan
+    | RequiredLayer
+)
+"""What an item may demand of a model's layers."""
+
+
+def check_ordinary_layers(model: ModelSpec) -> CheckResult:
+    """Fail if a layer is another thing than its class and arguments say."""
+    irregular = [
+        (index, layer, layer.irregularity)
+        for index, layer in enumerate(model.layers)
+        if layer.irregularity is not None
+    ]
+    findings = [
+        f"{name_layer(index, layer)} {IRREGULARITIES[code]}"
+        + (f" ({layer.irregularity_detail})" if layer.irregularity_detail else "")
+        for index, layer, code in irregular
+    ]
+    codes = dict.fromkeys(code for _, _, code in irregular)
+    return _result(
+        "ordinary-layers",
+        "Ordinary layers",
+        passed=not irregular,
+        observed=_listing(findings) if irregular else "only ordinary layers",
+        expected="every layer exactly one of torch.nn, used once, with nothing attached to it",
+        next_step="; ".join(_REMEDIES[code] for code in codes),
+    )
+
+
+def name_layer(index: int, layer: LayerSpec) -> str:
+    """A layer as messages name it: "layer 3 (Tanh)", with its path where that says more."""
+    path = "" if layer.path == str(index) else f', "{layer.path}" in your model'
+    return f"layer {index} ({layer.kind}{path})"
+
+
+def suggest(name: str, known: Sequence[str]) -> str:
+    """A "did you mean" to put behind a message about `name`, or nothing if none is close."""
+    by_lower_case = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
+    return f"; did you mean {by_lower_case[close[0]]!r}?" if close else ""
+
+
+def _check_parameters(check_id: str, model: ModelSpec, cap: int, *, strictly: bool) -> CheckResult:
+    counts = [count_layer_parameters(layer) for layer in model.layers]
+    excess = sum(counts) - (cap - 1 if strictly else cap)
+    largest = sorted(range(len(counts)), key=lambda index: -counts[index])[:3]
+    shares = [
+        f"{name_layer(index, model.layers[index])} with {counts[index]:,}"
+        for index in largest
+        if counts[index] > 0
+    ]
+    return _result(
+        check_id,
+        "Parameters",
+        passed=excess <= 0,
+        observed=_count(sum(counts), "parameter"),
+        expected=f"{'fewer than' if strictly else 'at most'} {_count(cap, 'parameter')}",
+        next_step=(f"remove at least {excess:,}; the layers with the most are {_listing(shares)}"),
+    )
+
+
+def _describe_hidden_units(units: list[int]) -> str:
+    if not units:
+        return "no hidden layer, so 0 hidden units"
+    if len(units) == 1:
+        return f"the hidden layer has {_count(units[0], 'unit')}"
+    terms = " + ".join(f"{count:,}" for count in units)
+    return f"the hidden layers have {terms} = {_count(sum(units), 'unit')}"
+
+
+def _result(
+    check_id: str, title: str, *, passed: bool, observed: str, expected: str, next_step: str
+) -> CheckResult:
+    return CheckResult(
+        id=check_id,
+        title=title,
+        outcome=Outcome.PASSED if passed else Outcome.FAILED,
+        observed=observed,
+        expected=expected,
+        next_step="" if passed else next_step,
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _listing(names: Sequence[str]) -> str:
+    """Names for a sentence, the first few of them: "a, b and c", "a, b and 7 more"."""
+    shown = list(names[:_LAYERS_NAMED])
+    if len(names) > _LAYERS_NAMED:
+        shown.append(f"{len(names) - _LAYERS_NAMED} more")
+    return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
+
+
+def _count_mistakes(name: str, value: object, *, minimum: int) -> list[str]:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= minimum:
+        return []
+    return [f"{name}: must be an integer of at least {minimum}, got {value!r}"]
+
+
+def _kind_mistakes(name: str, kind: object) -> list[str]:
+    if not isinstance(kind, str):
+        return [f"{name}: must name layers of torch.nn, got {kind!r}"]
+    if kind in LAYER_KINDS:
+        return []
+    hint = suggest(kind, tuple(LAYER_KINDS))
+    return [f"{name}: {kind!r} is not a layer that this grader knows{hint}"]

@@ -1,0 +1,114 @@
+"""What the terminal shows while a class is graded, on standard error.
+
+A terminal gets one live line with a bar; anything else a plain line for each student.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+
+from grader.cohort.summary import Status, StudentSummary
+from grader.report.progress import Screen
+from grader.text import clean_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SETTLED_STUDENTS = 3
+"""Before so many are done the first ones' start-up makes every forecast wrong."""
+
+
+class ClassProgress(Screen):
+    """An observer of a class's grading.
+
+    Args:
+        console: writes to standard error, so that standard output stays for results.
+        quiet: show warnings only.
+    """
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        super().__init__(
+            console,
+            SpinnerColumn(),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            quiet=quiet,
+        )
+        self._task = self._bars.add_task("", total=None, detail="")
+        self._statuses: Counter[Status] = Counter()
+        self._to_grade = 0
+        self._taken_in = 0
+        self._done = 0
+        self._started = 0.0
+        self._trained = self._reused = 0
+
+    def starts(self, *, to_grade: int, unchanged: int, missing: int) -> None:
+        """The grading begins."""
+        self._to_grade = to_grade
+        self._started = time.monotonic()
+        self._say(f"{to_grade} to grade, {unchanged} unchanged, {missing} missing")
+        self._update()
+
+    def taken_in(self, student_id: str) -> None:
+        """A student's models are known and wait for training."""
+        del student_id
+        self._taken_in += 1
+        self._update()
+
+    def runs_counted(self, *, trained: int, reused: int) -> None:
+        """Training runs begun, and runs that needed none."""
+        self._trained, self._reused = trained, reused
+        self._update()
+
+    def graded(self, summary: StudentSummary) -> None:
+        """A student is done."""
+        if summary.status is Status.MISSING:
+            return
+        self._done += 1
+        self._statuses[summary.status] += 1
+        self._say(_describe(summary))
+        self._update()
+
+    def _update(self) -> None:
+        self._bars.update(
+            self._task, total=self._to_grade, completed=self._done, detail=self._detail()
+        )
+
+    def _detail(self) -> str:
+        failed = self._done - self._statuses[Status.GRADED]
+        running = max(0, self._taken_in - self._done)
+        queued = max(0, self._to_grade - self._done - running)
+        parts = [f"{running} running", f"{queued} queued"]
+        if failed:
+            parts.append(f"{failed} without a grade")
+        parts.append(f"{self._trained} runs, {self._reused} reused")
+        elapsed = time.monotonic() - self._started
+        if self._done >= SETTLED_STUDENTS and elapsed > 0:
+            per_hour = self._done / elapsed * 3600
+            left = (self._to_grade - self._done) / self._done * elapsed
+            parts.append(f"{per_hour:.0f} students/h")
+            parts.append(f"about {_roughly(left)} left")
+        return ", ".join(parts)
+
+
+def _describe(summary: StudentSummary) -> str:
+    student = clean_line(summary.student.id)
+    if summary.status is not Status.GRADED:
+        return f"{student}: {summary.status}, {clean_line(summary.message)[:200]}"
+    score = summary.score
+    pending = f", {score.pending:g} pending" if score.pending else ""
+    return f"{student}: {score.earned:g} of {score.possible:g}{pending}"
+
+
+def _roughly(seconds: float) -> str:
+    """A forecast in the unit that a person would use, and no finer than it is good for."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

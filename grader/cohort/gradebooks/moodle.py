@@ -1,0 +1,58 @@
+"""Moodle: the offline grading worksheet, or a table for the gradebook's CSV import.
+
+The worksheet needs Moodle's own identifiers ("Participant 123"), which only a roster that is the
+downloaded worksheet has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from grader.cohort.gradebooks.cells import Column, from_roster, number, text, write_rows
+from grader.cohort.summary import StudentSummary
+
+_IDENTIFIER, _MODIFIED = "identifier", "last modified (grade)"
+
+
+def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> None:
+    """Write the worksheet where students have identifiers, and the import table elsewhere."""
+    identified = [summary for summary in summaries if _identifier(summary)]
+    if identified:
+        header = ["Identifier", "Full name", "Email address", "Grade", "Maximum Grade"]
+        rows = [
+            [
+                text(_identifier(summary)),
+                text(summary.student.name),
+                text(summary.student.email),
+                column.points(summary),
+                number(column.points_possible),
+                # Moodle compares it with its own, so that no newer grade is overwritten.
+                from_roster(summary.student, _MODIFIED) or "-",
+            ]
+            for summary in identified
+        ]
+        write_rows(file, [*header, "Last modified (grade)"], rows)
+        return
+    rows = [
+        [
+            text(summary.student.id),
+            text(summary.student.name),
+            text(summary.student.email),
+            column.points(summary),
+        ]
+        for summary in summaries
+    ]
+    write_rows(file, ["ID number", "Full name", "Email address", text(column.title)], rows)
+
+
+def not_on_the_worksheet(summaries: Sequence[StudentSummary]) -> list[str]:
+    """The ids of those who have no identifier, where others have one."""
+    missing = [summary.student.id for summary in summaries if not _identifier(summary)]
+    return missing if len(missing) < len(summaries) else []
+
+
+def _identifier(summary: StudentSummary) -> str:
+    own = summary.student.id
+    is_participant = own.casefold().startswith("participant ")
+    return from_roster(summary.student, _IDENTIFIER) or (own if is_participant else "")

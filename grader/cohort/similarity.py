@@ -1,0 +1,195 @@
+"""What several students have in common beyond what chance and the template explain.
+
+Likeness is something to look at, never a verdict: short answers are alike by nature, and students
+may be allowed to work together.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from grader.cohort.code_comparison import Comparison, ComparisonRequest, SimilarFiles
+from grader.cohort.statistics import graded
+from grader.cohort.summary import ItemSummary, StudentSummary
+from grader.results import Outcome
+
+COMPARISON_SECONDS = 900.0
+LEAST_COMMON, COMMON_SHARE = 5, 0.1
+"""What more students share than this number, and than this share of the class, is common."""
+
+_MODEL_KIND, _ANSWER_KIND = "model", "answer"
+
+
+class Likeness(StrEnum):
+    """What can be alike."""
+
+    MODEL = "model"
+    ANSWER = "answer"
+    CODE = "code"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """One thing that several students have in common.
+
+    Attributes:
+        subject: the item's id, or the file's path.
+        share: how much of the code is alike, 0 to 1; 1 for models and answers.
+    """
+
+    kind: Likeness
+    subject: str
+    student_ids: frozenset[str]
+    share: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarGroup:
+    """Students who have something in common, and all that they share."""
+
+    student_ids: tuple[str, ...]
+    shared: tuple[Shared, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Similarity:
+    """What is alike in a class.
+
+    Attributes:
+        groups: those who share most things first.
+        common: what so many share that it likely was given to them, or is the obvious answer.
+        not_compared: why the code was not compared; empty if it was.
+    """
+
+    groups: tuple[SimilarGroup, ...] = ()
+    common: tuple[Shared, ...] = ()
+    not_compared: str = ""
+
+
+def find_similar(
+    summaries: Sequence[StudentSummary],
+    sources: Mapping[str, Path],
+    template: Path | None = None,
+) -> Similarity:
+    """Find equal models with equal recipes, equal wrong answers, and nearly identical code.
+
+    What the template has does not count: no code of it, and no model or answer of those who
+    handed it in as it was.
+
+    Args:
+        summaries: of the class.
+        sources: the directory of each student's Python files, by student id; read as text only.
+        template: the directory of what the students were given, or None.
+    """
+    not_compared = ""
+    code = Comparison(similar=[], untouched=[])
+    try:
+        if len(sources) > 1:
+            code = _compare_code(sources, template)
+    except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
+        not_compared = _explain(error)
+    likely_common = max(LEAST_COMMON, COMMON_SHARE * len(graded(summaries)))
+    found = [
+        *_shared_items(summaries, untouched=frozenset(code.untouched)),
+        *map(_shared_file, code.similar),
+    ]
+    return Similarity(
+        groups=_merge([one for one in found if len(one.student_ids) <= likely_common]),
+        common=tuple(one for one in found if len(one.student_ids) > likely_common),
+        not_compared=not_compared,
+    )
+
+
+def _shared_items(
+    summaries: Sequence[StudentSummary], *, untouched: frozenset[str]
+) -> list[Shared]:
+    holders: dict[tuple[str, str], set[str]] = defaultdict(set)
+    kinds: dict[str, Likeness] = {}
+    for summary in summaries:
+        for item in summary.items:
+            kind = _kind(item)
+            if kind is not None and item.likeness:
+                kinds[item.id] = kind
+                holders[item.id, item.likeness].add(summary.student.id)
+    return [
+        Shared(kind=kinds[item_id], subject=item_id, student_ids=frozenset(student_ids))
+        for (item_id, _), student_ids in holders.items()
+        if len(student_ids) > 1 and student_ids.isdisjoint(untouched)
+    ]
+
+
+def _kind(item: ItemSummary) -> Likeness | None:
+    """What two students who agree in this item share; None where agreement says nothing."""
+    if item.kind == _MODEL_KIND and item.accuracy is not None:
+        return Likeness.MODEL
+    if item.kind == _ANSWER_KIND and item.outcome is Outcome.FAILED:
+        return Likeness.ANSWER
+    return None
+
+
+def _shared_file(files: SimilarFiles) -> Shared:
+    return Shared(
+        kind=Likeness.CODE,
+        subject=files.file,
+        student_ids=frozenset(files.student_ids),
+        share=files.share,
+    )
+
+
+def _merge(found: Sequence[Shared]) -> tuple[SimilarGroup, ...]:
+    """One group for each set of students, with all that the set shares."""
+    of_student: dict[str, list[Shared]] = defaultdict(list)
+    for one in found:
+        for student_id in one.student_ids:
+            of_student[student_id].append(one)
+    groups = [
+        SimilarGroup(
+            student_ids=tuple(sorted(student_ids)),
+            shared=tuple(
+                one for one in of_student[min(student_ids)] if student_ids <= one.student_ids
+            ),
+        )
+        for student_ids in {one.student_ids for one in found}
+    ]
+    return tuple(sorted(groups, key=lambda group: (-len(group.shared), group.student_ids)))
+
+
+def _compare_code(sources: Mapping[str, Path], template: Path | None) -> Comparison:
+    """Compare in a process of its own, which a hostile file cannot keep longer than its time.
+
+    Raises:
+        OSError: the process could not be started.
+        SubprocessError: it ended without an answer, or not in time.
+        DecodeError: the answer is cut off.
+    """
+    request = ComparisonRequest(
+        sources={student_id: str(path) for student_id, path in sources.items()},
+        template=str(template) if template else None,
+    )
+    finished = subprocess.run(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-P", "-m", "grader.cohort.code_comparison", str(os.getpid())],
+        input=msgspec.json.encode(request),
+        capture_output=True,
+        timeout=COMPARISON_SECONDS,
+        check=True,
+        env=os.environ | {"PYTHONHASHSEED": "0", "MPLBACKEND": "agg"},
+    )
+    return msgspec.json.decode(finished.stdout, type=Comparison)
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"it took longer than {COMPARISON_SECONDS:.0f} seconds"
+    if isinstance(error, subprocess.CalledProcessError):
+        lines = error.stderr.decode("utf-8", "replace").strip().splitlines()
+        return f"the comparison ended with code {error.returncode}: {''.join(lines[-1:])}"
+    return str(error)

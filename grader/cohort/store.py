@@ -1,0 +1,318 @@
+"""The results of a class, in one SQLite file beside the reports.
+
+Every grading is a row that is never changed: the newest of a student is the one that counts, the
+others are the history. A row is written in one transaction, so a grading is either whole or not
+there, whenever the program is killed. One process writes; others can read meanwhile (WAL,
+https://sqlite.org/wal.html).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from grader.cohort.summary import StudentSummary
+from grader.errors import MachineError, UsageError
+from grader.results import SubmissionResult
+
+STORE_NAME = "class.sqlite"
+BUSY_SECONDS = 30.0
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE gradings (
+        id INTEGER PRIMARY KEY,
+        student_id TEXT NOT NULL,
+        inputs_sha256 TEXT NOT NULL,
+        summary BLOB NOT NULL,
+        result BLOB
+    ) STRICT;
+    CREATE INDEX gradings_of_student ON gradings (student_id, id);
+    """,
+    """
+    CREATE TABLE published (
+        grading_id INTEGER PRIMARY KEY REFERENCES gradings (id),
+        summary BLOB NOT NULL,
+        result BLOB NOT NULL,
+        judgements_sha256 TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE answers (
+        student_id TEXT NOT NULL,
+        item_id TEXT NOT NULL,
+        grading_id INTEGER NOT NULL REFERENCES gradings (id),
+        folder TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        text TEXT NOT NULL,
+        pictures TEXT NOT NULL,
+        PRIMARY KEY (student_id, item_id)
+    ) STRICT;
+    CREATE INDEX answers_of_item ON answers (item_id, sha256, student_id);
+    CREATE TABLE judgements (
+        student_id TEXT NOT NULL,
+        item_id TEXT NOT NULL,
+        reading INTEGER NOT NULL,
+        change_id INTEGER NOT NULL REFERENCES changes (id),
+        judgement TEXT NOT NULL,
+        PRIMARY KEY (student_id, item_id, reading)
+    ) STRICT;
+    CREATE TABLE rubric_items (
+        item_id TEXT NOT NULL,
+        id TEXT NOT NULL,
+        text TEXT NOT NULL,
+        points REAL NOT NULL,
+        PRIMARY KEY (item_id, id)
+    ) STRICT;
+    CREATE TABLE snippets (
+        item_id TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (item_id, text)
+    ) STRICT;
+    CREATE TABLE graders (
+        name TEXT PRIMARY KEY,
+        generation INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE review_settings (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE changes (
+        id INTEGER PRIMARY KEY,
+        changed_at TEXT NOT NULL,
+        grader TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        item_id TEXT NOT NULL,
+        before TEXT NOT NULL,
+        after TEXT NOT NULL,
+        undoes INTEGER REFERENCES changes (id)
+    ) STRICT;
+    CREATE INDEX changes_of_grader ON changes (grader, id);
+    """,
+)
+"""Each brings a store one version further; `PRAGMA user_version` counts them. Only append."""
+
+_NEWEST = "id IN (SELECT max(id) FROM gradings GROUP BY student_id)"
+
+_GRADINGS = "SELECT id, inputs_sha256, summary FROM gradings"
+_PUBLISHED_GRADINGS = """
+    SELECT gradings.id, gradings.inputs_sha256, coalesce(published.summary, gradings.summary)
+    FROM gradings LEFT JOIN published ON published.grading_id = gradings.id
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredGrading:
+    """One grading of one student.
+
+    Attributes:
+        number: increases with every grading in the store.
+        inputs_sha256: over all that the grade depends on: files, assignment, options, versions.
+    """
+
+    number: int
+    inputs_sha256: str
+    summary: StudentSummary
+
+
+class Store:
+    """The gradings of one class; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the store, and make it or bring it up to date where that is needed.
+
+        Raises:
+            UsageError: the file is not a store, or a newer grader wrote it.
+            MachineError: it cannot be opened.
+        """
+        self._path = path
+        try:
+            self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # FULL: a grading that was reported as stored survives even a power cut.
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            self._migrate()
+        except sqlite3.OperationalError as error:
+            raise MachineError(
+                f"the class's results in {path} cannot be opened: {error}",
+                next_step="check the directory's permissions and free space, or choose another "
+                "--output",
+            ) from None
+        except sqlite3.DatabaseError:
+            raise UsageError(
+                f"{path} is not a store of results",
+                next_step="move it away, or choose another --output",
+            ) from None
+
+    @classmethod
+    def open_existing(cls, output: Path) -> Self:
+        """Open the store of a class that was graded into `output`.
+
+        Raises:
+            UsageError: no class was graded there.
+        """
+        path = output / STORE_NAME
+        if not path.is_file():
+            raise UsageError(
+                f"there are no results of a class in {output}",
+                next_step="run `grade batch SUBMISSIONS/` first, or name its --output",
+            )
+        return cls(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def record(
+        self, summary: StudentSummary, *, inputs_sha256: str, result: SubmissionResult | None
+    ) -> None:
+        """Add one grading, which is from now on the one that counts; it is on the disk on return.
+
+        Args:
+            summary: of the result.
+            inputs_sha256: over all that the grade depends on.
+            result: the whole result, or None where nothing could be graded.
+        """
+        encoded = _encode(result) if result is not None else None
+        self._connection.execute(
+            "INSERT INTO gradings (student_id, inputs_sha256, summary, result) VALUES (?, ?, ?, ?)",
+            (summary.student.id, inputs_sha256, msgspec.json.encode(summary), encoded),
+        )
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For those who keep tables of their own here; statements commit by themselves."""
+        return self._connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, and nobody else writes meanwhile; it is on the disk on return."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def setting(self, name: str) -> str | None:
+        """A small thing that belongs to the class, by its name; None if it was never kept."""
+        row = self._connection.execute(
+            "SELECT value FROM review_settings WHERE name = ?", (name,)
+        ).fetchone()
+        return row[0] if row else None
+
+    def keep_setting(self, name: str, value: str) -> None:
+        """Keep a small thing that belongs to the class, in place of an earlier one."""
+        self._connection.execute("REPLACE INTO review_settings VALUES (?, ?)", (name, value))
+
+    def publish(
+        self,
+        number: int,
+        summary: StudentSummary,
+        result: SubmissionResult,
+        *,
+        judgements_sha256: str,
+    ) -> None:
+        """Let a grading's result with people's judgements count in place of the automatic one.
+
+        Args:
+            number: of the grading; a newer grading is not touched.
+            summary: of the result.
+            result: with the judgements in it.
+            judgements_sha256: over all that went into the result beside the grading.
+        """
+        self._connection.execute(
+            "REPLACE INTO published (grading_id, summary, result, judgements_sha256) "
+            "VALUES (?, ?, ?, ?)",
+            (number, msgspec.json.encode(summary), _encode(result), judgements_sha256),
+        )
+
+    def summaries(self) -> Iterator[StudentSummary]:
+        """The current summary of every student, by id."""
+        for grading in self.current():
+            yield grading.summary
+
+    def current(self) -> Iterator[StoredGrading]:
+        """The current grading of every student, by id, with what people gave if published."""
+        return self._select(f"{_PUBLISHED_GRADINGS} WHERE gradings.{_NEWEST} ORDER BY student_id")
+
+    def automatic(self) -> Iterator[StoredGrading]:
+        """The current grading of every student, by id, as it was before people graded."""
+        return self._select(f"{_GRADINGS} WHERE {_NEWEST} ORDER BY student_id")
+
+    def last_number(self) -> int:
+        """The number of the newest grading, or 0."""
+        (number,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM gradings").fetchone()
+        return int(number)
+
+    def history(self, student_id: str) -> list[StoredGrading]:
+        """Every automatic grading of a student, the oldest first."""
+        return list(self._select(f"{_GRADINGS} WHERE student_id = ? ORDER BY id", student_id))
+
+    def result(self, student_id: str) -> SubmissionResult | None:
+        """The current whole result of a student, or None where nothing could be graded."""
+        return self._decode_result(
+            "SELECT coalesce(published.result, gradings.result) FROM gradings "
+            "LEFT JOIN published ON published.grading_id = gradings.id "
+            "WHERE gradings.student_id = ? ORDER BY gradings.id DESC LIMIT 1",
+            student_id,
+        )
+
+    def automatic_result(self, number: int) -> SubmissionResult | None:
+        """The result of one grading as it was before people graded, or None without any."""
+        return self._decode_result("SELECT result FROM gradings WHERE id = ?", number)
+
+    def _decode_result(self, query: str, value: object) -> SubmissionResult | None:
+        row = self._connection.execute(query, (value,)).fetchone()
+        if row is None or row[0] is None:
+            return None
+        return msgspec.json.decode(zlib.decompress(row[0]), type=SubmissionResult)
+
+    def _select(self, query: str, *values: object) -> Iterator[StoredGrading]:
+        with closing(self._connection.execute(query, values)) as rows:
+            for number, inputs_sha256, summary in rows:
+                yield StoredGrading(
+                    number=number,
+                    inputs_sha256=inputs_sha256,
+                    summary=msgspec.json.decode(summary, type=StudentSummary),
+                )
+
+    def _migrate(self) -> None:
+        # The lock first: two programs may open a new store at the same moment.
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._run_migrations()
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            self._connection.close()
+            raise
+        self._connection.execute("COMMIT")
+
+    def _run_migrations(self) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version > len(_MIGRATIONS):
+            raise UsageError(
+                f"{self._path} was written by a newer version of the grader",
+                next_step="install that version, or choose another --output",
+            )
+        for script in _MIGRATIONS[version:]:
+            for statement in script.split(";"):
+                self._connection.execute(statement)
+        self._connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+
+def _encode(result: SubmissionResult) -> bytes:
+    return zlib.compress(msgspec.json.encode(result))

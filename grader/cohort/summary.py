@@ -1,0 +1,150 @@
+"""What a class needs to know of one student's result: enough for the class page, a gradebook and
+the late policy, and a hundredth of the whole result's size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from grader.intake.students import Student
+from grader.lateness import Lateness
+from grader.models.spec import digest_of
+from grader.results import ItemResult, Outcome, Score, SubmissionResult
+
+TELLING_CHARACTERS = 12
+"""A shorter wrong answer, such as a number, may be anybody's."""
+
+
+class Status(StrEnum):
+    """Where a student's grading stands."""
+
+    GRADED = "graded"
+    ERROR = "error"
+    """The grader's own fault or the machine's: there is no grade, and a retry is possible."""
+    UNUSABLE = "unusable"
+    """What was handed in cannot be graded at all; every point is lost, and the message says why."""
+    MISSING = "missing"
+    """On the roster, with nothing handed in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckSummary:
+    """One check: what it was, and how it ended; `observed` only where it did not pass."""
+
+    id: str
+    title: str
+    outcome: Outcome
+    observed: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemSummary:
+    """One item of one student.
+
+    Attributes:
+        id, part, title, kind, outcome, score: as in the result.
+        checks: in order.
+        accuracy: what counts of a trained model, 0 to 1.
+        threshold: the accuracy wanted, 0 to 1.
+        borderline: whether the threshold lies inside the accuracy's 95% interval.
+        reported_differs: whether the student's own figures could not be reproduced.
+        parameters: of a model.
+        likeness: the same text for the same model and recipe, or for the same wrong answer; empty
+            where likeness says nothing, as for a right answer.
+    """
+
+    id: str
+    part: str
+    title: str
+    kind: str
+    outcome: Outcome
+    score: Score
+    checks: tuple[CheckSummary, ...] = ()
+    accuracy: float | None = None
+    threshold: float | None = None
+    borderline: bool = False
+    reported_differs: bool = False
+    parameters: int | None = None
+    likeness: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentSummary:
+    """One student's row.
+
+    Attributes:
+        status: where the grading stands.
+        message: why there is no grade, or what was odd about what was handed in.
+        folder: of the student's reports, below the output directory; empty if there is none.
+        score: before the late policy.
+        final_points: earned points after the late policy.
+        complete: whether every item was graded.
+        practice: whether the practice set was used, which gives no grade.
+        graded_at: ISO 8601, UTC.
+    """
+
+    student: Student
+    status: Status
+    score: Score
+    message: str = ""
+    folder: str = ""
+    final_points: float = 0.0
+    late: Lateness = field(default_factory=Lateness)
+    complete: bool = True
+    practice: bool = False
+    graded_at: str = ""
+    items: tuple[ItemSummary, ...] = ()
+
+
+def summarize_items(result: SubmissionResult) -> tuple[ItemSummary, ...]:
+    """The rows of a result's items, in the assignment's order."""
+    return tuple(
+        _summarize(part.id, item)
+        for problem in result.problems
+        for part in problem.parts
+        for item in part.items
+    )
+
+
+def _summarize(part_id: str, item: ItemResult) -> ItemSummary:
+    training = item.training
+    # Without points the sweep's model was not trained, and nothing was reproduced.
+    disagrees = bool(item.sweep) and any(
+        check.id == "agreement" and check.outcome is Outcome.FAILED for check in item.checks
+    )
+    return ItemSummary(
+        id=item.id,
+        part=part_id,
+        title=item.title,
+        kind=item.kind,
+        outcome=item.outcome,
+        score=item.score,
+        checks=tuple(
+            CheckSummary(
+                id=check.id,
+                title=check.title,
+                outcome=check.outcome,
+                observed="" if check.outcome is Outcome.PASSED else check.observed,
+            )
+            for check in item.checks
+        ),
+        accuracy=training.accuracy if training else None,
+        threshold=training.threshold if training else None,
+        borderline=training is not None and training.borderline,
+        reported_differs=disagrees or (training is not None and training.reported_differs),
+        parameters=item.parameters,
+        likeness=_likeness(item),
+    )
+
+
+def _likeness(item: ItemResult) -> str:
+    """A digest of what two students hardly choose alike by chance."""
+    if item.architecture:
+        layers = [row.description for row in item.architecture]
+        recipe = item.training.recipe if item.training else None
+        return digest_of(layers, recipe)
+    answer = item.answer or ""
+    if item.outcome is Outcome.FAILED and len(answer) >= TELLING_CHARACTERS:
+        return digest_of(answer)
+    return ""

@@ -1,0 +1,361 @@
+"""Take a submission in: a private, read-only copy of its regular files, and nothing else.
+
+The directory belongs to a stranger and may change while it is read. So it is walked by directory
+descriptors, never by path; no link is followed; and every size is capped as it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from grader.errors import UsageError
+from grader.intake.private_directory import PrivateDirectory, make_private_directory
+from grader.questions import Failure, FailureKind
+from grader.results import IntakeNote
+from grader.text import display_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+MAXIMUM_FILES = 500
+MAXIMUM_FILE_BYTES = 5_000_000
+MAXIMUM_TOTAL_BYTES = 50_000_000
+MAXIMUM_DEPTH = 6
+MAXIMUM_ENTRIES = 20_000
+MAXIMUM_WRITTEN_BYTES = 200_000
+MAXIMUM_NOTES = 100
+READ_BYTES = 1 << 20
+
+_SKIPPED_DIRECTORIES = frozenset({"__pycache__", "venv", "env", "node_modules", "reports"})
+"""What tools leave in a working directory, this grader's own reports among them."""
+
+_DATA_SET_DIRECTORIES = frozenset({"data", "dataset", "datasets", "mnist"})
+_DATA_SET_ENDINGS = ("-ubyte", "-ubyte.gz", "mnist.npz", "mnist.pkl.gz")
+_DATA_SET_MESSAGE = "left out: a data set is not needed, the grader has its own"
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A submission's private copy, until it is closed.
+
+    Attributes:
+        name: the directory's name.
+        root: the copy; every file in it is regular, read-only and has one name.
+        files: what was copied, as text, in order.
+        notes: what was left out, and why.
+        sha256: over the names and contents of the copied files, in hexadecimal.
+        private: the directory that holds the copy, and goes away with it.
+    """
+
+    name: str
+    root: Path
+    private: PrivateDirectory
+    files: tuple[str, ...]
+    notes: tuple[IntakeNote, ...]
+    sha256: str
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Delete the copy."""
+        self.private.delete()
+
+    def read_written(self, file: str) -> str | Failure:
+        """A written answer, or why there is none."""
+        if file not in self.files:
+            return self.explain_absence(file)
+        encoded = (self.root / file).read_bytes()
+        if len(encoded) > MAXIMUM_WRITTEN_BYTES:
+            return _unreadable(
+                "limit",
+                file,
+                f"{file} has {len(encoded):,} bytes; at most {MAXIMUM_WRITTEN_BYTES:,} are read.",
+                "Hand in text only; images and notebooks do not belong into this file.",
+            )
+        try:
+            return encoded.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = encoded.count(b"\n", 0, error.start) + 1
+            return _unreadable(
+                "encoding",
+                file,
+                f"{file} is not UTF-8: line {line} holds the byte 0x{encoded[error.start]:02X}.",
+                "Save it as UTF-8 plain text.",
+                location=f"{file}:{line}",
+            )
+
+    def explain_absence(self, file: str) -> Failure:
+        """Why a file is not in the copy."""
+        for note in self.notes:
+            if note.file == file:
+                return _unreadable(
+                    "unreadable-file",
+                    file,
+                    f"{file} was {note.message}.",
+                    f"Hand in an ordinary file named {file}.",
+                )
+        return _unreadable(
+            "missing-file", file, f"{file} was not handed in.", f"Hand in a file named {file}."
+        )
+
+
+def collect(directory: Path, files: Sequence[str]) -> Submission:
+    """Copy the regular files in `directory`.
+
+    Args:
+        directory: what was handed in.
+        files: the assignment's files; they are copied first, so that no other can crowd them out.
+
+    Raises:
+        UsageError: it is no directory, cannot be read, or holds none of `files`.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise UsageError(
+            f"there is no directory {display_name(str(directory))}",
+            next_step="name the directory that holds the submission's files",
+        ) from None
+    except NotADirectoryError:
+        raise UsageError(
+            f"{display_name(str(directory))} is a file, not a directory",
+            next_step="name the directory that holds the submission's files; unpack an archive "
+            "first",
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"{display_name(str(directory))} cannot be opened: {error.strerror}",
+            next_step="check its permissions",
+        ) from None
+    # Only the outer directory is private: a sandbox's user, which is another, reads the inner one.
+    private = make_private_directory()
+    intake = _Intake(wanted=tuple(files), root=private.path / "files")
+    intake.root.mkdir()
+    try:
+        intake.copy_wanted(descriptor)
+        intake.copy_others(descriptor)
+        intake.require_some(directory)
+        submission = intake.finish(display_name(directory.resolve().name), private)
+    except BaseException:
+        private.delete()
+        raise
+    finally:
+        os.close(descriptor)
+    return submission
+
+
+@dataclass(kw_only=True)
+class _Intake:
+    """The copying of one submission.
+
+    Attributes:
+        digests: the SHA-256 of every copied file, by its path as bytes.
+        elsewhere: directories that hold a file named like a wanted one.
+    """
+
+    wanted: tuple[str, ...]
+    root: Path
+    digests: dict[bytes, bytes] = field(default_factory=dict)
+    notes: list[IntakeNote] = field(default_factory=list)
+    elsewhere: set[str] = field(default_factory=set)
+    entries: int = 0
+    total_bytes: int = 0
+
+    def copy_wanted(self, top: int) -> None:
+        """Copy the assignment's own files."""
+        for file in self.wanted:
+            self._copy_wanted_file(top, PurePosixPath(file))
+
+    def _copy_wanted_file(self, top: int, path: PurePosixPath) -> None:
+        opened = []
+        directory = top
+        try:
+            for index, part in enumerate(path.parts[:-1]):
+                status = _status(part, directory)
+                if status is None:
+                    return
+                if not stat.S_ISDIR(status.st_mode):
+                    parent = "/".join(path.parts[: index + 1])
+                    self._note(str(path), f"left out: {parent} is {_kind_of(status)}")
+                    return
+                directory = _open_directory(part, directory)
+                opened.append(directory)
+            self._take(path.name, directory, os.fsencode(str(path)))
+        except OSError as error:
+            self._note(str(path), f"left out: it cannot be read ({error.strerror})")
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+
+    def copy_others(self, top: int) -> None:
+        """Copy every other file: helper modules, small tables of weights and the like."""
+        self._walk(top, b"", 0)
+        if self.entries > MAXIMUM_ENTRIES:
+            self._note(".", f"only its first {MAXIMUM_ENTRIES:,} files were looked at")
+
+    def _walk(self, directory: int, prefix: bytes, depth: int) -> None:
+        for entry in sorted(os.listdir(directory), key=os.fsencode):
+            self.entries += 1
+            if self.entries > MAXIMUM_ENTRIES:
+                return
+            path = prefix + os.fsencode(entry)
+            if path in self.digests or is_skipped(entry):
+                continue
+            status = _status(entry, directory)
+            if status is None:
+                continue
+            if not stat.S_ISDIR(status.st_mode):
+                if prefix and entry in self.wanted:
+                    self.elsewhere.add(display_name(prefix.rstrip(b"/")))
+                self._take(entry, directory, path)
+            elif entry.lower() in _DATA_SET_DIRECTORIES:
+                self._note(path, _DATA_SET_MESSAGE)
+            elif depth == MAXIMUM_DEPTH:
+                self._note(path, f"left out: more than {MAXIMUM_DEPTH} directories deep")
+            else:
+                self._descend(entry, directory, path, depth)
+
+    def _descend(self, entry: str, directory: int, path: bytes, depth: int) -> None:
+        try:
+            child = _open_directory(entry, directory)
+        except OSError as error:
+            self._note(path, f"left out: it cannot be read ({error.strerror})")
+            return
+        try:
+            self._walk(child, path + b"/", depth + 1)
+        finally:
+            os.close(child)
+
+    def _take(self, entry: str, directory: int, path: bytes) -> None:
+        """Copy one file, or note why not."""
+        status = _status(entry, directory)
+        if status is None:
+            return
+        if not stat.S_ISREG(status.st_mode):
+            self._note(path, f"left out: it is {_kind_of(status)}")
+        elif status.st_nlink > 1:
+            self._note(path, "left out: it is a hard link to another file")
+        elif entry.lower().endswith(_DATA_SET_ENDINGS):
+            self._note(path, _DATA_SET_MESSAGE)
+        elif len(self.digests) >= MAXIMUM_FILES:
+            self._note(path, f"left out: more than {MAXIMUM_FILES} files")
+        else:
+            try:
+                self._copy(entry, directory, path)
+            except OSError as error:
+                self._note(path, f"left out: it cannot be read ({error.strerror})")
+
+    def _copy(self, entry: str, directory: int, path: bytes) -> None:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(entry, flags, dir_fd=directory), "rb") as source:
+            # Once more on the open file: the name may have been given to another since.
+            status = os.fstat(source.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+                self._note(path, "left out: it changed while it was read")
+                return
+            content = source.read(MAXIMUM_FILE_BYTES + 1)
+        if len(content) > MAXIMUM_FILE_BYTES:
+            self._note(path, f"left out: larger than {MAXIMUM_FILE_BYTES:,} bytes")
+            return
+        if self.total_bytes + len(content) > MAXIMUM_TOTAL_BYTES:
+            self._note(path, f"left out: more than {MAXIMUM_TOTAL_BYTES:,} bytes in all")
+            return
+        target = self.root / os.fsdecode(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        self.total_bytes += len(content)
+        self.digests[path] = hashlib.sha256(content).digest()
+
+    def _note(self, path: str | bytes, message: str) -> None:
+        if len(self.notes) < MAXIMUM_NOTES:
+            note = IntakeNote(file=display_name(path), message=message)
+            if note not in self.notes:
+                self.notes.append(note)
+
+    def require_some(self, directory: Path) -> None:
+        """Refuse a directory that is plainly not the submission.
+
+        Raises:
+            UsageError: none of the wanted files is there, not even as something unusable.
+        """
+        noted = {note.file for note in self.notes}
+        if any(os.fsencode(file) in self.digests or file in noted for file in self.wanted):
+            return
+        next_step = "name the directory that holds them"
+        if self.elsewhere:
+            inner = directory / min(self.elsewhere)
+            next_step = f"some are in {display_name(str(inner))}: name that directory"
+        raise UsageError(
+            f"no file of the assignment found in {display_name(str(directory))}; "
+            f"expected {', '.join(self.wanted)}",
+            next_step=next_step,
+        )
+
+    def finish(self, name: str, private: PrivateDirectory) -> Submission:
+        """Make the copy read-only and describe it."""
+        total = hashlib.sha256()
+        for path in sorted(self.digests):
+            total.update(len(path).to_bytes(4, "big") + path + self.digests[path])
+        for parent, _, names in os.walk(self.root):
+            for file in names:
+                Path(parent, file).chmod(0o444)
+            Path(parent).chmod(0o555)
+        return Submission(
+            name=name,
+            root=self.root,
+            private=private,
+            files=tuple(display_name(path) for path in sorted(self.digests)),
+            notes=tuple(self.notes),
+            sha256=total.hexdigest(),
+        )
+
+
+def _status(entry: str, directory: int) -> os.stat_result | None:
+    try:
+        return os.stat(entry, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return None
+
+
+def _open_directory(entry: str, directory: int) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(entry, flags, dir_fd=directory)
+
+
+def is_skipped(entry: str) -> bool:
+    """Whether a file or directory of this name is none of the student's work."""
+    return entry.startswith(".") or entry in _SKIPPED_DIRECTORIES
+
+
+def _kind_of(status: os.stat_result) -> str:
+    return _KINDS.get(stat.S_IFMT(status.st_mode), "not a regular file")
+
+
+def _unreadable(
+    kind: FailureKind, file: str, message: str, next_step: str, location: str = ""
+) -> Failure:
+    return Failure(
+        kind=kind,
+        phase=f"reading of {file}",
+        message=message,
+        next_step=next_step,
+        location=location,
+    )

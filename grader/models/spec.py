@@ -1,0 +1,304 @@
+"""Models, optimisers and schedulers as plain data: what leaves the sandbox, validated.
+
+Counting happens here by arithmetic, before a tensor exists; `grader.models.build` makes live
+PyTorch objects. This module does not import torch, so that the sandbox can work while torch is
+loading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+
+import msgspec
+
+from grader.errors import ModelError
+from grader.models.kinds import Argument, Kind
+
+ArgumentValue = bool | int | float | str | tuple[int | float, ...] | None
+"""The value of one constructor argument. JSON lists arrive as tuples."""
+
+Arguments = Mapping[str, ArgumentValue]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSpec:
+    """One layer of a flattened `nn.Sequential`.
+
+    Attributes:
+        kind: the class's name in `torch.nn`; for an irregular layer whatever its class is called.
+        path: the layer's name in the student's model: "3", or "features.0" inside a nested one.
+        arguments: constructor arguments by name; empty for a layer of an unknown class.
+        irregularity: a code of `layer_kinds.IRREGULARITIES`, or None for an ordinary layer.
+        irregularity_detail: which hook, attribute or parameter; a short text from the sandbox.
+    """
+
+    kind: str
+    path: str
+    arguments: dict[str, ArgumentValue] = field(default_factory=dict)
+    irregularity: str | None = None
+    irregularity_detail: str = ""
+
+    def integer(self, name: str) -> int:
+        """The integer argument `name`.
+
+        Raises:
+            ModelError: the argument is not an integer.
+        """
+        value = self.arguments.get(name)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ModelError(f"{self.kind} needs an integer {name}, got {value!r}")
+        return value
+
+    def describe(self) -> str:
+        """The layer as PyTorch would print it, with the arguments that identify it."""
+        shown = ", ".join(
+            f"{name}={_shown(value)}"
+            for name, value in self.arguments.items()
+            if name in _TELLING_ARGUMENTS.get(self.kind, ())
+        )
+        return f"{self.kind}({shown})"
+
+
+_TELLING_ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "Linear": ("in_features", "out_features"),
+    "Conv1d": ("in_channels", "out_channels", "kernel_size", "stride", "padding"),
+    "Conv2d": ("in_channels", "out_channels", "kernel_size", "stride", "padding"),
+    "MaxPool1d": ("kernel_size", "stride"),
+    "MaxPool2d": ("kernel_size", "stride"),
+    "AvgPool1d": ("kernel_size", "stride"),
+    "AvgPool2d": ("kernel_size", "stride"),
+    "AdaptiveAvgPool2d": ("output_size",),
+    "BatchNorm1d": ("num_features",),
+    "BatchNorm2d": ("num_features",),
+    "LayerNorm": ("normalized_shape",),
+    "Dropout": ("p",),
+    "Dropout1d": ("p",),
+    "Dropout2d": ("p",),
+    "LeakyReLU": ("negative_slope",),
+    "Softmax": ("dim",),
+    "LogSoftmax": ("dim",),
+}
+
+
+def _shown(value: ArgumentValue) -> str:
+    """A value for a person: (3, 3) becomes 3."""
+    if isinstance(value, tuple):
+        return str(value[0]) if len(set(value)) == 1 else f"({', '.join(map(str, value))})"
+    return repr(value) if isinstance(value, str) else str(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A flattened `nn.Sequential`, layer after layer.
+
+    Attributes:
+        layers: in the order of the forward pass.
+        weights: a safetensors file of float32 tensors by name ("0.weight"), only where the
+            question asked for set weights.
+    """
+
+    layers: tuple[LayerSpec, ...]
+    weights: bytes | None = None
+
+    def count_parameters(self) -> int:
+        """The sum of `numel()` over all parameters, by arithmetic.
+
+        Raises:
+            ModelError: a layer's arguments do not say how many it has.
+        """
+        return sum(count_layer_parameters(layer) for layer in self.layers)
+
+    def linear_layers(self) -> list[tuple[int, LayerSpec]]:
+        """The Linear layers with their indices."""
+        return [(index, layer) for index, layer in enumerate(self.layers) if layer.kind == "Linear"]
+
+    def with_dropout(self, probability: float) -> ModelSpec:
+        """The same model with every Dropout set to `probability`."""
+        return replace(
+            self,
+            layers=tuple(
+                replace(layer, arguments={**layer.arguments, "p": probability})
+                if layer.kind == "Dropout"
+                else layer
+                for layer in self.layers
+            ),
+        )
+
+
+def count_layer_parameters(layer: LayerSpec) -> int:
+    """The number of trainable values in one layer, by arithmetic.
+
+    Raises:
+        ModelError: its arguments do not say how many.
+    """
+    arguments = layer.arguments
+    if layer.kind == "Linear":
+        outputs = layer.integer("out_features")
+        return outputs * (layer.integer("in_features") + bool(arguments.get("bias")))
+    if layer.kind in {"Conv1d", "Conv2d"}:
+        kernel = as_integers(arguments.get("kernel_size"), 1 if layer.kind == "Conv1d" else 2)
+        inputs_per_group = layer.integer("in_channels") // layer.integer("groups")
+        per_output = inputs_per_group * math.prod(kernel) + bool(arguments.get("bias"))
+        return layer.integer("out_channels") * per_output
+    if layer.kind in {"BatchNorm1d", "BatchNorm2d"}:
+        per_feature = 1 + bool(arguments.get("bias")) if arguments.get("affine") else 0
+        return per_feature * layer.integer("num_features")
+    if layer.kind == "LayerNorm" and arguments.get("elementwise_affine"):
+        per_value = 1 + bool(arguments.get("bias"))
+        return per_value * math.prod(as_integers(arguments.get("normalized_shape"), 1))
+    return 0
+
+
+def as_integers(value: ArgumentValue, length: int) -> tuple[int, ...]:
+    """`value` as a tuple of integers: one integer stands for `length` equal ones.
+
+    Raises:
+        ModelError: it is neither an integer nor a tuple of them.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value,) * length
+    if isinstance(value, tuple) and all(type(item) is int for item in value):
+        return tuple(int(item) for item in value)
+    raise ModelError(f"expected an integer or a tuple of integers, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterGroup:
+    """One parameter group of an optimiser.
+
+    Attributes:
+        parameters: names in the flattened model: "0.weight", "3.bias".
+        settings: the group's own settings: lr, weight_decay and so on.
+    """
+
+    parameters: tuple[str, ...]
+    settings: dict[str, ArgumentValue]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec:
+    """An optimiser of `torch.optim`: the class's name and every parameter group."""
+
+    kind: str
+    groups: tuple[ParameterGroup, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerSpec:
+    """A scheduler of `torch.optim.lr_scheduler`, stepped once at the end of each epoch."""
+
+    kind: str
+    arguments: dict[str, ArgumentValue]
+
+
+def default_optimizer(model: ModelSpec) -> OptimizerSpec:
+    """Adam at a learning rate of 1e-3 over every parameter, for a student who declares nothing."""
+    return OptimizerSpec(
+        kind="Adam",
+        groups=(
+            ParameterGroup(
+                parameters=tuple(parameter_names(model)),
+                settings={
+                    "lr": 1e-3,
+                    "betas": (0.9, 0.999),
+                    "eps": 1e-8,
+                    "weight_decay": 0.0,
+                    "amsgrad": False,
+                    "maximize": False,
+                },
+            ),
+        ),
+    )
+
+
+def parameter_names(model: ModelSpec) -> list[str]:
+    """The names of the flattened model's parameters, in PyTorch's order."""
+    names = []
+    for index, layer in enumerate(model.layers):
+        arguments = layer.arguments
+        if (
+            layer.kind in {"Linear", "Conv1d", "Conv2d"}
+            or (layer.kind in {"BatchNorm1d", "BatchNorm2d"} and arguments.get("affine"))
+            or (layer.kind == "LayerNorm" and arguments.get("elementwise_affine"))
+        ):
+            names.append(f"{index}.weight")
+            if arguments.get("bias"):
+                names.append(f"{index}.bias")
+    return names
+
+
+def find_argument_mistakes(kind: Kind, arguments: Arguments) -> list[str]:
+    """Every way in which `arguments` break the rules of `kind`, one sentence each."""
+    known = {argument.name for argument in kind.arguments}
+    mistakes = [f"{kind.name} has no argument {name!r}" for name in arguments if name not in known]
+    for argument in kind.arguments:
+        if argument.name not in arguments:
+            mistakes.append(f"{kind.name} lacks its argument {argument.name}")
+        elif not _accepts(argument, arguments[argument.name]):
+            value = arguments[argument.name]
+            mistakes.append(f"{kind.name}: {argument.name} is {value!r}, {_rule(argument)}")
+    return mistakes
+
+
+def _accepts(argument: Argument, value: ArgumentValue) -> bool:
+    if value is None:
+        return argument.optional
+    if argument.type == "boolean":
+        return isinstance(value, bool)
+    if isinstance(value, str):
+        return value in argument.choices
+    if argument.type in {"integers", "numbers"} and isinstance(value, tuple):
+        exact = argument.type == "numbers"
+        fits = len(value) == argument.length if exact else 0 < len(value) <= argument.length
+        return fits and all(_in_range(argument, item) for item in value)
+    if argument.type in {"numbers", "choice"}:
+        return False
+    return not isinstance(value, tuple) and _in_range(argument, value)
+
+
+def _in_range(argument: Argument, value: float) -> bool:
+    if isinstance(value, bool):
+        return False
+    if argument.type in {"integer", "integers"} and not isinstance(value, int):
+        return False
+    # An integer can be too large for the float that isfinite() makes of it.
+    is_finite = isinstance(value, int) or math.isfinite(value)
+    return is_finite and argument.minimum <= value <= argument.maximum
+
+
+def _rule(argument: Argument) -> str:
+    if argument.type == "boolean":
+        return "but it must be True or False"
+    if argument.type == "choice":
+        return f"but it must be one of {', '.join(argument.choices)}"
+    noun = {"integer": "an integer", "integers": "an integer or integers", "number": "a number"}
+    kind = noun.get(argument.type, f"{argument.length} numbers")
+    return f"but it must be {kind} from {argument.minimum:g} to {argument.maximum:g}"
+
+
+def digest_of(*parts: object) -> str:
+    """The SHA-256 of the canonical JSON of `parts`, in hexadecimal."""
+    encoded = msgspec.json.encode(_with_class_names(parts), order="deterministic")
+    return hashlib.sha256(encoded).hexdigest()
+
+
+def _with_class_names(value: object) -> object:
+    """Records as mappings that name their class, by which alone two rules may differ.
+
+    A field whose metadata say `digested: False` is left out: it decides nothing.
+    """
+    if isinstance(value, tuple | list):
+        return [_with_class_names(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _with_class_names(item) for name, item in value.items()}
+    if not is_dataclass(value):
+        return value
+    named = {
+        item.name: _with_class_names(getattr(value, item.name))
+        for item in fields(value)
+        if item.metadata.get("digested", True)
+    }
+    return {"class": type(value).__name__, "fields": named}

@@ -1,0 +1,85 @@
+"""The child of the harness: grades one submission and writes its results to a file descriptor.
+
+`python -m grader.platforms.gradescope.grade ROOT DESCRIPTOR`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from grader.assignment.records import Assignment
+from grader.errors import GraderError
+from grader.grading.pipeline import grade_submission
+from grader.grading.stages import Options
+from grader.platforms.gradescope.results import encode_gradescope, render_gradescope
+from grader.platforms.gradescope.results_file import failure_results
+from grader.platforms.gradescope.settings import FILE_NAME, Settings, read_settings
+from grader.report.progress import TerminalProgress
+
+
+def grade(root: Path) -> bytes:
+    """The results of the submission in Gradescope's directory `root`.
+
+    Where there is no grade, students see why in a sentence, and instructors all of it.
+    """
+    try:
+        return _grade(root)
+    except GraderError as error:
+        print(f"error: {error}\nwhat to do: {error.next_step}", flush=True)  # noqa: T201
+        summary = str(error).partition("\n")[0].rstrip(".:")
+        return failure_results(f"The grader could not grade: {summary}.")
+    except KeyboardInterrupt:
+        return failure_results("The time was up before anything was graded.")
+
+
+def _grade(root: Path) -> bytes:
+    source = root / "source"
+    settings = read_settings(source / FILE_NAME)
+    submission = root / "submission"
+    assignment = _spare_memory(settings.load_assignment(source, submission=submission), settings)
+    with TerminalProgress(Console(), quiet=False, verbose=False) as progress:
+        graded = grade_submission(submission, assignment, _options(settings), progress)
+    results = render_gradescope(
+        graded.result,
+        hidden={
+            part.id for problem in assignment.problems for part in problem.parts if part.hidden
+        },
+        leaderboard=settings.leaderboard,
+        out_of_time=graded.interrupted,
+    )
+    return encode_gradescope(results)
+
+
+def _spare_memory(assignment: Assignment, settings: Settings) -> Assignment:
+    """The assignment with limits for a small container."""
+    memory_bytes = min(assignment.limits.memory_bytes, settings.question_memory_bytes)
+    return replace(assignment, limits=replace(assignment.limits, memory_bytes=memory_bytes))
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        data_directory=settings.data_path(),
+        practice=settings.practice,
+        may_fall_back=False,
+        device="cpu",
+        use_cache=False,
+    )
+
+
+def main() -> None:
+    """Grade, and write the results at once."""
+    # A background job of a shell ignores SIGINT, by which the harness says that the time is up.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    results = grade(Path(sys.argv[1]))
+    with os.fdopen(int(sys.argv[2]), "wb") as file:
+        file.write(results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""What an upload for Gradescope says about how to grade: `settings.json` in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from grader.assignment.loading import load_assignment
+from grader.assignment.records import Assignment
+
+FILE_NAME = "settings.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to grade in the container.
+
+    Attributes:
+        assignment: the name of a bundled one, or of a file beside the settings.
+        practice: use the embedded practice set.
+        leaderboard: add accuracies and sizes of models to the results.
+        data_directory: where the image holds MNIST; None if it is downloaded for the image.
+        question_memory_bytes: what a student's code may use for one question.
+        time_limit_seconds: after which the grading ends, before the container does.
+    """
+
+    assignment: str
+    practice: bool
+    leaderboard: bool
+    data_directory: str | None
+    question_memory_bytes: int
+    time_limit_seconds: float
+
+    def load_assignment(self, source: Path, *, submission: Path | None = None) -> Assignment:
+        """The assignment; `source` holds an author's own."""
+        is_file = self.assignment.endswith(".py")
+        name = str(source / self.assignment) if is_file else self.assignment
+        return load_assignment(name, submission=submission)
+
+    def data_path(self) -> Path | None:
+        """Where MNIST lies, or None for the cache."""
+        return Path(self.data_directory) if self.data_directory else None
+
+
+def write_settings(settings: Settings) -> bytes:
+    """The content of the file."""
+    return msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
+
+
+def read_settings(path: Path) -> Settings:
+    """Read what `write_settings` wrote."""
+    return msgspec.json.decode(path.read_bytes(), type=Settings)

@@ -1,0 +1,131 @@
+"""Why a question ended without an answer, where only the outside could see it, in words."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from grader.questions import Failure
+from grader.sandbox.decode import clean_location
+from grader.sandbox.worker.failures import (
+    NEEDS_LESS_MEMORY,
+    NEEDS_NO_FILES,
+    NEEDS_NO_PROCESSES,
+    describe_bytes,
+)
+from grader.text import clean_line
+
+if TYPE_CHECKING:
+    from grader.assignment.records import Limits
+    from grader.questions import Question
+    from grader.sandbox.connection import Breach
+    from grader.sandbox.wire import EndMessage
+
+_HURRY = (
+    "Look for a loop without an end, and for training that runs at import: move it under "
+    'if __name__ == "__main__":.'
+)
+
+
+def explain_end(end: EndMessage, question: Question, limits: Limits) -> Failure:
+    """Why the question's own process ended early, as the manager in the sandbox saw it."""
+    phase = clean_line(end.phase) or f"import of {question.file}"
+
+    def limit(message: str, next_step: str, location: str = "") -> Failure:
+        return Failure(
+            kind="limit", phase=phase, message=message, next_step=next_step, location=location
+        )
+
+    match end.reason:
+        case "timeout":
+            message = f"There was no answer within {limits.question_seconds:g} s."
+            return limit(message, _HURRY, clean_location(end.location))
+        case "oversized":
+            message = f"The answer is larger than {describe_bytes(limits.message_bytes)}."
+            return limit(message, "Return only what is asked for.")
+        case "files":
+            message = f"Your code created more than {limits.scratch_files:,} files."
+            return limit(message, NEEDS_NO_FILES)
+        case "exited":
+            return Failure(
+                kind="exit",
+                phase=phase,
+                message=f"Your code ended the process (exit status {end.code}) without an answer.",
+                next_step="Remove os._exit() and the like; return the answer instead.",
+            )
+        case "signalled":
+            return _explain_signal(-end.code, phase, limits)
+    return explain_protocol("something other than an answer where the answer belongs", phase)
+
+
+def explain_breach(breach: Breach, question: Question, limits: Limits) -> Failure:
+    """Why the whole sandbox was ended, or ended, during a question."""
+    phase = f"{question.file}: {question.function}"
+    memory, files = describe_bytes(limits.memory_bytes), describe_bytes(limits.scratch_bytes)
+    hit: dict[Breach, tuple[str, str]] = {
+        "memory": (
+            f"Your code used more than {memory} of memory, not counting what PyTorch itself takes.",
+            NEEDS_LESS_MEMORY,
+        ),
+        "processes": (
+            f"Your code started more than {limits.processes} processes and threads.",
+            NEEDS_NO_PROCESSES,
+        ),
+        "bytes": (f"Your code wrote more than {files} of files.", NEEDS_NO_FILES),
+        "files": (f"Your code created more than {limits.scratch_files:,} files.", NEEDS_NO_FILES),
+        "timeout": (f"There was no answer within {limits.question_seconds:g} s.", _HURRY),
+    }
+    if breach in hit:
+        message, next_step = hit[breach]
+        return Failure(kind="limit", phase=phase, message=message, next_step=next_step)
+    if breach == "protocol":
+        return explain_protocol("something other than an answer", phase)
+    return Failure(
+        kind="crash",
+        phase=phase,
+        message="The process that runs your code was killed while it was asked this.",
+        next_step="Remove what sends signals to other processes, or ends them.",
+    )
+
+
+def explain_lack_of_time(limits: Limits) -> Failure:
+    """Why a question was not asked at all."""
+    return Failure(
+        kind="limit",
+        phase="start",
+        message=(
+            f"The {limits.submission_seconds:g} s for all questions of a submission were used up "
+            "before this one was answered."
+        ),
+        next_step=_HURRY,
+    )
+
+
+def explain_protocol(detail: str, phase: str = "reading of the answer") -> Failure:
+    """Why an answer was not accepted."""
+    return Failure(
+        kind="protocol",
+        phase=phase,
+        message=f"The grader received {clean_line(detail)[:300]}, and does not accept it.",
+        next_step="Return the answer from the function; write to no file descriptor yourself.",
+    )
+
+
+def _explain_signal(number: int, phase: str, limits: Limits) -> Failure:
+    """What a signal that ended a question's process means."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    if name == "SIGXCPU":
+        message = f"Your code used more than {limits.cpu_seconds} s of processor time."
+        return Failure(kind="limit", phase=phase, message=message, next_step=_HURRY)
+    if name == "SIGXFSZ":
+        message = f"Your code wrote a file of more than {describe_bytes(limits.scratch_bytes)}."
+        return Failure(kind="limit", phase=phase, message=message, next_step=NEEDS_NO_FILES)
+    return Failure(
+        kind="crash",
+        phase=phase,
+        message=f"The process that ran your code died of {name}.",
+        next_step="Run this call on your own machine; look for what crashes Python itself.",
+    )

@@ -1,0 +1,280 @@
+"""Ask a submission every question, in the sandbox, whatever its code does.
+
+This module does not import torch, so that the sandbox can work while torch is loading here.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import psutil
+
+from grader.errors import MessageError, SandboxError
+from grader.questions import Extraction, Question
+from grader.results import CapturedOutput
+from grader.sandbox.connection import Allowance, Connection, ConnectionEndedError
+from grader.sandbox.decode import decode_end, decode_reply, encode_command
+from grader.sandbox.explain import (
+    explain_breach,
+    explain_end,
+    explain_lack_of_time,
+    explain_protocol,
+)
+from grader.sandbox.worker.frames import END, OUTPUT, READY, REPLY
+from grader.text import clean_block
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+    from grader.assignment.records import Limits
+    from grader.intake.private_copy import Submission
+    from grader.sandbox.isolation.choice import Sandbox
+    from grader.sandbox.isolation.processes import ProcessTree
+    from grader.sandbox.wire import EndMessage
+
+WORKER = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "import grader.sandbox.worker.manager as m; m.main()"
+)
+START_SECONDS = 180.0
+"""Patience for the trusted imports, before any student code runs; a cold disk is slow."""
+GRACE_SECONDS = 3.0
+"""How much later than the manager in the sandbox the trusted side ends a question."""
+END_BYTES = 10_000
+ADDRESS_SPACE_BYTES = 500_000_000
+"""Address space on top of the memory budget: libraries and thread stacks map more than they use."""
+
+
+class ExtractionStoppedError(Exception):
+    """The caller asked to stop."""
+
+
+def extract(
+    submission: Submission,
+    questions: Sequence[Question],
+    *,
+    limits: Limits,
+    sandbox: Sandbox,
+    on_question: Callable[[Question], None] | None = None,
+    stop: threading.Event | None = None,
+) -> tuple[Extraction, ...]:
+    """The answers, in the order of the questions.
+
+    Args:
+        submission: the private copy.
+        questions: what to ask.
+        limits: what the submission may use.
+        sandbox: where its code runs.
+        on_question: called before each question.
+        stop: ends the extraction and all its processes soon after it is set.
+
+    Raises:
+        SandboxError: the sandbox does not start here, so nothing can be graded.
+        ExtractionStoppedError: `stop` was set.
+    """
+    asking = _Asking(submission=submission, limits=limits, sandbox=sandbox, stop=stop)
+    extractions = []
+    try:
+        for question in questions:
+            if on_question is not None:
+                on_question(question)
+            extractions.append(asking.ask(question))
+    finally:
+        asking.close()
+    return tuple(extractions)
+
+
+@dataclass(kw_only=True)
+class _Worker:
+    """A running worker.
+
+    Attributes:
+        connection: the conversation with it.
+        memory_bytes, address_bytes, data_bytes: the memory it took before any student code ran:
+            resident, all of its address space, and what of that is private and writable.
+        cleanup: ends it and everything in its sandbox.
+    """
+
+    connection: Connection
+    memory_bytes: int
+    address_bytes: int
+    data_bytes: int
+    cleanup: ExitStack
+
+
+@dataclass(kw_only=True)
+class _Asking:
+    """The questioning of one submission; starts a new worker whenever one was lost."""
+
+    submission: Submission
+    limits: Limits
+    sandbox: Sandbox
+    stop: threading.Event | None
+    worker: _Worker | None = None
+    deadline: float | None = None
+
+    def ask(self, question: Question) -> Extraction:
+        """The answer to one question, or its failure."""
+        if question.file not in self.submission.files:
+            if question.optional:
+                return Extraction(question=question)
+            absence = self.submission.explain_absence(question.file)
+            return Extraction(question=question, failure=absence)
+        if self._is_out_of_time():
+            return Extraction(question=question, failure=explain_lack_of_time(self.limits))
+        worker = self.worker or self._start()
+        self.worker = worker
+        if self.deadline is None:
+            self.deadline = time.monotonic() + self.limits.submission_seconds
+        try:
+            return self._converse(worker, question)
+        except ConnectionEndedError as error:
+            self.close()
+            if error.breach == "stopped":
+                raise ExtractionStoppedError from None
+            failure = explain_breach(error.breach, question, self.limits)
+            if error.breach == "timeout" and self._is_out_of_time():
+                failure = explain_lack_of_time(self.limits)
+            return Extraction(question=question, failure=failure)
+
+    def _is_out_of_time(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def close(self) -> None:
+        """End the worker and everything in its sandbox."""
+        worker, self.worker = self.worker, None
+        if worker is not None:
+            worker.cleanup.close()
+
+    def _start(self) -> _Worker:
+        limits = self.limits
+        process = self.sandbox.launch(
+            WORKER, submission=self.submission.root, scratch_bytes=limits.scratch_bytes
+        )
+        with ExitStack() as cleanup:
+            cleanup.enter_context(process)
+            connection = Connection(
+                process,
+                {
+                    READY: 0,
+                    REPLY: limits.message_bytes,
+                    OUTPUT: limits.output_bytes,
+                    END: END_BYTES,
+                },
+                stopped=self.stop.is_set if self.stop is not None else lambda: False,
+            )
+            try:
+                connection.receive(READY, time.monotonic() + START_SECONDS)
+            except ConnectionEndedError as error:
+                if error.breach == "stopped":
+                    raise ExtractionStoppedError from None
+                raise _start_error(error, connection.diagnostics) from None
+            memory_bytes = process.tree.memory_bytes()
+            if self.sandbox.control_group is not None:
+                # What the worker has taken already may be taken once more, by writing to it.
+                most = memory_bytes + limits.memory_bytes + limits.scratch_bytes
+                process.cap_memory(self.sandbox.control_group, most)
+            return _Worker(
+                connection=connection,
+                memory_bytes=memory_bytes,
+                address_bytes=process.tree.address_bytes(),
+                data_bytes=_data_bytes(process.tree),
+                cleanup=cleanup.pop_all(),
+            )
+
+    def _converse(self, worker: _Worker, question: Question) -> Extraction:
+        """One question to a running worker.
+
+        Raises:
+            ConnectionEndedError: the worker is lost.
+        """
+        limits = self.limits
+        now = time.monotonic()
+        left = max(0.1, (self.deadline or now) - now)
+        seconds = min(limits.question_seconds, left)
+        allowance = Allowance(
+            memory_bytes=worker.memory_bytes + limits.memory_bytes,
+            tasks=limits.processes + self.sandbox.own_tasks,
+            scratch_bytes=limits.scratch_bytes,
+            scratch_files=limits.scratch_files,
+        )
+        worker.connection.send(encode_command(question, self._worker_limits(worker, seconds)))
+        deadline = now + seconds + GRACE_SECONDS
+        reply, printed, ending = (
+            worker.connection.receive(kind, deadline, allowance) for kind in (REPLY, OUTPUT, END)
+        )
+        try:
+            end = decode_end(ending)
+        except MessageError:
+            raise ConnectionEndedError("protocol") from None
+        if not end.is_clean:
+            self.close()
+        extraction = self._interpret(question, reply, end)
+        text = clean_block(printed.decode(errors="replace"))
+        if not text and not end.dropped_bytes:
+            return extraction
+        output = CapturedOutput(
+            source=f"{question.file}: {question.function}",
+            text=text,
+            dropped_bytes=end.dropped_bytes,
+        )
+        return replace(extraction, output=output)
+
+    def _worker_limits(self, worker: _Worker, seconds: float) -> dict[str, float]:
+        limits = self.limits
+        return {
+            "question_seconds": seconds,
+            "cpu_seconds": limits.cpu_seconds,
+            "address_bytes": worker.address_bytes + limits.memory_bytes + ADDRESS_SPACE_BYTES,
+            "data_bytes": worker.data_bytes + limits.memory_bytes if worker.data_bytes else 0,
+            "processes": limits.processes,
+            "open_files": limits.open_files,
+            "scratch_bytes": limits.scratch_bytes,
+            "scratch_files": limits.scratch_files,
+            "output_bytes": limits.output_bytes,
+            "message_bytes": limits.message_bytes,
+            "message_depth": limits.message_depth,
+            "memory_bytes": limits.memory_bytes,
+            "layers": limits.layers,
+            "parameters": limits.parameters,
+        }
+
+    def _interpret(self, question: Question, reply: bytes, end: EndMessage) -> Extraction:
+        """The extraction that a reply and an end make together."""
+        if end.reason == "done":
+            try:
+                return decode_reply(question, reply, self.limits)
+            except MessageError as error:
+                return Extraction(question=question, failure=explain_protocol(str(error)))
+        failure = explain_end(end, question, self.limits)
+        if end.reason == "timeout" and self._is_out_of_time():
+            failure = explain_lack_of_time(self.limits)
+        return Extraction(question=question, failure=failure)
+
+
+def _data_bytes(tree: ProcessTree) -> int:
+    """The private writable memory of the process that has most of it; 0 where it is not known."""
+    sizes = [0]
+    for process in tree.processes():
+        with suppress(psutil.Error):
+            sizes.append(getattr(process.memory_info(), "data", 0))
+    return max(sizes)
+
+
+def _start_error(error: ConnectionEndedError, diagnostics: str) -> SandboxError:
+    """Why the worker was not ready, before any student code ran: the machine's fault."""
+    reasons = {
+        "timeout": f"it was not ready within {START_SECONDS:g} s",
+        "closed": "it ended before it was ready",
+    }
+    reason = reasons.get(error.breach, "it did not say that it was ready")
+    return SandboxError(
+        "\n".join(
+            ["the sandbox's worker did not start: " + reason, *diagnostics.splitlines()[-15:]]
+        ),
+        next_step="check that the Python that runs the grader can import torch",
+    )

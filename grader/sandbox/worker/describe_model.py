@@ -1,0 +1,253 @@
+"""A student's `nn.Sequential` as plain data: kinds, arguments, and what is out of the ordinary."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from grader.models.kinds import LAYER_KINDS, Argument
+from grader.sandbox.worker.failures import StudentError, type_name
+from grader.sandbox.worker.irregularities import (
+    LAYER_CLASSES,
+    find_irregularity,
+    find_override,
+    find_own_hook,
+    named_parameters,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAXIMUM_NESTING = 16
+MAXIMUM_NAME = 200
+
+_SEQUENTIAL = nn.Sequential
+_ADVICE = "Return the model itself: nn.Sequential(nn.Linear(784, 100), nn.ReLU(), …)."
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribedModel:
+    """What is sent of a model, and what its optimiser is compared with.
+
+    Attributes:
+        layers: one description for each layer.
+        names: of every parameter in the flattened model, by the parameter's identity.
+        parameters: the same parameters, kept alive so that identities stay true.
+        modules: the layers themselves, with their paths.
+    """
+
+    modules: list[tuple[str, nn.Module]]
+    layers: list[dict[str, Any]]
+    names: dict[int, str]
+    parameters: list[nn.Parameter]
+
+
+def describe_model(model: object, function: str, limits: dict[str, Any]) -> DescribedModel:
+    """Flatten and describe a model.
+
+    Raises:
+        StudentError: it is no ordinary `nn.Sequential`, or larger than is allowed.
+    """
+    _refuse_other_types(model, function)
+    layers: list[dict[str, Any]] = []
+    names: dict[int, str] = {}
+    parameters: list[nn.Parameter] = []
+    seen_layers: dict[int, int] = {}
+    modules: list[tuple[str, nn.Module]] = []
+    for path, layer in _flatten(model, function, "", ()):
+        index = len(layers)
+        modules.append((path, layer))
+        if index == limits["layers"]:
+            raise StudentError(
+                "limit",
+                f"{function}() returned a model of more than {index} layers.",
+                "Use a smaller model.",
+            )
+        irregularity, detail = find_irregularity(layer, seen_layers.get(id(layer)), names)
+        kind = LAYER_CLASSES.get(type(layer))
+        layers.append(
+            {
+                "kind": kind.name if kind else _kind_name(type(layer)),
+                "path": path[:MAXIMUM_NAME],
+                "arguments": {a.name: _read(layer, a, path) for a in kind.arguments}
+                if kind
+                else {},
+                "irregularity": irregularity,
+                "detail": detail[:MAXIMUM_NAME],
+            }
+        )
+        seen_layers.setdefault(id(layer), index)
+        for name, parameter in named_parameters(layer):
+            if id(parameter) not in names:
+                names[id(parameter)] = f"{index}.{name}"
+                parameters.append(parameter)
+    if not layers:
+        raise StudentError("wrong-value", f"{function}() returned a model of no layers.", _ADVICE)
+    count = sum(_count(parameter) for parameter in parameters)
+    if count > limits["parameters"]:
+        raise StudentError(
+            "limit",
+            f"{function}() returned a model of {count:,} parameters; at most "
+            f"{limits['parameters']:,} can be graded.",
+            "Use a smaller model.",
+        )
+    return DescribedModel(modules=modules, layers=layers, names=names, parameters=parameters)
+
+
+def encode_weights(described: DescribedModel, function: str, limits: dict[str, Any]) -> str:
+    """The model's parameters and buffers as a safetensors file, in base64.
+
+    Raises:
+        StudentError: they do not fit into a message, or have no values.
+    """
+    if any(layer["irregularity"] == "lazy" for layer in described.layers):
+        raise StudentError(
+            "wrong-value",
+            f"{function}() returned a model whose weights are not initialised.",
+            "Use nn.Linear with both sizes instead of a lazy layer, and set its weights.",
+        )
+    tensors = {
+        f"{index}.{name}": tensor
+        for index, (_, layer) in enumerate(described.modules)
+        for name, tensor in layer.state_dict().items()
+    }
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if size * 4 // 3 > limits["message_bytes"] // 2:
+        raise StudentError(
+            "limit",
+            f"{function}() returned a model whose weights take {size:,} bytes, more than an "
+            "answer may.",
+            "Use the small model that is asked for.",
+        )
+    # Cloned, since safetensors refuses tensors that share memory.
+    cloned = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
+    return base64.b64encode(safetensors.torch.save(cloned)).decode()
+
+
+def _refuse_other_types(model: object, function: str) -> None:
+    kind = type(model)
+    if kind is _SEQUENTIAL:
+        return
+    name = type_name(kind)
+    if model is None:
+        message = f"{function}() returned None: did you forget `return`?"
+    elif issubclass(kind, _SEQUENTIAL):
+        message = (
+            f"{function}() returned a {name}, a class of its own derived from nn.Sequential; "
+            "expected nn.Sequential itself."
+        )
+    elif isinstance(model, type) and issubclass(model, nn.Module):
+        message = f"{function}() returned the class {type_name(model)}, not a model."
+    else:
+        message = f"{function}() returned a value of type {name}; expected an nn.Sequential."
+    raise StudentError("wrong-type", message, _ADVICE)
+
+
+def _flatten(
+    module: Any, function: str, prefix: str, containers: tuple[int, ...]
+) -> Iterator[tuple[str, nn.Module]]:
+    """The layers with their paths, in the order of the forward pass."""
+    if id(module) in containers:
+        raise StudentError(
+            "wrong-value",
+            f"{function}() returned a Sequential that contains itself.",
+            "Build every Sequential of its own layers.",
+        )
+    if len(containers) == MAXIMUM_NESTING:
+        raise StudentError(
+            "limit",
+            f"{function}() returned Sequentials nested more than {MAXIMUM_NESTING} deep.",
+            "Use fewer levels.",
+        )
+    _refuse_irregular_container(module, function, prefix)
+    for name, child in module.__dict__["_modules"].items():
+        path = f"{prefix}{name}"
+        if type(child) is _SEQUENTIAL:
+            yield from _flatten(child, function, f"{path}.", (*containers, id(module)))
+        elif isinstance(child, nn.Module):
+            yield path, child
+        else:
+            raise StudentError(
+                "wrong-value",
+                f"{function}() returned a model whose layer {path} is {type_name(type(child))}, "
+                "not a layer.",
+                "Put only layers of torch.nn into the Sequential.",
+            )
+
+
+def _refuse_irregular_container(module: nn.Sequential, function: str, prefix: str) -> None:
+    where = f"the Sequential {prefix.removesuffix('.')}" if prefix else "the Sequential itself"
+    found = find_override(module) or find_own_hook(module)
+    own = [*module.__dict__["_parameters"], *module.__dict__["_buffers"]]
+    if found is None and own:
+        found = ("parameters", own[0])
+    if found is not None:
+        words = {
+            "override": "an attribute that replaces a method",
+            "hook": "a hook",
+            "parameters": "a parameter or buffer of its own",
+        }
+        raise StudentError(
+            "wrong-value",
+            f"{function}() returned a model with {words[found[0]]} on {where}: {found[1]}.",
+            "Use a plain nn.Sequential; only its layers are graded.",
+        )
+
+
+def _count(parameter: nn.Parameter) -> int:
+    lazy = isinstance(parameter, nn.parameter.UninitializedParameter)
+    return 0 if lazy else parameter.numel()
+
+
+def _kind_name(kind: type) -> str:
+    """What a class that cannot be described is called."""
+    name = type_name(kind)
+    ours = name in LAYER_KINDS or getattr(nn, name, kind) is not kind
+    return f"{kind.__module__}.{name}"[-MAXIMUM_NAME:] if ours else name
+
+
+def _read(layer: nn.Module, argument: Argument, path: str) -> Any:
+    """One constructor argument from the attribute of the same name.
+
+    Raises:
+        StudentError: the attribute is of a type that no such argument has.
+    """
+    value = getattr(layer, argument.name, None)
+    if argument.name == "bias":
+        return value is not None
+    plain = plain_argument(value)
+    if plain is None and value is not None:
+        raise StudentError(
+            "wrong-value",
+            f"Layer {path} is a {type_name(type(layer))} whose {argument.name} is "
+            f"a {type_name(type(value))}.",
+            f"Set {argument.name} to a number.",
+        )
+    return plain
+
+
+def plain_argument(value: Any) -> Any:
+    """An argument's value as JSON can carry it, or None for a value of no plain type."""
+    kind = type(value)
+    plain: Any = None
+    if kind is bool:
+        plain = value
+    elif issubclass(kind, int):
+        plain = int.__int__(value)
+    elif issubclass(kind, float):
+        number = float.__float__(value)
+        plain = number if math.isfinite(number) else {"float": str(number)}
+    elif issubclass(kind, str):
+        plain = str.__str__(value)
+    elif issubclass(kind, torch.Tensor) and value.numel() == 1:
+        plain = plain_argument(value.item())
+    elif issubclass(kind, (list, tuple)):
+        items = [plain_argument(item) for item in value]
+        plain = None if any(item is None for item in items) else items
+    return plain

@@ -1,0 +1,141 @@
+"""A student's optimiser and scheduler as plain data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim import lr_scheduler
+
+from grader.models.kinds import OPTIMIZER_KINDS, SCHEDULER_KINDS, Kind
+from grader.sandbox.worker.describe_model import plain_argument
+from grader.sandbox.worker.failures import StudentError, type_name
+
+if TYPE_CHECKING:
+    from grader.sandbox.worker.describe_model import DescribedModel
+
+_OPTIMIZERS = {getattr(torch.optim, name): kind for name, kind in OPTIMIZER_KINDS.items()}
+_SCHEDULERS = {getattr(lr_scheduler, name): kind for name, kind in SCHEDULER_KINDS.items()}
+MAXIMUM_NAMED = 4
+
+
+def spare_compiler_import() -> None:
+    """Keep the first optimiser from importing PyTorch's compiler, which takes about two seconds.
+
+    `torch._compile._disable_dynamo` wraps `Optimizer.add_param_group` and, at its first call,
+    imports the compiler to be told not to compile it. A function that already carries the result
+    of that is called straight away; nothing here is ever compiled.
+    """
+    wrapped = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
+    if wrapped is not None:
+        setattr(wrapped, "__dynamo_disable", wrapped)
+
+
+def describe_optimizer(
+    optimizer: object, function: str, described: DescribedModel
+) -> dict[str, Any]:
+    """The optimiser's class and every parameter group.
+
+    Raises:
+        StudentError: it is of no class that can be rebuilt, or not over the model's parameters.
+    """
+    kind = _OPTIMIZERS.get(type(optimizer))
+    if kind is None:
+        raise StudentError(
+            "wrong-type",
+            f"{function}(model) returned {_described(optimizer)}; expected an optimiser of "
+            "torch.optim.",
+            f"Return one of these: {', '.join(OPTIMIZER_KINDS)}.",
+        )
+    groups = []
+    taken: set[str] = set()
+    for group in optimizer.param_groups:  # type: ignore[attr-defined]
+        names = [described.names.get(id(parameter), "") for parameter in group["params"]]
+        if "" in names:
+            raise StudentError(
+                "wrong-value",
+                f"{function}(model) returned an optimiser that holds {names.count('')} "
+                "parameters of another model.",
+                f"Pass model.parameters() of the model that {function} is given, and build no "
+                "second model.",
+            )
+        twice = [name for name in names if name in taken or names.count(name) > 1]
+        if twice:
+            raise StudentError(
+                "wrong-value",
+                f"{function}(model) returned an optimiser that holds {twice[0]} twice.",
+                "Put every parameter into one group only.",
+            )
+        taken.update(names)
+        groups.append({"parameters": names, "settings": _settings(kind, group, function)})
+    missing = [name for name in described.names.values() if name not in taken]
+    if missing:
+        listed = ", ".join(missing[:MAXIMUM_NAMED]) + (", …" if missing[MAXIMUM_NAMED:] else "")
+        raise StudentError(
+            "wrong-value",
+            f"{function}(model) returned an optimiser that leaves out {len(missing)} of the "
+            f"model's parameters, which would never be trained: {listed}.",
+            "Pass model.parameters(), or groups that hold all of them together.",
+        )
+    decoupled = kind.name == "Adam" and any(
+        group.get("decoupled_weight_decay")
+        for group in optimizer.param_groups  # type: ignore[attr-defined]
+    )
+    # Since torch 2.8 an Adam with decoupled weight decay is what AdamW is.
+    return {"kind": "AdamW" if decoupled else kind.name, "groups": groups}
+
+
+def describe_scheduler(scheduler: object, function: str, optimizer: object) -> dict[str, Any]:
+    """The scheduler's class and arguments.
+
+    Raises:
+        StudentError: it is of no class that can be rebuilt, or belongs to another optimiser.
+    """
+    kind = _SCHEDULERS.get(type(scheduler))
+    if kind is None:
+        raise StudentError(
+            "wrong-type",
+            f"{function}(optimizer) returned {_described(scheduler)}; expected a scheduler of "
+            "torch.optim.lr_scheduler.",
+            f"Return one of these: {', '.join(SCHEDULER_KINDS)}.",
+        )
+    if getattr(scheduler, "optimizer", None) is not optimizer:
+        raise StudentError(
+            "wrong-value",
+            f"{function}(optimizer) returned a scheduler of another optimiser.",
+            f"Build it on the optimiser that {function} is given.",
+        )
+    arguments = {}
+    for argument in kind.arguments:
+        value = getattr(scheduler, argument.name, None)
+        if argument.name == "milestones" and isinstance(value, dict):
+            # MultiStepLR keeps a Counter of its milestones.
+            value = [step for step, count in sorted(value.items()) for _ in range(count)]
+        arguments[argument.name] = plain_argument(value)
+    return {"kind": kind.name, "arguments": arguments}
+
+
+def _settings(kind: Kind, group: dict[str, Any], function: str) -> dict[str, Any]:
+    settings = {}
+    for argument in kind.arguments:
+        value = group.get(argument.name)
+        if argument.type == "boolean":
+            settings[argument.name] = bool(value)
+            continue
+        plain = plain_argument(value)
+        if plain is None:
+            raise StudentError(
+                "wrong-value",
+                f"{function}(model) returned a {kind.name} whose {argument.name} is "
+                f"{_described(value)}.",
+                f"Set {argument.name} to a number.",
+            )
+        settings[argument.name] = plain
+    return settings
+
+
+def _described(value: object) -> str:
+    if value is None:
+        return "None"
+    name = type_name(type(value))
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

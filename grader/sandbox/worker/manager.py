@@ -1,0 +1,310 @@
+"""The worker's main loop: one forked process for each question, so that none can harm the next.
+
+The manager never imports student code. It relays what the question's process answers, cuts off
+what is too long or takes too long, ends everything the student's code started, and empties the
+scratch directory. The grader believes none of it: it keeps its own time and checks every message.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grader.sandbox.worker.frames import (
+    COMMAND,
+    END,
+    OUTPUT,
+    PHASE,
+    READY,
+    REPLY,
+    Frame,
+    FrameError,
+    FrameReader,
+    write_frame,
+)
+from grader.sandbox.worker.processes import (
+    end_descendants,
+    end_every_other_process,
+    end_with_parent,
+    limit_resources,
+    send_kill,
+)
+from grader.sandbox.worker.quick_imports import garbage_collection_paused
+from grader.sandbox.worker.scratch import count_files, empty
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLL_SECONDS = 0.02
+READ_BYTES = 65536
+MAXIMUM_COMMAND_BYTES = 100_000
+MAXIMUM_PHASE_BYTES = 500
+TRACE_BYTES = 8192
+SANDBOX_TASKS = {"own": 3, "user": 2}
+"""Processes and threads that are not the student's: the manager, the thread that records the line
+which is running when a question's time is nearly up, and a namespace's first process."""
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a private one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the worker runs.
+
+    Attributes:
+        submission: the directory of the student's files.
+        scratch: the only directory that can be written to.
+        own_processes: whether every other process that can be reached is the student's.
+        sandbox_tasks: how many processes and threads of the same user are not the student's, where
+            nobody else has that user; else None.
+        own_shared_memory: whether nobody else uses `SHARED_MEMORY`.
+    """
+
+    submission: Path
+    scratch: Path
+    own_processes: bool
+    sandbox_tasks: int | None
+    own_shared_memory: bool
+
+    def writable(self) -> list[Path]:
+        """Every directory that student code can write to, where that is known."""
+        return [self.scratch, SHARED_MEMORY] if self.own_shared_memory else [self.scratch]
+
+
+def main() -> None:
+    """Serve questions from standard input until it ends."""
+    code, submission, scratch, namespace = sys.argv[1:5]
+    commands, replies = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    place = Place(
+        submission=Path(submission),
+        scratch=Path(scratch),
+        own_processes=namespace != "shared",
+        sandbox_tasks=SANDBOX_TASKS.get(namespace),
+        own_shared_memory=namespace == "own",
+    )
+    if not place.own_processes:
+        end_with_parent()
+    if _is_abandoned(commands):
+        return
+    # The trusted imports, PyTorch above all, done before any student code and shared by forking.
+    with garbage_collection_paused():
+        from grader.sandbox.worker.answer import answer_question  # noqa: PLC0415
+        from grader.sandbox.worker.preload import preload_heavy_modules  # noqa: PLC0415
+
+        preload_heavy_modules(place.submission)
+    sys.path.remove(code)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
+        del sys.modules[name]
+    write_frame(replies, READY)
+    reader = FrameReader({COMMAND: MAXIMUM_COMMAND_BYTES})
+    while data := os.read(commands, READ_BYTES):
+        for frame in reader.feed(data):
+            command = json.loads(frame.payload)
+            run = _Run(place=place, command=command, close=(commands, replies))
+            run.start(answer_question)
+            run.follow()
+            run.clean_up()
+            is_clean = all(empty(directory) for directory in place.writable())
+            write_frame(replies, REPLY, run.reply)
+            write_frame(replies, OUTPUT, bytes(run.output))
+            write_frame(replies, END, json.dumps(run.ending(is_clean=is_clean)).encode())
+
+
+def _is_abandoned(commands: int) -> bool:
+    """Whether the grader has ended already; it may, before anything watched over that."""
+    poller = select.poll()
+    poller.register(commands, 0)
+    return any(events & select.POLLHUP for _, events in poller.poll(0))
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One question being answered by a process of its own.
+
+    Attributes:
+        place: where the worker runs.
+        command: the question and its limits.
+        close: descriptors of the manager that the question's process must not have.
+        pid: the question's process.
+        reason: what ended it; empty while it goes on.
+        code: its exit code, negative for a signal.
+        phase: what it last said it was about to do.
+        reply: its answer.
+        output, dropped_bytes: the beginning of what it printed, and the size of the rest.
+        trace: its stack shortly before its time was up.
+    """
+
+    place: Place
+    command: dict[str, Any]
+    close: tuple[int, ...]
+    pid: int = 0
+    reason: str = ""
+    code: int = 0
+    phase: str = ""
+    reply: bytes = b""
+    output: bytearray = field(default_factory=bytearray)
+    dropped_bytes: int = 0
+    trace: bytes = b""
+    _pipes: dict[str, int] = field(default_factory=dict)
+    _at_end: set[str] = field(default_factory=set)
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """The limits that came with the question."""
+        limits: dict[str, Any] = self.command["limits"]
+        return limits
+
+    def start(self, answer_question: Callable[..., None]) -> None:
+        """Fork the question's process."""
+        ends = {name: os.pipe() for name in ("frames", "output", "trace")}
+        # Forking before any student code: nothing it does can reach the manager.
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                for descriptor in self.close:
+                    os.close(descriptor)
+                for read_end, _ in ends.values():
+                    os.close(read_end)
+                os.setsid()
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                os.dup2(ends["output"][1], 1)
+                os.dup2(ends["output"][1], 2)
+                os.close(ends["output"][1])
+                limit_resources(self.limits, sandbox_tasks=self.place.sandbox_tasks)
+                answer_question(
+                    question=self.command["question"],
+                    limits=self.limits,
+                    submission=self.place.submission,
+                    frames=ends["frames"][1],
+                    trace=ends["trace"][1],
+                )
+                os._exit(0)
+            finally:
+                os._exit(70)
+        for name, (read_end, write_end) in ends.items():
+            os.close(write_end)
+            os.set_blocking(read_end, False)
+            self._pipes[name] = read_end
+
+    def follow(self) -> None:
+        """Listen until the end frame, the end of the process, or the end of its time."""
+        deadline = time.monotonic() + self.limits["question_seconds"]
+        reader = FrameReader(
+            {PHASE: MAXIMUM_PHASE_BYTES, REPLY: self.limits["message_bytes"], END: 0}
+        )
+        while not self.reason:
+            # A pipe at its end is always ready: listening to it would be a busy loop.
+            listened = [self._pipes[name] for name in self._pipes if name not in self._at_end]
+            select.select(listened, [], [], POLL_SECONDS)
+            ended = self._wait(os.WNOHANG)
+            self._drain()
+            try:
+                for frame in reader.feed(self._read("frames")):
+                    if self._accept(frame):
+                        return
+            except FrameError as error:
+                self.reason = "oversized" if error.oversized else "protocol"
+                return
+            if ended:
+                self.reason = "signalled" if self.code < 0 else "exited"
+            elif time.monotonic() > deadline:
+                self.reason = "timeout"
+            elif self._has_too_many_files():
+                self.reason = "files"
+
+    def _accept(self, frame: Frame) -> bool:
+        """Keep what a frame says; whether it was the last."""
+        if frame.kind == PHASE:
+            self.phase = frame.payload.decode(errors="replace")
+        elif frame.kind == REPLY and not self.reply:
+            self.reply = frame.payload
+        else:
+            self.reason = "done" if frame.kind == END and self.reply else "protocol"
+            if self._has_too_many_files():
+                self.reason = "files"
+        return bool(self.reason)
+
+    def _has_too_many_files(self) -> bool:
+        most = self.limits["scratch_files"]
+        return any(count_files(directory) > most for directory in self.place.writable())
+
+    def clean_up(self) -> None:
+        """End every process that the question left, and take what it printed last."""
+        if self.place.own_processes:
+            end_every_other_process()
+        else:
+            send_kill(self.pid)
+        # Waited for by itself first, since its exit code is wanted.
+        self._wait(0)
+        end_descendants()
+        self._drain()
+        self.trace = self._read("trace")[:TRACE_BYTES]
+        for descriptor in self._pipes.values():
+            os.close(descriptor)
+
+    def ending(self, *, is_clean: bool) -> dict[str, object]:
+        """How it ended, for the grader's message to the student."""
+        return {
+            "reason": self.reason,
+            "code": self.code,
+            "phase": self.phase,
+            "dropped_bytes": self.dropped_bytes,
+            "is_clean": is_clean,
+            "location": _location(self.trace, self.place.submission),
+        }
+
+    def _wait(self, options: int) -> bool:
+        """Whether the question's process has ended; keeps its exit code."""
+        try:
+            pid, status, usage = os.wait4(self.pid, options)
+        except ChildProcessError:
+            return True
+        if pid == 0:
+            return False
+        self.code = os.waitstatus_to_exitcode(status)
+        used_seconds = usage.ru_utime + usage.ru_stime
+        if self.code == -signal.SIGKILL and used_seconds >= self.limits["cpu_seconds"]:
+            # It ignored the signal for this, so that the kernel sent the one for the hard limit.
+            self.code = -signal.SIGXCPU
+        return True
+
+    def _drain(self) -> None:
+        """Take what was printed; keep its beginning, and count the rest."""
+        for _ in range(64):
+            data = self._read("output", once=True)
+            if not data:
+                return
+            room = self.limits["output_bytes"] - len(self.output)
+            self.output += data[: max(0, room)]
+            self.dropped_bytes += max(0, len(data) - room)
+
+    def _read(self, name: str, *, once: bool = False) -> bytes:
+        """What a pipe holds now; a bounded amount, so that a flood cannot starve the clock."""
+        received = b""
+        for _ in range(1 if once else 16):
+            try:
+                data = os.read(self._pipes[name], READ_BYTES)
+            except BlockingIOError:
+                break
+            if not data:
+                self._at_end.add(name)
+                break
+            received += data
+        return received
+
+
+def _location(trace: bytes, submission: Path) -> str:
+    """The innermost line of the student's files in a dump by faulthandler: "problem_2.py:14"."""
+    pattern = rf'File "{re.escape(str(submission))}/([^"\n]{{1,200}})", line (\d+)'
+    found = re.search(pattern, trace.decode(errors="replace"))
+    return f"{found[1]}:{found[2]}" if found else ""

@@ -1,0 +1,131 @@
+"""What one training run shows, epoch by epoch, and when it ends."""
+
+from __future__ import annotations
+
+import base64
+import math
+import time
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from grader.results import EpochResult, MisclassifiedExample, TrainingRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grader.training.datasets import Dataset
+    from grader.training.loop import TrainingJob
+
+CLASSES = 10
+MISCLASSIFIED_EXAMPLES = 12
+
+
+def device_name(device: str) -> str:
+    """The GPU's name, or "cpu"."""
+    is_gpu = torch.device(device).type == "cuda"
+    return torch.cuda.get_device_name(device) if is_gpu else "cpu"
+
+
+class RunRecorder:
+    """Gathers what one run shows, epoch by epoch, and decides when it ends.
+
+    Attributes:
+        goes_on: whether another epoch is to be trained.
+    """
+
+    def __init__(
+        self,
+        job: TrainingJob,
+        dataset: Dataset,
+        *,
+        device: str,
+        on_epoch: Callable[[int, EpochResult], None] | None,
+    ) -> None:
+        self.goes_on = job.epochs > 0
+        self._job = job
+        self._dataset = dataset
+        self._device = device
+        self._on_epoch = on_epoch
+        self._epochs: list[EpochResult] = []
+        self._counted_outputs: torch.Tensor | None = None
+        self._diverged = False
+        self._stopped_early = False
+        self._started = time.perf_counter()
+
+    def record(self, train_loss: float, outputs: Callable[[], torch.Tensor]) -> None:
+        """Take in one epoch.
+
+        Args:
+            train_loss: its mean; if it is not finite, the run ends without this epoch.
+            outputs: computes the model's outputs for the test set: (N, classes).
+        """
+        if not math.isfinite(train_loss):
+            self._diverged = True
+            self.goes_on = False
+            return
+        computed = outputs().cpu()
+        correct = int((computed.argmax(1) == self._dataset.test_labels).sum())
+        accuracy = correct / len(self._dataset.test_labels)
+        counts = self._job.counted_epoch == "final" or all(
+            accuracy > epoch.test_accuracy for epoch in self._epochs
+        )
+        if counts:
+            self._counted_outputs = computed
+        result = EpochResult(train_loss=train_loss, test_accuracy=accuracy)
+        self._epochs.append(result)
+        if self._on_epoch is not None:
+            self._on_epoch(len(self._epochs), result)
+        is_last = len(self._epochs) == self._job.epochs
+        self._stopped_early = not is_last and self._verdict_is_certain(accuracy)
+        self.goes_on = not is_last and not self._stopped_early
+
+    def _verdict_is_certain(self, accuracy: float) -> bool:
+        target = self._job.stop_at_accuracy
+        return self._job.counted_epoch == "best" and target is not None and accuracy >= target
+
+    def finish(self) -> TrainingRun:
+        """The run as a record."""
+        return TrainingRun(
+            seed=self._job.seed,
+            epochs=tuple(self._epochs),
+            stopped_early=self._stopped_early,
+            diverged=self._diverged,
+            confusion=self._confusion(),
+            misclassified=self._misclassified(),
+            device=device_name(self._device),
+            wall_seconds=time.perf_counter() - self._started,
+        )
+
+    def _confusion(self) -> tuple[tuple[int, ...], ...]:
+        if self._counted_outputs is None:
+            return ()
+        pairs = self._dataset.test_labels * CLASSES + self._counted_outputs.argmax(1)
+        counts = torch.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+        return tuple(tuple(row) for row in counts.tolist())
+
+    def _misclassified(self) -> tuple[MisclassifiedExample, ...]:
+        if self._counted_outputs is None:
+            return ()
+        predicted = self._counted_outputs.argmax(1)
+        confidence = self._probabilities(self._counted_outputs).amax(1)
+        wrong = (predicted != self._dataset.test_labels).nonzero().flatten()
+        order = confidence[wrong].argsort(descending=True, stable=True)
+        return tuple(
+            MisclassifiedExample(
+                index=index,
+                label=int(self._dataset.test_labels[index]),
+                predicted=int(predicted[index]),
+                confidence=float(confidence[index]),
+                pixels_base64=base64.b64encode(
+                    self._dataset.test_images[index].numpy().tobytes()
+                ).decode(),
+            )
+            for index in wrong[order][:MISCLASSIFIED_EXAMPLES].tolist()
+        )
+
+    def _probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(N, classes), 0 to 1: a model that ends in Softmax gives them itself."""
+        ends_in_softmax = self._job.model.layers[-1].kind == "Softmax"
+        return outputs if ends_in_softmax else functional.softmax(outputs, dim=1)

@@ -1,0 +1,335 @@
+"""Every constraint accepts what it should and names what breaks it."""
+
+from __future__ import annotations
+
+import pytest
+
+from grader.assignment.constraints import (
+    _REMEDIES,
+    AllowedLayers,
+    Constraint,
+    ExactLinearLayers,
+    FewerParametersThan,
+    MaxHiddenUnits,
+    MaxParameters,
+    MinHiddenLayers,
+    RequiredLayer,
+    check_ordinary_layers,
+    name_layer,
+    suggest,
+)
+from grader.errors import ModelError
+from grader.models.kinds import IRREGULARITIES
+from grader.models.spec import LayerSpec, ModelSpec, digest_of
+from grader.results import CheckResult, Outcome
+
+
+def layer(kind: str, **arguments: object) -> LayerSpec:
+    return LayerSpec(kind=kind, path="", arguments=arguments)
+
+
+def linear(inputs: int, outputs: int) -> LayerSpec:
+    return layer("Linear", in_features=inputs, out_features=outputs, bias=True)
+
+
+def model(*layers: LayerSpec) -> ModelSpec:
+    numbered = (
+        LayerSpec(
+            kind=item.kind,
+            path=item.path or str(index),
+            arguments=item.arguments,
+            irregularity=item.irregularity,
+            irregularity_detail=item.irregularity_detail,
+        )
+        for index, item in enumerate(layers)
+    )
+    return ModelSpec(layers=tuple(numbered))
+
+
+def told(check: CheckResult) -> tuple[str, str, str]:
+    return check.observed, check.expected, check.next_step
+
+
+RELU = layer("ReLU", inplace=False)
+DROPOUT = layer("Dropout", p=0.2, inplace=False)
+GOOD = model(linear(784, 60), RELU, DROPOUT, linear(60, 40), RELU, linear(40, 10))
+"""2 hidden layers, 100 hidden units, 47,100 + 2,440 + 410 = 49,950 parameters."""
+
+CONSTRAINTS: tuple[Constraint, ...] = (
+    AllowedLayers(kinds=("Linear", "ReLU", "Dropout")),
+    MaxHiddenUnits(units=100),
+    MinHiddenLayers(layers=2),
+    ExactLinearLayers(layers=3),
+    MaxParameters(parameters=49_950),
+    FewerParametersThan(parameters=49_951),
+    RequiredLayer(kind="Dropout"),
+)
+
+
+@pytest.mark.parametrize("constraint", CONSTRAINTS, ids=lambda constraint: constraint.id)
+def test_a_model_just_within_a_constraint_passes(constraint):
+    """Each constraint passes at its very limit, asks for nothing, and is itself well-formed."""
+    check = constraint.check(GOOD)
+    assert check.outcome is Outcome.PASSED
+    assert check.id == constraint.id
+    assert check.next_step == ""
+    assert check.observed
+    assert check.expected
+    assert constraint.mistakes() == []
+
+
+@pytest.mark.parametrize(
+    ("breaking", "broken"),
+    [
+        (
+            model(linear(784, 60), layer("Tanh"), DROPOUT, linear(60, 40), RELU, linear(40, 10)),
+            "allowed-layers",
+        ),
+        (
+            # One unit more, and inputs fewer, so that the parameters stay within their cap.
+            model(linear(700, 61), RELU, DROPOUT, linear(61, 40), RELU, linear(40, 10)),
+            "max-hidden-units",
+        ),
+        (
+            model(linear(784, 60), RELU, linear(60, 40), RELU, linear(40, 10)),
+            "required-layer-dropout",
+        ),
+    ],
+)
+def test_a_model_that_breaks_one_constraint_fails_only_that(breaking, broken):
+    """The other constraints still pass."""
+    failed = [
+        constraint.id
+        for constraint in CONSTRAINTS
+        if constraint.check(breaking).outcome is Outcome.FAILED
+    ]
+    assert failed == [broken]
+
+
+def test_a_layer_that_is_not_allowed_is_named_with_its_replacement():
+    """The failure gives index, kind, the allowed kinds, and a layer to use instead."""
+    check = AllowedLayers(kinds=("Linear", "ReLU")).check(
+        model(linear(784, 10), layer("Tanh"), linear(10, 10))
+    )
+    assert check.outcome is Outcome.FAILED
+    assert told(check) == (
+        "not allowed: layer 1 (Tanh)",
+        "only Linear, ReLU",
+        "use ReLU instead of Tanh, or remove it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "next_step"),
+    [
+        ("LogSoftmax", "use Softmax instead of LogSoftmax, or remove it"),
+        ("AvgPool2d", "use MaxPool2d instead of AvgPool2d, or remove it"),
+        ("Identity", "remove Identity: nothing like it is allowed"),
+        ("Swish", "build Swish from the allowed layers, or remove it"),
+    ],
+)
+def test_the_next_step_depends_on_what_is_allowed(kind, next_step):
+    """A layer of the same family is proposed; where there is none, the layer has to go."""
+    check = AllowedLayers(kinds=("Linear", "Softmax", "MaxPool2d")).check(model(layer(kind)))
+    assert check.next_step == next_step
+
+
+def test_many_layers_that_are_not_allowed_make_one_readable_sentence():
+    """Past six layers the rest are counted, and each kind's next step is given once."""
+    check = AllowedLayers(kinds=("Linear",)).check(model(*[layer("Tanh")] * 8))
+    assert check.observed.endswith("layer 5 (Tanh) and 2 more")
+    assert check.next_step == "remove Tanh: nothing like it is allowed"
+
+
+def test_a_nested_layer_is_named_by_its_path_too():
+    """In a nested Sequential the index alone would not lead to the layer."""
+    nested = LayerSpec(kind="Tanh", path="features.1")
+    assert name_layer(3, nested) == 'layer 3 (Tanh, "features.1" in your model)'
+    assert name_layer(3, LayerSpec(kind="Tanh", path="3")) == "layer 3 (Tanh)"
+
+
+def test_too_many_hidden_units_are_added_up():
+    """The failure shows the sum, by how much it is too large, and where the units are."""
+    check = MaxHiddenUnits(units=200).check(
+        model(linear(784, 300), RELU, linear(300, 200), RELU, linear(200, 10))
+    )
+    assert check.outcome is Outcome.FAILED
+    assert told(check) == (
+        "the hidden layers have 300 + 200 = 500 units",
+        "at most 200 (out_features of every Linear but the last)",
+        "remove at least 300, from layer 0 (Linear) with 300 and layer 2 (Linear) with 200",
+    )
+
+
+@pytest.mark.parametrize(
+    ("layers", "observed"),
+    [
+        ((), "no hidden layer, so 0 hidden units"),
+        ((linear(2, 1),), "no hidden layer, so 0 hidden units"),
+        ((linear(2, 1), RELU, linear(1, 1)), "the hidden layer has 1 unit"),
+    ],
+)
+def test_few_hidden_units_are_put_in_words(layers, observed):
+    """The last Linear counts for nothing, and one unit is singular."""
+    check = MaxHiddenUnits(units=1).check(model(*layers))
+    assert check.outcome is Outcome.PASSED
+    assert check.observed == observed
+
+
+def test_too_few_hidden_layers_are_counted_without_the_last():
+    """The failure says why two Linear layers are one hidden layer."""
+    check = MinHiddenLayers(layers=3).check(model(linear(784, 10), RELU, linear(10, 10)))
+    assert check.outcome is Outcome.FAILED
+    assert told(check) == (
+        "2 Linear layers, so 1 hidden layer: the last Linear gives the outputs",
+        "at least 3 hidden layers",
+        "add 2 Linear layers, each with an activation behind it, before the last Linear",
+    )
+
+
+def test_a_model_without_linear_layers_has_no_hidden_layer():
+    """Without any Linear there is no last one to leave out."""
+    check = MinHiddenLayers(layers=1).check(model(RELU))
+    assert check.observed.startswith("0 Linear layers, so 0 hidden layers")
+    assert check.next_step.startswith("add 2 Linear layers")
+
+
+@pytest.mark.parametrize(
+    ("layers", "observed", "next_step"),
+    [
+        (
+            (linear(2, 2), RELU, linear(2, 2), RELU, linear(2, 1)),
+            "3 Linear layers: layer 0 (Linear), layer 2 (Linear) and layer 4 (Linear)",
+            "remove 1 Linear layer",
+        ),
+        ((linear(2, 1),), "1 Linear layer: layer 0 (Linear)", "add 1 Linear layer"),
+        ((), "0 Linear layers", "add 2 Linear layers"),
+    ],
+)
+def test_the_wrong_number_of_linear_layers_is_corrected_either_way(layers, observed, next_step):
+    """Too many are to be removed, too few to be added."""
+    check = ExactLinearLayers(layers=2).check(model(*layers))
+    assert check.outcome is Outcome.FAILED
+    assert told(check) == (observed, "exactly 2 Linear layers", next_step)
+
+
+def test_at_most_and_fewer_than_differ_by_one():
+    """As many parameters as the cap pass the one and fail the other."""
+    assert MaxParameters(parameters=49_950).check(GOOD).outcome is Outcome.PASSED
+    check = FewerParametersThan(parameters=49_950).check(GOOD)
+    assert check.outcome is Outcome.FAILED
+    assert check.expected == "fewer than 49,950 parameters"
+    assert check.next_step.startswith("remove at least 1;")
+
+
+def test_too_many_parameters_are_laid_to_the_largest_layers():
+    """The failure names the layers with the most, largest first, and none without any."""
+    check = MaxParameters(parameters=40_000).check(GOOD)
+    assert check.outcome is Outcome.FAILED
+    assert told(check) == (
+        "49,950 parameters",
+        "at most 40,000 parameters",
+        (
+            "remove at least 9,950; the layers with the most are layer 0 (Linear) with 47,100, "
+            "layer 3 (Linear) with 2,440 and layer 5 (Linear) with 410"
+        ),
+    )
+
+
+def test_a_required_layer_counts_every_one_of_its_kind():
+    """One of two is not enough, and the one that is there is named."""
+    check = RequiredLayer(kind="Dropout", at_least=2).check(GOOD)
+    assert check.outcome is Outcome.FAILED
+    assert told(check) == (
+        "1 Dropout layer: layer 2 (Dropout)",
+        "at least 2 Dropout layers",
+        "add 1 nn.Dropout layer, for example before the last Linear",
+    )
+
+
+def test_required_layers_of_one_item_have_different_ids():
+    """An item can require several kinds without their checks colliding."""
+    assert RequiredLayer(kind="Dropout").id != RequiredLayer(kind="BatchNorm2d").id
+
+
+@pytest.mark.parametrize("code", sorted(IRREGULARITIES))
+def test_every_irregular_layer_fails(code):
+    """An ordinary model with one layer of each irregularity fails by that layer's name."""
+    odd = LayerSpec(
+        kind="ReLU", path="head.act", irregularity=code, irregularity_detail="forward hook"
+    )
+    check = check_ordinary_layers(model(linear(784, 10), odd, linear(10, 10)))
+    assert check.id == "ordinary-layers"
+    assert check.outcome is Outcome.FAILED
+    assert check.observed == (
+        f'layer 1 (ReLU, "head.act" in your model) {IRREGULARITIES[code]} (forward hook)'
+    )
+    assert check.next_step == _REMEDIES[code]
+
+
+def test_every_irregularity_has_a_remedy():
+    """No code can be added to the table without saying what to do about it."""
+    assert set(_REMEDIES) == set(IRREGULARITIES)
+
+
+def test_ordinary_layers_pass():
+    """A model of plain torch.nn layers passes, and so does an empty one."""
+    assert check_ordinary_layers(GOOD).outcome is Outcome.PASSED
+    assert check_ordinary_layers(model()).outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize("constraint", [MaxHiddenUnits(units=9), MaxParameters(parameters=9)])
+def test_a_layer_without_sizes_cannot_be_counted(constraint):
+    """A layer that the sandbox could not describe is an error, never a pass."""
+    with pytest.raises(ModelError, match="Linear needs an integer out_features"):
+        constraint.check(model(layer("Linear"), linear(2, 1)))
+
+
+@pytest.mark.parametrize(
+    ("constraint", "mistake"),
+    [
+        (AllowedLayers(kinds=()), "kinds: must be a tuple of at least one layer kind, got ()"),
+        (
+            AllowedLayers(kinds="ReLU"),
+            "kinds: must be a tuple of at least one layer kind, got 'ReLU'",
+        ),
+        (
+            AllowedLayers(kinds=("Linear", "relu")),
+            "kinds: 'relu' is not a layer that this grader knows; did you mean 'ReLU'?",
+        ),
+        (
+            AllowedLayers(kinds=("Linear", "Transformer")),
+            "kinds: 'Transformer' is not a layer that this grader knows",
+        ),
+        (AllowedLayers(kinds=(3,)), "kinds: must name layers of torch.nn, got 3"),
+        (MaxHiddenUnits(units=-1), "units: must be an integer of at least 0, got -1"),
+        (MaxHiddenUnits(units=1.5), "units: must be an integer of at least 0, got 1.5"),
+        (MinHiddenLayers(layers=True), "layers: must be an integer of at least 0, got True"),
+        (ExactLinearLayers(layers=0), "layers: must be an integer of at least 1, got 0"),
+        (MaxParameters(parameters=-5), "parameters: must be an integer of at least 0, got -5"),
+        (FewerParametersThan(parameters=0), "parameters: must be an integer of at least 1, got 0"),
+        (
+            RequiredLayer(kind="Droput"),
+            "kind: 'Droput' is not a layer that this grader knows; did you mean 'Dropout'?",
+        ),
+        (
+            RequiredLayer(kind="Dropout", at_least=0),
+            "at_least: must be an integer of at least 1, got 0",
+        ),
+    ],
+)
+def test_a_constraint_tells_its_own_mistake(constraint, mistake):
+    """An author reads which field is wrong, and what was probably meant."""
+    assert constraint.mistakes() == [mistake]
+
+
+def test_a_suggestion_ignores_case_and_stays_silent_without_a_match():
+    """A near miss is suggested as it is spelt; nonsense gets no suggestion."""
+    assert suggest("batchnorm2D", ["BatchNorm1d", "BatchNorm2d"]) == "; did you mean 'BatchNorm2d'?"
+    assert suggest("xyz", ["Linear"]) == ""
+
+
+def test_constraints_with_the_same_fields_have_different_digests():
+    """An assignment's digest changes when "at most" becomes "fewer than"."""
+    assert digest_of(MaxParameters(parameters=5)) != digest_of(FewerParametersThan(parameters=5))
+    assert digest_of(MinHiddenLayers(layers=2)) != digest_of(ExactLinearLayers(layers=2))

@@ -1,0 +1,137 @@
+"""Loading assignments, and the mistakes that authors make."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from grader.assignment.loading import bundled_assignments, find_mistakes, load_assignment
+from grader.assignment.records import Assignment, Recipe, Rubric, RubricItem, Threshold
+from grader.errors import AssignmentError, UsageError
+
+
+@pytest.fixture(name="set4")
+def load_set4() -> Assignment:
+    return load_assignment("set4")
+
+
+def change_item(assignment: Assignment, item_id: str, **changes: object) -> Assignment:
+    """The assignment with some fields of one item changed."""
+    problems = []
+    for problem in assignment.problems:
+        parts = []
+        for part in problem.parts:
+            ids = [full_id for full_id, _ in part.item_ids()]
+            items = tuple(
+                (name, replace(item, **changes) if full_id == item_id else item)
+                for full_id, (name, item) in zip(ids, part.items, strict=True)
+            )
+            parts.append(replace(part, items=items))
+        problems.append(replace(problem, parts=tuple(parts)))
+    return replace(assignment, problems=tuple(problems))
+
+
+def test_every_bundled_assignment_is_without_mistakes():
+    """What ships loads."""
+    assert bundled_assignments() == ["set4"]
+    for name in bundled_assignments():
+        assert load_assignment(name).id == name
+
+
+def test_all_mistakes_are_reported_at_once(set4: Assignment):
+    """An author mends everything in one go; each line begins with the field's path."""
+    broken = replace(set4, points=99, dataset="minst", seeds=(1, 1))
+    broken = change_item(broken, "2C", threshold=Threshold(accuracy=97.5, epoch="best"))
+    mistakes = find_mistakes(broken)
+    assert mistakes == [
+        "assignment.points: is 99, but the items add up to 100",
+        "assignment.seeds: (1, 1) names a seed twice",
+        "assignment.dataset: there is no data set 'minst'; did you mean 'mnist'?",
+        (
+            "item 2C.threshold.accuracy: is 97.5, but must be a share from 0 to 1 "
+            "(write 0.975, not 97.5)"
+        ),
+    ]
+
+
+def _rubric(*ids: str) -> Rubric:
+    """A rubric that gives one point for each of its items."""
+    return Rubric(items=tuple(RubricItem(id=name, text=name, points=1) for name in ids))
+
+
+@pytest.mark.parametrize(
+    ("item_id", "changes", "expected"),
+    [
+        ("3B", {"accepted": ()}, "item 3B.accepted: is empty"),
+        ("3B", {"points": -2}, "item 3B.points: is -2, but cannot be negative"),
+        ("3B", {"file": "../problem_3.py"}, "item 3B.file: '../problem_3.py' must be a relative"),
+        ("3B", {"function": "class"}, "item 3B.function: 'class' cannot be the name of a function"),
+        ("3G.sweep", {"model_item": "3G.modl"}, "did you mean '3G.model'?"),
+        ("3G.sweep", {"minimum_agreeing": 11}, "is 11, but must be from 0 to 10"),
+        ("2C", {"training": None}, "item 2C.training: is None, so the recipe must be fixed"),
+        ("2C", {"recipe": Recipe(epochs=40)}, "item 2C.recipe.epochs: is 40, but must be from 1"),
+        ("1D", {"rows": ()}, "item 1D.rows: is empty"),
+        ("2B.text", {"rubric": _rubric("a", "a")}, "the id 'a' is used 2 times"),
+        ("2B.text", {"rubric": _rubric("A b")}, "must be of small letters, digits and hyphens"),
+        ("3A", {"rubric": _rubric("a", "b")}, "gives at most 2 of 5 points, so none can have all"),
+    ],
+)
+def test_a_broken_rule_is_named(
+    set4: Assignment, item_id: str, changes: dict[str, object], expected: str
+):
+    """Each rule has its sentence."""
+    mistakes = find_mistakes(change_item(set4, item_id, **changes))
+    assert any(expected in mistake for mistake in mistakes), mistakes
+
+
+def test_a_callable_is_refused_with_its_path(set4: Assignment):
+    """An assignment is data, so that it can be digested, cached and sent."""
+    mistakes = find_mistakes(change_item(set4, "3B", accepted=(lambda: 608,)))
+    assert len(mistakes) == 1
+    assert "accepted[0]: is a callable" in mistakes[0]
+
+
+def test_a_value_of_the_wrong_type_is_named(set4: Assignment):
+    """A string where a number belongs is not carried into the grading."""
+    (mistake,) = find_mistakes(change_item(set4, "2C", points="eight"))
+    assert "points: expected `float`, got `str` (it is 'eight')" in mistake
+
+
+def test_a_misspelt_field_gets_a_suggestion(tmp_path: Path):
+    """A dataclass's TypeError is turned into advice."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from grader.assignment.records import Threshold\nThreshold(acuracy=0.9, epoch='best')\n"
+    )
+    with pytest.raises(AssignmentError, match=r"Threshold\.acuracy.*did you mean 'accuracy'"):
+        load_assignment(str(file))
+
+
+def test_an_author_file_is_loaded_by_its_path(tmp_path: Path):
+    """A course keeps its own assignment beside the grader."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from dataclasses import replace\n"
+        "from grader.assignment.bundled.set4 import ASSIGNMENT as SET4\n"
+        "ASSIGNMENT = replace(SET4, id='mine')\n"
+    )
+    assert load_assignment(str(file)).id == "mine"
+
+
+def test_an_assignment_is_never_read_from_the_submission(tmp_path: Path):
+    """A student cannot bring the rules along."""
+    (tmp_path / "mine.py").write_text("raise SystemExit('this must not run')")
+    with pytest.raises(UsageError, match="lies in the submission"):
+        load_assignment(str(tmp_path / "mine.py"), submission=tmp_path)
+
+
+def test_an_unknown_name_gets_a_suggestion():
+    """A typing error is not a riddle."""
+    with pytest.raises(UsageError, match="did you mean 'set4'"):
+        load_assignment("set5")
+
+
+def test_the_digest_follows_the_content(set4: Assignment):
+    """The same content has the same digest, another content another one."""
+    assert set4.digest() == load_assignment("set4").digest()
+    assert set4.digest() != change_item(set4, "3B", points=3).digest()

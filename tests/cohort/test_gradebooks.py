@@ -1,0 +1,167 @@
+"""Gradebook files, read back as their systems read them and compared with the store."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grader.cohort.gradebooks import FORMATS, Column
+from grader.cohort.gradebooks.moodle import not_on_the_worksheet
+from grader.cohort.store import Store
+from grader.cohort.summary import ItemSummary, Status, StudentSummary
+from grader.intake.students import Student
+from grader.lateness import Lateness
+from grader.results import Outcome, Score
+
+COLUMN = Column(title="Set 4 (12345)", points_possible=100)
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+points = st.floats(0, 100).map(lambda value: round(value, 3))
+
+
+@st.composite
+def summaries(draw: st.DrawFn) -> list[StudentSummary]:
+    """A class, as hostile as its students' names can make it."""
+    ids = draw(st.lists(texts.filter(str.strip), min_size=1, max_size=8, unique=True))
+    return [draw(one_summary(student_id)) for student_id in sorted(ids)]
+
+
+@st.composite
+def one_summary(draw: st.DrawFn, student_id: str) -> StudentSummary:
+    earned = draw(points)
+    kept = draw(st.sampled_from([1.0, 0.9, 0.0]))
+    return StudentSummary(
+        student=Student(id=student_id, name=draw(texts), email=draw(texts)),
+        status=draw(st.sampled_from(list(Status))),
+        score=Score(possible=100, earned=earned, lost=100 - earned),
+        final_points=earned * kept,
+        late=Lateness(share_kept=kept, penalty_points=earned - earned * kept),
+        message=draw(texts),
+        items=(
+            ItemSummary(
+                id="1D",
+                part="1D",
+                title="OR",
+                kind="truth-table",
+                outcome=Outcome.PASSED,
+                score=Score(possible=100, earned=earned),
+            ),
+        ),
+    )
+
+
+def write(format_name: str, members: list[StudentSummary]) -> list[list[str]]:
+    file = io.StringIO(newline="")
+    FORMATS[format_name](members, COLUMN, file)
+    return list(csv.reader(io.StringIO(file.getvalue(), newline="")))
+
+
+def points_of(rows: list[list[str]], header: str) -> list[float | None]:
+    position = rows[0].index(header)
+    return [float(row[position]) if row[position] else None for row in rows[1:]]
+
+
+@pytest.mark.parametrize(
+    ("format_name", "header", "rows_above"),
+    [
+        ("canvas", COLUMN.title, 1),
+        ("moodle", COLUMN.title, 0),
+        ("nbgrader", "score", 0),
+        ("csv", "points", 0),
+    ],
+)
+@settings(max_examples=20, deadline=None)
+@given(members=summaries())
+def test_what_is_read_back_is_what_the_store_holds(
+    format_name, header, rows_above, members, tmp_path_factory
+):
+    with Store(tmp_path_factory.mktemp("class") / "class.sqlite") as store:
+        for member in members:
+            store.record(member, inputs_sha256="", result=None)
+        kept = list(store.summaries())
+    rows = write(format_name, kept)
+    assert len({len(row) for row in rows}) == 1
+    read = points_of(rows, header)[rows_above:]
+    wanted = [
+        None if each.status in {Status.MISSING, Status.ERROR} else each.final_points
+        for each in kept
+    ]
+    assert read == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("format_name", list(FORMATS))
+@settings(max_examples=30, deadline=None)
+@given(members=summaries())
+def test_no_cell_is_a_formula_or_breaks_its_line(format_name, members):
+    for row in write(format_name, members):
+        for cell in row:
+            assert "\n" not in cell
+            assert "\r" not in cell
+            assert cell == "-" or not cell.startswith(FORMULA_STARTS)
+
+
+def test_canvas_finds_students_of_its_own_export_by_its_own_id():
+    student = Student(
+        id="81",
+        name="Müller, Zoë",
+        columns={"SIS User ID": "s-1", "SIS Login ID": "zoe", "Section": "A"},
+    )
+    member = StudentSummary(
+        student=student, status=Status.GRADED, score=Score(possible=100), final_points=61.5
+    )
+    header, possible, row = write("canvas", [member])
+    assert header == ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", "Set 4 (12345)"]
+    assert possible == ["Points Possible", "", "", "", "", "100"]
+    assert row == ["Müller, Zoë", "81", "s-1", "zoe", "A", "61.5"]
+
+
+def test_canvas_leaves_out_the_schools_ids_where_it_may_not_show_them():
+    student = Student(id="81", name="Müller, Zoë", columns={"SIS Login ID": "zoe", "Section": "A"})
+    member = StudentSummary(student=student, status=Status.GRADED, score=Score(possible=100))
+    assert write("canvas", [member])[2][:4] == ["Müller, Zoë", "81", "", "zoe"]
+
+
+def test_moodles_worksheet_comes_back_with_its_identifiers():
+    student = Student(
+        id="7", name="Ann", columns={"Identifier": "Participant 7", "Last modified (grade)": "-"}
+    )
+    member = StudentSummary(
+        student=student, status=Status.GRADED, score=Score(possible=100), final_points=80
+    )
+    header, row = write("moodle", [member])
+    assert dict(zip(header, row, strict=True)) == {
+        "Identifier": "Participant 7",
+        "Full name": "Ann",
+        "Email address": "",
+        "Grade": "80",
+        "Maximum Grade": "100",
+        "Last modified (grade)": "-",
+    }
+
+
+def test_a_stranger_does_not_make_moodles_worksheet_another_file():
+    """Who is not on it is left out, by name; without any identifier there is no worksheet."""
+    ann = Student(id="Participant 1", columns={"Identifier": "Participant 1"})
+    stranger = Student(id="stranger")
+    members = [
+        StudentSummary(student=student, status=Status.GRADED, score=Score(possible=100))
+        for student in (ann, stranger)
+    ]
+    header, *rows = write("moodle", members)
+    assert header[0] == "Identifier"
+    assert [row[0] for row in rows] == ["Participant 1"]
+    assert not_on_the_worksheet(members) == ["stranger"]
+    assert not_on_the_worksheet(members[1:]) == []
+
+
+def test_a_missing_student_gets_zero_only_if_asked(tmp_path: Path):
+    member = StudentSummary(
+        student=Student(id="a"), status=Status.MISSING, score=Score(possible=100, undecided=100)
+    )
+    assert COLUMN.points(member) == ""
+    zero = Column(title="Set 4", points_possible=100, missing_as_zero=True)
+    assert zero.points(member) == "0"

@@ -1,0 +1,419 @@
+"""The class page as a file: what it says of a class, and that nothing in it can act."""
+
+import base64
+import hashlib
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+
+from grader.cohort import charts, statistics
+from grader.cohort.charts import Scale, accuracy_chart, score_chart, size_chart
+from grader.cohort.page import SHOWN_GROUPS, render_class_page, write_class_page
+from grader.cohort.similarity import Likeness, Shared, SimilarGroup, Similarity
+from grader.cohort.statistics import ModelItem, Rate, Reason, TrainedModel, concerns
+from grader.cohort.summary import CheckSummary, ItemSummary, Status, summarize_items
+from grader.lateness import Lateness
+from grader.report.untrusted_text import make_visible
+from grader.results import Outcome
+from tests.support.class_samples import ERROR_MESSAGE, UNUSABLE_MESSAGE, make_summaries, summary_of
+from tests.support.result_sample_items import score_of
+from tests.support.result_samples import (
+    HOSTILE_STRINGS,
+    broken_result,
+    good_result,
+    map_strings,
+    unfinished_result,
+)
+
+TITLE = "Set 4"
+
+
+class Page(HTMLParser):
+    """A parsed page: its elements, what a reader sees, and what style sheet and script hold."""
+
+    def __init__(self, source) -> None:
+        super().__init__()
+        self.elements, self.text, self.inlined = [], "", {"style": "", "script": ""}
+        self._tag = ""
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self._tag = tag
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        self._tag = ""
+
+    def handle_data(self, data):
+        if self._tag in self.inlined:
+            self.inlined[self._tag] += data
+        else:
+            self.text += data
+
+    def all(self, tag):
+        return [attributes for own_tag, attributes in self.elements if own_tag == tag]
+
+    def rows(self):
+        return [row for row in self.all("tr") if "data-flags" in row]
+
+
+def render(summaries, similar=None):
+    return render_class_page(summaries, similar or Similarity(), title=TITLE)
+
+
+def row_of(source, student_id):
+    """The table's row of one student, without markup."""
+    rows = re.findall(r"<tr data-failed.*?</tr>", source, re.DOTALL)
+    (row,) = [row for row in rows if f"<td>{student_id}" in row]
+    return [unescape(re.sub("<[^>]*>", "", cell)) for cell in re.split("</t[hd]>", row)[:-1]]
+
+
+@pytest.fixture(scope="module")
+def summaries():
+    return make_summaries(60)
+
+
+@pytest.fixture(scope="module")
+def source(summaries):
+    return render(summaries)
+
+
+@pytest.fixture
+def model_item():
+    """Four models against 98%: two reach it, one is just below, one failed altogether."""
+    trained = ((0.98, 50_000), (0.985, 80_000), (0.979, None), (0.1, 1_000_000))
+    return ModelItem(
+        id="2C",
+        title="A network",
+        threshold=0.98,
+        models=tuple(TrainedModel(accuracy=one, parameters=size) for one, size in trained),
+    )
+
+
+def test_every_student_is_in_the_table_without_the_script(summaries, source):
+    """Nothing is hidden but the controls, which need the script."""
+    page = Page(source)
+    assert len(page.rows()) == len(summaries)
+    hidden = [
+        (tag, attributes["id"]) for tag, attributes in page.elements if "hidden" in attributes
+    ]
+    assert hidden == [("form", "controls")]
+    assert all(f"<td>{summary.student.id}" in source for summary in summaries)
+
+
+def test_a_row_links_to_the_report_and_says_what_fell_short():
+    """A graded student's row: name, id, result, points, what is awaited, parts, remarks."""
+    summary = summary_of("ada", items=summarize_items(broken_result()), name="Ada", folder="a b?")
+    page = render([summary])
+    name, student_id, verdict, points, awaited, failed, _ = row_of(page, "ada")
+    assert (name, student_id, verdict) == ("Ada", "ada", "fell short")
+    assert float(points) == summary.score.earned
+    assert float(awaited) == summary.score.pending
+    assert failed.split(", ") == statistics.failed_parts(summary)
+    assert 'href="./a%20b%3F/report.html"' in page
+
+
+def test_who_has_no_grade_has_no_points_and_no_link(source):
+    """An error and a missing submission count no points; what is unusable counts none earned."""
+    error, unusable, missing = (row_of(source, one) for one in ("s0007", "s0011", "s0013"))
+    assert error[2:4] == ["grader error", ""]
+    assert ERROR_MESSAGE in error[-1]
+    assert unusable[2:4] == ["unusable", "0"]
+    assert UNUSABLE_MESSAGE in unusable[-1]
+    assert missing[2:4] == ["missing", ""]
+    assert "/s0007/" not in source
+
+
+def test_points_before_and_after_lateness_are_side_by_side(summaries, source):
+    """The raw score stays beside the final one; the column is left out where nobody was late."""
+    late = next(one for one in summaries if one.late.penalty_points)
+    cells = row_of(source, late.student.id)
+    assert float(cells[3]) == pytest.approx(late.final_points, abs=0.01)
+    assert float(cells[4]) == late.score.earned
+    assert "If in time" in source
+    assert "If in time" not in render(summaries[:3])
+
+
+def test_whoever_needs_a_person_is_listed_by_reason(summaries, source):
+    """Every reason of the class has its heading with the number of students."""
+    for reason, heading in (
+        (Reason.ERROR, "No grade because of an error"),
+        (Reason.UNUSABLE, "Handed in nothing that can be graded"),
+        (Reason.LATE_UNKNOWN, "Late, at a time that is not known"),
+        (Reason.BORDERLINE, "Borderline: chance may have decided"),
+        (Reason.REPORTED, "Reported accuracies that do not reproduce"),
+    ):
+        number = sum(reason in concerns(summary) for summary in summaries)
+        assert number
+        assert re.search(f"{heading} <span[^>]*>{number} student", source)
+
+
+def test_a_class_without_worries_says_so():
+    """No heading stands over an empty list."""
+    items = tuple(item for item in summarize_items(good_result()) if item.kind == "answer")
+    page = Page(render([summary_of("ada", items=items)])).text
+    assert "Nothing does." in page
+    assert "No check failed." in page
+    assert "No model was trained." in page
+
+
+def test_an_empty_class_is_a_page():
+    """Before anybody is graded there is a page all the same."""
+    assert "Nobody is graded yet." in render([])
+
+
+def test_an_incomplete_grading_is_not_called_passed():
+    """What --only or --quick left out may still fail."""
+    items = tuple(
+        item
+        for item in summarize_items(unfinished_result())
+        if item.outcome in {Outcome.PASSED, Outcome.SKIPPED}
+    )
+    page = render([summary_of("ada", items=items, complete=False)])
+    assert row_of(page, "ada")[2] == "incomplete"
+
+
+def test_practice_is_stamped():
+    """Over the page, in its title, and in words: these are not grades."""
+    page = render(make_summaries(5, practice=True))
+    assert 'class="class-page practice"' in page
+    assert "<title>PRACTICE: " in page
+    assert "5 of 5 results" in page
+    assert "PRACTICE" not in Page(render(make_summaries(5))).text
+
+
+def test_similar_groups_are_shown_as_something_to_look_at(summaries):
+    """Who shares what is said in words and linked, and that it is no verdict."""
+    first, second = (summary.student for summary in summaries[:2])
+    both = frozenset({first.id, second.id})
+    shared = (
+        Shared(kind=Likeness.MODEL, subject="2C", student_ids=both | {"s0002"}),
+        Shared(kind=Likeness.CODE, subject="problem_2.py", student_ids=both, share=0.97),
+    )
+    common = Shared(kind=Likeness.ANSWER, subject="3D", student_ids=frozenset(map(str, range(9))))
+    found = Similarity(
+        groups=(SimilarGroup(student_ids=(first.id, second.id), shared=shared),), common=(common,)
+    )
+    page = Page(render(summaries, found)).text
+    assert "never a verdict" in page
+    assert "2C: same model and recipe (and 1 more)" in page
+    assert "problem_2.py: at least 97% of the code is alike" in page
+    assert "3D: same wrong answer, 9 students" in page
+
+
+def test_a_long_list_of_groups_is_cut_and_says_so(summaries):
+    """The page stays readable, whatever is alike."""
+    shared = (Shared(kind=Likeness.MODEL, subject="2C", student_ids=frozenset("ab")),)
+    group = SimilarGroup(student_ids=("a", "b"), shared=shared)
+    page = Page(render(summaries, Similarity(groups=(group,) * (SHOWN_GROUPS + 3)))).text
+    assert "3 more groups share less." in page
+    assert page.count("2C: same model and recipe") == SHOWN_GROUPS
+
+
+def test_code_that_was_not_compared_is_told(summaries):
+    """The reason stands above the groups."""
+    page = render(summaries, Similarity(not_compared="it took longer than 900 seconds"))
+    assert "<strong>The code was not compared:</strong> it took longer" in page
+
+
+def hostile_class(shift):
+    """Students with hostile text in every field."""
+    texts = HOSTILE_STRINGS[shift:] + HOSTILE_STRINGS[:shift]
+    number = iter(range(10**6))
+    summaries = [
+        summary_of("x", items=summarize_items(broken_result()), name="x", email="x", message="x"),
+        summary_of("x", status=Status.ERROR, message="x"),
+        summary_of("x", late=Lateness(needs_person=True, reason="x")),
+    ]
+    made = [map_strings(one, lambda _: texts[next(number) % len(texts)]) for one in summaries]
+    return [replace(summary, graded_at="2026-11-25T08:00:00+00:00") for summary in made]
+
+
+@pytest.mark.parametrize("shift", range(len(HOSTILE_STRINGS)))
+def test_hostile_text_in_every_field_stays_text(shift):
+    """No element, attribute or address of theirs, and nothing invisible, reaches the page."""
+    summaries = hostile_class(shift)
+    shared = Shared(
+        kind=Likeness.CODE, subject=HOSTILE_STRINGS[shift], student_ids=frozenset(HOSTILE_STRINGS)
+    )
+    group = SimilarGroup(student_ids=HOSTILE_STRINGS, shared=(shared,))
+    similar = Similarity(groups=(group,), common=(shared,), not_compared=HOSTILE_STRINGS[shift])
+    source = render_class_page(summaries, similar, title=HOSTILE_STRINGS[shift])
+    page = Page(source)
+    assert make_visible(source) == source
+    assert {tag for tag, _ in page.elements} <= {tag for tag, _ in Page(render([])).elements} | {
+        tag for tag, _ in Page(render(make_summaries(60), similar)).elements
+    }
+    assert len(page.all("script")) == len(page.all("style")) == 1
+    for _, attributes in page.elements:
+        assert not any(name.startswith("on") or name in {"style", "src"} for name in attributes)
+        assert re.match(r"#|\./|data:,$|$", attributes.get("href", ""))
+    assert '<script>document.title = "owned"</script>' in page.text
+
+
+def test_the_policy_allows_one_style_sheet_and_one_script_by_their_hashes(source):
+    """What is inlined is just what the policy allows."""
+    page = Page(source)
+    (policy,) = [one["content"] for one in page.all("meta") if "http-equiv" in one]
+    hashes = {
+        name: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for name, text in page.inlined.items()
+    }
+    assert policy == (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{hashes['style']}'; "
+        f"script-src 'sha256-{hashes['script']}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def test_ids_are_unique_and_links_within_the_page_lead_somewhere(source):
+    """Labels, descriptions and links find what they name."""
+    page = Page(source)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    named = {
+        name
+        for _, attributes in page.elements
+        for key in ("for", "aria-labelledby")
+        for name in attributes.get(key, "").split()
+    }
+    linked = {link["href"][1:] for link in page.all("a") if link["href"].startswith("#")}
+    assert named | linked <= set(ids)
+
+
+def test_the_page_replaces_an_earlier_one(summaries, tmp_path):
+    """It is written beside the earlier one, then takes its place."""
+    path = tmp_path / "index.html"
+    path.write_text("earlier")
+    write_class_page(summaries, Similarity(), path, title=TITLE)
+    assert path.read_text(encoding="utf-8") == render(summaries)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["index.html"]
+
+
+def test_a_thousand_students_make_a_small_page():
+    """A student takes less than a kilobyte: no check of a single student is in the page."""
+    few, many = (len(render(make_summaries(count))) for count in (20, 120))
+    assert (many - few) / 100 < 1000
+
+
+def test_neither_torch_nor_matplotlib_is_loaded():
+    """The page is written by a grader that may have trained nothing."""
+    code = (
+        "import sys; from grader.cohort.page import render_class_page\n"
+        "from tests.support.class_samples import make_summaries\n"
+        "from grader.cohort.similarity import Similarity\n"
+        "render_class_page(make_summaries(30), Similarity(), title='x')\n"
+        "print(sorted({'torch', 'matplotlib', 'copydetect'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def item(outcome, *, part="1A", observed="", checks=None):
+    check = CheckSummary(id="value", title="Value", outcome=outcome, observed=observed)
+    return ItemSummary(
+        id=f"{part}.x",
+        part=part,
+        title="What",
+        kind="answer",
+        outcome=outcome,
+        score=score_of(outcome, 4),
+        checks=(check,) if checks is None else checks,
+    )
+
+
+def test_pass_rates_count_verdicts_only():
+    """Neither skipped items nor errors are one; while one is pending there is no rate yet."""
+    outcomes = [*[Outcome.PASSED] * 3, Outcome.FAILED, Outcome.SKIPPED, Outcome.ERROR]
+    summaries = [summary_of(str(n), items=(item(one),)) for n, one in enumerate(outcomes)]
+    (part,) = statistics.part_rates(summaries)
+    assert part.rate == part.checks[0].rate == Rate(passed=3, failed=1, undecided=2)
+    assert part.rate.share == 0.75
+    summaries.append(summary_of("last", items=(item(Outcome.PENDING),)))
+    (part,) = statistics.part_rates(summaries)
+    assert (part.rate.pending, part.rate.share) == (1, None)
+
+
+def test_a_part_passes_by_what_the_grader_decides_of_it():
+    """A written item beside an automatic one leaves the part's verdict to the automatic one."""
+    written = replace(item(Outcome.PENDING), id="1A.text")
+    summary = summary_of("ada", items=(item(Outcome.PASSED), written))
+    (part,) = statistics.part_rates([summary])
+    assert part.rate == Rate(passed=1)
+
+
+def test_the_commonest_failure_comes_first_with_what_was_found():
+    """Only the first failure of an item counts, since the others may follow from it."""
+    follows = CheckSummary(id="later", title="Later", outcome=Outcome.FAILED)
+    first = item(Outcome.FAILED, observed="600").checks[0]
+    summaries = [
+        summary_of(str(n), items=(item(Outcome.FAILED, checks=(first, follows)),)) for n in range(3)
+    ]
+    rare = item(Outcome.FAILED, part="1B", observed="7")
+    summaries.append(summary_of("last", items=(rare,)))
+    found = statistics.common_failures(summaries)
+    assert [(one.item_id, one.title, one.students, one.observed) for one in found] == [
+        ("1A.x", "Value", 3, "600"),
+        ("1B.x", "Value", 1, "7"),
+    ]
+
+
+def test_no_bar_has_models_on_both_sides_of_the_threshold(model_item):
+    """Bars end at the threshold, and those on its two sides differ in colour."""
+    chart = accuracy_chart(model_item)
+    at = chart.wanted.x1
+    below = [bar for bar in chart.bars if bar.role == "second"]
+    above = [bar for bar in chart.bars if bar.role == "first"]
+    assert below
+    assert above
+    assert all(bar.x + bar.width <= at for bar in below)
+    assert all(bar.x >= at for bar in above)
+    assert [bar for bar in chart.bars if bar.x < charts.LEFT] == []
+
+
+def test_one_failed_run_does_not_flatten_the_others():
+    """It is drawn at the edge, and the axis says so."""
+    models = [TrainedModel(accuracy=0.98 + n / 10_000, parameters=1000 + n) for n in range(40)]
+    models[0] = TrainedModel(accuracy=0.1, parameters=999)
+    chart = size_chart(ModelItem(id="2C", title="x", threshold=0.98, models=tuple(models)))
+    assert chart is not None
+    assert "1 below" in chart.y_label
+    assert f" {charts.BOTTOM}" in chart.dots[0].path
+
+
+def test_models_of_unknown_size_have_no_chart_of_sizes(model_item):
+    """There is nothing to draw."""
+    unknown = tuple(replace(model, parameters=None) for model in model_item.models)
+    assert size_chart(replace(model_item, models=unknown)) is None
+
+
+@pytest.mark.parametrize("models", [1, 2, 1000])
+def test_charts_hold_for_any_number_of_equal_models(models):
+    """Equal values leave a scale that divides by nothing."""
+    same = (TrainedModel(accuracy=1.0, parameters=7),) * models
+    model_item = ModelItem(id="2C", title="x", threshold=1.0, models=same)
+    (bar,) = accuracy_chart(model_item).bars
+    assert bar.title.endswith(f": {models:,}")
+    assert size_chart(model_item) is not None
+
+
+def test_bars_of_points_hold_everybody():
+    """Zero, fractions and full marks each fall into a bar."""
+    chart = score_chart([0, 0.1, 55.5, 100, 100], possible=100)
+    assert sum(int(bar.title.split(": ")[1]) for bar in chart.bars) == 5
+    assert [tick.label for tick in chart.x_ticks] == ["0", "20", "40", "60", "80", "100"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [(10, 1000, ["10", "100", "1000"]), (40, 300, ["50", "100", "200"])],
+)
+def test_a_logarithmic_axis_has_round_ticks(low, high, labels):
+    """Powers of ten, and 2 and 5 between them where the range is short."""
+    scale = Scale(low=low, high=high, start=0, end=100, logarithmic=True)
+    assert [tick.label for tick in scale.ticks(lambda value: f"{value:.0f}")] == labels

@@ -1,0 +1,202 @@
+"""What a class has in common: models, wrong answers and code; and what says nothing."""
+
+import os
+import re
+
+import pytest
+
+from grader.cohort import code_comparison, similarity
+from grader.cohort.code_comparison import ComparisonRequest, compare
+from grader.cohort.similarity import Likeness, find_similar
+from grader.cohort.summary import ItemSummary, Status, StudentSummary
+from grader.intake.students import Student
+from grader.results import Outcome, Score
+from tests.support.paths import ROOT
+
+TEMPLATE = ROOT / "student_template"
+ANSWER = (ROOT / "reference" / "problem_2.py").read_text(encoding="utf-8")
+
+LOADER = '''
+def load(path):
+    """Read the images and scale them."""
+    images, labels = [], []
+    with open(path, "rb") as file:
+        header = file.read(16)
+        count = int.from_bytes(header[4:8], "big")
+        for index in range(count):
+            pixels = file.read(784)
+            images.append([value / 255.0 for value in pixels])
+            labels.append(index % 10 if pixels else -1)
+    return [image for image, label in zip(images, labels) if label >= 0][: count // 2 + 7]
+'''
+
+
+def student(student_id, **likeness: str):
+    """A graded student; `likeness` by item, those of models starting with "m"."""
+    items = tuple(
+        ItemSummary(
+            id=item_id,
+            part=item_id,
+            title=item_id,
+            kind="model" if item_id.startswith("m") else "answer",
+            outcome=Outcome.PASSED if item_id.startswith("m") else Outcome.FAILED,
+            score=Score(possible=1),
+            accuracy=0.9 if item_id.startswith("m") else None,
+            likeness=value,
+        )
+        for item_id, value in likeness.items()
+    )
+    return StudentSummary(
+        student=Student(id=student_id), status=Status.GRADED, score=Score(possible=1), items=items
+    )
+
+
+@pytest.fixture
+def hand_in(tmp_path):
+    """Writes one student's file, and returns the directory of all."""
+
+    def handed(student_id, text, file="problem_2.py"):
+        target = tmp_path / "class" / student_id / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        return {folder.name: folder for folder in sorted((tmp_path / "class").iterdir())}
+
+    return handed
+
+
+def similar_files(sources, template=None):
+    request = ComparisonRequest(
+        sources={student_id: str(path) for student_id, path in sources.items()},
+        template=str(template) if template else None,
+    )
+    return [
+        (found.file, found.student_ids, round(found.share, 2)) for found in compare(request).similar
+    ]
+
+
+def test_equal_models_and_equal_wrong_answers_are_found():
+    """Two students who agree in two things are one group with both."""
+    found = find_similar(
+        [
+            student("ann", m2="x", a3="wrong"),
+            student("bob", m2="x", a3="wrong"),
+            student("eve", m2="y", a3="other"),
+        ],
+        sources={},
+    )
+    (group,) = found.groups
+    assert group.student_ids == ("ann", "bob")
+    assert {(one.kind, one.subject) for one in group.shared} == {
+        (Likeness.MODEL, "m2"),
+        (Likeness.ANSWER, "a3"),
+    }
+
+
+def test_a_pair_is_shown_with_what_it_shares_with_others_too():
+    """What three share counts for the two of them who share more; they come first."""
+    found = find_similar(
+        [
+            student("ann", m2="x", m3="z"),
+            student("bob", m2="x", m3="z"),
+            student("eve", m2="x", m3="w"),
+        ],
+        sources={},
+    )
+    assert [(group.student_ids, len(group.shared)) for group in found.groups] == [
+        (("ann", "bob"), 2),
+        (("ann", "bob", "eve"), 1),
+    ]
+
+
+def test_what_likeness_says_nothing_about_is_not_compared():
+    """An empty likeness, as of a right answer, makes no group."""
+    assert find_similar([student("ann", m2=""), student("bob", m2="")], {}).groups == ()
+
+
+def test_what_many_share_is_common_and_accuses_nobody():
+    """Seven of a class of twenty kept the model they were given."""
+    summaries = [student(f"s{n}", m2="given" if n < 7 else f"own-{n}") for n in range(20)]
+    found = find_similar(summaries, sources={})
+    assert found.groups == ()
+    assert [len(one.student_ids) for one in found.common] == [7]
+
+
+def test_renamed_and_commented_code_is_nearly_identical(hand_in):
+    """Names, comments and layout do not count; the process really runs."""
+    renamed = re.sub("images", "pictures", LOADER.replace("labels", "truth"))
+    hand_in("ann", ANSWER + LOADER)
+    hand_in("bob", "# my own work\n" + ANSWER.replace("model_", "network_") + renamed)
+    sources = hand_in("eve", "def answer():\n" + "    print(1 + 2)\n" * 40)
+    found = find_similar([student(name) for name in sources], sources)
+    assert found.not_compared == ""
+    (group,) = found.groups
+    assert group.student_ids == ("ann", "bob")
+    assert [(one.kind, one.subject) for one in group.shared] == [(Likeness.CODE, "problem_2.py")]
+    assert group.shared[0].share > 0.95
+
+
+def test_what_the_template_gave_does_not_count(hand_in):
+    """Untouched templates are alike without it, and not with it."""
+    given = (TEMPLATE / "problem_2.py").read_text(encoding="utf-8")
+    hand_in("ann", given)
+    sources = hand_in("bob", given)
+    assert similar_files(sources) == [("problem_2.py", ["ann", "bob"], 1.0)]
+    assert similar_files(sources, TEMPLATE) == []
+
+
+def test_a_model_that_the_template_gave_does_not_count(hand_in):
+    """Who handed the template in as it was has its models; whoever kept one is not like them."""
+    given = (TEMPLATE / "problem_2.py").read_text(encoding="utf-8")
+    hand_in("ann", given)
+    sources = hand_in("bob", given.replace("Linear(10, 10)", "Linear(12, 12)"))
+    summaries = [student("ann", m2="given", m3="x"), student("bob", m2="given", m3="y")]
+    assert find_similar(summaries, sources).groups != ()
+    assert find_similar(summaries, sources, TEMPLATE).groups == ()
+
+
+def test_different_solutions_are_not_alike(hand_in):
+    """Two ways to do the same."""
+    hand_in("ann", ANSWER)
+    sources = hand_in("bob", ANSWER.replace("nn.Sequential(", "build(nn.Tanh(), 7, *").lower()[::2])
+    assert similar_files(sources) == []
+
+
+def test_only_regular_files_of_reasonable_size_are_read(hand_in, tmp_path, monkeypatch):
+    """Links are not followed, pipes never waited for, huge and short files left out."""
+    hand_in("ann", ANSWER + LOADER, file="huge.py")
+    sources = hand_in("bob", ANSWER + LOADER, file="huge.py")
+    hand_in("ann", "x = 1\n", file="short.py")
+    hand_in("bob", "x = 1\n", file="short.py")
+    outside = tmp_path / "outside.py"
+    outside.write_text(ANSWER, encoding="utf-8")
+    for folder in sources.values():
+        (folder / "link.py").symlink_to(outside)
+        os.mkfifo(folder / "pipe.py")
+    monkeypatch.setattr(code_comparison, "MAXIMUM_FILE_BYTES", 1000)
+    assert similar_files(sources) == []
+
+
+def test_a_file_that_keeps_the_lexer_busy_is_left_out(hand_in, monkeypatch):
+    """The time for one file is limited, and what takes longer is not compared."""
+    monkeypatch.setattr(code_comparison, "SECONDS_FOR_EACH_FILE", 1e-6)
+    hand_in("ann", ANSWER)
+    assert similar_files(hand_in("bob", ANSWER)) == []
+
+
+def test_bytes_that_are_no_text_harm_nothing(hand_in):
+    """Invalid UTF-8, nulls and lone quotes are compared as they can be read."""
+    sources = hand_in("ann", "")
+    sources |= hand_in("bob", "")
+    for folder in sources.values():
+        (folder / "problem_2.py").write_bytes(b'\xff\x00"""' + ANSWER.encode() * 2)
+    assert similar_files(sources) in ([], [("problem_2.py", ["ann", "bob"], 1.0)])
+
+
+def test_a_comparison_that_takes_too_long_is_told_and_the_rest_stands(hand_in, monkeypatch):
+    """The reason is for the page; equal models are found all the same."""
+    monkeypatch.setattr(similarity, "COMPARISON_SECONDS", 0.001)
+    hand_in("ann", ANSWER)
+    sources = hand_in("bob", ANSWER)
+    found = find_similar([student("ann", m2="x"), student("bob", m2="x")], sources)
+    assert "longer than" in found.not_compared
+    assert len(found.groups) == 1

@@ -1,0 +1,395 @@
+"""Unpacking: ordinary archives come out whole, hostile ones not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import lzma
+import stat
+import struct
+import tarfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grader.errors import UnusableSubmissionError
+from grader.intake import archives
+from grader.intake.archive_formats import MAXIMUM_EXTENDED_HEADER_BYTES
+from grader.intake.archives import is_archive, unpack, unpack_class, without_ending
+from tests.support.archive_samples import (
+    make_encrypted_zip,
+    make_lying_zip,
+    make_symlink_zip,
+    make_tar,
+    make_tar_of,
+    make_zip,
+    make_zip_with_kind,
+    regular,
+    special,
+)
+
+FILES = {"problem_1.py": "x = 1\n", "written/1A.md": "because\n"}
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Where archives are unpacked, with room around it to notice what leads out."""
+    target = tmp_path / "around" / "target"
+    target.mkdir(parents=True)
+    return target
+
+
+def unpacked(target: Path) -> dict[str, str]:
+    """Every file below the target."""
+    return {
+        str(path.relative_to(target)): path.read_text()
+        for path in target.rglob("*")
+        if path.is_file()
+    }
+
+
+def refusal(archive: Path, target: Path) -> str:
+    """Why an archive is refused; nothing may have been written anywhere."""
+    with pytest.raises(UnusableSubmissionError) as error:
+        unpack(archive, target)
+    assert error.value.next_step
+    assert str(error.value).startswith(f"{archive.name} cannot be unpacked: ")
+    assert unpacked(target.parent) == {}
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("a.zip", ""),
+        ("a.tar", "w"),
+        ("a.tar.gz", "w:gz"),
+        ("a.tgz", "w:gz"),
+        ("a.tar.xz", "w:xz"),
+        ("a.tar.bz2", "w:bz2"),
+    ],
+)
+def test_every_format_comes_out_as_it_went_in(
+    tmp_path: Path, target: Path, name: str, mode: str
+) -> None:
+    """Contents and directories are the same, and no file can be executed."""
+    archive = make_tar(tmp_path / name, FILES, mode) if mode else make_zip(tmp_path / name, FILES)
+    unpack(archive, target)
+    assert unpacked(target) == FILES
+    assert not any(path.stat().st_mode & 0o111 for path in target.rglob("*") if path.is_file())
+
+
+def test_the_format_is_what_the_bytes_show(tmp_path: Path, target: Path) -> None:
+    """A zip archive that calls itself a tar is unpacked all the same."""
+    unpack(make_zip(tmp_path / "a.tar.gz", FILES), target)
+    assert unpacked(target) == FILES
+
+
+def test_what_tools_leave_behind_is_not_written(tmp_path: Path, target: Path) -> None:
+    """Neither macOS's shadows nor an environment full of links keeps the answers out."""
+    archive = make_tar_of(
+        tmp_path / "a.tar.gz",
+        [
+            (regular("./problem_1.py", 6), "x = 1\n"),
+            (regular("__MACOSX/._problem_1.py", 1), "?"),
+            (special("venv/bin/python", tarfile.SYMTYPE, "/usr/bin/python"), ""),
+            (regular(".git/config", 1), "?"),
+        ],
+    )
+    unpack(archive, target)
+    assert unpacked(target) == {"problem_1.py": "x = 1\n"}
+
+
+def test_odd_names_are_kept(tmp_path: Path, target: Path) -> None:
+    """A line break, an escape sequence, a dash and bytes that are no UTF-8 are only names."""
+    names = ["two\nlines.py", "\x1b[31mred.py", "-rf.py", "caf\udce9.py"]
+    unpack(make_tar(tmp_path / "a.tar.gz", dict.fromkeys(names, "x")), target)
+    assert sorted(unpacked(target)) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("../out.py", "leads out of the archive"),
+        ("a/../../out.py", "leads out of the archive"),
+        ("venv/../../out.py", "leads out of the archive"),
+        ("/etc/out.py", "absolute path"),
+        ("C:/out.py", "absolute path"),
+        ("..\\out.py", "a backslash"),
+        ("x" * 300, "more than 255 bytes"),
+        ("/".join("abcdefghijk"), "directories deep"),
+    ],
+)
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_paths_that_lead_elsewhere_are_refused(
+    tmp_path: Path, target: Path, make: Callable[..., Path], path: str, says: str
+) -> None:
+    """Not even the honest member before them is written."""
+    assert says in refusal(make(tmp_path / "a.zip", FILES | {path: "evil"}), target)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (tarfile.SYMTYPE, "a symbolic link"),
+        (tarfile.LNKTYPE, "a hard link"),
+        (tarfile.CHRTYPE, "a device"),
+        (tarfile.BLKTYPE, "a device"),
+        (tarfile.FIFOTYPE, "a named pipe"),
+        (b"Z", "not a regular file"),
+    ],
+)
+def test_a_tar_with_anything_but_files_is_refused(
+    tmp_path: Path, target: Path, kind: bytes, says: str
+) -> None:
+    """Links, devices and pipes are named."""
+    entries = [(regular("problem_1.py", 1), "x"), (special("odd", kind, "/etc/passwd"), "")]
+    assert f"odd in it is {says}" in refusal(make_tar_of(tmp_path / "a.tar.gz", entries), target)
+
+
+def test_a_zip_with_anything_but_files_is_refused(tmp_path: Path, target: Path) -> None:
+    """Links and devices are named."""
+    assert "a symbolic link" in refusal(make_symlink_zip(tmp_path / "a.zip"), target)
+    assert "a device" in refusal(make_zip_with_kind(tmp_path / "b.zip", stat.S_IFBLK), target)
+    assert "encrypted" in refusal(make_encrypted_zip(tmp_path / "c.zip"), target)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("problem_1.py", "Problem_1.py"),
+        ("written/1A.md", "Written/1B.md"),
+        ("stra\u00dfe.py", "STRASSE.py"),
+        (unicodedata.normalize("NFC", "é.py"), unicodedata.normalize("NFD", "é.py")),
+    ],
+)
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_names_that_some_file_systems_take_for_one_are_refused(
+    tmp_path: Path, target: Path, make: Callable[..., Path], one: str, other: str
+) -> None:
+    """Which of two twins would be graded must not depend on the machine."""
+    message = refusal(make(tmp_path / "a.zip", {one: "1", other: "2"}), target)
+    assert "one name to some file systems" in message
+
+
+@pytest.mark.parametrize(
+    "names", [["a.py", "a.py"], ["a", "a/b.py"], ["a/b.py", "a"], ["a.py", "./a.py"]]
+)
+def test_a_name_that_is_in_it_twice_is_refused(
+    tmp_path: Path, target: Path, names: list[str]
+) -> None:
+    """Nor is one both a file and a directory."""
+    archive = make_tar_of(tmp_path / "a.tar", [(regular(name, 1), "x") for name in names], "w")
+    assert "is in it twice" in refusal(archive, target)
+
+
+def test_a_directory_may_be_named_before_its_files(tmp_path: Path, target: Path) -> None:
+    """As most tools do."""
+    entries = [(special("a", tarfile.DIRTYPE), ""), (regular("a/b.py", 1), "x")]
+    unpack(make_tar_of(tmp_path / "a.tar", entries, "w"), target)
+    assert unpacked(target) == {"a/b.py": "x"}
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_bombs_are_refused_by_what_they_promise(
+    tmp_path: Path, target: Path, make: Callable[..., Path]
+) -> None:
+    """A ratio of a thousand is refused, although the size alone would do."""
+    archive = make(tmp_path / "a.zip", {"a.py": bytes(20_000_000)})
+    assert "as a bomb does" in refusal(archive, target)
+
+
+def test_a_bomb_whose_headers_lie_is_refused(tmp_path: Path, target: Path) -> None:
+    """What comes out is counted, and compared with its checksum."""
+    archive = make_lying_zip(tmp_path / "a.zip", really_bytes=100_000_000)
+    assert archive.stat().st_size < 150_000
+    with pytest.raises(UnusableSubmissionError, match="damaged"):
+        unpack(archive, target)
+    assert sum(path.stat().st_size for path in target.rglob("*")) <= 10
+
+
+def test_many_members_are_refused(tmp_path: Path, target: Path) -> None:
+    """Whether they are files, or directories that nobody would count."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(20_001):
+            archive.writestr(f"{number}/", "")
+    assert "members" in refusal(tmp_path / "a.zip", target)
+    header = tarfile.TarInfo(".hidden").tobuf()
+    (tmp_path / "a.tar").write_bytes(header * 100_000 + bytes(1024))
+    assert "members" in refusal(tmp_path / "a.tar", target)
+
+
+def test_a_large_directory_of_a_zip_is_refused_unread(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be held in memory whole."""
+    monkeypatch.setattr(archives, "_DIRECTORY_ENTRY_BYTES", 0)
+    assert "too many members" in refusal(make_zip(tmp_path / "a.zip", FILES), target)
+
+
+def test_a_directory_cannot_be_hidden_behind_zip64(tmp_path: Path, target: Path) -> None:
+    """Its second end record counts, and must lie where every reader looks."""
+    archive = make_zip(tmp_path / "a.zip", FILES)
+    whole = archive.read_bytes()
+    end = whole.index(b"PK\x05\x06")
+    for place, says in [(end, "too many members"), (end - 1, "its end is unclear")]:
+        record = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 2, 2, 1 << 40, 0)
+        locator = b"PK\x06\x07" + struct.pack("<IQI", 0, place, 1)
+        archive.write_bytes(whole[:end] + record + locator + whole[end:])
+        assert says in refusal(archive, target)
+
+
+def test_a_large_extended_header_is_refused_unread(tmp_path: Path, target: Path) -> None:
+    """Python would search it for hours."""
+    header = special("x", tarfile.XHDTYPE)
+    header.size = MAXIMUM_EXTENDED_HEADER_BYTES + 1
+    archive = make_tar_of(tmp_path / "a.tar", [(header, "1" * header.size)], "w")
+    assert "headers" in refusal(archive, target)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar.xz", "a.tar.bz2", "a.tar"])
+def test_what_is_damaged_is_refused(tmp_path: Path, target: Path, name: str) -> None:
+    """Wherever it ends early."""
+    mode = {"a.tar": "w"}.get(name, "w:" + name.rpartition(".")[2])
+    content = {"a.py": bytes(range(256)) * 100}
+    make = make_zip(tmp_path / name, content)
+    if name != "a.zip":
+        make = make_tar(tmp_path / name, content, mode)
+    whole = make.read_bytes()
+    make.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UnusableSubmissionError):
+        unpack(make, target)
+
+
+@pytest.mark.parametrize("content", [b"", b"Rar!\x1a\x07\x01\x00", b"7z\xbc\xaf\x27\x1c", b"PK"])
+def test_what_is_no_archive_is_refused(tmp_path: Path, target: Path, content: bytes) -> None:
+    """RAR and 7z need programs of their own."""
+    (tmp_path / "a.rar").write_bytes(content)
+    assert "no zip or tar archive" in refusal(tmp_path / "a.rar", target)
+
+
+@settings(max_examples=60)
+@given(
+    content=st.binary(max_size=2_000),
+    magic=st.sampled_from([b"PK\x03\x04", b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\x00", b""]),
+)
+def test_random_bytes_never_end_a_class(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, magic: bytes
+) -> None:
+    """Only the student's own error comes out of them."""
+    directory = tmp_path_factory.mktemp("random")
+    archive = directory / "a.zip"
+    archive.write_bytes(magic + content)
+    (directory / "target").mkdir()
+    with pytest.raises(UnusableSubmissionError):
+        unpack(archive, directory / "target")
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_a_changed_archive_is_refused_or_stays_inside(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Whatever byte is changed, nothing is written beside the target."""
+    directory = tmp_path_factory.mktemp("changed")
+    mode = data.draw(st.sampled_from(["", "w", "w:gz"]))
+    archive = directory / "a.zip"
+    whole = bytearray(
+        (make_tar(archive, FILES, mode) if mode else make_zip(archive, FILES)).read_bytes()
+    )
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, min(len(whole), 1_600) - 1))] = data.draw(
+            st.integers(0, 255)
+        )
+    archive.write_bytes(whole)
+    (directory / "target").mkdir()
+    with contextlib.suppress(UnusableSubmissionError):
+        unpack(archive, directory / "target")
+    assert {path.name for path in directory.iterdir()} == {"a.zip", "target"}
+    assert all(path.is_file() or path.is_dir() for path in directory.rglob("*"))
+    assert not any(path.is_symlink() for path in directory.rglob("*"))
+
+
+def test_one_students_bad_part_harms_no_other(tmp_path: Path, target: Path) -> None:
+    """In a whole class's download, it alone is not written."""
+    archive = make_zip(
+        tmp_path / "class.zip",
+        {
+            "alice/problem_1.py": "a",
+            "bob/Problem_1.py": "b",
+            "bob/problem_1.py": "b",
+            "carol/../../problem_1.py": "c",
+            "dora/problem_1.py": "d",
+        },
+    )
+    found = unpack_class(archive, target)
+    assert found.root == target
+    assert found.refusals.keys() == {"bob", "carol"}
+    assert "one name" in found.refusals["bob"]
+    assert unpacked(target) == {
+        "alice/problem_1.py": "a",
+        "dora/problem_1.py": "d",
+    }
+
+
+def test_a_damaged_member_harms_no_other_student(tmp_path: Path, target: Path) -> None:
+    """Its checksum tells while it is written."""
+    archive = tmp_path / "class.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("alice/problem_1.py", "here it is")
+        opened.writestr("bob/problem_1.py", "undamaged")
+    archive.write_bytes(archive.read_bytes().replace(b"here", b"HERE"))
+    found = unpack_class(archive, target)
+    assert found.refusals.keys() == {"alice"}
+    assert (target / "bob/problem_1.py").read_text() == "undamaged"
+
+
+@pytest.mark.parametrize(
+    ("names", "root"),
+    [
+        (["export/a/1.py", "export/b/1.py"], "export"),
+        (["export/a.zip", "export/b.zip"], "export"),
+        (["export/submission_metadata.yml", "export/a/1.py"], "export"),
+        (["__MACOSX/._x", "export/a/1.py", "export/b/1.py"], "export"),
+        (["alice/problem_1.py", "alice/written/1A.md"], "."),
+        (["alice/1.py", "bob/1.py"], "."),
+    ],
+)
+def test_a_wrapping_directory_is_told_from_a_students(
+    tmp_path: Path, target: Path, names: list[str], root: str
+) -> None:
+    """A student's own directory holds files."""
+    archive = make_zip(tmp_path / "class.zip", dict.fromkeys(names, "x"))
+    assert unpack_class(archive, target).root == target / root
+
+
+def test_names_tell_archives() -> None:
+    """In capitals too; the longest ending goes."""
+    assert is_archive("Homework.ZIP")
+    assert is_archive("a.tar.gz")
+    assert not is_archive("a.py")
+    assert without_ending("jane.doe.tar.gz") == "jane.doe"
+    assert without_ending("jane.doe") == "jane.doe"
+
+
+def test_xz_may_not_ask_for_gigabytes(tmp_path: Path, target: Path) -> None:
+    """A dictionary of 1.5 GiB is refused before it is allocated."""
+    packed = io.BytesIO()
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 12}]
+    with lzma.LZMAFile(packed, "w", filters=filters) as file:
+        file.write(bytes(10_240))
+    content = bytearray(packed.getvalue())
+    # The block header's last property byte is the dictionary's size, before a CRC-32.
+    header = content[12:24]
+    assert header[2:4] == bytes([0x21, 1])
+    header[4] = 39
+    header[8:12] = zlib.crc32(bytes(header[:8])).to_bytes(4, "little")
+    content[12:24] = header
+    (tmp_path / "a.tar.xz").write_bytes(content)
+    assert "damaged (Memory usage limit" in refusal(tmp_path / "a.tar.xz", target)

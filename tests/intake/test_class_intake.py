@@ -1,0 +1,478 @@
+"""A class's submissions: every layout is understood, and nothing is guessed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from grader.errors import UnusableSubmissionError, UsageError
+from grader.intake.class_intake import (
+    Handed,
+    Intake,
+    find_submissions,
+    fingerprint,
+    open_submission,
+)
+from grader.intake.private_copy import collect
+from grader.intake.roster import Roster, read_roster
+from grader.intake.students import Student
+from tests.support.archive_samples import make_lying_zip, make_tar, make_zip
+
+FILES = ["problem_1.py", "problem_2.py", "written/1A.md"]
+
+
+def write(directory: Path, files: dict[str, str]) -> Path:
+    """Files below a directory."""
+    for name, content in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return directory
+
+
+def roster_of(tmp_path: Path, text: str) -> Roster:
+    """A roster with this content."""
+    path = tmp_path / "roster.csv"
+    path.write_text(text)
+    return read_roster(path)
+
+
+def contents(handed: Handed) -> dict[str, str]:
+    """What the grader would collect of a submission."""
+    with open_submission(handed, FILES) as directory, collect(directory, FILES) as submission:
+        return {name: (submission.root / name).read_text() for name in submission.files}
+
+
+def by_id(intake: Intake) -> dict[str, Handed]:
+    """Who handed something in."""
+    return {handed.student.id: handed for handed in intake.handed}
+
+
+def messages(intake: Intake) -> list[str]:
+    """All problems, as they are shown."""
+    return [f"{problem.source.name} {problem.message}" for problem in intake.problems]
+
+
+CANVAS = {
+    "doejane_101_9001_problem_1.py": "jane 1",
+    "doejane_101_9002_1A.md": "because",
+    "roejohn_LATE_102_9003_problem_1-2.py": "john, third",
+    "roejohn_LATE_102_9004_problem_1-1.py": "john, second",
+    "garcíaluis_103_text.html": "<p>typed</p>",
+    "anon_xYz9_9005_problem_1.py": "nobody",
+    "LATE_anon_q7_9006_problem_1.py": "nobody, late",
+}
+
+
+def test_canvas_files_are_put_together_by_student(tmp_path: Path) -> None:
+    """Marks in names are read, and files get back their names and directories."""
+    found = by_id(find_submissions(write(tmp_path / "class", CANVAS)))
+    assert found.keys() == {"101", "102", "103", "anon_xYz9", "anon_q7"}
+    assert contents(found["101"]) == {"problem_1.py": "jane 1", "written/1A.md": "because"}
+    assert contents(found["102"]) == {"problem_1.py": "john, third"}
+    assert (found["101"].late, found["101"].resubmission) == (False, 0)
+    assert (found["102"].late, found["102"].resubmission) == (True, 2)
+    assert (found["anon_xYz9"].late, found["anon_q7"].late) == (False, True)
+    assert found["101"].student.name == "doejane"
+    with pytest.raises(UnusableSubmissionError, match=r"none of .* \(there is text.html\)"):
+        contents(found["103"])
+
+
+def test_a_zip_for_each_student_in_canvas_is_unpacked(tmp_path: Path) -> None:
+    """Beside other files, too."""
+    directory = write(tmp_path / "class", {"doejane_1_3_scan.pdf": "%PDF"})
+    make_zip(directory / "doejane_1_2_homework.zip", {"hw/problem_1.py": "jane"})
+    (handed,) = find_submissions(directory).handed
+    assert contents(handed) == {"problem_1.py": "jane"}
+
+
+def test_moodle_directories_and_flat_files(tmp_path: Path) -> None:
+    """What was typed in beside the files is not mistaken for them."""
+    directory = write(
+        tmp_path / "class",
+        {
+            "Jane Doe_5001_assignsubmission_file/problem_1.py": "jane",
+            "Jane Doe_5001_assignsubmission_onlinetext/onlinetext.html": "<p>",
+            "John Roe_5002_assignsubmission_file_/sub/problem_1.py": "john",
+            "Ann Poe_5003_assignsubmission_file_problem_1.py": "ann",
+            "Ann Poe_5003_assignsubmission_file_1A.md": "because",
+            "Participant_5004_assignsubmission_file/problem_1.py": "hidden",
+        },
+    )
+    intake = find_submissions(directory)
+    found = by_id(intake)
+    assert intake.recognised == ("4 submissions: from Moodle",)
+    assert {key: handed.student.name for key, handed in found.items()} == {
+        "5001": "Jane Doe",
+        "5002": "John Roe",
+        "5003": "Ann Poe",
+        "5004": "Participant",
+    }
+    assert contents(found["5001"]) == {"problem_1.py": "jane"}
+    assert contents(found["5002"]) == {"problem_1.py": "john"}
+    assert contents(found["5003"]) == {"problem_1.py": "ann", "written/1A.md": "because"}
+
+
+GRADESCOPE = """\
+submission_11:
+  :submitters:
+  - :name: Jane Doe
+    :sid: '007'
+    :email: jane@example.edu
+  - :name: John Roe
+    :sid: ''
+    :email: john@example.edu
+  :created_at: 2026-03-10 21:58:59.123456000 Z
+  :score: 1.0
+  :history:
+  - :id: 10
+    :created_at: 2026-03-09 21:58:59.123456000 Z
+submission_12:
+  :submitters:
+  - :name: Gone
+submission_13:
+  :score: 0
+"""
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_gradescope_names_students_and_times(tmp_path: Path, *, zipped: bool) -> None:
+    """Both of those who handed in together; what does not fit is named."""
+    files = {
+        "export/submission_metadata.yml": GRADESCOPE,
+        "export/submission_11/problem_1.py": "both",
+        "export/submission_14/problem_1.py": "unknown",
+    }
+    directory = write(tmp_path, files) / "export"
+    if zipped:
+        directory = make_zip(tmp_path / "export.zip", files)
+    with find_submissions(directory) as intake:
+        found = by_id(intake)
+        assert found.keys() == {"007", "john@example.edu"}
+        assert contents(found["007"]) == contents(found["john@example.edu"])
+        assert found["007"].submitted_at == datetime(2026, 3, 10, 21, 58, 59, 123456, tzinfo=UTC)
+        assert found["007"].resubmission == 1
+        assert messages(intake) == [
+            "submission_12 is in the metadata, but there is no such directory",
+            "submission_13 has no list of submitters in the metadata, so it was left out",
+            "submission_14 is not in the metadata, so it was left out",
+        ]
+
+
+@pytest.mark.parametrize("text", ["- a list", "{", "a: !!python/object/apply:os.system [id]"])
+def test_metadata_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    """And no Python object is ever made from it."""
+    write(tmp_path / "class", {"submission_metadata.yml": text})
+    with pytest.raises(UsageError, match=r"submission_metadata\.yml"):
+        find_submissions(tmp_path / "class")
+
+
+@pytest.mark.parametrize("inside", ["submitted/", ""])
+def test_nbgrader_gives_times(tmp_path: Path, inside: str) -> None:
+    """In a course's directory, or in what it collected."""
+    stamps = {
+        "alice": "2026-03-10 23:58:59.250000 UTC",
+        "bob": "2026-03-10 23:58:59 +0100\n",
+        "carol": "2026-03-10 23:58:59 PST",
+    }
+    files = {f"{inside}{name}/hw4/timestamp.txt": stamp for name, stamp in stamps.items()}
+    files |= {f"{inside}{name}/hw4/problem_1.py": name for name in stamps}
+    if inside:
+        files["source/hw4/problem_1.py"] = "given"
+    intake = find_submissions(write(tmp_path / "class", files))
+    found = by_id(intake)
+    assert found["alice"].submitted_at == datetime(2026, 3, 10, 23, 58, 59, 250_000, tzinfo=UTC)
+    berlin = timezone(timedelta(hours=1))
+    assert found["bob"].submitted_at == datetime(2026, 3, 10, 23, 58, 59, tzinfo=berlin)
+    assert found["carol"].submitted_at is None
+    assert contents(found["carol"])["problem_1.py"] == "carol"
+    assert messages(intake) == [
+        "timestamp.txt is no time with a zone such as UTC or +01:00, so it was not used"
+    ]
+
+
+def test_one_directory_clone_or_archive_for_each_student(tmp_path: Path) -> None:
+    """What is none of them is named, and a link is not followed."""
+    directory = write(
+        tmp_path / "class",
+        {
+            "alice/problem_1.py": "alice",
+            "bob/.git/config": "",
+            "bob/problem_1.py": "bob",
+            "reports/index.html": "",
+            ".DS_Store": "",
+            "README.txt": "",
+        },
+    )
+    make_zip(directory / "carol.zip", {"problem_1.py": "carol"})
+    make_tar(directory / "dora@b.org.tar.gz", {"homework/problem_1.py": "dora"})
+    (directory / "emil").symlink_to(tmp_path)
+    intake = find_submissions(directory)
+    found = by_id(intake)
+    assert {key: contents(handed) for key, handed in found.items()} == {
+        name: {"problem_1.py": name.partition("@")[0]}
+        for name in ("alice", "bob", "carol", "dora@b.org")
+    }
+    assert found["dora@b.org"].student.email == "dora@b.org"
+    assert messages(intake) == [
+        "README.txt is neither directory nor archive, so it was left",
+        "emil is a symbolic link, so it was left",
+    ]
+
+
+def test_odd_names_are_shown_and_stay_apart(tmp_path: Path) -> None:
+    """As ids, they are one line of text."""
+    directory = tmp_path / "class"
+    for name in ("new\nline", "\x1b[31mred", "-rf", "caf\udce9"):
+        write(directory / name, {"problem_1.py": "x"})
+    found = by_id(find_submissions(directory))
+    assert found.keys() == {"new\\nline", "\\x1b[31mred", "-rf", "caf\\xe9"}
+    assert all(contents(handed) == {"problem_1.py": "x"} for handed in found.values())
+
+
+def test_a_list_of_paths(tmp_path: Path) -> None:
+    """Relative to the list, with or without an id; all wrong lines are named."""
+    write(tmp_path, {"clones/repo-1/problem_1.py": "1", "clones/repo-2/problem_1.py": "2"})
+    listing = tmp_path / "list.txt"
+    listing.write_text("# clones\nclones/repo-1\n\nbob, clones/repo-2\n")
+    found = by_id(find_submissions(listing))
+    assert contents(found["repo-1"]) == {"problem_1.py": "1"}
+    assert contents(found["bob"]) == {"problem_1.py": "2"}
+    listing.write_text("clones/repo-1\nclones/repo-3\na,b,c\n")
+    with pytest.raises(UsageError, match=r"(?s)list.txt:2: clones/repo-3.*list.txt:3: a,b,c"):
+        find_submissions(listing)
+
+
+@pytest.mark.parametrize("wrapping", ["", "hw4 submissions/"])
+def test_the_whole_download_as_an_archive(tmp_path: Path, wrapping: str) -> None:
+    """What one student put into it keeps no other from being graded."""
+    inner = make_zip(tmp_path / "inner.zip", {"problem_1.py": "carol"}).read_bytes()
+    archive = make_zip(
+        tmp_path / "class.zip",
+        {
+            f"{wrapping}alice/problem_1.py": "alice",
+            f"{wrapping}bob/problem_1.py": "bob",
+            f"{wrapping}bob/PROBLEM_1.py": "bob",
+            f"{wrapping}carol.zip": inner,
+        },
+    )
+    with find_submissions(archive) as intake:
+        found = by_id(intake)
+        assert contents(found["alice"]) == {"problem_1.py": "alice"}
+        assert contents(found["carol"]) == {"problem_1.py": "carol"}
+        with pytest.raises(UnusableSubmissionError, match="one name to some file systems"):
+            contents(found["bob"])
+        private = found["alice"].source
+    assert not private.exists()
+
+
+def test_the_roster_names_missing_extra_and_ambiguous_students(tmp_path: Path) -> None:
+    """Those on it come first, in its order; whoever is not on it is graded all the same."""
+    roster = roster_of(
+        tmp_path,
+        "id,name,email\nc,Carol Poe,\na,Alice Ray,alice@b.org\nj1,John Doe,\nj2,John Doe,\nx,Xu,\n",
+    )
+    names = ["alice", "poe carol", "john doe", "stranger"]
+    directory = write(tmp_path / "class", {f"{name}/problem_1.py": name for name in names})
+    intake = find_submissions(directory, roster)
+    students = [handed.student for handed in intake.handed]
+    assert students == [
+        roster.students[0],
+        roster.students[1],
+        Student(id="john doe", name="john doe", on_roster=False),
+        Student(id="stranger", name="stranger", on_roster=False),
+    ]
+    assert [student.id for student in intake.missing] == ["j1", "j2", "x"]
+    assert [problem.message for problem in intake.extra] == ["stranger is not on the roster"]
+    assert [problem.message for problem in intake.ambiguous] == [
+        "john doe may be John Doe (j1) or John Doe (j2): name it by an id of the roster"
+    ]
+
+
+def test_a_stranger_never_takes_the_id_of_somebody_on_the_roster(tmp_path: Path) -> None:
+    """Its grade would become that student's."""
+    roster = roster_of(tmp_path, "id,name,login\nann,Ann,\nb,Bo,ann\n")
+    directory = write(tmp_path / "class", {"ann/problem_1.py": "whose?"})
+    intake = find_submissions(directory, roster)
+    assert [handed.student.id for handed in intake.handed] == ["ann (not on the roster)"]
+    assert [student.id for student in intake.missing] == ["ann", "b"]
+
+
+def test_canvas_students_are_found_on_the_roster_by_number_or_name(tmp_path: Path) -> None:
+    """The gradebook has the number; another list may have only the name."""
+    directory = write(tmp_path / "class", CANVAS)
+    gradebook = 'Student,ID,SIS Login ID\n"Doe, Jane",101,jd1\n"Roe, John",102,jr2\n'
+    assert {"101", "102"} <= by_id(
+        find_submissions(directory, roster_of(tmp_path, gradebook))
+    ).keys()
+    names = roster_of(tmp_path, "id,first name,last name\njd1,Jane,Doe\nlg3,Luis,García\n")
+    found = by_id(find_submissions(directory, names))
+    assert found["jd1"].student.on_roster
+    assert found["lg3"].student.name == "Luis García"
+    assert not found["102"].student.on_roster
+
+
+def test_of_two_submissions_of_one_student_none_is_chosen(tmp_path: Path) -> None:
+    """A person must, and both are named; twins by case are one student, too."""
+    directory = write(tmp_path / "class", {"alice/problem_1.py": "1", "Bob/problem_1.py": "1"})
+    make_zip(directory / "alice.zip", {"problem_1.py": "2"})
+    make_zip(directory / "bob.zip", {"problem_1.py": "2"})
+    intake = find_submissions(directory)
+    assert len(intake.handed) == 2
+    assert len(intake.ambiguous) == 2
+    with pytest.raises(
+        UnusableSubmissionError, match=r"2 submissions are .*: alice and alice\.zip"
+    ) as error:
+        contents(by_id(intake)["alice"])
+    assert error.value.needs_person
+
+
+@pytest.mark.parametrize(
+    ("files", "says", "needs_person"),
+    [
+        ({}, "there is nothing", False),
+        ({"notes.txt": ""}, "there is notes.txt", False),
+        ({"a/problem_1.py": "1", "b/problem_1.py": "2"}, "several directories: a and b", True),
+        ({"a.zip": "", "b.zip": ""}, "there are 2 archives: a.zip, b.zip", True),
+        ({"a.zip": "no zip"}, "a.zip cannot be unpacked: it is no zip", False),
+        ({"1/2/3/4/problem_1.py": ""}, "there is 1", False),
+    ],
+)
+def test_what_cannot_be_used_says_why(
+    tmp_path: Path, files: dict[str, str], says: str, *, needs_person: bool
+) -> None:
+    """And whether the student may have done nothing wrong."""
+    (tmp_path / "class/alice").mkdir(parents=True)
+    write(tmp_path / "class/alice", files)
+    (handed,) = find_submissions(tmp_path / "class").handed
+    with pytest.raises(UnusableSubmissionError, match=says) as error:
+        contents(handed)
+    assert error.value.needs_person == needs_person
+    assert error.value.next_step
+
+
+def test_archives_in_directories_in_archives(tmp_path: Path) -> None:
+    """As people hand in; but not without end."""
+    content: dict[str, str | bytes] = {"problem_1.py": "deep"}
+    directory = tmp_path / "class"
+    directory.mkdir()
+    for name in ("alice.zip", "bob.zip", "carol.zip", "dora.zip"):
+        archive = make_zip(directory / name, content)
+        content = {"hw/homework.zip": archive.read_bytes()}
+    found = by_id(find_submissions(directory))
+    for name in ("alice", "bob", "carol"):
+        assert contents(found[name]) == {"problem_1.py": "deep"}
+    with pytest.raises(UnusableSubmissionError, match=r"there is hw"):
+        contents(found["dora"])
+
+
+def test_a_loose_link_is_not_read(tmp_path: Path) -> None:
+    """A file of Canvas's that is a link, to whatever, is none."""
+    directory = write(tmp_path / "class", {"doejane_1_2_problem_1.py": "mine"})
+    (tmp_path / "secret").write_text("secret")
+    (directory / "doejane_1_3_problem_2.py").symlink_to(tmp_path / "secret")
+    (handed,) = find_submissions(directory).handed
+    assert contents(handed) == {"problem_1.py": "mine"}
+
+
+def test_nothing_unpacked_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of what was graded, nor of what was refused half-way."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    make_zip(write(tmp_path, {"class/doejane_1_2_..": ""}) / "class/a.zip", {"problem_1.py": ""})
+    make_lying_zip(tmp_path / "class/b.zip", really_bytes=1_000_000)
+    found = by_id(find_submissions(tmp_path / "class"))
+    assert contents(found["a"]) == {"problem_1.py": ""}
+    for name, says in [("b", "damaged"), ("1", "there is nothing")]:
+        with pytest.raises(UnusableSubmissionError, match=says):
+            contents(found[name])
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(UsageError):
+        find_submissions(tmp_path / "broken.zip")
+    find_submissions(make_zip(tmp_path / "class.zip", {"a/1.py": "", "b/1.py": ""})).close()
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_where_there_is_nothing_the_user_is_told(tmp_path: Path) -> None:
+    """A directory without submissions, none at all, or something else."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "image.png").write_bytes(b"\x89PNG\xff")
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04")
+    for name, says in [
+        ("empty", "no submissions found"),
+        ("nowhere", "there is no directory"),
+        ("image.png", "no directory, no archive and no list"),
+        ("broken.zip", "cannot be unpacked"),
+    ]:
+        with pytest.raises(UsageError, match=says) as error:
+            find_submissions(tmp_path / name)
+        assert error.value.next_step
+
+
+def one(tmp_path: Path) -> Handed:
+    """The only submission of a class."""
+    (handed,) = find_submissions(tmp_path / "class").handed
+    return handed
+
+
+def test_a_submission_goes_to_another_process(tmp_path: Path) -> None:
+    """With all that opening it needs."""
+    write(tmp_path / "class", CANVAS)
+    for handed in find_submissions(tmp_path / "class").handed:
+        assert pickle.loads(pickle.dumps(handed)) == handed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda directory: (directory / "problem_1.py").write_text("x = 2\n"),
+        lambda directory: (directory / "problem_1.py").rename(directory / "problem_2.py"),
+        lambda directory: (directory / "written").rename(directory / "text"),
+        lambda directory: (directory / "empty.py").write_text(""),
+        lambda directory: (directory / "problem_1.py").unlink(),
+        lambda directory: (directory / "link").symlink_to("problem_1.py"),
+    ],
+)
+def test_the_fingerprint_changes_with_what_was_handed_in(
+    tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    """With names and contents, wherever they are."""
+    directory = write(tmp_path / "class/alice", {"problem_1.py": "x = 1\n", "written/1A.md": "a"})
+    before = fingerprint(one(tmp_path))
+    change(directory)
+    assert fingerprint(one(tmp_path)) != before
+
+
+def test_the_fingerprint_stays_while_nothing_changes(tmp_path: Path) -> None:
+    """Neither times, nor what tools write, nor what a link leads to counts."""
+    directory = write(tmp_path / "class/alice", {"problem_1.py": "x = 1\n"})
+    (directory / "link").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(directory / "pipe")
+    before = fingerprint(one(tmp_path))
+    os.utime(directory / "problem_1.py", (1, 1))
+    write(directory, {"__pycache__/x.pyc": "", ".git/index": "", "reports/r.html": ""})
+    (tmp_path / "elsewhere").write_text("changed")
+    assert fingerprint(one(tmp_path)) == before
+
+
+def test_the_fingerprint_of_an_archive_is_that_of_its_bytes(tmp_path: Path) -> None:
+    """It is not unpacked; the same holds for loose files."""
+    (tmp_path / "class").mkdir()
+    archive = make_zip(tmp_path / "class/alice.zip", {"problem_1.py": "x = 1\n"})
+    before = fingerprint(one(tmp_path))
+    assert fingerprint(one(tmp_path)) == before
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr("problem_2.py", "y")
+    assert fingerprint(one(tmp_path)) != before
+    archive.unlink()
+    loose = write(tmp_path / "class", {"doejane_1_2_problem_1.py": "x"})
+    before = fingerprint(one(tmp_path))
+    write(loose, {"doejane_1_2_problem_1.py": "y"})
+    assert fingerprint(one(tmp_path)) != before

@@ -1,0 +1,122 @@
+"""Pictures from students: what is kept of them, and what is not."""
+
+import io
+import struct
+import zlib
+
+import pytest
+from PIL import Image
+
+from grader.intake.pictures import (
+    MAXIMUM_PICTURES,
+    MAXIMUM_SCANS,
+    PICTURES_NAME,
+    keep_pictures,
+    list_pictures,
+)
+from grader.intake.private_copy import collect
+
+
+def png_that_claims(width, height):
+    """A PNG of a few bytes whose header promises that many pixels."""
+
+    def chunk(kind, content):
+        checksum = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(1000))
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", pixels), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def encoded(image, kind, **options: object):
+    """An image file's bytes."""
+    written = io.BytesIO()
+    image.save(written, format=kind, **options)
+    return written.getvalue()
+
+
+@pytest.fixture
+def keep(tmp_path):
+    """Hands files in and keeps their pictures; returns the names and the folder of the report."""
+
+    def kept(files):
+        directory, folder = tmp_path / "handed-in", tmp_path / "report"
+        for name, content in ({"answer.md": b"x"} | files).items():
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        with collect(directory, ["answer.md"]) as submission:
+            return keep_pictures(submission, folder), folder
+
+    return kept
+
+
+@pytest.mark.parametrize(("name", "kind"), [("1E.png", "PNG"), ("written/1E.JPG", "JPEG")])
+def test_a_picture_is_encoded_anew(name, kind, keep):
+    """As PNG without metadata, no larger than a screen; nothing of the file itself is kept."""
+    image = Image.new("RGB", (4000, 1000), "orange")
+    names, folder = keep({name: encoded(image, kind, comment="secret") + b"<script>"})
+    assert names == list_pictures(folder)
+    written = (folder / PICTURES_NAME / names[0]).read_bytes()
+    assert b"secret" not in written
+    assert b"<script>" not in written
+    with Image.open(io.BytesIO(written)) as opened:
+        assert (opened.format, opened.size, opened.info) == ("PNG", (2000, 500), {})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no picture",
+        b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
+        encoded(Image.new("RGB", (9, 9)), "GIF"),
+        encoded(Image.new("RGB", (99, 99)), "PNG")[:-40],
+        png_that_claims(100_000, 100_000),
+        png_that_claims(7_000, 7_000),
+    ],
+    ids=["empty", "text", "svg", "gif", "cut off", "bomb", "too many pixels"],
+)
+def test_what_is_no_usable_picture_is_left_out(content, keep):
+    """Whatever its name says."""
+    assert keep({"1E.png": content})[0] == []
+
+
+def test_what_is_transparent_is_on_white(keep):
+    """A drawing with a transparent background does not become black on black."""
+    drawing = Image.new("RGBA", (9, 9), (0, 0, 0, 0))
+    names, folder = keep({"1E.png": encoded(drawing, "PNG")})
+    with Image.open(folder / PICTURES_NAME / names[0]) as opened:
+        assert opened.getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_names_are_harmless_and_say_what_is_in_the_picture(keep):
+    """Odd characters are dashes, and the same picture has the same name again."""
+    content = encoded(Image.new("RGB", (9, 9)), "PNG")
+    first, _ = keep({"1E <b>….png": content})
+    again, folder = keep({"1E <b>….png": content})
+    assert first == again == list_pictures(folder)
+    assert first[0].startswith("1E-b-")
+
+
+def test_a_picture_that_would_take_long_is_left_out(keep):
+    """Thousands of scans of a few bytes each, with every pixel to be gone over for each."""
+    picture = encoded(Image.new("L", (100, 100), 7), "JPEG", progressive=True)
+    start = picture.rindex(b"\xff\xda")
+    scan, end = picture[start:-2], picture[-2:]
+    names, _ = keep({"1E.jpg": picture, "2B.jpg": picture[:-2] + scan * MAXIMUM_SCANS + end})
+    assert [name.partition("-")[0] for name in names] == ["1E"]
+
+
+def test_there_are_not_more_than_twenty(keep):
+    """However many are handed in; those of an earlier time are gone."""
+    keep({"old.png": encoded(Image.new("RGB", (9, 9), "red"), "PNG")})
+    files = {
+        f"{number:03}.png": encoded(Image.new("RGB", (9, 9), (number, 0, 0)), "PNG")
+        for number in range(MAXIMUM_PICTURES + 5)
+    }
+    names, folder = keep(files)
+    assert len(names) == MAXIMUM_PICTURES
+    assert sorted(names) == list_pictures(folder)

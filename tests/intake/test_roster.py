@@ -1,0 +1,154 @@
+"""Rosters: what learning platforms export is understood, and every mistake is named at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grader.errors import UsageError
+from grader.intake.roster import Roster, read_roster
+from grader.intake.students import Identity, Student
+
+
+def read(tmp_path: Path, text: str | bytes) -> Roster:
+    """The roster with this content."""
+    path = tmp_path / "roster.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_roster(path)
+
+
+def mistakes(tmp_path: Path, text: str | bytes) -> list[str]:
+    """What is wrong with it, a line each."""
+    with pytest.raises(UsageError) as error:
+        read(tmp_path, text)
+    assert error.value.next_step
+    return [line.removeprefix("  - ") for line in str(error.value).splitlines()]
+
+
+JANE = Student(id="jd1", name="Jane Doe", email="jane@example.edu")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,name,email\njd1,Jane Doe,jane@example.edu\n",
+        "\ufeffID;Name;E-Mail\r\njd1;Jane Doe;jane@example.edu\r\n",
+        "sep=;\r\nID;Name;E-Mail\r\njd1;Jane Doe;jane@example.edu\r\n",
+        "Email\tFull name\tStudent ID\njane@example.edu\tJane Doe\tjd1\n",
+        '"First Name","Last Name",SID,Email\n\nJane,Doe,jd1,jane@example.edu\n\n',
+        "First name,Surname,ID number,Email address\n Jane , Doe ,jd1,jane@example.edu\n",
+        "first_name,last_name,student_id,email\nJane,Doe,jd1,jane@example.edu,,\n",
+    ],
+)
+def test_headers_of_all_platforms_mean_the_same(tmp_path: Path, text: str) -> None:
+    """In any order and case, between commas, semicolons or tabs."""
+    assert read(tmp_path, text).students == (JANE,)
+
+
+def test_other_columns_are_kept_as_text(tmp_path: Path) -> None:
+    """By their headers; a short row has empty ones."""
+    roster = read(tmp_path, "id,Section,extension_days\n007,A,2\n008\n")
+    assert [student.id for student in roster.students] == ["007", "008"]
+    assert roster.students[0].columns == {"Section": "A", "extension_days": "2"}
+    assert roster.students[1].columns == {"Section": "", "extension_days": ""}
+
+
+def test_an_address_will_do_for_an_id(tmp_path: Path) -> None:
+    """Where there is no other."""
+    assert read(tmp_path, "email\na@b.org\n").students == (Student(id="a@b.org", email="a@b.org"),)
+
+
+def test_rows_that_are_nobodys_are_left_out(tmp_path: Path) -> None:
+    """Canvas's points and test student, and Gradescope's staff."""
+    canvas = (
+        'Student,ID,SIS Login ID\n"    Points Possible",,\n"Student, Test",9,t\n"Doe, Jane",1,jd1\n'
+    )
+    assert [student.id for student in read(tmp_path, canvas).students] == ["1"]
+    posted_by_hand = 'Student,ID,SIS Login ID,Set 4 (9)\n,,,Manual Posting\n"Doe, Jane",1,jd1,\n'
+    assert [student.id for student in read(tmp_path, posted_by_hand).students] == ["1"]
+    gradescope = "Name,SID,Email,Role\nJ,1,j@b.org,Student\nT,2,t@b.org,TA\nI,,i@b.org,Instructor\n"
+    assert [student.id for student in read(tmp_path, gradescope).students] == ["1"]
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    """Each with the line in which its row begins, though a cell has two lines."""
+    text = (
+        "id,name,email,name\n"
+        'a,"one\ntwo",a@b.org,\n'
+        ",nobody,,\n"
+        "A,again,a2@b.org,\n"
+        "c,Carol,carol at home,\n"
+        "d,Dora,d@b.org,,surplus\n"
+        "e\u202ef,hidden,,\n"
+    )
+    assert mistakes(tmp_path, text) == [
+        "the roster has 6 mistakes:",
+        "roster.csv:1: 2 columns are headed 'name'",
+        "roster.csv:4: there is no id",
+        "roster.csv:5: the id A is in line 2 already",
+        "roster.csv:6: carol at home is no email address",
+        "roster.csv:7: 5 cells, but only 4 headers",
+        "roster.csv:8: the id e\\u202ef has hidden characters",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "roster.csv is empty"),
+        ("id,name\n", "roster.csv:1: there is no student below the header"),
+        ("a,b\n1,2\n", "roster.csv:1: no column is headed id or email; the headers are: a, b"),
+        (b"id,name\n1,Jos\xe9\n", "roster.csv:2: this is not UTF-8: it holds the byte 0xE9"),
+        ('id,name\n1,"open\n', "roster.csv:2: this is no CSV: unexpected end of data"),
+    ],
+)
+def test_what_is_no_roster_is_refused(tmp_path: Path, text: str | bytes, says: str) -> None:
+    """With the line, where there is one."""
+    assert says in mistakes(tmp_path, text)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """And a directory is no roster."""
+    with pytest.raises(UsageError, match=r"no\.csv cannot be read"):
+        read_roster(tmp_path / "no.csv")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_roster(tmp_path)
+
+
+CLASS = """\
+ID,Student,SIS Login ID,Identifier,Email
+101,"Doe, Jane",jd1,Participant 5001,jane.doe@example.edu
+102,"García Márquez, José",jg2,Participant 5002,jose@example.edu
+103,"Doe, John",jd3,Participant 5003,john@example.edu
+104,"Doe, John",jd4,Participant 5004,john2@example.edu
+"""
+
+
+@pytest.mark.parametrize(
+    ("identity", "ids"),
+    [
+        (Identity(label="", ids=("101",)), ["101"]),
+        (Identity(label="", ids=("JD1",)), ["101"]),
+        (Identity(label="", ids=("5002",)), ["102"]),
+        (Identity(label="", email="Jose@Example.edu"), ["102"]),
+        (Identity(label="", ids=("jane.doe",)), ["101"]),
+        (Identity(label="", name="Jane Doe"), ["101"]),
+        (Identity(label="", name="doejane"), ["101"]),
+        (Identity(label="", name="garcíamárquezjosé"), ["102"]),
+        (Identity(label="", name="Jose Garcia-Marquez"), ["102"]),
+        (Identity(label="", name="John Doe"), ["103", "104"]),
+        (Identity(label="", ids=("5004",), name="John Doe"), ["104"]),
+        (Identity(label="", ids=("101",), name="doejohn"), ["101", "103", "104"]),
+        (Identity(label="", ids=("101",), email="jose@example.edu"), ["101", "102"]),
+        (Identity(label="", ids=("101",), name="Jenny Doe"), ["101"]),
+        (Identity(label="", name="Jane"), []),
+        (Identity(label="", name="!?"), []),
+    ],
+)
+def test_students_are_found_by_what_is_known_of_them(
+    tmp_path: Path, identity: Identity, ids: list[str]
+) -> None:
+    """An id counts before an address, an address before a name; contradictions are shown."""
+    roster = read(tmp_path, CLASS)
+    assert [student.id for student in roster.match(identity)] == ids

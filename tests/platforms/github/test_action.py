@@ -1,0 +1,155 @@
+"""The action and the workflow of a student's repository: their steps run in a shell as the runner
+would run them, and what they promise.
+"""
+
+import base64
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.actions_runner import obeyed, run_step
+from tests.support.paths import ROOT
+
+ACTION = ROOT / "action.yml"
+STUDENT_WORKFLOW = ROOT / "student_template" / ".github" / "workflows" / "grade.yml"
+WORKFLOWS = (STUDENT_WORKFLOW, ROOT / ".github" / "workflows" / "ci.yml")
+
+
+def load(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def steps_of(path):
+    """All steps of an action or a workflow."""
+    document = load(path)
+    if "runs" in document:
+        return document["runs"]["steps"]
+    return [step for job in document["jobs"].values() for step in job["steps"]]
+
+
+def evaluate(text, inputs, temporary):
+    """The value of what may be an expression; only those that the action's scripts need."""
+    values = {f"inputs.{name}": value for name, value in inputs.items()}
+    values["runner.temp"] = str(temporary)
+    return re.sub(r"\$\{\{ ([\w.-]+) \}\}", lambda match: values[match[1]], text)
+
+
+def run_script(name, workspace, files, inputs=None):
+    """Run the script of the action's step with that id; `grade` is this environment's."""
+    defaults = {key: value["default"] for key, value in load(ACTION)["inputs"].items()}
+    step = next(step for step in steps_of(ACTION) if step.get("id") == name)
+    files.mkdir()
+    sudo = files / "sudo"
+    sudo.write_text("#!/bin/sh\nexit 1\n")
+    sudo.chmod(0o755)
+    script = files / "script.sh"
+    script.write_text(f'PATH="$PATH:{files}"\n{step["run"]}')
+    environment = {
+        key: evaluate(value, defaults | (inputs or {}), files / "temp")
+        for key, value in step.get("env", {}).items()
+    }
+    return run_step(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", script],
+        workspace=workspace,
+        files=files,
+        GITHUB_ACTION_PATH=str(ROOT),
+        **environment,
+    )
+
+
+@pytest.fixture(name="repository")
+def copy_template(tmp_path):
+    """A student's repository as it is checked out."""
+    return Path(shutil.copytree(ROOT / "student_template", tmp_path / "repository"))
+
+
+def test_the_action_grades_a_students_repository(repository, tmp_path):
+    """The starter falls short: annotations, a summary, Classroom's output and files to upload."""
+    files = tmp_path / "runner"
+    step = run_script("grade", repository, files, {"arguments": "--quick --only 1D,2A,3B"})
+    assert step.returncode == 1, step.stderr
+    annotations = obeyed(step.stderr)
+    assert [command.properties["file"] for command in annotations] == [
+        "problem_1.py",
+        "problem_3.py",
+    ]
+    assert "What to look at" in step.summary
+    result = json.loads(base64.b64decode(step.outputs["result"]))
+    assert [test["status"] for test in result["tests"][:1]] == ["fail"]
+    upload = next(s for s in steps_of(ACTION) if "upload-artifact" in s.get("uses", ""))
+    uploaded = Path(evaluate(upload["with"]["path"], {}, files / "temp"))
+    assert {path.name for path in uploaded.rglob("*.*")} >= {
+        "junit.xml",
+        "report.html",
+        "result.json",
+    }
+    assert load(ACTION)["outputs"]["result"]["value"] == "${{ steps.grade.outputs.result }}"
+
+
+def test_tracebacks_make_no_annotations(repository, tmp_path):
+    """The matcher that setup-python adds is taken away before a student can print anything."""
+    step = run_script("grade", repository, tmp_path / "runner", {"directory": "no-such-directory"})
+    assert step.returncode == 2
+    commands = obeyed(step.stdout)
+    assert [(command.name, command.properties) for command in commands] == [
+        ("remove-matcher", {"owner": "python"})
+    ]
+
+
+def test_what_is_kept_goes_by_the_graders_files(tmp_path):
+    """The cache key is a digest, the same for the same files."""
+    digests = {
+        run_script("key", tmp_path, tmp_path / name).outputs["digest"] for name in ("one", "two")
+    }
+    assert len(digests) == 1
+    assert re.fullmatch("[0-9a-f]{64}", digests.pop())
+
+
+def test_the_install_script_is_a_shell_script(tmp_path):
+    """It fetches from the internet, so that here only its syntax is checked."""
+    step = next(step for step in steps_of(ACTION) if step.get("id") == "install")
+    checked = run_step(["bash", "-n", "-c", step["run"]], workspace=tmp_path, files=tmp_path / "r")
+    assert checked.returncode == 0, checked.stderr
+    assert "$GITHUB_ACTION_PATH" in step["run"]
+
+
+@pytest.mark.parametrize("path", [ACTION, *WORKFLOWS], ids=lambda path: path.name)
+def test_other_peoples_actions_are_pinned_by_commit(path):
+    """A tag can be moved to other code; a full commit hash cannot."""
+    used = [step["uses"] for step in steps_of(path) if "uses" in step]
+    assert used
+    for action in used:
+        assert action == "./" or re.fullmatch(r"[\w/.-]+@[0-9a-f]{40}", action)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_may_only_read(path):
+    """No job gets more rights, and no checkout leaves the token on disk."""
+    workflow = load(path)
+    assert workflow["permissions"] == {"contents": "read"}
+    assert all("permissions" not in job for job in workflow["jobs"].values())
+    for step in steps_of(path):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_use_inputs_that_the_action_has(path):
+    """A misspelt input would be ignored."""
+    known = set(load(ACTION)["inputs"])
+    for step in steps_of(path):
+        if step.get("uses", "").startswith(("./", "OWNER/sequential-grader@")):
+            assert set(step["with"]) <= known
+
+
+def test_every_supported_python_is_tested():
+    """What pyproject.toml promises is what the workflow runs."""
+    promised = re.findall(
+        r"Programming Language :: Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text()
+    )
+    jobs = load(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == promised

@@ -1,0 +1,133 @@
+"""Tests of the terminal summary."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from grader.report.terminal import print_summary
+from grader.report.untrusted_text import make_visible, strip_terminal_codes
+from grader.results import Outcome
+from tests.support.paths import GOLDEN
+from tests.support.result_samples import (
+    ALL_SAMPLES,
+    broken_result,
+    good_result,
+    hostile_results,
+    map_strings,
+    practice_result,
+    unfinished_result,
+)
+
+REPORT = Path("reports/charles-babbage/report.html")
+
+
+def summary(result, *, color=False, encoding="utf-8", width=80):
+    """What `print_summary` writes to a terminal of that kind."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n")
+    console = Console(
+        file=stream,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        legacy_windows=False,
+    )
+    print_summary(result, console, REPORT)
+    stream.flush()
+    return stream.buffer.getvalue().decode(encoding)
+
+
+def lines_of(text):
+    return [line.rstrip() for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("name", ["broken", "unfinished"])
+def test_the_whole_summary(name):
+    """The whole output at 80 columns without colour is the golden file."""
+    expected = (GOLDEN / f"summary_{name}.txt").read_text(encoding="utf-8")
+    assert lines_of(summary(ALL_SAMPLES[name]())) == expected.splitlines()
+
+
+@pytest.mark.parametrize("name", ALL_SAMPLES)
+def test_nothing_is_wider_than_the_terminal(name):
+    """No line but the report's path is longer than 80 columns."""
+    assert max(len(line) for line in lines_of(summary(ALL_SAMPLES[name]()))) <= 80
+
+
+def test_colour_only_repeats_what_the_text_says():
+    """With colour, the text between the colour codes stays the same."""
+    colored = summary(broken_result(), color=True)
+    assert "\x1b[1;31mfailed" in colored
+    assert strip_terminal_codes(colored) == summary(broken_result())
+
+
+def test_practice_is_said_first():
+    """A practice result says so before anything else, and that it is no grade."""
+    lines = summary(practice_result()).splitlines()
+    assert "PRACTICE" in lines[0]
+    assert "not a grade" in " ".join(lines[:4])
+    assert "PRACTICE" not in summary(good_result())
+
+
+def test_a_run_without_a_sandbox_is_marked():
+    """An unsafe result says UNSAFE at the top."""
+    assert "UNSAFE" in summary(unfinished_result()).splitlines()[0]
+    assert "UNSAFE" not in summary(good_result())
+
+
+def test_failed_items_and_only_those_are_explained():
+    """Each failed item has its next step; passed ones have none."""
+    text = summary(broken_result())
+    failed = [item for item in broken_result().items() if item.outcome is Outcome.FAILED]
+    assert text.count("next step") == len(failed)
+    assert "next step" not in summary(good_result())
+
+
+def test_hostile_strings_neither_steer_the_terminal_nor_are_markup():
+    """No control character of a submission reaches the terminal, and rich's markup stays text."""
+    seen = ""
+    for hostile in hostile_results():
+        text = summary(hostile)
+        assert make_visible(text) == text
+        seen += text
+    assert "[bold red]" in seen
+    assert "\\x07" in seen
+    assert "\\u202e" in seen
+
+
+def test_a_long_message_is_shortened():
+    """A fact of 100,000 characters takes a few lines, and the reader is told where the rest is."""
+    long = map_strings(
+        broken_result(), lambda text: "x" * 100_000 if "RuntimeError" in text else text
+    )
+    text = summary(long)
+    assert len(text) < 20_000
+    assert "all of it is in" in text
+
+
+def test_a_terminal_without_unicode_gets_escapes():
+    """On an ASCII terminal a text outside it is escaped and nothing fails."""
+    text = summary(map_strings(broken_result(), lambda text: text + " ünï"), encoding="ascii")
+    assert "\\xfcn\\xef" in text
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("plain ü 数 🙂\ttab\nline", "plain ü 数 🙂\ttab\nline"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]8;;https://evil.example\x07link\x1b]8;;\x1b\\", "link"),
+        ("\x1bPdevice control\x1b\\x", "x"),
+        ("\x9b2Jx", "x"),
+        ("\x1bcreset", "reset"),
+        ("bell\x07 nul\x00", "bell\\x07 nul\\x00"),
+        ("a\u202eb\u2066c\ufeffd", "a\\u202eb\\u2066c\\ufeffd"),
+        ("10%\r100%\r\nend", "10%\n100%\nend"),
+        ("\ud800 \U000e0041", "\\ud800 \\U000e0041"),
+        ("lone \x1b", "lone \\x1b"),
+    ],
+)
+def test_terminal_codes_go_and_other_controls_become_visible(raw, shown):
+    """Control sequences vanish, single controls turn into escapes, ordinary text stays."""
+    assert strip_terminal_codes(raw) == shown

@@ -1,0 +1,381 @@
+"""The sandbox shows what it must, hides everything else, and leaves no process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import grader.sandbox.isolation.choice
+from grader.errors import SandboxError
+from grader.sandbox.isolation import bubblewrap, exposed_paths
+from grader.sandbox.isolation.choice import Sandbox, choose_sandbox
+from grader.sandbox.isolation.interface import SandboxedProcess
+from grader.sandbox.isolation.self_test import find_fault
+from grader.sandbox.isolation.unsafe import NoSandbox
+from tests.submissions.asking import find_sandbox
+from tests.support.paths import ROOT
+from tests.support.processes import alive
+
+READABLE = """
+readable = []
+for name in os.listdir(path):
+    try:
+        with open(os.path.join(path, name), "rb") as file:
+            file.read(1)
+        readable.append(name)
+    except OSError:
+        pass
+print(json.dumps(readable))
+"""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Sandbox:
+    """The sandbox that is to be tested; without one there is nothing to test here."""
+    return find_sandbox()
+
+
+@pytest.fixture
+def namespaces(sandbox: Sandbox) -> Sandbox:
+    """The same if it has a file system of its own."""
+    if sandbox.name != "bubblewrap":
+        pytest.skip(
+            "only with namespaces; tests/sandbox/isolation/test_dedicated_user.py has what differs"
+        )
+    return sandbox
+
+
+def run_inside(sandbox: Sandbox, program: str, **values: Any) -> Any:
+    """The JSON that a program prints in the sandbox; `values` are its global names."""
+    header = "import json, os, sys\nCODE, SUBMISSION, SCRATCH, NAMESPACE = sys.argv[1:5]\n"
+    assigned = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+    with tempfile.TemporaryDirectory() as directory:
+        submission = Path(directory, "files")
+        submission.mkdir()
+        (submission / "problem_1.py").write_text("x = 1\n")
+        with sandbox.launch(
+            header + assigned + program, submission=submission, scratch_bytes=1_000_000
+        ) as process:
+            process.commands.close()
+            output = process.replies.readall()  # type: ignore[attr-defined]
+            errors = process.diagnostics.readall()  # type: ignore[attr-defined]
+    assert output, errors.decode()
+    return json.loads(output)
+
+
+def test_sandbox_passes_its_self_test(sandbox: Sandbox) -> None:
+    """What is chosen holds, and says what it is."""
+    assert find_fault(sandbox) is None
+    assert not sandbox.unsafe
+    assert sandbox.isolation
+    assert sandbox.details
+
+
+def test_no_sandbox_fails_the_self_test() -> None:
+    """A plain subprocess is found out."""
+    assert find_fault(NoSandbox()) == "can read a private file of the grader"
+
+
+def test_unsafe_is_only_on_demand() -> None:
+    """Without isolation only when it is asked for, and then it says so."""
+    chosen = choose_sandbox(unsafe=True)
+    assert chosen.unsafe
+    assert "UNSAFE" in chosen.isolation
+
+
+def test_failing_candidates_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If nothing works, each candidate's reason is told, and what would help."""
+    monkeypatch.setattr(
+        grader.sandbox.isolation.choice,
+        "_candidates",
+        lambda hidden: iter([("pretender", NoSandbox())]),
+    )
+    with pytest.raises(SandboxError, match="pretender: can read a private file") as caught:
+        choose_sandbox()
+    assert "--unsafe-no-sandbox" in caught.value.next_step
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_broken_executable_is_explained(tmp_path: Path) -> None:
+    """An executable that only fails is a fault with its own words."""
+    executable = tmp_path / "a" / "b" / "bwrap"
+    executable.parent.mkdir(parents=True)
+    executable.write_text("#!/bin/sh\necho no namespaces today >&2\nexit 1\n")
+    for path in (executable, tmp_path):
+        path.chmod(0o755)  # root's sandbox runs it as nobody
+    fault = find_fault(bubblewrap.Bubblewrap(executable, "a test"))
+    assert fault is not None
+    assert "no namespaces today" in fault
+
+
+def test_environment_is_not_passed_on(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of the grader's is seen inside."""
+    monkeypatch.setenv("GRADER_TEST_SECRET", "secret")
+    scratch, names = run_inside(sandbox, "print(json.dumps([SCRATCH, dict(os.environ)]))")
+    assert "GRADER_TEST_SECRET" not in names
+    assert names["HOME"] == names["TMPDIR"] == names["PWD"] == scratch
+
+
+def in_tmp(path: str) -> bool:
+    return Path(path).is_relative_to("/tmp")
+
+
+def test_only_the_submission_and_the_system_are_seen(namespaces: Sandbox, tmp_path: Path) -> None:
+    """Neither the repository, nor other students' files, nor anything in /tmp is there."""
+    (tmp_path / "other").write_text("x")
+    seen = run_inside(
+        namespaces,
+        "print(json.dumps({p: sorted(os.listdir(p)) if os.path.isdir(p) else os.path.exists(p)"
+        " for p in paths}))",
+        paths=[
+            "/",
+            bubblewrap.SUBMISSION,
+            bubblewrap.CODE + "/grader",
+            "/tmp",
+            "/proc",
+            "/home",
+            str(ROOT),
+            str(ROOT / "reference"),
+            str(ROOT / "grader"),
+            str(tmp_path),
+        ],
+    )
+    assert seen[bubblewrap.SUBMISSION] == ["problem_1.py"]
+    assert seen[bubblewrap.CODE + "/grader"] == ["__init__.py", "layer_kinds.py", "worker"]
+    # Only the way to this Python, where it lies below /tmp.
+    assert seen["/tmp"] == [part for part in Path(sys.prefix).parts[2:3] if in_tmp(sys.prefix)]
+    assert set(seen["/proc"]) <= {"cpuinfo", "meminfo"}
+    assert not seen["/home"]
+    assert not seen[str(ROOT / "reference")]
+    assert not seen[str(ROOT / "grader")]
+    assert not seen[str(tmp_path)]
+    assert not set(seen["/"]) & {"home", "var", "mnt", "media", "srv", "boot", "sys", "run"}
+
+
+def test_labels_of_embedded_data_are_hidden(sandbox: Sandbox) -> None:
+    """The practice set, which an installed package ships, is not there."""
+    directory = exposed_paths.embedded_data_sets()[0]
+    assert any(directory.iterdir())
+    assert run_inside(sandbox, READABLE, path=str(directory)) == []
+
+
+def test_hidden_directories_are_covered() -> None:
+    """A data set below a directory that is otherwise seen can be hidden."""
+    import numpy as np
+
+    directory = Path(np.__file__).parent / "random"
+    assert run_inside(find_sandbox(), READABLE, path=str(directory)) != []
+    assert run_inside(find_sandbox(hidden=[directory]), READABLE, path=str(directory)) == []
+
+
+def test_installed_grader_is_hidden(
+    namespaces: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A grader in Python's own packages is covered but for what the worker needs."""
+    installed = Path(psutil.__file__).parent
+    view = namespaces._view(tmp_path, 1000)  # type: ignore[attr-defined]
+    assert str(installed) not in view.mounts
+    monkeypatch.setattr(exposed_paths, "PACKAGE", installed)
+    view = namespaces._view(tmp_path, 1000)  # type: ignore[attr-defined]
+    assert view.mounts[view.mounts.index(str(installed)) - 1] == "--tmpfs"
+
+
+def test_repository_inside_the_environment_is_hidden(
+    namespaces: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An editable install below Python's own directories, as pip makes from git, is covered."""
+    repository = Path(sys.prefix, "bin")
+    monkeypatch.setattr(exposed_paths, "PACKAGE", repository / "grader")
+    monkeypatch.setattr(bubblewrap._View, "bind", lambda self, source, target: None)
+    monkeypatch.setattr(
+        bubblewrap._View,
+        "bind_in_place",
+        lambda self, *paths: self.sources.extend(str(path) for path in paths),
+    )
+    view = namespaces._view(tmp_path, 1000)  # type: ignore[attr-defined]
+    assert view.mounts[view.mounts.index(str(repository)) - 1] == "--tmpfs"
+
+
+def test_nothing_but_scratch_can_be_written(namespaces: Sandbox) -> None:
+    """Everything else is read-only, and scratch has its size."""
+    result = run_inside(
+        namespaces,
+        """
+def attempt(path, size=1):
+    try:
+        with open(path, "wb") as file:
+            file.write(bytes(size))
+        return "written"
+    except OSError as error:
+        return error.strerror
+places = ["/x", "/usr/x", "/dev/x", "/proc/x", "/etc/x", SUBMISSION + "/x", CODE + "/x",
+          SUBMISSION + "/problem_1.py", sys.prefix + "/x"]
+print(json.dumps({
+    "elsewhere": [attempt(place) for place in places],
+    "scratch": [attempt(SCRATCH + "/a", 500_000), attempt("/tmp/b", 400_000)],
+    "full": attempt(SCRATCH + "/c", 500_000),
+    "shared memory": [attempt("/dev/shm/a", 10**6), attempt("/dev/shm/b", 20 * 10**6)],
+}))
+""",
+    )
+    assert "written" not in result["elsewhere"]
+    assert result["scratch"] == ["written", "written"]
+    assert "space" in result["full"]
+    assert result["shared memory"][0] == "written"
+    assert "space" in result["shared memory"][1]
+
+
+def test_dangerous_calls_are_refused(sandbox: Sandbox) -> None:
+    """No sockets, no memory outside of limits, no look into other processes, no namespaces."""
+    if not any("filtered by seccomp" in detail for detail in sandbox.details):
+        pytest.skip("libseccomp is not installed")
+    result = run_inside(
+        sandbox,
+        """
+import ctypes, platform, socket
+CLONE = {"x86_64": 56, "aarch64": 220}[platform.machine()]
+libc = ctypes.CDLL(None, use_errno=True)
+def attempt(action):
+    ctypes.set_errno(0)
+    try:
+        result = action()
+    except OSError as error:
+        return error.errno
+    return ctypes.get_errno() if result == -1 else 0
+print(json.dumps({
+    "socket": attempt(socket.socket),
+    "unix": attempt(lambda: socket.socket(socket.AF_UNIX)),
+    "memfd": attempt(lambda: os.memfd_create("x")),
+    "ptrace": attempt(lambda: libc.ptrace(0, 0, 0, 0)),
+    "unshare": attempt(lambda: libc.unshare(0x10000000)),
+    "mount": attempt(lambda: libc.mount(b"none", SCRATCH.encode(), b"tmpfs", 0, b"")),
+    "user namespace": attempt(lambda: libc.syscall(CLONE, 0x10000011, 0, 0, 0, 0)),
+    "dumpable": attempt(lambda: libc.prctl(4, 0, 0, 0, 0)),
+    "inotify": attempt(lambda: libc.inotify_init1(0)),
+    "shmget": attempt(lambda: libc.shmget(0, 4096, 0o1600)),
+    "socketpair": attempt(lambda: socket.socketpair() and 0),
+}))
+""",
+    )
+    assert result.pop("socketpair") == 0
+    assert set(result.values()) == {1}, result
+
+
+def test_no_identity_or_capability_is_left(namespaces: Sandbox) -> None:
+    """Inside, the program is nobody, and cannot become anybody."""
+    result = run_inside(
+        namespaces,
+        """
+def attempt():
+    try:
+        os.setuid(0)
+    except OSError:
+        return "refused"
+print(json.dumps([os.getuid(), os.getgid(), attempt(), os.getpid() < 10, os.uname().nodename]))
+""",
+    )
+    assert result == [65534, 65534, "refused", True, "sandbox"]
+
+
+@pytest.mark.parametrize("unsafe", [False, True])
+def test_killing_takes_daemons_too(sandbox: Sandbox, unsafe: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """Processes in sessions of their own end with the sandbox."""
+    program = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+print("ready", flush=True)
+time.sleep(600)
+"""
+    chosen = choose_sandbox(unsafe=True) if unsafe else sandbox
+    with chosen.launch(program, submission=tmp_path, scratch_bytes=1000) as process:
+        pids = wait_for_processes(process, lines=2)
+        assert len(pids) >= 2
+    assert alive(pids) == []
+
+
+def wait_for_processes(process: SandboxedProcess, lines: int) -> list[int]:
+    """The processes of a sandbox, once its program has printed so many lines."""
+    received = b""
+    while received.count(b"\n") < lines:
+        data = os.read(process.replies.fileno(), 100)
+        assert data, process.diagnostics.read(1000)
+        received += data
+    return [child.pid for child in process.tree.processes()]
+
+
+GRADER = """
+import sys, time
+from pathlib import Path
+from grader.assignment.records import Limits
+from grader.intake.private_copy import collect
+from grader.sandbox.extract import extract
+from grader.questions import Question
+from grader.sandbox.isolation.choice import choose_sandbox
+question = Question(id="1", kind="answer", file="problem_1.py", function="answer")
+with collect(Path(sys.argv[1]), ["problem_1.py"]) as submission:
+    print(submission.root, flush=True)
+    extract(
+        submission,
+        [question],
+        limits=Limits(question_seconds=300.0, submission_seconds=300.0),
+        sandbox=choose_sandbox(unsafe=sys.argv[2] == "unsafe"),
+    )
+"""
+ENDLESS = """
+import os, time
+def answer():
+    if os.fork() == 0:
+        os.setsid()
+    while True:
+        time.sleep(1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["safe", "unsafe"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_outlives_the_grader(
+    sandbox: Sandbox, tmp_path: Path, number: signal.Signals, kind: str
+) -> None:
+    """Neither Ctrl-C nor a killed grader leaves a process of the student's behind."""
+    submission = tmp_path / "submission"
+    submission.mkdir()
+    (submission / "problem_1.py").write_text(ENDLESS)
+    with subprocess.Popen(
+        [sys.executable, "-c", GRADER, str(submission), kind],
+        # A killed grader cannot delete its copy; here it goes with the test's directory.
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
+    ) as grader_process:
+        assert grader_process.stdout is not None
+        root = Path(grader_process.stdout.readline().decode().strip())
+        tree = psutil.Process(grader_process.pid)
+        deadline = time.monotonic() + 60
+        # The worker, the question's process, and its daemon, all of them Python; and a supervisor,
+        # if there is one. A self-test that still runs has one less.
+        expected = 4 if sandbox.name == "uid" and kind == "safe" else 3
+        while time.monotonic() < deadline:
+            children = tree.children(recursive=True)
+            if sum(child.name().startswith("python") for child in children) >= expected:
+                break
+            time.sleep(0.1)
+        pids = [child.pid for child in children]
+        assert len(pids) >= expected
+        grader_process.send_signal(number)
+        grader_process.wait(timeout=30)
+    assert alive(pids) == []
+    if number == signal.SIGINT:
+        assert not root.exists()

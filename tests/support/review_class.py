@@ -1,0 +1,140 @@
+"""A class to review: real gradings of variants of the reference, in a store as `grade batch`
+leaves it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from grader.assignment.loading import load_assignment
+from grader.assignment.records import Assignment
+from grader.cohort.store import STORE_NAME, Store
+from grader.cohort.summary import Status, StudentSummary, summarize_items
+from grader.grading.pipeline import grade_submission
+from grader.grading.stages import Options
+from grader.intake.pictures import keep_pictures
+from grader.intake.private_copy import collect
+from grader.intake.students import Student
+from grader.report.files import write_reports
+from grader.review.answers import collect_answers, written_items
+from grader.review.changes import now
+from grader.review.judgements import Judgement
+from grader.review.ledger import fingerprint, judge, read_entries
+from tests.support.paths import REFERENCE
+
+SET4 = load_assignment("set4")
+WRITTEN = tuple(written_items(SET4))
+
+HOSTILE = (
+    """\
+<script>document.title = 'owned'</script><style>* { display: none }</style>
+<iframe src="https://evil.example/"></iframe> [click](javascript:alert(1))
+![remote](https://evil.example/pixel.png) <img src=x onerror="document.title='owned'">
+$\\href{javascript:alert(1)}{x}$ $\\text{<script>document.title='owned'</script>}$
+
+| a |
+|---|
+"""
+    + "| long |\n" * 1500
+)
+
+
+class _Silent:
+    """An observer that nobody hears."""
+
+    def __getattr__(self, _name: str) -> Callable[..., None]:
+        return lambda *_arguments, **_named: None
+
+
+def make_class(output: Path, answers: dict[str, dict[str, str | None]]) -> Path:
+    """Grade one submission for each student, and keep the results in `output`.
+
+    Args:
+        output: of the class.
+        answers: by student id, what differs from the reference: the written text by part, with
+            None for a file that is not handed in.
+    """
+    with Store(output / STORE_NAME) as store:
+        for student_id, changed in answers.items():
+            hand_in(store, output, student_id, changed)
+        collect_answers(store, output)
+    return output
+
+
+def hand_in(
+    store: Store,
+    output: Path,
+    student_id: str,
+    changed: dict[str, str | None],
+    *,
+    picture: str = "",
+) -> None:
+    """Grade the reference with some answers changed, as this student's newest submission.
+
+    Args:
+        store: of the class.
+        output: of the class.
+        student_id: whose it is.
+        changed: the written text by part; None for a file that is not handed in.
+        picture: the name of a drawing to hand in with it.
+    """
+    directory = output / "submissions" / student_id
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(REFERENCE, directory)
+    for part, text in changed.items():
+        file = directory / "written" / f"{part}.md"
+        if text is None:
+            file.unlink()
+        else:
+            file.write_text(text, encoding="utf-8")
+    if picture:
+        Image.new("RGB", (300, 200), "orange").save(directory / "written" / picture)
+    options = Options(only=WRITTEN, quick=True)
+    result = grade_submission(directory, SET4, options, _Silent()).result
+    with collect(directory, SET4.files()) as submission:
+        keep_pictures(submission, output / student_id)
+    summary = StudentSummary(
+        student=Student(id=student_id),
+        status=Status.GRADED,
+        score=result.score,
+        folder=student_id,
+        items=summarize_items(result),
+    )
+    write_reports(result, output / student_id)
+    store.record(summary, inputs_sha256="", result=result)
+
+
+def give(
+    store: Store,
+    item_id: str,
+    student_id: str,
+    *found: str,
+    grader: str = "grace",
+    reading: int = 1,
+    **fields: object,
+) -> None:
+    """Judge a student's answer, as somebody does who has just looked at it."""
+    mine = next(
+        entry
+        for entry in read_entries(store, item_id, reading=reading)
+        if entry.student_id == student_id
+    )
+    entries = read_entries(store, item_id, reading=reading, sha256=mine.answer_sha256)
+    judgement = Judgement(
+        grader=grader,
+        rubric_items=found,
+        answer_sha256=mine.answer_sha256,
+        judged_at=now(),
+        **fields,
+    )
+    judge(store, item_id, judgement, seen=fingerprint(entries), reading=reading)
+
+
+def all_positive(assignment: Assignment, item_id: str) -> list[str]:
+    """The rubric items that give points."""
+    rubric = written_items(assignment)[item_id].rubric
+    return [item.id for item in rubric.items if item.points > 0]
