@@ -6,7 +6,7 @@ from torch import nn
 
 from grader.models.kinds import LAYER_KINDS
 from grader.models.spec import LayerSpec, ModelSpec, default_optimizer
-from grader.training.loop import TrainingJob
+from grader.training.job import TrainingJob
 
 
 def mlp() -> nn.Sequential:

@@ -95,3 +95,18 @@ class UnusableSubmissionError(SubmissionError):
     def __init__(self, message: str, *, next_step: str = "", needs_person: bool = False) -> None:
         super().__init__(message, next_step=next_step)
         self.needs_person = needs_person
+
+
+MORE_MEMORY = "Close other programs, or use a machine with more memory, and grade again."
+
+_ALLOCATOR_MESSAGES = ("you tried to allocate", "CUDA out of memory")
+# PyTorch's CPU allocator raises a plain RuntimeError, the GPU's a subclass of it.
+
+
+def memory_shortage(error: Exception) -> MachineError | None:
+    """Return the error to raise instead if `error` means that memory ran out, else None."""
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(part in str(error) for part in _ALLOCATOR_MESSAGES)
+    ):
+        return MachineError(f"memory ran out: {error}", next_step=MORE_MEMORY)
+    return None

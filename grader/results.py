@@ -6,11 +6,8 @@ ends in `_seconds` or `_at` are the only ones that differ between two gradings o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-
-from grader.lateness import Lateness
-from grader.personal_grade import PersonalGrade
 
 SCHEMA_VERSION = 1
 
@@ -181,6 +178,11 @@ class TrainingRun:
         return max((epoch.test_accuracy for epoch in self.epochs), default=0.0)
 
 
+def counted_accuracy(run: TrainingRun, counted_epoch: str) -> float:
+    """Return the accuracy that a part counts: of the "best" epoch, or of the "final" one."""
+    return run.best_accuracy if counted_epoch == "best" else run.final_accuracy
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecipeReport:
     """How a model was trained, for the report.
@@ -256,6 +258,31 @@ class CapturedOutput:
     source: str
     text: str
     dropped_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RubricMark:
+    """One thing that a person found in a written answer, and the points for it."""
+
+    text: str
+    points: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonalGrade:
+    """How a person graded an item.
+
+    Attributes:
+        marks: what was found, in the rubric's order.
+        adjustment: points beside the rubric's; 0 for none.
+        comment: to the student, in Markdown.
+        judged_at: ISO 8601, UTC.
+    """
+
+    marks: tuple[RubricMark, ...]
+    adjustment: float
+    comment: str
+    judged_at: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,6 +383,35 @@ class Timing:
     extract_seconds: float = 0.0
     train_seconds: float = 0.0
     total_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lateness:
+    """What the late policy made of the points.
+
+    Attributes:
+        submitted_at: ISO 8601 with its offset, or empty if it is not known.
+        due_at: the due time that held for this student, in the same form; empty without a late
+            policy.
+        days_late: begun days after the due time and the grace; 0 in time.
+        penalty_points: taken off the points earned so far.
+        share_kept: of the earned points, 0 to 1, whatever a person still adds to them.
+        reason: in words; empty where nothing was taken off and nothing is unclear.
+        needs_person: the platform says late, but not when, so that no penalty was taken.
+    """
+
+    submitted_at: str = ""
+    due_at: str = ""
+    days_late: int = 0
+    penalty_points: float = 0.0
+    share_kept: float = 1.0
+    reason: str = ""
+    needs_person: bool = False
+
+    def applied_to(self, earned_points: float) -> tuple[float, Lateness]:
+        """The final points, and the same lateness with the points that it took off."""
+        final_points = earned_points * self.share_kept
+        return final_points, replace(self, penalty_points=earned_points - final_points)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Text from strangers made harmless for one line, a block, or a file name."""
+"""Untrusted text, made harmless for one line, a block, or a file name."""
 
 from __future__ import annotations
 
@@ -6,43 +6,56 @@ import os
 import re
 import unicodedata
 
-_ESCAPE_SEQUENCE = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)|[@-Z\\-_])"
+_TERMINAL_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movements
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS …
+    r"|\x1b[ -/]*[0-~]"  # two-character sequences
 )
-"""Terminal control sequences (ECMA-48: CSI, OSC and the two-character ones)."""
+"""Control sequences of ECMA-48 (5th edition, section 5.4 and 5.6) and xterm's OSC ended by BEL."""
 
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode's general categories of what cannot be seen, or turns the text around it."""
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode's general categories of characters that are invisible or reorder the text around them."""
+
+_JOINERS = "\u200c\u200d"
+"""Zero-width characters that Persian, Indic scripts and emoji need. Beside ASCII they only hide."""
 
 
 def clean_line(text: str) -> str:
-    """One line: control characters are shown as escapes, line breaks are spaces."""
-    return _show_hidden(" ".join(_ESCAPE_SEQUENCE.sub("", text).split()), kept="")
+    """Return one line: line breaks become spaces, terminal codes go, hidden characters show."""
+    return _show_hidden(" ".join(_TERMINAL_SEQUENCE.sub("", text).split()), kept="")
 
 
 def clean_block(text: str) -> str:
-    """Several lines: line breaks and tabs stay, other control characters are shown as escapes."""
-    unified = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _show_hidden(_ESCAPE_SEQUENCE.sub("", unified), kept="\n\t")
+    """Return several lines without terminal codes; see `make_visible`."""
+    return make_visible(_TERMINAL_SEQUENCE.sub("", text))
+
+
+def make_visible(text: str) -> str:
+    r"""Write every hidden character as an escape, such as `\x1b` or `\u202e`.
+
+    Line ends of all systems become newlines; tabs stay.
+    """
+    return _show_hidden(text.replace("\r\n", "\n").replace("\r", "\n"), kept="\n\t")
 
 
 def display_name(name: str | bytes) -> str:
-    """A file name as one line of text, whatever bytes it has; different names stay different."""
-    decoded = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return _show_hidden(decoded, kept="")
+    """Return a file name as one line of text; different names stay different."""
+    return _show_hidden(os.fsencode(name).decode("utf-8", "backslashreplace"), kept="")
 
 
 def is_hidden(character: str) -> bool:
-    """Whether a character cannot be seen, or turns the text around it."""
-    return unicodedata.category(character) in _HIDDEN
+    """Return True if a character is invisible or reorders the text around it."""
+    return unicodedata.category(character) in _HIDDEN_CATEGORIES
 
 
 def _show_hidden(text: str, *, kept: str) -> str:
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        character
-        if character in kept or not is_hidden(character)
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    shown = []
+    before = ""
+    for character in text:
+        joins = character in _JOINERS and not before.isascii() and before not in _JOINERS
+        visible = joins or character in kept or not is_hidden(character)
+        shown.append(character if visible else character.encode("unicode_escape").decode())
+        before = character
+    return "".join(shown)

@@ -10,7 +10,7 @@ from tests.support.processes import alive
 CHILD = """
 import os, sys, time
 time.sleep(float(sys.argv[2]))
-from grader.child_process import die_with_parent
+from grader.kernel import die_with_parent
 die_with_parent(int(sys.argv[1]))
 print("it lives", flush=True)
 time.sleep(600)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from grader.assignment.constraints import Constraint
-from grader.models.spec import digest_of
+from grader.digest import digest_of
 from grader.questions import PlainValue
 
 

@@ -24,13 +24,12 @@ from grader.cohort.journal import JOURNAL_NAME, Journal
 from grader.cohort.run import ClassRun, RunObserver, Task
 from grader.cohort.store import STORE_NAME, Store, StoredGrading
 from grader.cohort.summary import Status, StudentSummary
+from grader.digest import digest_of
 from grader.errors import UsageError
 from grader.grading.stages import Options, Setting
 from grader.intake.class_intake import Handed, Intake, find_submissions, fingerprint
-from grader.lateness import Lateness
-from grader.models.spec import digest_of
 from grader.report.files import CLASS_PAGE_NAME, FILES_NAME, REPORT_NAME, write_reports
-from grader.results import Outcome, Score, SubmissionResult
+from grader.results import Lateness, Outcome, Score, SubmissionResult
 from grader.sandbox.isolation.choice import choose_sandbox
 from grader.text import display_name
 from grader.training.cache_directory import default_cache_directory

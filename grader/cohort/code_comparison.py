@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from grader.child_process import die_with_parent
+from grader.kernel import die_with_parent
 
 if TYPE_CHECKING:
     from copydetect import CodeFingerprint

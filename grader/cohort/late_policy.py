@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from grader.errors import UsageError
 from grader.intake.students import Student
-from grader.lateness import Lateness
+from grader.results import Lateness
 from grader.text import clean_line
 
 DUE_HEADERS = ("due", "due date", "due_date", "extended to", "extended_to")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from grader.results import EpochResult
     from grader.sandbox.isolation.choice import Sandbox
     from grader.training.cached_trainer import CachedTrainer
-    from grader.training.loop import TrainingJob
+    from grader.training.job import TrainingJob
     from grader.training.plan_runner import PlanRunner
 
 STUDENTS_AHEAD = 16

@@ -7,10 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from grader.digest import digest_of
 from grader.intake.students import Student
-from grader.lateness import Lateness
-from grader.models.spec import digest_of
-from grader.results import ItemResult, Outcome, Score, SubmissionResult
+from grader.results import ItemResult, Lateness, Outcome, Score, SubmissionResult
 
 TELLING_CHARACTERS = 12
 """A shorter wrong answer, such as a number, may be anybody's."""

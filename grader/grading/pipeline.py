@@ -24,7 +24,7 @@ from grader.training.run_cache import RunCache
 if TYPE_CHECKING:
     from grader.assignment.records import Assignment
     from grader.questions import Extraction
-    from grader.training.loop import TrainingJob
+    from grader.training.job import TrainingJob
 
 
 class Observer(Protocol):

@@ -12,10 +12,9 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from grader.errors import ModelError
+from grader.errors import ModelError, memory_shortage
 from grader.models.kinds import IRREGULARITIES, LAYER_KINDS, Kind
 from grader.models.spec import Arguments, LayerSpec, ModelSpec, as_integers, find_argument_mistakes
-from grader.training.memory import memory_shortage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

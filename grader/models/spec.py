@@ -7,12 +7,9 @@ loading.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-
-import msgspec
+from dataclasses import dataclass, field, replace
 
 from grader.errors import ModelError
 from grader.models.kinds import Argument, Kind
@@ -277,28 +274,3 @@ def _rule(argument: Argument) -> str:
     noun = {"integer": "an integer", "integers": "an integer or integers", "number": "a number"}
     kind = noun.get(argument.type, f"{argument.length} numbers")
     return f"but it must be {kind} from {argument.minimum:g} to {argument.maximum:g}"
-
-
-def digest_of(*parts: object) -> str:
-    """The SHA-256 of the canonical JSON of `parts`, in hexadecimal."""
-    encoded = msgspec.json.encode(_with_class_names(parts), order="deterministic")
-    return hashlib.sha256(encoded).hexdigest()
-
-
-def _with_class_names(value: object) -> object:
-    """Records as mappings that name their class, by which alone two rules may differ.
-
-    A field whose metadata say `digested: False` is left out: it decides nothing.
-    """
-    if isinstance(value, tuple | list):
-        return [_with_class_names(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _with_class_names(item) for name, item in value.items()}
-    if not is_dataclass(value):
-        return value
-    named = {
-        item.name: _with_class_names(getattr(value, item.name))
-        for item in fields(value)
-        if item.metadata.get("digested", True)
-    }
-    return {"class": type(value).__name__, "fields": named}

@@ -23,8 +23,8 @@ from PIL import Image
 from grader.report import wording
 from grader.report.inlined import inlined
 from grader.report.markdown import render_markdown
-from grader.report.untrusted_text import make_visible, strip_terminal_codes
 from grader.results import MisclassifiedExample, Outcome, Score, SubmissionResult
+from grader.text import clean_block, make_visible
 
 _SIDE_PIXELS = 28
 _OUTCOME_MARKS = {
@@ -113,7 +113,7 @@ def template_environment() -> Environment:
         "shade": shade,
         "shape": wording.shape,
         "signed_points": wording.signed_points,
-        "without_terminal_codes": strip_terminal_codes,
+        "without_terminal_codes": clean_block,
         "rough_percentage": partial(wording.percentage, decimals=1),
     }
     environment.filters |= filters

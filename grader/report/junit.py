@@ -10,9 +10,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
-from grader.report.untrusted_text import strip_terminal_codes
 from grader.report.wording import points
 from grader.results import CheckResult, ItemResult, Outcome, PartResult, SubmissionResult
+from grader.text import clean_block
 
 _ELEMENTS = {
     Outcome.FAILED: "failure",
@@ -115,4 +115,4 @@ def _seconds(value: float) -> str:
 
 def _text(text: str) -> str:
     """Text that XML 1.0 can hold: escapes for what it forbids, and for all that is invisible."""
-    return strip_terminal_codes(text)
+    return clean_block(text)

@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 from grader.report import mathematics
-from grader.report.untrusted_text import make_visible
+from grader.text import make_visible
 
 LONGEST_PARSED = 50_000
 """Characters; the slowest known text of this length takes two seconds."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from grader.results import EpochResult, ItemResult
-    from grader.training.loop import TrainingJob
+    from grader.training.job import TrainingJob
 
 
 class Screen:

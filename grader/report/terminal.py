@@ -15,7 +15,6 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from grader.report.untrusted_text import strip_terminal_codes
 from grader.report.wording import (
     OUTCOME_LABELS,
     attention_heading,
@@ -28,6 +27,7 @@ from grader.report.wording import (
     score_line,
 )
 from grader.results import Outcome
+from grader.text import clean_block
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -178,5 +178,5 @@ def _shortened(text: str) -> str:
 
 def _plain(text: str, console: Console, style: str = "") -> Text:
     """`text` without control sequences, and without what the terminal's encoding lacks."""
-    encoded = strip_terminal_codes(text).encode(console.encoding, "backslashreplace")
+    encoded = clean_block(text).encode(console.encoding, "backslashreplace")
     return Text(encoded.decode(console.encoding), style=style)

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from grader.assignment.records import Rubric
-from grader.personal_grade import PersonalGrade, RubricMark
 from grader.results import (
     CheckResult,
     ItemResult,
     Outcome,
     PartResult,
+    PersonalGrade,
     ProblemResult,
+    RubricMark,
     Score,
     SubmissionResult,
     worst,

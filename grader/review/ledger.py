@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from grader.cohort.store import Store
-from grader.models.spec import digest_of
+from grader.digest import digest_of
 from grader.review.changes import Change, ConflictError, last_to_undo, record_change
 from grader.review.judgements import Judgement
 

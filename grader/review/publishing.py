@@ -14,7 +14,7 @@ from grader.assignment.records import Assignment, Rubric
 from grader.cohort.page import refresh_class_page
 from grader.cohort.store import Store, StoredGrading
 from grader.cohort.summary import summarize_items
-from grader.models.spec import digest_of
+from grader.digest import digest_of
 from grader.report.files import write_reports
 from grader.results import SubmissionResult
 from grader.review.answers import collect_answers, written_items

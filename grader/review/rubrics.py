@@ -9,8 +9,8 @@ import msgspec
 
 from grader.assignment.records import Assignment, Rubric, RubricItem
 from grader.cohort.store import Store
+from grader.digest import digest_of
 from grader.errors import UsageError
-from grader.models.spec import digest_of
 from grader.review.answers import written_items
 from grader.review.changes import ConflictError, record_change
 

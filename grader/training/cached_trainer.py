@@ -14,7 +14,7 @@ from grader.training.plans import EpochCallback, Round
 
 if TYPE_CHECKING:
     from grader.training.datasets import Dataset
-    from grader.training.loop import TrainingJob
+    from grader.training.job import TrainingJob
     from grader.training.run_cache import RunCache
 
 

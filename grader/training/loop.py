@@ -14,7 +14,7 @@ import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ from torch.nn import functional
 from grader.errors import ModelError
 from grader.models.build import build_model, load_weights, torch_warnings_ignored, trace_shapes
 from grader.models.optimizers import build_optimizer, build_scheduler
-from grader.models.spec import ModelSpec, OptimizerSpec, SchedulerSpec, digest_of
+from grader.training.job import TrainingJob
 from grader.training.recorder import CLASSES, RunRecorder
 from grader.training.steps import run_steps
 
@@ -33,68 +33,12 @@ if TYPE_CHECKING:
     from grader.results import EpochResult, TrainingRun
     from grader.training.datasets import Dataset
 
-TRAINER_VERSION = 1
-"""Part of every job's digest; raised when the same job could give other numbers than before."""
-
 EVALUATION_BLOCK = 500
 """Test images at once: on a CPU their activations then stay in the cache."""
 
 SHUFFLE_STREAM = 0x5EED5EED
 """Tells the seed of the shuffle from that of the initialisation; the two would otherwise draw the
 same numbers."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingJob:
-    """Everything that decides how a training run ends: pure data.
-
-    Attributes:
-        scheduler: stepped once at the end of each epoch, or None.
-        seed: of initialisation, shuffling and dropout.
-        dataset: its name.
-        input_shape: what one example is fed in as: (1, 28, 28) or (784,).
-        stop_at_accuracy: end the run at the first epoch that reaches it, 0 to 1; only where the
-            best epoch counts, since nothing that follows can change the verdict.
-        counted_epoch: whose accuracy, confusion matrix and misclassified examples count.
-    """
-
-    model: ModelSpec
-    optimizer: OptimizerSpec
-    scheduler: SchedulerSpec | None
-    epochs: int
-    batch_size: int
-    seed: int
-    dataset: str
-    input_shape: tuple[int, ...]
-    stop_at_accuracy: float | None
-    counted_epoch: Literal["best", "final"]
-
-    def digest(self, *, dataset_sha256: str, device: str = "cpu") -> str:
-        """Names the run by all that it depends on.
-
-        `stop_at_accuracy` is left out: it decides where a run ends and not how it goes, so that a
-        changed threshold finds the run of the old one.
-
-        Args:
-            dataset_sha256: the checksum of the data.
-            device: "cpu" or "cuda".
-        """
-        return digest_of(
-            self.model.layers,
-            (self.model.weights or b"").hex(),
-            self.optimizer,
-            self.scheduler,
-            self.epochs,
-            self.batch_size,
-            self.seed,
-            self.dataset,
-            dataset_sha256,
-            self.input_shape,
-            self.counted_epoch,
-            str(torch.__version__),
-            device,
-            TRAINER_VERSION,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,29 +1,12 @@
-"""How to tell that memory ran out, which is the machine's fault and no model's."""
+"""The memory of this process's control group: its cap, and the kernel's kills."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
 
-from grader.errors import MachineError
-
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _PROCESSES = Path("/proc")
-
-MORE_MEMORY = "Close other programs, or use a machine with more memory, and grade again."
-"""What to do about it."""
-
-_ALLOCATORS_WORDS = ("you tried to allocate", "CUDA out of memory")
-"""PyTorch's allocator for the CPU raises a plain RuntimeError, that for GPUs a kind of one."""
-
-
-def memory_shortage(error: Exception) -> MachineError | None:
-    """What to raise instead, if `error` is about memory that could not be had."""
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in _ALLOCATORS_WORDS)
-    ):
-        return MachineError(f"memory ran out: {error}", next_step=MORE_MEMORY)
-    return None
 
 
 def count_memory_kills(

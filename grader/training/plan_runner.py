@@ -14,7 +14,7 @@ from grader.errors import GraderError
 from grader.results import EpochResult, TrainingRun
 
 if TYPE_CHECKING:
-    from grader.training.loop import TrainingJob
+    from grader.training.job import TrainingJob
     from grader.training.plans import EpochCallback, Plan, Round
 
 Key = TypeVar("Key", bound=Hashable)

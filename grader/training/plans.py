@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from grader.grading.items.chance import clearly_met_accuracy, needs_another_seed, sweep_tolerance
-from grader.results import EpochResult, TrainingRun
-from grader.training.loop import TrainingJob
+from grader.results import EpochResult, TrainingRun, counted_accuracy
+from grader.training.job import TrainingJob
 
 Result = TypeVar("Result")
 
@@ -34,11 +34,6 @@ class Round:
 Plan = Generator[Round, list[TrainingRun], Result]
 
 SweepRuns = dict[float, list[TrainingRun]]
-
-
-def counted_accuracy(run: TrainingRun, counted_epoch: str) -> float:
-    """The accuracy that a part counts: of the best epoch, or of the final one."""
-    return run.best_accuracy if counted_epoch == "best" else run.final_accuracy
 
 
 def plan_model(

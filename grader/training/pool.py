@@ -21,8 +21,8 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import IO, TYPE_CHECKING, Self
 
-from grader.errors import GraderError, MachineError
-from grader.training.memory import MORE_MEMORY, count_memory_kills
+from grader.errors import MORE_MEMORY, GraderError, MachineError
+from grader.training.memory import count_memory_kills
 from grader.training.pool_messages import EpochEnded, Failed, Finished, Order, SharedDataset
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from grader.results import EpochResult, TrainingRun
     from grader.training.datasets import Dataset
-    from grader.training.loop import TrainingJob
+    from grader.training.job import TrainingJob
 
 LARGEST_STACK = 5
 """Models in one network; ten measured no faster, each, than five."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from grader.errors import GraderError
     from grader.results import EpochResult, TrainingRun
-    from grader.training.loop import TrainingJob
+    from grader.training.job import TrainingJob
 
 
 @dataclass(frozen=True, kw_only=True)

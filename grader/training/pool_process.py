@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from grader.child_process import die_with_parent
+from grader.kernel import die_with_parent
 
 if __name__ == "__main__":
     # Before torch loads, which takes seconds in which the parent may end.
@@ -23,9 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from grader.errors import GraderError, MachineError
+from grader.errors import GraderError, MachineError, memory_shortage
 from grader.training.datasets import Dataset
-from grader.training.memory import memory_shortage
 from grader.training.pool_messages import EpochEnded, Failed, Finished, Order, SharedDataset
 from grader.training.stacked import train_stacked
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from grader.training.datasets import Dataset
-    from grader.training.loop import TrainingJob
+    from grader.training.job import TrainingJob
 
 CLASSES = 10
 MISCLASSIFIED_EXAMPLES = 12

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from grader.models.spec import digest_of
+from grader.digest import digest_of
 from grader.results import TrainingRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from grader.training.loop import TrainingJob
+    from grader.training.job import TrainingJob
 
 _SUFFIX = ".run"
 

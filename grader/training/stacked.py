@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from grader.results import EpochResult, TrainingRun
     from grader.training.datasets import Dataset
-    from grader.training.loop import TrainingJob
+    from grader.training.job import TrainingJob
 
 
 def can_stack(jobs: Sequence[TrainingJob]) -> bool:

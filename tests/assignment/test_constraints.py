@@ -18,9 +18,10 @@ from grader.assignment.constraints import (
     name_layer,
     suggest,
 )
+from grader.digest import digest_of
 from grader.errors import ModelError
 from grader.models.kinds import IRREGULARITIES
-from grader.models.spec import LayerSpec, ModelSpec, digest_of
+from grader.models.spec import LayerSpec, ModelSpec
 from grader.results import CheckResult, Outcome
 
 

@@ -13,8 +13,7 @@ from grader.cohort.gradebooks.moodle import not_on_the_worksheet
 from grader.cohort.store import Store
 from grader.cohort.summary import ItemSummary, Status, StudentSummary
 from grader.intake.students import Student
-from grader.lateness import Lateness
-from grader.results import Outcome, Score
+from grader.results import Lateness, Outcome, Score
 
 COLUMN = Column(title="Set 4 (12345)", points_possible=100)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")

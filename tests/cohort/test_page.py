@@ -17,9 +17,8 @@ from grader.cohort.page import SHOWN_GROUPS, render_class_page, write_class_page
 from grader.cohort.similarity import Likeness, Shared, SimilarGroup, Similarity
 from grader.cohort.statistics import ModelItem, Rate, Reason, TrainedModel, concerns
 from grader.cohort.summary import CheckSummary, ItemSummary, Status, summarize_items
-from grader.lateness import Lateness
-from grader.report.untrusted_text import make_visible
-from grader.results import Outcome
+from grader.results import Lateness, Outcome
+from grader.text import make_visible
 from tests.support.class_samples import ERROR_MESSAGE, UNUSABLE_MESSAGE, make_summaries, summary_of
 from tests.support.result_sample_items import score_of
 from tests.support.result_samples import (

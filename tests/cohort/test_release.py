@@ -12,9 +12,8 @@ from grader.cohort.store import Store
 from grader.cohort.summary import Status, StudentSummary, summarize_items
 from grader.errors import UsageError
 from grader.intake.students import Student
-from grader.lateness import Lateness
 from grader.report.json import read_json
-from grader.results import Score
+from grader.results import Lateness, Score
 from tests.support.result_samples import broken_result
 
 

@@ -18,9 +18,9 @@ from grader.report.charts import accuracy_chart, loss_chart, sweep_chart
 from grader.report.html import anchor, digit_uri, render_html, shade, write_html
 from grader.report.markdown import LONGEST_PARSED, render_markdown
 from grader.report.mathematics import ELEMENTS
-from grader.report.untrusted_text import make_visible
 from grader.report.wording import OUTCOME_LABELS, interval_sentence, percentage
 from grader.results import EpochResult, Outcome
+from grader.text import make_visible
 from tests.support.result_sample_items import BROKEN, misclassified, run, sweep, training
 from tests.support.result_samples import (
     ALL_SAMPLES,

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from grader.report.terminal import print_summary
-from grader.report.untrusted_text import make_visible, strip_terminal_codes
 from grader.results import Outcome
+from grader.text import clean_block, make_visible
 from tests.support.paths import GOLDEN
 from tests.support.result_samples import (
     ALL_SAMPLES,
@@ -59,7 +59,7 @@ def test_colour_only_repeats_what_the_text_says():
     """With colour, the text between the colour codes stays the same."""
     colored = summary(broken_result(), color=True)
     assert "\x1b[1;31mfailed" in colored
-    assert strip_terminal_codes(colored) == summary(broken_result())
+    assert clean_block(colored) == summary(broken_result())
 
 
 def test_practice_is_said_first():
@@ -130,4 +130,4 @@ def test_a_terminal_without_unicode_gets_escapes():
 )
 def test_terminal_codes_go_and_other_controls_become_visible(raw, shown):
     """Control sequences vanish, single controls turn into escapes, ordinary text stays."""
-    assert strip_terminal_codes(raw) == shown
+    assert clean_block(raw) == shown

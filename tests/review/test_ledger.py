@@ -9,9 +9,9 @@ from grader.assignment.records import RubricItem
 from grader.cohort.page import keep_similarity, render_class_page, write_class_page
 from grader.cohort.similarity import Likeness, Shared, Similarity
 from grader.errors import UsageError
-from grader.lateness import Lateness
 from grader.report.files import CLASS_PAGE_NAME
 from grader.report.json import read_json
+from grader.results import Lateness
 from grader.review import rubrics
 from grader.review.agreement import cohens_kappa, measure_agreement
 from grader.review.answers import collect_answers, read_answer

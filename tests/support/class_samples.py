@@ -9,8 +9,7 @@ from typing import Any
 
 from grader.cohort.summary import ItemSummary, Status, StudentSummary, summarize_items
 from grader.intake.students import Student
-from grader.lateness import Lateness
-from grader.results import Outcome, Score
+from grader.results import Lateness, Outcome, Score
 from tests.support.result_sample_items import TEST_EXAMPLES, score_of, wilson
 from tests.support.result_samples import broken_result, good_result
 

@@ -27,7 +27,7 @@ def run_in_container(*arguments: str, user: int = 0, unconfined: bool = False) -
     """
     if os.geteuid() != 0 or asking.SANDBOX_NAME is not None:
         pytest.skip("only root can start a container, and not from within one")
-    profile = [str(ROOT / "tests" / "docker_profile.py"), f"--user={user}"]
+    profile = [str(ROOT / "tests" / "support" / "docker_profile.py"), f"--user={user}"]
     profile += ["--unconfined"] if unconfined else []
     # As in a new container, /tmp is open to everybody and empty.
     with tempfile.TemporaryDirectory(prefix="grader-container-") as temporary:

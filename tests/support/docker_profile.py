@@ -19,7 +19,6 @@ from pathlib import Path
 
 import pyseccomp
 
-from tests.support.paths import ROOT
 
 # Of <linux/capability.h>: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
 # net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap.
@@ -80,7 +79,7 @@ def refuse_calls() -> None:
 
 def main() -> None:
     """Give up what a container does not have, and become the command."""
-    repository = ROOT
+    repository = Path(__file__).resolve().parents[2]
     show_only([Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), repository])
     os.chdir(repository)
     for capability in set(range(LAST_CAPABILITY + 1)) - KEPT_CAPABILITIES:

@@ -124,7 +124,7 @@ def main(directory: Path) -> None:
     bind(root / "disk" / "autograder", root / "autograder")
     python = "/opt/sequential-grader/venv/bin/python"
     subprocess.run(
-        [python, ROOT / "tests" / "docker_profile.py", *("sh", "-c", RUN)],
+        [python, ROOT / "tests" / "support" / "docker_profile.py", *("sh", "-c", RUN)],
         preexec_fn=lambda: os.chroot(root),
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,

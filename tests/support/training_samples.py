@@ -14,7 +14,7 @@ from grader.models.spec import (
     parameter_names,
 )
 from grader.training.datasets import Dataset, load_dataset
-from grader.training.loop import TrainingJob
+from grader.training.job import TrainingJob
 from tests.support.specs import FLATTEN, RELU, linear, model
 
 Layer = tuple[str, dict[str, ArgumentValue]]

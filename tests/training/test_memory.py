@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from grader.training.memory import count_memory_kills, memory_cap_bytes, memory_shortage
+from grader.errors import memory_shortage
+from grader.training.memory import count_memory_kills, memory_cap_bytes
 
 
 @pytest.fixture

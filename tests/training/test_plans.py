@@ -8,7 +8,7 @@ import pytest
 from grader.errors import GraderError, MachineError, ModelError
 from grader.models.spec import LayerSpec, ModelSpec, default_optimizer
 from grader.results import EpochResult, TrainingRun
-from grader.training.loop import TrainingJob
+from grader.training.job import TrainingJob
 from grader.training.plan_runner import run_plans
 from grader.training.plans import EpochCallback, Round, plan_model, plan_sweep
 

@@ -70,7 +70,7 @@ def test_trainer_version_and_torch_are_part_of_the_key(cache, monkeypatch):
     """Another trainer or another torch could give other numbers."""
     cache.store(JOB, RUN)
     with monkeypatch.context() as patch:
-        patch.setattr("grader.training.loop.TRAINER_VERSION", 999)
+        patch.setattr("grader.training.job.TRAINER_VERSION", 999)
         assert cache.load(JOB) is None
     with monkeypatch.context() as patch:
         patch.setattr("torch.__version__", "1.0")

@@ -25,8 +25,9 @@ from grader.results import (
     SweepPoint,
     TrainingReport,
     TrainingRun,
+    counted_accuracy,
 )
-from grader.training.plans import SweepRuns, agrees, counted_accuracy
+from grader.training.plans import SweepRuns, agrees
 
 
 def grade_model(

@@ -23,7 +23,7 @@ from grader.models.spec import (
 )
 from grader.questions import Extraction, Failure
 from grader.results import CheckResult, Hint, LayerRow, Outcome, RecipeReport
-from grader.training.loop import TrainingJob
+from grader.training.job import TrainingJob
 
 _KINDS_WITH_A_PHASE = frozenset({"exception", "exit", "crash", "limit", "protocol"})
 """Failures whose message does not say by itself what was being done."""

@@ -9,7 +9,8 @@ import torch
 from grader.errors import ModelError
 from grader.results import CheckResult, Outcome
 from grader.training.datasets import Dataset
-from grader.training.loop import TrainingJob, train
+from grader.training.job import TrainingJob
+from grader.training.loop import train
 
 _NEXT_STEP = "look at the layers' order: the loss is no number though nothing has been learned yet"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from grader.report.untrusted_text import strip_terminal_codes
 from grader.report.wording import OUTCOME_LABELS, deciding_check
 from grader.results import ItemResult, Outcome, SubmissionResult, worst
+from grader.text import clean_block
 
 _STATUSES = {
     Outcome.PASSED: "pass",
@@ -66,5 +66,5 @@ def _test(item: ItemResult, *, practice: bool) -> dict[str, object]:
 
 def _line(text: str) -> str:
     """One line that holds neither form of the runner's commands, `::name::` and `##[name]`."""
-    line = " ".join(strip_terminal_codes(text).split())[:_LONGEST_MESSAGE]
+    line = " ".join(clean_block(text).split())[:_LONGEST_MESSAGE]
     return line.replace("::", ": :").replace("##[", "# #[")

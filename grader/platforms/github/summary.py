@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from grader.report.untrusted_text import strip_terminal_codes
 from grader.report.wording import (
     OUTCOME_LABELS,
     attention_heading,
@@ -22,6 +21,7 @@ from grader.report.wording import (
     score_line,
 )
 from grader.results import CheckResult, ItemResult, Outcome, SubmissionResult, TrainingReport
+from grader.text import clean_block
 
 LARGEST_SUMMARY_BYTES = 1024 * 1024 - 1
 """GitHub shows no summary of a step that reaches 1 MiB."""
@@ -117,7 +117,7 @@ def _annotation(fault: _Fault, folder: PurePosixPath | None) -> str:
 
 
 def _escape_data(text: str) -> str:
-    escaped = strip_terminal_codes(text).replace("%", "%25")
+    escaped = clean_block(text).replace("%", "%25")
     return escaped.replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -211,7 +211,7 @@ def _code(text: str) -> str:
 
 def _inert(text: str) -> str:
     """`text` as one line that shows as it is, wherever it stands in a line of Markdown."""
-    return strip_terminal_codes(text).translate(_REFERENCES)
+    return clean_block(text).translate(_REFERENCES)
 
 
 def _fit(blocks: Iterable[str], most_bytes: int) -> str:

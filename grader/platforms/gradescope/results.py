@@ -12,8 +12,8 @@ import msgspec
 
 from grader.report import wording
 from grader.report.html import template_environment
-from grader.report.untrusted_text import make_visible
 from grader.results import ItemResult, Outcome, PartResult, Provenance, SubmissionResult, Timing
+from grader.text import make_visible
 
 Visibility = Literal["hidden", "after_due_date", "after_published", "visible"]
 Format = Literal["text", "html", "simple_format", "md", "ansi"]

@@ -12,7 +12,7 @@ import torch
 import grader
 from grader.errors import GraderError, MachineError, ModelError
 from grader.results import TrainingRun
-from grader.training.loop import TRAINER_VERSION, TrainingJob
+from grader.training.job import TRAINER_VERSION, TrainingJob
 
 
 @dataclass(frozen=True, kw_only=True)

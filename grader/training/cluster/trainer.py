@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from grader.results import EpochResult, TrainingRun
     from grader.training.datasets import Dataset
-    from grader.training.loop import TrainingJob
+    from grader.training.job import TrainingJob
 
 CONNECT_SECONDS = 30.0
 

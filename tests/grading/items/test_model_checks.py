@@ -14,7 +14,7 @@ from grader.models.build import build_model
 from grader.models.spec import ModelSpec, OptimizerSpec, default_optimizer
 from grader.questions import Extraction
 from grader.results import Outcome
-from grader.training.loop import TrainingJob
+from grader.training.job import TrainingJob
 from tests.support.specs import (
     FAILURE,
     FLATTEN,

@@ -16,7 +16,7 @@ from grader.platforms.github.summary import (
     render_summary,
     write_summary,
 )
-from grader.report.untrusted_text import strip_terminal_codes
+from grader.text import clean_block
 from tests.support.actions_runner import obeyed
 from tests.support.paths import GOLDEN
 from tests.support.result_samples import (
@@ -95,7 +95,7 @@ def test_hostile_strings_are_only_text():
         assert set(shown.tags) <= TAGS
         seen += shown.text
     for text in HOSTILE_STRINGS:
-        assert " ".join(strip_terminal_codes(text).split())[:500] in " ".join(seen.split())
+        assert " ".join(clean_block(text).split())[:500] in " ".join(seen.split())
 
 
 @settings(max_examples=30)
@@ -198,4 +198,4 @@ def test_any_text_stays_in_its_field(text):
     assert len(commands) == len(rendered.split("\n")) - 1
     for command in commands:
         assert set(command.properties) <= {"file", "line", "title"}
-        assert strip_terminal_codes(text)[:600] in command.data
+        assert clean_block(text)[:600] in command.data

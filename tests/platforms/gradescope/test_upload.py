@@ -255,7 +255,11 @@ def test_wheel_can_be_installed(upload, tmp_path):
     target = tmp_path / "installed"
     options = ["--no-deps", "--no-index", "--quiet", "--target", target]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, wheel], check=True)
-    for path in ("report/templates/gradescope_part.html", "gradescope/files/setup.sh", "py.typed"):
+    for path in (
+        "report/templates/gradescope_part.html",
+        "platforms/gradescope/files/setup.sh",
+        "py.typed",
+    ):
         assert (target / "grader" / path).read_bytes() == (ROOT / "grader" / path).read_bytes()
     help_text = subprocess.run(
         [sys.executable, "-P", "-c", "from grader.cli import main; main()", "--version"],

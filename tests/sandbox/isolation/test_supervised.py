@@ -59,8 +59,8 @@ writable = [SCRATCH + "/../x", CODE + "/x", SUBMISSION + "/x", "/tmp/x", "/var/t
 print(json.dumps([
     [path for path in map(attempt, paths) if path],
     [path for path in writable if attempt(path, os.O_RDWR | os.O_CREAT)],
-    [attempt(path) for path in (SUBMISSION, CODE + "/grader/worker", SCRATCH, "/proc/meminfo")],
-    sorted(os.listdir(CODE + "/grader")),
+    [attempt(path) for path in (SUBMISSION, CODE + "/grader/sandbox/worker", SCRATCH, "/proc/meminfo")],
+    [sorted(os.listdir(CODE + "/grader" + part)) for part in ("", "/models", "/sandbox")],
 ]))
 """
     closed = [
@@ -73,7 +73,11 @@ print(json.dumps([
     assert read == []
     assert written == []
     assert None not in own
-    assert code == ["__init__.py", "layer_kinds.py", "worker"]
+    assert code == [
+        ["__init__.py", "models", "sandbox"],
+        ["__init__.py", "kinds.py"],
+        ["__init__.py", "worker"],
+    ]
 
 
 DELETED_BUT_OPEN = """

@@ -1,0 +1,67 @@
+"""One training run, described: a record that needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from grader.digest import digest_of
+from grader.models.spec import ModelSpec, OptimizerSpec, SchedulerSpec
+
+TRAINER_VERSION = 1
+"""Part of every job's digest. Raise it when the same job could give other numbers than before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob:
+    """Everything that decides the outcome of a training run, as pure data.
+
+    Attributes:
+        scheduler: stepped once at the end of each epoch, or None.
+        seed: of initialisation, shuffling and dropout.
+        dataset: its name.
+        input_shape: what one example is fed in as: (1, 28, 28) or (784,).
+        stop_at_accuracy: end the run at the first epoch that reaches it, 0 to 1; only where the
+            best epoch counts, since nothing that follows can change the verdict.
+        counted_epoch: whose accuracy, confusion matrix and misclassified examples count.
+    """
+
+    model: ModelSpec
+    optimizer: OptimizerSpec
+    scheduler: SchedulerSpec | None
+    epochs: int
+    batch_size: int
+    seed: int
+    dataset: str
+    input_shape: tuple[int, ...]
+    stop_at_accuracy: float | None
+    counted_epoch: Literal["best", "final"]
+
+    def digest(self, *, dataset_sha256: str, device: str = "cpu") -> str:
+        """Return the name of the run: the SHA-256 of all that the run depends on.
+
+        `stop_at_accuracy` is left out: it ends a run early and changes no epoch, so a new
+        threshold finds the run of the old one.
+
+        Args:
+            dataset_sha256: the checksum of the data.
+            device: "cpu" or "cuda".
+        """
+        import torch  # noqa: PLC0415  # for its version only; the record itself needs no torch
+
+        return digest_of(
+            self.model.layers,
+            (self.model.weights or b"").hex(),
+            self.optimizer,
+            self.scheduler,
+            self.epochs,
+            self.batch_size,
+            self.seed,
+            self.dataset,
+            dataset_sha256,
+            self.input_shape,
+            self.counted_epoch,
+            str(torch.__version__),
+            device,
+            TRAINER_VERSION,
+        )
