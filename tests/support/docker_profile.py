@@ -19,7 +19,6 @@ from pathlib import Path
 
 import pyseccomp
 
-
 # Of <linux/capability.h>: chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
 # net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap.
 KEPT_CAPABILITIES = {0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31}

@@ -59,7 +59,10 @@ writable = [SCRATCH + "/../x", CODE + "/x", SUBMISSION + "/x", "/tmp/x", "/var/t
 print(json.dumps([
     [path for path in map(attempt, paths) if path],
     [path for path in writable if attempt(path, os.O_RDWR | os.O_CREAT)],
-    [attempt(path) for path in (SUBMISSION, CODE + "/grader/sandbox/worker", SCRATCH, "/proc/meminfo")],
+    [
+        attempt(path)
+        for path in (SUBMISSION, CODE + "/grader/sandbox/worker", SCRATCH, "/proc/meminfo")
+    ],
     [sorted(os.listdir(CODE + "/grader" + part)) for part in ("", "/models", "/sandbox")],
 ]))
 """
