@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +69,7 @@ def submission(
     loaded = load_assignment(assignment, submission=directory)
     with fenced_log():
         with TerminalProgress(error_console, quiet=quiet, verbose=verbose) as progress:
-            graded = grade_submission(
-                directory, loaded, chosen, progress, meanwhile=partial(_load_report, chosen)
-            )
+            graded = grade_submission(directory, loaded, chosen, progress, meanwhile=_load_report)
         report = write_reports(graded.result, output / graded.result.name)
         if junit is not None:
             junit.parent.mkdir(parents=True, exist_ok=True)
@@ -87,8 +84,8 @@ def submission(
     sys.exit(EXIT_INTERRUPTED if graded.interrupted else exit_code(graded.result))
 
 
-def _load_report(options: Options) -> None:
-    """Load what writes the report, while there is nothing else to do."""
+def _load_report() -> None:
+    """Load the report's writer while the grader waits for the sandbox."""
     from grader.report.html import load_ahead  # noqa: PLC0415
 
-    load_ahead(charts=not options.quick)
+    load_ahead()

@@ -1,223 +1,113 @@
-"""The class page's charts as plain geometry, which `class_charts.html` writes as SVG.
-
-A class has a thousand points in each chart, and a page several charts; drawn as one path for each
-group of points they are small, and nothing heavy has to be loaded for them.
-"""
+"""The class page's charts: points, accuracies, and accuracy against size."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from grader.cohort.statistics import ModelItem
+from grader.report.charts import (
+    ACROSS,
+    AREA,
+    DOT,
+    SAMPLE_BOX,
+    UP,
+    Chart,
+    Scale,
+    Shape,
+    fit_scale,
+    points_path,
+    short_percentage,
+    threshold_line,
+)
 from grader.report.wording import count, percentage, points
-
-WIDTH, HEIGHT = 420, 236
-LEFT, RIGHT, TOP, BOTTOM = 54, 408, 26, 196
-"""The drawn area, in the units of the chart's view box."""
 
 _SCORE_BINS, _ACCURACY_BINS = 20, 28
 _BAR_GAP = 1.0
 _OUTLIER_SHARE = 0.05
-"""So many of the lowest accuracies may lie outside: one failed run must not flatten the others."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tick:
-    """A mark on an axis."""
-
-    at: float
-    label: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """One bar; `role` is a class of the style sheet, `title` what it says when pointed at."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    role: str
-    title: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dots:
-    """Points of one kind, as the data of a path."""
-
-    role: str
-    path: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A straight line across the drawn area."""
-
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chart:
-    """All that is drawn of one chart.
-
-    Attributes:
-        title: what it shows; its accessible name.
-        description: its content in a sentence.
-        legend: roles, and what they mean.
-        wanted: the threshold, or None.
-    """
-
-    title: str
-    description: str
-    x_label: str
-    y_label: str
-    x_ticks: Sequence[Tick]
-    y_ticks: Sequence[Tick]
-    bars: Sequence[Bar] = ()
-    dots: Sequence[Dots] = ()
-    legend: Sequence[tuple[str, str]] = ()
-    wanted: Line | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """From values to places along an axis.
-
-    Attributes:
-        low, high: the values at its ends; what lies beyond is drawn at the end.
-        start, end: the places of its ends.
-        logarithmic: equal ratios are equally long.
-    """
-
-    low: float
-    high: float
-    start: float
-    end: float
-    logarithmic: bool = False
-
-    def place(self, value: float) -> float:
-        """Where a value lies, to a tenth of a unit."""
-        low, high, value = (
-            math.log10(number) if self.logarithmic else number
-            for number in (self.low, self.high, min(max(value, self.low), self.high))
-        )
-        share = (value - low) / (high - low)
-        return round(self.start + share * (self.end - self.start), 1)
-
-    def ticks(self, label: Callable[[float], str], *, about: int = 5) -> list[Tick]:
-        """Marks at round values, about so many."""
-        values = self._decades() if self.logarithmic else self._round_values(about)
-        return [Tick(at=self.place(value), label=label(value)) for value in values]
-
-    def _round_values(self, about: int) -> list[float]:
-        rough = (self.high - self.low) / about
-        magnitude = 10.0 ** math.floor(math.log10(rough))
-        step = next(
-            factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= rough * 0.999
-        )
-        first, last = math.ceil(self.low / step - 1e-6), math.floor(self.high / step + 1e-6)
-        return [number * step for number in range(first, last + 1)]
-
-    def _decades(self) -> list[float]:
-        factors = (1, 2, 5) if self.high / self.low < 100 else (1,)
-        exponents = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-        values = (factor * 10.0**exponent for exponent in exponents for factor in factors)
-        return [value for value in values if self.low <= value <= self.high]
+"""The lowest accuracies may lie outside: one failed run must not flatten the others."""
 
 
 def score_chart(scores: Sequence[float], possible: float) -> Chart:
-    """How many students have how many points."""
-    x = Scale(low=0, high=max(possible, *scores, 1.0), start=LEFT, end=RIGHT)
+    """Draw how many students have how many points."""
+    x = Scale(low=0, high=max(possible, *scores, 1.0), axis=ACROSS)
     width = x.high / _SCORE_BINS
     counts = Counter(min(int(score / width), _SCORE_BINS - 1) for score in scores)
-    bins = {number: (number * width, (number + 1) * width) for number in range(_SCORE_BINS)}
     y = _count_scale(counts)
     return Chart(
         title="Points over the class",
         description=f"{count(len(scores))} students in {_SCORE_BINS} groups by points.",
-        x_label="points, after what lateness costs",
+        x_label="points, after late penalties",
         y_label="students",
         x_ticks=x.ticks(points),
         y_ticks=y.ticks(points, about=4),
-        bars=[
-            _bar(x, y, edges, counts[number], "first", _range(edges, points))
-            for number, edges in bins.items()
-            if counts[number]
+        shapes=[
+            Shape(look="column series-1", **_bar(x, y, number * width, width, students, points))
+            for number, students in sorted(counts.items())
         ],
     )
 
 
-def accuracy_chart(item: ModelItem) -> Chart:
-    """How many models have which accuracy, below and above the threshold."""
+def accuracy_histogram(item: ModelItem) -> Chart:
+    """Draw how many models have which accuracy, below and above the threshold."""
     x, width = _accuracy_bins(item)
     last = round((x.high - item.threshold) / width) - 1
-    numbers = Counter(
+    counts = Counter(
         min(math.floor((max(value, x.low) - item.threshold) / width + 1e-9), last)
         for value in item.accuracies
     )
-    y = _count_scale(numbers)
+    y = _count_scale(counts)
+    shapes = []
+    for number, students in sorted(counts.items()):
+        left = item.threshold + number * width
+        bar = _bar(x, y, left, width, students, percentage)
+        shapes.append(Shape(**_side(item, "column", reached=number >= 0), **bar))
+    upright = f"M{x.place(item.threshold)} {AREA.top}V{AREA.bottom}"
     return Chart(
         title=f"{item.id}: accuracies over the class",
         description=_describe(item),
         x_label=_accuracy_label(item, x),
         y_label="students",
-        x_ticks=x.ticks(_as_percentage),
+        x_ticks=x.ticks(short_percentage),
         y_ticks=y.ticks(points, about=4),
-        bars=[
-            _bar(x, y, edges, numbers[number], _role(number >= 0), _range(edges, percentage))
-            for number in sorted(numbers)
-            for edges in [(item.threshold + number * width, item.threshold + (number + 1) * width)]
-        ],
-        legend=_legend(item),
-        wanted=Line(x1=x.place(item.threshold), y1=TOP, x2=x.place(item.threshold), y2=BOTTOM),
+        shapes=[*shapes, Shape(look="threshold", path=upright)],
     )
 
 
 def size_chart(item: ModelItem) -> Chart | None:
-    """Accuracy against the number of parameters; None where that is not known."""
+    """Draw accuracy against the number of parameters, or return None if no number is known."""
     models = [(model.parameters, model.accuracy) for model in item.models if model.parameters]
     if not models:
         return None
-    sizes = [size for size, _ in models]
-    x = Scale(low=min(sizes) / 1.1, high=max(sizes) * 1.1, start=LEFT, end=RIGHT, logarithmic=True)
-    y = _accuracy_scale(item, BOTTOM, TOP)
-    sides = {
-        reached: [
+    x = fit_scale((size for size, _ in models), ACROSS, logarithmic=True)
+    y = _accuracy_scale(item, UP)
+    shapes = []
+    for reached in (False, True):
+        # A set, since many models may lie on one place.
+        places = {
             (x.place(size), y.place(accuracy))
             for size, accuracy in models
             if (accuracy >= item.threshold) is reached
-        ]
-        for reached in (False, True)
-    }
+        }
+        if places:
+            dots = points_path(sorted(places), DOT)
+            shapes.append(Shape(**_side(item, "dots", reached=reached), path=dots))
     return Chart(
         title=f"{item.id}: accuracy against parameters",
         description=_describe(item),
         x_label="trainable parameters",
         y_label=_accuracy_label(item, y),
-        x_ticks=x.ticks(lambda value: count(round(value))),
-        y_ticks=y.ticks(_as_percentage),
-        dots=[
-            Dots(
-                role=_role(reached),
-                path="".join(f"M{left} {top}h0" for left, top in sorted(set(places))),
-            )
-            for reached, places in sides.items()
-            if places
-        ],
-        legend=_legend(item),
-        wanted=Line(x1=LEFT, y1=y.place(item.threshold), x2=RIGHT, y2=y.place(item.threshold)),
+        x_ticks=x.ticks(_short_count),
+        y_ticks=y.ticks(short_percentage),
+        shapes=[*shapes, threshold_line(y, item.threshold)],
     )
 
 
 def _accuracy_bins(item: ModelItem) -> tuple[Scale, float]:
-    """A scale of whole bins and their width: no bin has models on both sides of the threshold."""
-    scale = _accuracy_scale(item, LEFT, RIGHT)
+    """Return a scale of whole bins, one of which begins at the threshold, and their width."""
+    scale = _accuracy_scale(item, ACROSS)
     width = (scale.high - scale.low) / _ACCURACY_BINS
     below, above = (
         math.ceil(abs(end - item.threshold) / width - 1e-9) for end in (scale.low, scale.high)
@@ -226,65 +116,58 @@ def _accuracy_bins(item: ModelItem) -> tuple[Scale, float]:
     return replace(scale, low=low, high=high), width
 
 
-def _accuracy_scale(item: ModelItem, start: float, end: float) -> Scale:
-    """Wide enough for the threshold and all but the lowest accuracies."""
-    accuracies = item.accuracies
-    lowest = accuracies[int(_OUTLIER_SHARE * len(accuracies))]
-    low, high = min(lowest, item.threshold), max(accuracies[-1], item.threshold)
-    margin = max(0.06 * (high - low), 0.001)
-    return Scale(low=max(low - margin, 0.0), high=min(high + margin, 1.0), start=start, end=end)
+def _accuracy_scale(item: ModelItem, axis: tuple[float, float]) -> Scale:
+    """Return a scale for the threshold and all accuracies but the lowest."""
+    inside = item.accuracies[int(_OUTLIER_SHARE * len(item.models)) :]
+    return fit_scale([item.threshold, *inside], axis, lowest=0, highest=1)
+
+
+def _count_scale(counts: Mapping[int, int]) -> Scale:
+    return Scale(low=0, high=max([*counts.values(), 4]), axis=UP)
 
 
 def _accuracy_label(item: ModelItem, scale: Scale) -> str:
     below = sum(accuracy < scale.low for accuracy in item.accuracies)
     if not below:
         return "test accuracy"
-    return f"test accuracy ({count(below)} below {_as_percentage(scale.low)}, drawn at the edge)"
+    return f"test accuracy ({count(below)} below {short_percentage(scale.low)}, drawn at the edge)"
+
+
+def _short_count(value: float) -> str:
+    """Return 50000.0 as "50k" and 1e6 as "1M"."""
+    for limit, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:g}{unit}"
+    return f"{value:g}"
 
 
 def _describe(item: ModelItem) -> str:
     accuracies = item.accuracies
     return (
-        f"{count(item.reached)} of {count(len(accuracies))} models reach the wanted "
-        f"{percentage(item.threshold)}; the lowest has {percentage(accuracies[0])}, the best "
+        f"{count(item.reached)} of {count(len(accuracies))} models reach the threshold of "
+        f"{percentage(item.threshold)}. Accuracies run from {percentage(accuracies[0])} to "
         f"{percentage(accuracies[-1])}."
     )
 
 
-def _legend(item: ModelItem) -> list[tuple[str, str]]:
-    reached = item.reached
-    return [
-        ("first", f"{count(reached)} reached {percentage(item.threshold)}"),
-        ("second", f"{count(len(item.models) - reached)} below"),
-    ]
-
-
-def _role(reached: bool) -> str:  # noqa: FBT001 - the only thing it is about
-    return "first" if reached else "second"
-
-
-def _count_scale(counts: Counter[int]) -> Scale:
-    return Scale(low=0, high=max([*counts.values(), 4]), start=BOTTOM, end=TOP)
+def _side(item: ModelItem, kind: str, *, reached: bool) -> dict[str, str]:
+    """Return look, label and sample of the models on one side of the threshold."""
+    below = len(item.models) - item.reached
+    words = f"{count(item.reached)} reached {percentage(item.threshold)}"
+    return {
+        "look": f"{kind} series-{1 if reached else 2}",
+        "label": words if reached else f"{count(below)} below",
+        "sample": SAMPLE_BOX if kind == "column" else f"M14 7{DOT}",
+    }
 
 
 def _bar(
-    x: Scale, y: Scale, edges: tuple[float, float], students: int, role: str, title: str
-) -> Bar:
-    left, right = (x.place(edge) for edge in edges)
-    top = y.place(students)
-    return Bar(
-        x=left,
-        y=top,
-        width=max(round(right - left - _BAR_GAP, 1), 1.0),
-        height=round(BOTTOM - top, 1),
-        role=role,
-        title=f"{title}: {count(students)}",
-    )
-
-
-def _range(edges: Iterable[float], label: Callable[[float], str]) -> str:
-    return " to ".join(label(edge) for edge in edges)
-
-
-def _as_percentage(value: float) -> str:
-    return f"{100 * value:.4g}%"
+    x: Scale, y: Scale, low: float, width: float, students: int, label: Callable[[float], str]
+) -> dict[str, str]:
+    """Return path and title of a bar from `low` to `low + width`."""
+    left, right, top = x.place(low), x.place(low + width), y.place(students)
+    across = max(round(right - left - _BAR_GAP, 1), 1.0)
+    return {
+        "path": f"M{left} {top}h{across}V{AREA.bottom}h-{across}z",
+        "title": f"{label(low)} to {label(low + width)}: {count(students)}",
+    }

@@ -171,12 +171,11 @@ def render_class_page(
             score_chart=charts.score_chart(points, possible) if points else None,
             parts=parts,
             models=[
-                (item, charts.accuracy_chart(item), charts.size_chart(item)) for item in models
+                (item, charts.accuracy_histogram(item), charts.size_chart(item)) for item in models
             ],
             failures=statistics.common_failures(graded),
             similar=similar,
             shown_groups=similar.groups[:SHOWN_GROUPS],
-            area=charts,
             report_link=report_link,
             item_ids=_item_ids,
             concern_details=_concern_details,

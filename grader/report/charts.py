@@ -1,302 +1,300 @@
-"""Line charts as inline SVG: matplotlib draws, and the page's own style sheet colours.
+"""Charts as SVG paths, for the report and the class page.
 
-matplotlib writes colours and fonts into style attributes, which the page's policy forbids and
-which cannot follow a dark mode. So charts are drawn in stand-in colours, and `_Svg` turns each into
-a class ("stroke-first", "fill-ink") that `style.css` gives a colour in both modes.
+A chart is plain geometry, which `charts.html` writes. Colours and dashes are classes of the style
+sheet: the page's policy forbids style attributes, and colours follow a dark mode.
 """
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
-import re
-import xml.etree.ElementTree as ET
-from typing import TYPE_CHECKING, Any
-
-from markupsafe import Markup
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from grader.report.wording import percentage, run_end
+from grader.results import SweepPoint, TrainingReport, TrainingRun
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
-    from matplotlib.axes import Axes
+@dataclass(frozen=True, kw_only=True)
+class Area:
+    """The view box of every chart, and the rectangle inside it that its axes enclose."""
 
-    from grader.results import SweepPoint, TrainingReport, TrainingRun
+    width: int = 360
+    height: int = 220
+    left: int = 48
+    right: int = 352
+    top: int = 24
+    bottom: int = 182
 
-    _Look = tuple[str, str | tuple[int, tuple[float, ...]], str]
 
-_SVG = "{http://www.w3.org/2000/svg}"
-_XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
+AREA = Area()
+ACROSS, UP = (AREA.left, AREA.right), (AREA.bottom, AREA.top)
+"""Where an axis starts and ends."""
 
-_INK, _GRID, _FIRST, _SECOND, _THIRD, _WANTED = (f"#fe00{number:02x}" for number in range(6))
-_ROLES = {
-    _INK: "ink",
-    _GRID: "grid",
-    _FIRST: "first",
-    _SECOND: "second",
-    _THIRD: "third",
-    _WANTED: "wanted",
-}
-"""Stand-in colours that matplotlib uses nowhere by itself, and the classes they become."""
-
-_SERIES: tuple[_Look, ...] = (
-    (_FIRST, "-", "o"),
-    (_SECOND, (0, (6, 2)), "s"),
-    (_THIRD, (0, (2, 1.5)), "^"),
-    (_FIRST, (0, (1, 1)), "D"),
-    (_SECOND, (0, (6, 1.5, 1.5, 1.5)), "v"),
-    (_THIRD, "-", "P"),
+# Relative SVG paths. Markers and dashes tell series apart, so that nobody depends on the colours.
+_MARKERS = (
+    "m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0z",  # circle
+    "m-2-2h4v4h-4z",  # square
+    "m0-2.5l2.5 4.5h-5z",  # triangle
+    "m0-3l3 3l-3 3l-3-3z",  # diamond
+    "m0 2.5l2.5-4.5h-5z",  # triangle that points down
+    "m-3-1h2v-2h2v2h2v2h-2v2h-2v-2h-2z",  # plus
 )
-"""Colour, dashes and marker tell series apart, so that colour alone never has to."""
-
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "grader",
-    "font.size": 9.5,
-    "text.color": _INK,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": _GRID,
-    "grid.linewidth": 0.8,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "xtick.major.size": 3.0,
-    "ytick.major.size": 3.0,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 3.5,
-    "legend.frameon": False,
-    "legend.handlelength": 2.4,
-    "path.simplify": False,
-}
-_WIDTH_INCHES, _HEIGHT_INCHES = 4.5, 3.0
-_MARGINS = {"left": 0.18, "right": 0.985, "top": 0.97}
-"""Shares of the figure. Fixed, because finding them costs matplotlib a second drawing."""
-_LABEL_SHARE, _LEGEND_ROW_SHARE = 0.19, 0.07
-"""What the axis' label and each row of the legend take at the bottom of the figure."""
-_LEGEND_COLUMNS = 4
+_LARGE_DIAMOND = "m0-4.5l4.5 4.5l-4.5 4.5l-4.5-4.5z"
+_ENDS = {"diverged": "m-3.5-3.5l7 7m0-7l-7 7", "stopped early": "m0-6v12"}
+DOT = "h0"  # a dot of the pen's size
+# A legend's sample is 28 by 14 units.
+_SAMPLE_LINE, _SAMPLE_CENTER, SAMPLE_BOX = "M1 7H27", (14, 7), "M9 2h10v10h-10z"
 
 
-def accuracy_chart(training: TrainingReport, chart_id: str) -> Markup:
-    """The test accuracy of every run after every epoch, against the threshold.
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """A mark on an axis."""
 
-    Args:
-        training: what to draw.
-        chart_id: unique on the page; every id in the chart starts with it.
+    at: float
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """One path.
+
+    Attributes:
+        look: classes of the style sheet.
+        path: SVG path data.
+        label: in the legend, or empty; shapes may share a label.
+        sample: path of the drawing beside the label.
+        title: text that appears when a reader points at the shape, or empty.
     """
-    with rc_context(_STYLE):
-        figure, axes = _empty_chart("epoch", "test accuracy")
-        axes.axhline(training.threshold, color=_WANTED, linestyle=(0, (1, 1)), label="wanted")
-        for run, look in _with_looks(training.runs):
-            accuracies = [epoch.test_accuracy for epoch in run.epochs]
-            _draw_run(axes, run, accuracies, look)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.yaxis.set_major_formatter(FuncFormatter(_as_percentage))
-        curves = "; ".join(
-            f"seed {run.seed}: best {percentage(run.best_accuracy)}, "
-            f"final {percentage(run.final_accuracy)}, {run_end(run)}"
-            for run in training.runs
+
+    look: str
+    path: str
+    label: str = ""
+    sample: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """Everything that is drawn of one chart.
+
+    Attributes:
+        title: heading and accessible name.
+        description: the content in a sentence, for those who cannot see it.
+        shapes: from back to front.
+    """
+
+    title: str
+    description: str
+    x_label: str
+    y_label: str
+    x_ticks: Sequence[Tick]
+    y_ticks: Sequence[Tick]
+    shapes: Sequence[Shape]
+
+    @property
+    def legend(self) -> dict[str, dict[str, str]]:
+        """For every label the samples beside it, each with its look."""
+        legend: dict[str, dict[str, str]] = {}
+        for shape in self.shapes:
+            if shape.label:
+                legend.setdefault(shape.label, {})[shape.sample] = shape.look
+        return legend
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """Maps values to places along an axis.
+
+    Attributes:
+        low, high: the values at the ends; values beyond are drawn at the end.
+        axis: the places of the ends.
+        logarithmic: equal ratios are equally long.
+    """
+
+    low: float
+    high: float
+    axis: tuple[float, float]
+    logarithmic: bool = False
+
+    def place(self, value: float) -> float:
+        """Return the place of a value, to a tenth of a unit."""
+        low, high, value = (
+            math.log10(number) if self.logarithmic else number
+            for number in (self.low, self.high, min(max(value, self.low), self.high))
         )
-        return _finish(
-            figure,
-            chart_id,
-            title="Test accuracy by epoch",
-            description=f"Wanted: {percentage(training.threshold)}. {curves}.",
-        )
+        start, end = self.axis
+        return round(start + (value - low) / (high - low) * (end - start), 1)
+
+    def ticks(
+        self, label: Callable[[float], str], *, about: int = 6, whole: bool = False
+    ) -> list[Tick]:
+        """Return about that many ticks at round values, or at whole numbers only."""
+        values = self._powers_of_ten(about) if self.logarithmic else []
+        if len(values) < 2:
+            values = self._round_values(about, least_step=1.0 if whole else 0.0)
+        return [Tick(at=self.place(value), label=label(value)) for value in values]
+
+    def _round_values(self, about: int, least_step: float) -> list[float]:
+        rough = max((self.high - self.low) / about, least_step)
+        magnitude = 10.0 ** math.floor(math.log10(rough))
+        steps = (factor * magnitude for factor in (1, 2, 5, 10))
+        step = next(step for step in steps if step >= rough * 0.999)
+        first, last = math.ceil(self.low / step - 1e-6), math.floor(self.high / step + 1e-6)
+        return [number * step for number in range(first, last + 1)]
+
+    def _powers_of_ten(self, about: int) -> list[float]:
+        """Return powers of ten, and 2 and 5 between them if the range is short."""
+        factors = (1, 2, 5) if self.high / self.low < 100 else (1,)
+        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+        powers = range(first, last + 1, math.ceil((last - first) / (2 * about)))
+        values = (factor * 10.0**power for power in powers for factor in factors)
+        return [value for value in values if self.low <= value <= self.high]
 
 
-def loss_chart(training: TrainingReport, chart_id: str) -> Markup:
-    """The mean training loss of every run in every epoch; `chart_id` as in `accuracy_chart`."""
-    with rc_context(_STYLE):
-        figure, axes = _empty_chart("epoch", "training loss")
-        for run, look in _with_looks(training.runs):
-            _draw_run(axes, run, [epoch.train_loss for epoch in run.epochs], look)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if any(run.diverged for run in training.runs):
-            axes.set_yscale("log")
-        curves = "; ".join(
-            f"seed {run.seed}: from {run.epochs[0].train_loss:.4g} to "
-            f"{run.epochs[-1].train_loss:.4g}"
-            for run in training.runs
-            if run.epochs
-        )
-        return _finish(figure, chart_id, title="Training loss by epoch", description=f"{curves}.")
+def fit_scale(
+    values: Iterable[float],
+    axis: tuple[float, float],
+    *,
+    lowest: float = -math.inf,
+    highest: float = math.inf,
+    logarithmic: bool = False,
+) -> Scale:
+    """Return a scale with a margin around the values, but not beyond `lowest` and `highest`."""
+    known = [*values]
+    low, high = min(known), max(known)
+    if logarithmic:
+        return Scale(low=low / 1.1, high=high * 1.1, axis=axis, logarithmic=True)
+    margin = max(0.06 * (high - low), 0.001 * max(high, 1.0))
+    return Scale(low=max(low - margin, lowest), high=min(high + margin, highest), axis=axis)
 
 
-def sweep_chart(sweep: Sequence[SweepPoint], chart_id: str) -> Markup:
-    """Reported accuracies beside the reproduced ones; `chart_id` as in `accuracy_chart`."""
-    with rc_context(_STYLE):
-        figure, axes = _empty_chart("dropout probability p", "test accuracy after 1 epoch")
-        reproduced = [(p.probability, p.reproduced[0], p.tolerance) for p in sweep if p.reproduced]
-        if reproduced:
-            probabilities, accuracies, tolerances = zip(*reproduced, strict=True)
-            if any(tolerances):
-                axes.fill_between(
-                    probabilities,
-                    [value - off for value, off in zip(accuracies, tolerances, strict=True)],
-                    [value + off for value, off in zip(accuracies, tolerances, strict=True)],
-                    color=_FIRST,
-                    alpha=0.2,
-                    linewidth=0,
-                    label="tolerance",
-                )
-            axes.plot(probabilities, accuracies, color=_FIRST, marker="o", label="reproduced")
-        reported = [(p.probability, p.reported) for p in sweep if p.reported is not None]
-        if reported:
-            axes.plot(
-                *zip(*reported, strict=True),
-                color=_SECOND,
-                linestyle="none",
-                marker="D",
-                markersize=6,
-                markerfacecolor="none",
-                markeredgewidth=1.6,
-                label="reported",
-            )
-        axes.yaxis.set_major_formatter(FuncFormatter(_as_percentage))
-        return _finish(
-            figure,
-            chart_id,
-            title="Test accuracy against dropout probability",
-            description="The table beside this chart has the same numbers.",
-        )
+def threshold_line(y: Scale, value: float, label: str = "") -> Shape:
+    """Return a line across the chart at a required value."""
+    path = f"M{AREA.left} {y.place(value)}H{AREA.right}"
+    return Shape(look="threshold", path=path, label=label, sample=_SAMPLE_LINE)
 
 
-def _empty_chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(_WIDTH_INCHES, _HEIGHT_INCHES))
-    figure.patch.set_visible(False)
-    axes = figure.add_subplot()
-    axes.patch.set_visible(False)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    return figure, axes
+def points_path(places: Iterable[tuple[float, float]], marker: str) -> str:
+    """Return the same marker at every place."""
+    return "".join(f"M{x} {y}{marker}" for x, y in places)
 
 
-def _with_looks(runs: Sequence[TrainingRun]) -> Iterator[tuple[TrainingRun, _Look]]:
-    return zip(runs, itertools.cycle(_SERIES), strict=False)
-
-
-def _draw_run(
-    axes: Axes,
-    run: TrainingRun,
-    values: list[float],
-    look: _Look,
-) -> None:
-    """One curve; a run that ended early has a large mark where it ended."""
-    color, dashes, marker = look
-    epochs = range(1, len(values) + 1)
-    label = f"seed {run.seed}"
-    axes.plot(epochs, values, color=color, linestyle=dashes, marker=marker, label=label)
-    if values and (run.diverged or run.stopped_early):
-        axes.plot(
-            [len(values)],
-            [values[-1]],
-            color=color,
-            linestyle="none",
-            marker="X" if run.diverged else "|",
-            markersize=10 if run.diverged else 16,
-            markeredgewidth=0 if run.diverged else 2,
-            label="diverged" if run.diverged else "stopped early",
-        )
-
-
-def _as_percentage(value: float, _position: int | None = None) -> str:
+def short_percentage(value: float) -> str:
+    """Return 0.975 as "97.5%", for ticks."""
     return f"{100 * value:.4g}%"
 
 
-def _finish(figure: Figure, chart_id: str, *, title: str, description: str) -> Markup:
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    by_label = dict(zip(labels, handles, strict=True))
-    for ending in ("stopped early", "diverged"):
-        if ending in by_label:
-            by_label[ending] = by_label.pop(ending)
-    rows = math.ceil(len(by_label) / _LEGEND_COLUMNS)
-    figure.subplots_adjust(**_MARGINS, bottom=_LABEL_SHARE + rows * _LEGEND_ROW_SHARE)
-    figure.legend(
-        by_label.values(),
-        by_label.keys(),
-        loc="lower center",
-        borderaxespad=0.1,
-        ncols=min(_LEGEND_COLUMNS, len(by_label)),
-        columnspacing=1.2,
+def accuracy_curves(training: TrainingReport) -> Chart:
+    """Draw the test accuracy of every run after every epoch, and the threshold."""
+    curves = [[epoch.test_accuracy for epoch in run.epochs] for run in training.runs]
+    y = fit_scale([training.threshold, *itertools.chain(*curves)], UP, lowest=0, highest=1)
+    runs = "; ".join(
+        f"seed {run.seed}: best {percentage(run.best_accuracy)}, "
+        f"final {percentage(run.final_accuracy)}, {run_end(run)}"
+        for run in training.runs
     )
-    written = io.StringIO()
-    figure.savefig(written, format="svg")
-    return _page_svg(written.getvalue(), chart_id, title=title, description=description)
+    x_ticks, shapes = _draw_runs(training.runs, curves, y)
+    return Chart(
+        title="Test accuracy by epoch",
+        description=f"Threshold: {percentage(training.threshold)}. {runs}.",
+        x_label="epoch",
+        y_label="test accuracy",
+        x_ticks=x_ticks,
+        y_ticks=y.ticks(short_percentage),
+        shapes=[threshold_line(y, training.threshold, "threshold"), *shapes],
+    )
 
 
-def _page_svg(source: str, chart_id: str, *, title: str, description: str) -> Markup:
-    """The SVG file of matplotlib as an element of the page: small, named, and free of styles."""
-    root = ET.fromstring(source)  # noqa: S314 - matplotlib has just written it
-    for child in list(root):
-        if child.tag == f"{_SVG}metadata" or child.find(f"{_SVG}style") is not None:
-            root.remove(child)
-    renamed = _new_ids(root, chart_id)
-    for element in root.iter():
-        element.tag = element.tag.removeprefix(_SVG)  # HTML's parser knows the namespace
-        element.text = element.text if (element.text or "").strip() else None
-        element.tail = None
-        _rename(element, renamed)
-        _move_style_to_attributes(element)
-    for position, (tag, text) in enumerate((("title", title), ("desc", description))):
-        label = ET.Element(tag, {"id": f"{chart_id}-{tag}"})
-        label.text = text
-        root.insert(position, label)
-    root.attrib = {
-        "viewBox": root.attrib["viewBox"],
-        "class": "chart",
-        "role": "img",
-        "aria-labelledby": f"{chart_id}-title {chart_id}-desc",
-    }
-    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree escapes
+def loss_curves(training: TrainingReport) -> Chart:
+    """Draw the mean training loss of every run in every epoch; logarithmic if a run diverged."""
+    curves = [[epoch.train_loss for epoch in run.epochs] for run in training.runs]
+    positive = [loss for loss in itertools.chain(*curves) if 0 < loss < math.inf] or [1.0]
+    diverged = any(run.diverged for run in training.runs)
+    y = fit_scale(positive, UP, lowest=0, logarithmic=diverged)
+    runs = "; ".join(
+        f"seed {run.seed}: from {curve[0]:.4g} to {curve[-1]:.4g}"
+        for run, curve in zip(training.runs, curves, strict=True)
+        if curve
+    )
+    x_ticks, shapes = _draw_runs(training.runs, curves, y)
+    return Chart(
+        title="Training loss by epoch",
+        description=f"{runs}.",
+        x_label="epoch",
+        y_label="training loss",
+        x_ticks=x_ticks,
+        y_ticks=y.ticks("{:g}".format),
+        shapes=shapes,
+    )
 
 
-def _new_ids(root: ET.Element, chart_id: str) -> dict[str, str]:
-    """A short id, unique on the page, for each id that the chart refers to."""
-    references = re.compile(r"#([\w.-]+)")
-    wanted = [
-        match[1]
-        for element in root.iter()
-        for name, value in element.attrib.items()
-        if name == _XLINK_HREF or "url(" in value
-        for match in references.finditer(value)
+def sweep_chart(sweep: Sequence[SweepPoint]) -> Chart:
+    """Draw reported accuracies beside the reproduced ones with their tolerance."""
+    rerun = [(p.probability, p.reproduced[0], p.tolerance) for p in sweep if p.reproduced]
+    reproduced = [(p, accuracy) for p, accuracy, _ in rerun]
+    reported = [(p.probability, p.reported) for p in sweep if p.reported is not None]
+    band = [(p, accuracy + side * off) for side in (1, -1) for p, accuracy, off in rerun[::side]]
+    x = fit_scale((point.probability for point in sweep), ACROSS)
+    y = fit_scale(
+        [accuracy for _, accuracy in band + reported] or [0.0, 1.0], UP, lowest=0, highest=1
+    )
+    outline, line, diamonds = (
+        [(x.place(p), y.place(accuracy)) for p, accuracy in points]
+        for points in (band, reproduced, reported)
+    )
+    shapes = []
+    if any(off for *_, off in rerun):
+        path, sample = f"{_line_path(outline)}z", "M1 3H27V11H1z"
+        shapes.append(Shape(look="band series-1", path=path, label="tolerance", sample=sample))
+    shapes += _draw_series(line, 0, "reproduced")
+    if diamonds:
+        path, sample = (points_path(at, _LARGE_DIAMOND) for at in (diamonds, [_SAMPLE_CENTER]))
+        shapes.append(Shape(look="hollow series-2", path=path, label="reported", sample=sample))
+    return Chart(
+        title="Test accuracy against dropout probability",
+        description="The table beside this chart has the same numbers.",
+        x_label="dropout probability p",
+        y_label="test accuracy after 1 epoch",
+        x_ticks=x.ticks("{:.4g}".format),
+        y_ticks=y.ticks(short_percentage),
+        shapes=shapes,
+    )
+
+
+def _draw_runs(
+    runs: Sequence[TrainingRun], curves: Sequence[Sequence[float]], y: Scale
+) -> tuple[list[Tick], list[Shape]]:
+    """Return the ticks of the epochs and the curves; early ends have a large mark."""
+    x = fit_scale([1, max(map(len, curves), default=1)], ACROSS)
+    series, ends = [], []
+    for number, (run, curve) in enumerate(zip(runs, curves, strict=True)):
+        epochs = enumerate(curve, 1)
+        places = [
+            (x.place(epoch), y.place(value)) for epoch, value in epochs if math.isfinite(value)
+        ]
+        series += _draw_series(places, number, f"seed {run.seed}")
+        if places and (run.diverged or run.stopped_early):
+            label = "diverged" if run.diverged else "stopped early"
+            path, sample = (points_path([at], _ENDS[label]) for at in (places[-1], _SAMPLE_CENTER))
+            look = f"end series-{number % len(_MARKERS) + 1}"
+            ends.append(Shape(look=look, path=path, label=label, sample=sample))
+    return x.ticks("{:.0f}".format, about=12, whole=True), series + ends
+
+
+def _draw_series(places: Sequence[tuple[float, float]], number: int, label: str) -> list[Shape]:
+    """Return a line with markers, or nothing without places."""
+    if not places:
+        return []
+    series = f"series-{number % len(_MARKERS) + 1}"
+    path, sample = (
+        points_path(at, _MARKERS[number % len(_MARKERS)]) for at in (places, [_SAMPLE_CENTER])
+    )
+    return [
+        Shape(look=f"line {series}", path=_line_path(places), label=label, sample=_SAMPLE_LINE),
+        Shape(look=f"marker {series}", path=path, label=label, sample=sample),
     ]
-    return {old: f"{chart_id}-{new}" for new, old in enumerate(dict.fromkeys(wanted))}
 
 
-def _rename(element: ET.Element, renamed: dict[str, str]) -> None:
-    own_id = element.attrib.pop("id", None)
-    if own_id in renamed:
-        element.set("id", renamed[own_id])
-    reference = element.attrib.pop(_XLINK_HREF, None)
-    if reference is not None:
-        element.set("href", f"#{renamed[reference.removeprefix('#')]}")
-    clip_path = element.get("clip-path")
-    if clip_path is not None:
-        element.set("clip-path", f"url(#{renamed[clip_path.removeprefix('url(#')[:-1]]})")
-
-
-def _move_style_to_attributes(element: ET.Element) -> None:
-    """Stand-in colours become classes, and the page's font replaces matplotlib's."""
-    classes = []
-    for declaration in element.attrib.pop("style", "").split(";"):
-        name, _, value = (piece.strip() for piece in declaration.partition(":"))
-        if value in _ROLES:
-            classes.append(f"{name}-{_ROLES[value]}")
-        elif name and not name.startswith("font"):
-            element.set(name, value)
-    if element.tag == "text" and not classes:
-        classes.append("fill-ink")
-    if element.get("transform", "").startswith("rotate(-0 "):
-        del element.attrib["transform"]
-    if classes:
-        element.set("class", " ".join(classes))
+def _line_path(places: Iterable[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x} {y}" for x, y in places)

@@ -12,7 +12,6 @@ import hashlib
 import io
 import re
 from functools import cache, partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from grader.report import wording
+from grader.report import charts, wording
 from grader.report.inlined import inlined
 from grader.report.markdown import render_markdown
 from grader.results import MisclassifiedExample, Outcome, Score, SubmissionResult
@@ -56,17 +55,11 @@ def write_html(result: SubmissionResult, path: Path) -> None:
     path.write_text(render_html(result), encoding="utf-8")
 
 
-def load_ahead(*, charts: bool) -> None:
-    """Load now what the first report would load otherwise.
-
-    Args:
-        charts: whether it will have any.
-    """
+def load_ahead() -> None:
+    """Compile the templates now, so that the first report need not wait for them."""
     environment = template_environment()
     for name in environment.list_templates(extensions=["html"]):
         environment.get_template(name)
-    if charts:
-        import_module("grader.report.charts")  # and matplotlib with it
 
 
 @cache
@@ -84,10 +77,11 @@ def template_environment() -> Environment:
         "Outcome": Outcome,
         "outcome_labels": wording.OUTCOME_LABELS,
         "outcome_marks": _OUTCOME_MARKS,
-        **{name: partial(_draw, name) for name in ("accuracy_chart", "loss_chart", "sweep_chart")},
+        "area": charts.AREA,
         "counted_accuracy": wording.counted_accuracy,
     }
     filters = {
+        "accuracy_curves": charts.accuracy_curves,
         "anchor": anchor,
         "attention_heading": wording.attention_heading,
         "bar_segments": bar_segments,
@@ -102,6 +96,7 @@ def template_environment() -> Environment:
         "items_that_await_a_person": wording.items_that_await_a_person,
         "items_that_fell_short": wording.items_that_fell_short,
         "loss": wording.loss,
+        "loss_curves": charts.loss_curves,
         "minute": wording.minute,
         "percentage": wording.percentage,
         "points": wording.points,
@@ -113,19 +108,12 @@ def template_environment() -> Environment:
         "shade": shade,
         "shape": wording.shape,
         "signed_points": wording.signed_points,
+        "sweep_chart": charts.sweep_chart,
         "without_terminal_codes": clean_block,
         "rough_percentage": partial(wording.percentage, decimals=1),
     }
     environment.filters |= filters
     return environment
-
-
-def _draw(name: str, *arguments: Any) -> Markup:
-    """A chart. matplotlib takes half a second to load, so a report without charts goes without."""
-    from grader.report import charts  # noqa: PLC0415
-
-    drawn: Markup = getattr(charts, name)(*arguments)
-    return drawn
 
 
 def _finalize(value: Any) -> Any:

@@ -96,7 +96,7 @@ def test_dark_mode_changes_page_and_charts(reports, open_page):
     for scheme in ("light", "dark"):
         page = open_page(reports["broken"], scheme=scheme)
         colors[scheme] = page.evaluate(
-            """() => ['html', '.chart .stroke-first', '.chart .fill-ink'].map(selector => {
+            """() => ['html', '.chart .line', '.chart text'].map(selector => {
                 const style = getComputedStyle(document.querySelector(selector));
                 return [style.backgroundColor, style.color, style.stroke, style.fill].join();
             })"""

@@ -11,11 +11,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from grader.cohort import charts, statistics
-from grader.cohort.charts import Scale, accuracy_chart, score_chart, size_chart
+from grader.cohort import statistics
 from grader.cohort.page import SHOWN_GROUPS, render_class_page, write_class_page
 from grader.cohort.similarity import Likeness, Shared, SimilarGroup, Similarity
-from grader.cohort.statistics import ModelItem, Rate, Reason, TrainedModel, concerns
+from grader.cohort.statistics import Rate, Reason, concerns
 from grader.cohort.summary import CheckSummary, ItemSummary, Status, summarize_items
 from grader.results import Lateness, Outcome
 from grader.text import make_visible
@@ -81,18 +80,6 @@ def summaries():
 @pytest.fixture(scope="module")
 def source(summaries):
     return render(summaries)
-
-
-@pytest.fixture
-def model_item():
-    """Four models against 98%: two reach it, one is just below, one failed altogether."""
-    trained = ((0.98, 50_000), (0.985, 80_000), (0.979, None), (0.1, 1_000_000))
-    return ModelItem(
-        id="2C",
-        title="A network",
-        threshold=0.98,
-        models=tuple(TrainedModel(accuracy=one, parameters=size) for one, size in trained),
-    )
 
 
 def test_every_student_is_in_the_table_without_the_script(summaries, source):
@@ -360,59 +347,3 @@ def test_the_commonest_failure_comes_first_with_what_was_found():
         ("1A.x", "Value", 3, "600"),
         ("1B.x", "Value", 1, "7"),
     ]
-
-
-def test_no_bar_has_models_on_both_sides_of_the_threshold(model_item):
-    """Bars end at the threshold, and those on its two sides differ in colour."""
-    chart = accuracy_chart(model_item)
-    at = chart.wanted.x1
-    below = [bar for bar in chart.bars if bar.role == "second"]
-    above = [bar for bar in chart.bars if bar.role == "first"]
-    assert below
-    assert above
-    assert all(bar.x + bar.width <= at for bar in below)
-    assert all(bar.x >= at for bar in above)
-    assert [bar for bar in chart.bars if bar.x < charts.LEFT] == []
-
-
-def test_one_failed_run_does_not_flatten_the_others():
-    """It is drawn at the edge, and the axis says so."""
-    models = [TrainedModel(accuracy=0.98 + n / 10_000, parameters=1000 + n) for n in range(40)]
-    models[0] = TrainedModel(accuracy=0.1, parameters=999)
-    chart = size_chart(ModelItem(id="2C", title="x", threshold=0.98, models=tuple(models)))
-    assert chart is not None
-    assert "1 below" in chart.y_label
-    assert f" {charts.BOTTOM}" in chart.dots[0].path
-
-
-def test_models_of_unknown_size_have_no_chart_of_sizes(model_item):
-    """There is nothing to draw."""
-    unknown = tuple(replace(model, parameters=None) for model in model_item.models)
-    assert size_chart(replace(model_item, models=unknown)) is None
-
-
-@pytest.mark.parametrize("models", [1, 2, 1000])
-def test_charts_hold_for_any_number_of_equal_models(models):
-    """Equal values leave a scale that divides by nothing."""
-    same = (TrainedModel(accuracy=1.0, parameters=7),) * models
-    model_item = ModelItem(id="2C", title="x", threshold=1.0, models=same)
-    (bar,) = accuracy_chart(model_item).bars
-    assert bar.title.endswith(f": {models:,}")
-    assert size_chart(model_item) is not None
-
-
-def test_bars_of_points_hold_everybody():
-    """Zero, fractions and full marks each fall into a bar."""
-    chart = score_chart([0, 0.1, 55.5, 100, 100], possible=100)
-    assert sum(int(bar.title.split(": ")[1]) for bar in chart.bars) == 5
-    assert [tick.label for tick in chart.x_ticks] == ["0", "20", "40", "60", "80", "100"]
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "labels"),
-    [(10, 1000, ["10", "100", "1000"]), (40, 300, ["50", "100", "200"])],
-)
-def test_a_logarithmic_axis_has_round_ticks(low, high, labels):
-    """Powers of ten, and 2 and 5 between them where the range is short."""
-    scale = Scale(low=low, high=high, start=0, end=100, logarithmic=True)
-    assert [tick.label for tick in scale.ticks(lambda value: f"{value:.0f}")] == labels
