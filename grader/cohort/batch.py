@@ -27,7 +27,8 @@ from grader.cohort.summary import Status, StudentSummary
 from grader.digest import digest_of
 from grader.errors import UsageError
 from grader.grading.stages import Options, Setting
-from grader.intake.class_intake import Handed, Intake, find_submissions, fingerprint
+from grader.intake.class_intake import Intake, find_submissions
+from grader.intake.submitted import SubmittedWork, submission_digest
 from grader.report.files import CLASS_PAGE_NAME, FILES_NAME, REPORT_NAME, write_reports
 from grader.results import Lateness, Outcome, Score, SubmissionResult
 from grader.sandbox.isolation.choice import choose_sandbox
@@ -170,7 +171,7 @@ class _Batch:
             self.observer.stage(sentence)
         for problem in (*intake.extra, *intake.ambiguous, *intake.ignored):
             self.observer.warn(f"{display_name(problem.source.name)}: {problem.message}")
-        tasks = self._tasks(intake.handed)
+        tasks = self._tasks(intake.submitted)
         self._check_regrade(tasks)
         left = self._leave_out_unchanged(tasks, {student.id for student in intake.missing})
         for student in intake.missing:
@@ -199,10 +200,10 @@ class _Batch:
         )
         run.grade(tasks)
 
-    def _tasks(self, handed: Sequence[Handed]) -> list[Task]:
+    def _tasks(self, submitted: Sequence[SubmittedWork]) -> list[Task]:
         request = self.request
         options = request.options
-        folders = folder_names([each.student.id for each in handed])
+        folders = folder_names([each.student.id for each in submitted])
         common = digest_of(
             request.assignment.digest(),
             grader.__version__,
@@ -210,15 +211,15 @@ class _Batch:
         )
         return [
             Task(
-                handed=each,
+                work=each,
                 folder=folders[each.student.id],
-                inputs_sha256=digest_of(fingerprint(each), common),
+                inputs_sha256=digest_of(submission_digest(each), common),
             )
-            for each in handed
+            for each in submitted
         ]
 
     def _check_regrade(self, tasks: Sequence[Task]) -> None:
-        known = {task.handed.student.id for task in tasks}
+        known = {task.work.student.id for task in tasks}
         unknown = sorted(self.request.regrade - known - {EVERYBODY})
         if unknown:
             raise UsageError(
@@ -228,7 +229,7 @@ class _Batch:
 
     def _leave_out_unchanged(self, tasks: Sequence[Task], missing: set[str]) -> list[Task]:
         """The tasks that are still to do; the late policy is applied anew to the others."""
-        by_student = {task.handed.student.id: task for task in tasks}
+        by_student = {task.work.student.id: task for task in tasks}
         outdated = []
         for stored in self.store.automatic():
             student_id = stored.summary.student.id
@@ -241,11 +242,11 @@ class _Batch:
                     )
             elif self._is_up_to_date(stored, task):
                 del by_student[student_id]
-                if self._decide(stored.summary, task.handed) != stored.summary:
+                if self._decide(stored.summary, task.work) != stored.summary:
                     outdated.append((stored, task))
         for stored, task in outdated:
             self._keep(
-                self._decide(stored.summary, task.handed),
+                self._decide(stored.summary, task.work),
                 stored.inputs_sha256,
                 self.store.automatic_result(stored.number),
             )
@@ -276,7 +277,7 @@ class _Batch:
         self._keep(summary, "", None)
 
     def _record(self, task: Task, summary: StudentSummary, result: SubmissionResult | None) -> None:
-        decided = self._decide(summary, task.handed)
+        decided = self._decide(summary, task.work)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._keep(replace(decided, graded_at=now), task.inputs_sha256, result)
 
@@ -299,15 +300,15 @@ class _Batch:
         )
         self.observer.graded(summary)
 
-    def _decide(self, summary: StudentSummary, handed: Handed) -> StudentSummary:
+    def _decide(self, summary: StudentSummary, work: SubmittedWork) -> StudentSummary:
         """The summary with the student as now known, and the points after the late policy."""
-        final_points, late = self._judge_lateness(handed).applied_to(summary.score.earned)
-        return replace(summary, student=handed.student, final_points=final_points, late=late)
+        final_points, late = self._judge_lateness(work).applied_to(summary.score.earned)
+        return replace(summary, student=work.student, final_points=final_points, late=late)
 
-    def _judge_lateness(self, handed: Handed) -> Lateness:
-        policy, submitted_at = self.request.late_policy, handed.submitted_at
+    def _judge_lateness(self, work: SubmittedWork) -> Lateness:
+        policy, submitted_at = self.request.late_policy, work.submitted_at
         if policy is not None:
-            return late_policy.judge(policy, handed.student, submitted_at, late=handed.late)
+            return late_policy.judge(policy, work.student, submitted_at, late=work.late)
         shown = submitted_at.isoformat(timespec="seconds") if submitted_at else ""
         return Lateness(submitted_at=shown)
 

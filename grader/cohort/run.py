@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from grader.cohort.summary import Status, StudentSummary, summarize_items
 from grader.errors import GraderError, SubmissionError, UnusableSubmissionError, UsageError
 from grader.grading.stages import Clock, Options, Setting, Underway, ask, begin, prepare
-from grader.intake.class_intake import Handed, open_submission
 from grader.intake.pictures import keep_pictures
 from grader.intake.private_copy import collect
+from grader.intake.submitted import SubmittedWork, open_submission
 from grader.report.files import keep_graded_files
 from grader.results import Outcome, Score, SubmissionResult
 from grader.training.pool import count_cores
@@ -45,12 +45,12 @@ class Task:
     """One student to grade.
 
     Attributes:
-        handed: what was handed in, and by whom.
+        work: the student's submission.
         folder: of the student's reports, below the output directory.
         inputs_sha256: over all that the grade depends on.
     """
 
-    handed: Handed
+    work: SubmittedWork
     folder: str
     inputs_sha256: str
 
@@ -171,10 +171,10 @@ class ClassRun:
         clock = Clock()
         files = self.assignment.files()
         with (
-            open_submission(task.handed, files) as directory,
+            open_submission(task.work, files) as directory,
             closing(collect(directory, files)) as submission,
         ):
-            student = task.handed.student
+            student = task.work.student
             named = replace(submission, name=student.name or student.id)
             extractions = ask(named, self.assignment, self.options, self.sandbox, self._stop)
             clock.mark("extract")
@@ -188,7 +188,7 @@ class ClassRun:
         with self._recording_failure(task):
             underway = taken_in.result()
             planned = underway.grading.plans()
-            student_id = task.handed.student.id
+            student_id = task.work.student.id
             self._students[student_id] = _Student(
                 task=task, underway=underway, waiting_for=set(planned)
             )
@@ -214,7 +214,7 @@ class ClassRun:
         result = student.underway.result()
         outcomes = {item.outcome for item in result.items()}
         summary = StudentSummary(
-            student=student.task.handed.student,
+            student=student.task.work.student,
             status=Status.ERROR if Outcome.ERROR in outcomes else Status.GRADED,
             message="; ".join(f"{note.file} {note.message}" for note in result.intake[:3]),
             folder=student.task.folder,
@@ -240,16 +240,16 @@ class ClassRun:
             self._record_failure(task, Status.ERROR, f"{error} {error.next_step}".strip())
         except Exception as error:  # noqa: BLE001  # a fault of the grader costs one student only
             trace = "".join(traceback.format_exception(error))
-            self.observer.warn(f"the grader failed on {task.handed.student.id}:\n{trace}")
+            self.observer.warn(f"the grader failed on {task.work.student.id}:\n{trace}")
             message = f"the grader itself failed: {type(error).__name__}: {error}"
             self._record_failure(task, Status.ERROR, message)
 
     def _record_failure(self, task: Task, status: Status, message: str) -> None:
-        self._students.pop(task.handed.student.id, None)
+        self._students.pop(task.work.student.id, None)
         possible = self.assignment.points
         lost = possible if status is Status.UNUSABLE else 0.0
         summary = StudentSummary(
-            student=task.handed.student,
+            student=task.work.student,
             status=status,
             message=message,
             score=Score(possible=possible, lost=lost, undecided=possible - lost),

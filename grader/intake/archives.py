@@ -1,128 +1,94 @@
-"""Unpack archives that strangers made: every member is checked before the first is written.
+"""Unpack archives that students made; `docs/decisions/014` says which parts are not the library's.
 
-Refused are paths that lead outside, links, devices, encrypted members, two names that some file
-system takes for one, and whatever unpacks to more than the caps. The caps are wider than those of
-`grader.intake.private_copy`, which reads what was unpacked: a film beside the answers is no attack,
-and is left out there with a note.
+Every member is checked before the first is written. Refused are paths that lead outside, links,
+devices, encrypted members, two names that are one to some file system, and more than the caps.
+The caps are wider than those of `grader.intake.private_copy`, which reads the unpacked files: a
+film beside the answers is no attack, and is left out there with a note.
 """
 
 from __future__ import annotations
 
+import bz2
 import errno
+import gzip
+import io
 import lzma
 import os
 import re
+import shutil
+import stat
 import struct
 import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO, Protocol, cast
 
 from grader.errors import MachineError, UnusableSubmissionError
-from grader.intake.archive_formats import CHUNK_BYTES, REMEDY, Member, Opener, open_archive
-from grader.intake.private_copy import (
-    MAXIMUM_DEPTH,
-    MAXIMUM_ENTRIES,
-    MAXIMUM_TOTAL_BYTES,
-    is_skipped,
-)
+from grader.intake.files import is_skipped, kind_name
+from grader.intake.private_copy import MAXIMUM_DEPTH, MAXIMUM_ENTRIES, MAXIMUM_TOTAL_BYTES
 from grader.text import display_name
 
 ARCHIVE_ENDINGS = (
     *(".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2"),
     *(".rar", ".7z"),
 )
-"""Names of archives, the last two only to say that they cannot be unpacked."""
+"""Endings of archives; the last two are recognised only to refuse them with a reason."""
 
-RATIO_FREE_BYTES = 10_000_000
-"""Up to here any ratio is fine: a small file of zeros is no bomb."""
+MAXIMUM_MEMBERS = MAXIMUM_ENTRIES
+"""Of one student, directories and skipped files included."""
+
+MAXIMUM_UNPACKED_BYTES = 4 * MAXIMUM_TOTAL_BYTES
+MAXIMUM_CLASS_MEMBERS = 1_000_000
+MAXIMUM_CLASS_BYTES = 100_000_000_000
+"""Of a whole class's download, in which each student's part keeps to the student's limits."""
+
+MAXIMUM_PATH_DEPTH = MAXIMUM_DEPTH + 2
+"""Directories above a file; one or two of them usually wrap the submission."""
 
 MAXIMUM_RATIO = 200
-"""Text and weights are packed to a tenth or so; a zip bomb to a thousandth."""
+"""Text and weights are packed to about a tenth; a zip bomb to a thousandth."""
+
+RATIO_FREE_BYTES = 10_000_000
+"""Up to here any ratio is accepted: a small file of zeros is no bomb."""
+
+MAXIMUM_HEADER_BYTES = 16_384
+"""The headers of one tar member. Python before 3.11.10 can search a long one for hours
+(CVE-2024-6232), and a sparse file's map has no limit of its own."""
 
 _MAXIMUM_PART_BYTES = 255
 _DIRECTORY_ENTRY_BYTES = 400
 """A zip's directory takes 46 bytes for a member, its name, and a few fields more."""
 
-_APPLE_DOUBLE = "__MACOSX"
+_XZ_MEMORY_BYTES = 200_000_000
+"""`xz -9` needs 65 MiB to unpack; an archive may ask for 4 GiB."""
+
+_CHUNK_BYTES = 1 << 18
+_ENCRYPTED_FLAGS = 0x1 | 0x40
+_ZIP_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""zipfile unpacks other methods without a bound on memory: 50 bytes of bzip2 make 45 MB."""
+
+_TAR_KINDS = {
+    tarfile.SYMTYPE: kind_name(stat.S_IFLNK),
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.CHRTYPE: kind_name(stat.S_IFCHR),
+    tarfile.BLKTYPE: kind_name(stat.S_IFBLK),
+    tarfile.FIFOTYPE: kind_name(stat.S_IFIFO),
+    tarfile.GNUTYPE_SPARSE: "a sparse file",
+}
 _DRIVE = re.compile(r"[A-Za-z]:")
 _DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, LookupError, OverflowError, RuntimeError, ValueError),
 )
+"""Raised by `zipfile` and `tarfile` for damaged archives; `test_random_bytes` looks for more."""
 
 Parts = tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caps:
-    """How much may come out of one archive.
-
-    Attributes:
-        members: files and directories, those left out included.
-        file_bytes: for one file.
-        total_bytes: for all files.
-        depth: directories above a file; a wrapping one or two are usual.
-    """
-
-    members: int = MAXIMUM_ENTRIES
-    file_bytes: int = MAXIMUM_TOTAL_BYTES
-    total_bytes: int = 4 * MAXIMUM_TOTAL_BYTES
-    depth: int = MAXIMUM_DEPTH + 2
-
-
-STUDENT_CAPS = Caps()
-CLASS_CAPS = Caps(members=1_000_000, total_bytes=100_000_000_000)
-"""For a whole class's download, in which each student's part still keeps to `STUDENT_CAPS`."""
-
-
-def is_archive(name: str) -> bool:
-    """Whether a file of this name is to be unpacked."""
-    return name.lower().endswith(ARCHIVE_ENDINGS)
-
-
-def without_ending(name: str) -> str:
-    """The name without the ending that makes it an archive's."""
-    endings = [ending for ending in ARCHIVE_ENDINGS if name.lower().endswith(ending)]
-    return name[: -len(max(endings, key=len))] if endings else name
-
-
-def unpack(archive: Path, target: Path) -> None:
-    """Write what a student's archive holds.
-
-    Args:
-        archive: a regular file.
-        target: an empty directory that nobody else can enter. After an error it may hold a part.
-
-    Raises:
-        UnusableSubmissionError: the archive is damaged, hostile, or too large.
-        MachineError: there is no room for it.
-    """
-    with _named(archive), archive.open("rb") as file:
-        total_bytes = _total_cap(os.fstat(file.fileno()).st_size, STUDENT_CAPS)
-        reader = open_archive(
-            file,
-            unpacked_bytes=total_bytes,
-            directory_bytes=STUDENT_CAPS.members * _DIRECTORY_ENTRY_BYTES,
-        )
-        plan = _Plan(caps=STUDENT_CAPS, total_bytes=total_bytes)
-        plan.add_all(reader.members())
-        for index, opener in reader.contents(plan.files):
-            plan.write(index, opener, target)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,36 +97,71 @@ class UnpackedClass:
 
     Attributes:
         root: the directory with an entry for each student, or for each file of one.
-        refusals: entries of which nothing was written, each with the reason.
+        refusals: reasons by entry; nothing of a refused entry is used.
     """
 
     root: Path
     refusals: dict[str, str]
 
 
+def is_archive(name: str) -> bool:
+    """Return True if the ending of `name` is an archive's."""
+    return name.lower().endswith(ARCHIVE_ENDINGS)
+
+
+def without_ending(name: str) -> str:
+    """Return `name` without the longest ending that makes it an archive's."""
+    endings = [ending for ending in ARCHIVE_ENDINGS if name.lower().endswith(ending)]
+    return name[: -len(max(endings, key=len))] if endings else name
+
+
+def unpack(archive: Path, target: Path) -> None:
+    """Write a student's archive below `target`.
+
+    Args:
+        archive: a regular file.
+        target: an empty directory that no other user can enter. After an error it may hold files.
+
+    Raises:
+        UnusableSubmissionError: the archive is damaged, hostile, or too large.
+        MachineError: the disk is full.
+    """
+    with _named(archive), _Archive(archive, members=MAXIMUM_MEMBERS) as file:
+        by_ratio = max(RATIO_FREE_BYTES, MAXIMUM_RATIO * os.fstat(file.fileno()).st_size)
+        total_bytes = min(MAXIMUM_UNPACKED_BYTES, by_ratio)
+        plan = _Plan(total_bytes=total_bytes)
+        for index, (member, _) in enumerate(_read_members(file, total_bytes)):
+            plan.add(index, member)
+        for index, (_, opener) in enumerate(_read_members(file, total_bytes)):
+            if index in plan.files:
+                _write(opener, target.joinpath(*plan.files[index]))
+
+
 def unpack_class(archive: Path, target: Path) -> UnpackedClass:
-    """Write what a learning platform handed out; one student's bad part harms no other.
+    """Write a learning platform's download; one student's bad part harms no other.
 
     Raises:
         UnusableSubmissionError: the archive as a whole cannot be read.
-        MachineError: there is no room for it.
+        MachineError: the disk is full.
     """
-    with _named(archive), archive.open("rb") as file:
-        reader = open_archive(
-            file,
-            unpacked_bytes=CLASS_CAPS.total_bytes,
-            directory_bytes=CLASS_CAPS.members * _DIRECTORY_ENTRY_BYTES,
-        )
-        members = list(reader.members())
-        wrapping = _wrapping(members)
-        plans, refusals = _plan_entries(members, wrapping)
-        entry_of = {index: entry for entry, plan in plans.items() for index in plan.files}
-        for index, opener in reader.contents(entry_of):
-            entry = entry_of[index]
-            if entry not in refusals:
+    with _named(archive), _Archive(archive, members=MAXIMUM_CLASS_MEMBERS) as file:
+        members = [member for member, _ in _read_members(file, MAXIMUM_CLASS_BYTES)]
+        wrapping = _find_wrapping(members)
+        plans: dict[str, _Plan] = {}
+        refusals: dict[str, str] = {}
+        for index, member in enumerate(members):
+            if entry := _entry_of(member, wrapping):
+                plan = plans.setdefault(entry, _Plan())
                 try:
-                    with _damage_explained():
-                        plans[entry].write(index, opener, target)
+                    plan.add(index, member)
+                except UnusableSubmissionError as error:
+                    refusals.setdefault(entry, str(error))
+        for index, (member, opener) in enumerate(_read_members(file, MAXIMUM_CLASS_BYTES)):
+            entry = _entry_of(member, wrapping)
+            if entry not in refusals and entry in plans and index in plans[entry].files:
+                try:
+                    with _explained_damage():
+                        _write(opener, target.joinpath(*plans[entry].files[index]))
                 except UnusableSubmissionError as error:
                     refusals[entry] = str(error)
     root = target.joinpath(*wrapping)
@@ -168,36 +169,21 @@ def unpack_class(archive: Path, target: Path) -> UnpackedClass:
     return UnpackedClass(root=root, refusals=refusals)
 
 
-def _plan_entries(
-    members: list[Member], wrapping: Parts
-) -> tuple[dict[str, _Plan], dict[str, str]]:
-    """What is written of each entry of the class, and which entries are refused."""
-    plans: dict[str, _Plan] = {}
-    refusals: dict[str, str] = {}
-    depth = len(wrapping)
-    for member in members:
-        rough = [part for part in member.path.split("/") if part not in {"", "."}]
-        entry = rough[depth] if len(rough) > depth else ""
-        if not entry or entry == "..":
-            continue
-        plan = plans.setdefault(
-            entry, _Plan(caps=STUDENT_CAPS, total_bytes=STUDENT_CAPS.total_bytes)
-        )
-        try:
-            plan.add(member)
-        except UnusableSubmissionError as error:
-            refusals.setdefault(entry, str(error))
-    return plans, refusals
+def _entry_of(member: _Member, wrapping: Parts) -> str:
+    """Return the class entry that a member belongs to, or "" if none."""
+    parts = _split(member.path)
+    entry = parts[len(wrapping)] if len(parts) > len(wrapping) else ""
+    return "" if entry == ".." else entry
 
 
-def _wrapping(members: list[Member]) -> Parts:
-    """The directory that wraps all students' entries, if there is one.
+def _find_wrapping(members: list[_Member]) -> Parts:
+    """Return the directory that wraps all students' entries, or () if none.
 
-    It wraps them if all lies in it, and it holds either a list of submissions or several entries
-    which are directories or archives. Else it is a student's own.
+    A directory wraps them if everything lies in it, and it holds either a list of submissions or
+    several entries that are directories or archives. Otherwise it is one student's own.
     """
-    paths = [tuple(p for p in member.path.split("/") if p not in {"", "."}) for member in members]
-    paths = [path for path in paths if path and path[0] != _APPLE_DOUBLE]
+    paths = [_split(member.path) for member in members]
+    paths = [path for path in paths if path and not is_skipped(path[0])]
     if len({path[0] for path in paths}) != 1:
         return ()
     inner = {path[1] for path in paths if len(path) > 1 and not is_skipped(path[1])}
@@ -208,106 +194,93 @@ def _wrapping(members: list[Member]) -> Parts:
     return ()
 
 
-@dataclass(kw_only=True)
-class _Plan:
-    """What is to be written of one student's members.
+@dataclass(frozen=True, kw_only=True)
+class _Member:
+    """One member, as the archive's headers describe it.
 
     Attributes:
-        files: by their indices, where each goes below the target.
-        spellings: of every path and of those above it, by what file systems may take it for.
-        declared_bytes: what the headers promise.
-        written_bytes: what really came.
+        size_bytes: as declared; `zipfile` and `tarfile` never give more.
+        flaw: the reason for which such a member is refused, or "".
     """
 
-    caps: Caps
-    total_bytes: int
+    path: str
+    is_directory: bool
+    size_bytes: int
+    flaw: str = ""
+
+
+@dataclass(kw_only=True)
+class _Plan:
+    """The files to write of one student's members.
+
+    Attributes:
+        files: the path below the target, by the member's index.
+        names: every path and the directories above it, with True for files, by the spelling
+            that some file systems take for the same.
+    """
+
+    total_bytes: int = MAXIMUM_UNPACKED_BYTES
     files: dict[int, Parts] = field(default_factory=dict)
-    spellings: dict[Parts, Parts] = field(default_factory=dict)
-    taken: set[Parts] = field(default_factory=set)
-    parents: set[Parts] = field(default_factory=set)
+    names: dict[Parts, tuple[Parts, bool]] = field(default_factory=dict)
     members: int = 0
     declared_bytes: int = 0
-    written_bytes: int = 0
 
-    def add_all(self, members: Iterable[Member]) -> None:
-        """Check every member."""
-        for member in members:
-            self.add(member)
-
-    def add(self, member: Member) -> None:
-        """Check one member, and take it into the plan if it is a student's work.
+    def add(self, index: int, member: _Member) -> None:
+        """Check one member, and plan to write it if it is a student's work.
 
         Raises:
-            UnusableSubmissionError: it must not be written.
+            UnusableSubmissionError: the member must not be written.
         """
         self.members += 1
-        if self.members > self.caps.members:
-            raise _refusal(f"it has more than {self.caps.members:,} members")
-        parts = _safe_parts(member.path)
-        if not parts or any(is_skipped(part) or part == _APPLE_DOUBLE for part in parts):
+        if self.members > MAXIMUM_MEMBERS:
+            raise _refusal(f"it has more than {MAXIMUM_MEMBERS:,} members")
+        parts = _require_safe(member.path)
+        if not parts or any(map(is_skipped, parts)):
             return
+        shown = display_name(member.path)
         if member.flaw:
-            raise _refusal(f"{display_name(member.path)} in it is {member.flaw}")
-        if len(parts) > self.caps.depth + 1:
-            raise _refusal(
-                f"{display_name(member.path)} in it is more than {self.caps.depth} directories deep"
-            )
-        self._require_distinct(parts, is_directory=member.is_directory)
-        if not member.is_directory:
-            self._require_small(member)
-            self.files[member.index] = parts
-
-    def _require_distinct(self, parts: Parts, *, is_directory: bool) -> None:
-        above = [parts[:length] for length in range(1, len(parts))]
-        for path in (*above, parts):
-            spelling = self.spellings.setdefault(_without_case(path), path)
-            if spelling != path:
-                raise _refusal(
-                    f"{_shown(spelling)} and {_shown(path)} in it are one name to some file systems"
-                )
-        if not self.taken.isdisjoint(above) or (
-            parts in self.taken or (not is_directory and parts in self.parents)
-        ):
-            raise _refusal(f"{_shown(parts)} is in it twice")
-        self.parents.update(above)
-        if is_directory:
-            self.parents.add(parts)
-        else:
-            self.taken.add(parts)
-
-    def _require_small(self, member: Member) -> None:
+            raise _refusal(f"{shown} in it is {member.flaw}")
+        if len(parts) > MAXIMUM_PATH_DEPTH + 1:
+            raise _refusal(f"{shown} in it is more than {MAXIMUM_PATH_DEPTH} directories deep")
+        for length in range(1, len(parts) + 1):
+            is_file = length == len(parts) and not member.is_directory
+            self._add_name(parts[:length], is_file=is_file)
+        if member.is_directory:
+            return
+        if member.size_bytes > MAXIMUM_TOTAL_BYTES:
+            raise _refusal(f"{shown} in it has more than {MAXIMUM_TOTAL_BYTES:,} bytes")
         self.declared_bytes += member.size_bytes
-        if member.size_bytes > self.caps.file_bytes:
-            raise _refusal(
-                f"{display_name(member.path)} in it has more than {self.caps.file_bytes:,} bytes"
-            )
         if self.declared_bytes > self.total_bytes:
             raise _too_large(self.total_bytes)
+        self.files[index] = parts
 
-    def write(self, index: int, opener: Opener, target: Path) -> None:
-        """Write one member of the plan, counting what really comes."""
-        destination = target.joinpath(*self.files[index])
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with opener() as source, destination.open("xb") as copy:
-            for chunk in _chunks(source):
-                self.written_bytes += len(chunk)
-                if self.written_bytes > self.total_bytes:
-                    raise _too_large(self.total_bytes)
-                copy.write(chunk)
+    def _add_name(self, path: Parts, *, is_file: bool) -> None:
+        spelling = _without_case(path)
+        if spelling not in self.names:
+            self.names[spelling] = path, is_file
+            return
+        earlier, was_file = self.names[spelling]
+        if earlier != path:
+            raise _refusal(
+                f"{display_name('/'.join(earlier))} and {display_name('/'.join(path))} in it are "
+                "one name to some file systems"
+            )
+        if is_file or was_file:
+            raise _refusal(f"{display_name('/'.join(path))} is in it twice")
 
 
-def _safe_parts(path: str) -> Parts:
-    """A member's path below the target.
+def _require_safe(path: str) -> Parts:
+    """Return a member's path below the target.
 
     Raises:
-        UnusableSubmissionError: it leads elsewhere, or no file can have it.
+        UnusableSubmissionError: the path leads elsewhere, or no file can have it.
     """
     shown = display_name(path)
     if path.startswith("/") or _DRIVE.match(path):
         raise _refusal(f"{shown} in it is an absolute path")
     if "\\" in path or "\0" in path:
         raise _refusal(f"{shown} in it has a backslash or a NUL")
-    parts = tuple(part for part in path.split("/") if part not in {"", "."})
+    parts = _split(path)
     if ".." in parts:
         raise _refusal(f"{shown} in it leads out of the archive")
     if any(len(os.fsencode(part)) > _MAXIMUM_PART_BYTES for part in parts):
@@ -315,28 +288,166 @@ def _safe_parts(path: str) -> Parts:
     return parts
 
 
+def _split(path: str) -> Parts:
+    return tuple(part for part in path.split("/") if part not in {"", "."})
+
+
 def _without_case(path: Parts) -> Parts:
-    """What macOS and Windows may take this path for (Unicode's canonical caseless matching)."""
+    """Return the spelling that macOS and Windows may see (Unicode's canonical caseless match)."""
     return tuple(
         unicodedata.normalize("NFD", unicodedata.normalize("NFD", part).casefold()) for part in path
     )
 
 
-def _total_cap(archive_bytes: int, caps: Caps) -> int:
-    return min(caps.total_bytes, max(RATIO_FREE_BYTES, MAXIMUM_RATIO * archive_bytes))
+Opener = Callable[[], IO[bytes]]
 
 
-def _chunks(source: IO[bytes]) -> Iterator[bytes]:
-    while chunk := source.read(CHUNK_BYTES):
-        yield chunk
+def _write(opener: Opener, destination: Path) -> None:
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with opener() as source, destination.open("xb") as copy:
+        shutil.copyfileobj(source, copy, _CHUNK_BYTES)
 
 
-def _shown(parts: Parts) -> str:
-    return display_name("/".join(parts))
+class _Archive(io.BufferedReader):
+    """An archive's file. A read larger than a directory of `members` entries is refused.
+
+    `zipfile` reads the directory in one call, and the size in the file may be a lie.
+    """
+
+    def __init__(self, path: Path, *, members: int) -> None:
+        super().__init__(io.FileIO(path))
+        self._maximum_read_bytes = members * _DIRECTORY_ENTRY_BYTES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read `size` bytes, or all for -1."""
+        if size is not None and size > self._maximum_read_bytes:
+            raise _refusal("it has too many members")
+        return super().read(size)
+
+
+def _read_members(file: BinaryIO, total_bytes: int) -> Iterator[tuple[_Member, Opener]]:
+    """Go through an archive once; each member is to be read before the next is asked for.
+
+    The first bytes tell the format, whatever the name says.
+
+    Raises:
+        UnusableSubmissionError: the format is not supported, or a tar has more than `total_bytes`.
+    """
+    file.seek(0)
+    start = file.read(512)
+    file.seek(0)
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _read_zip(file)
+    if start.startswith(b"\x1f\x8b"):
+        return _read_tar(gzip.GzipFile(fileobj=file), total_bytes)
+    if start.startswith(b"BZh"):
+        return _read_tar(bz2.BZ2File(file), total_bytes)
+    if start.startswith(b"\xfd7zXZ\x00"):
+        return _read_tar(_XzStream(file), total_bytes)
+    if start[257:262] == b"ustar":
+        return _read_tar(file, total_bytes)
+    raise _refusal("it is no zip or tar archive, whatever its name says")
+
+
+def _read_zip(file: BinaryIO) -> Iterator[tuple[_Member, Opener]]:
+    with zipfile.ZipFile(file) as archive:
+        for entry in archive.infolist():
+            mode = entry.external_attr >> 16
+            flaw = ""
+            if stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
+                flaw = kind_name(mode)
+            elif entry.flag_bits & _ENCRYPTED_FLAGS:
+                flaw = "encrypted"
+            elif entry.compress_type not in _ZIP_METHODS:
+                flaw = f"packed by method {entry.compress_type}, which is not read here"
+            member = _Member(
+                path=entry.orig_filename,
+                is_directory=entry.is_dir(),
+                size_bytes=entry.file_size,
+                flaw=flaw,
+            )
+            yield member, partial(archive.open, entry)
+
+
+def _read_tar(source: _Readable, total_bytes: int) -> Iterator[tuple[_Member, Opener]]:
+    stream = _TarStream(source, total_bytes)
+    with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:") as archive:
+        while (entry := archive.next()) is not None:
+            stream.header_end = archive.offset + MAXIMUM_HEADER_BYTES
+            # Otherwise all headers stay in memory, and each with a copy of the global ones.
+            archive.members = []  # type: ignore[attr-defined] - of no public name
+            archive.pax_headers = {}
+            regular = entry.isreg() and not entry.issparse()
+            member = _Member(
+                path=entry.name,
+                is_directory=entry.isdir(),
+                size_bytes=entry.size,
+                flaw=""
+                if regular or entry.isdir()
+                else _TAR_KINDS.get(entry.type, "not a regular file"),
+            )
+            yield member, cast("Opener", partial(archive.extractfile, entry))
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _TarStream:
+    """The unpacked bytes of a tar archive, in order, up to a limit.
+
+    Attributes:
+        header_end: the position by which the next member's headers must end.
+    """
+
+    def __init__(self, source: _Readable, total_bytes: int) -> None:
+        self._source = source
+        self._total_bytes = total_bytes
+        self._position = 0
+        self.header_end = MAXIMUM_HEADER_BYTES
+
+    def read(self, size: int) -> bytes:
+        """Read at most `size` bytes, unless they are beyond a limit."""
+        if self._position + size > self._total_bytes:
+            raise _too_large(self._total_bytes)
+        if self._position + size > self.header_end:
+            raise _refusal(f"the headers of a member have more than {MAXIMUM_HEADER_BYTES:,} bytes")
+        content = self._source.read(size)
+        self._position += len(content)
+        return content
+
+    def tell(self) -> int:
+        """Return the number of bytes read."""
+        return self._position
+
+    def seek(self, position: int) -> None:
+        """Skip to a later position."""
+        while self._position < position and self.read(min(_CHUNK_BYTES, position - self._position)):
+            pass
+
+
+class _XzStream:
+    """A stand-in for `lzma.LZMAFile`, which cannot limit the memory of the decompressor."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._decompressor = lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES)
+
+    def read(self, size: int, /) -> bytes:
+        """Read `size` bytes, fewer only at the end."""
+        content = bytearray()
+        while len(content) < size and not self._decompressor.eof:
+            packed = self._source.read(_CHUNK_BYTES) if self._decompressor.needs_input else b""
+            if self._decompressor.needs_input and not packed:
+                raise EOFError
+            content += self._decompressor.decompress(packed, size - len(content))
+        return bytes(content)
 
 
 def _refusal(message: str) -> UnusableSubmissionError:
-    return UnusableSubmissionError(message, next_step=REMEDY)
+    return UnusableSubmissionError(
+        message, next_step="Make a new zip archive of the ordinary files and hand that in."
+    )
 
 
 def _too_large(limit_bytes: int) -> UnusableSubmissionError:
@@ -345,9 +456,9 @@ def _too_large(limit_bytes: int) -> UnusableSubmissionError:
 
 @contextmanager
 def _named(archive: Path) -> Iterator[None]:
-    """Put the archive's name before whatever is wrong with it."""
+    """Put the archive's name before a refusal."""
     try:
-        with _damage_explained():
+        with _explained_damage():
             yield
     except UnusableSubmissionError as error:
         raise UnusableSubmissionError(
@@ -356,16 +467,17 @@ def _named(archive: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _damage_explained() -> Iterator[None]:
+def _explained_damage() -> Iterator[None]:
+    """Turn the libraries' errors into refusals, and a full disk into a `MachineError`."""
     try:
         yield
     except _DAMAGE as error:
         raise _refusal(f"it is damaged ({display_name(str(error)) or 'it ends early'})") from error
     except OSError as error:
-        # gzip and bz2 tell of damage by an OSError without a number; a wrong offset is invalid.
+        # gzip and bz2 raise an OSError without a number for damage; EINVAL is a wrong offset.
         if error.errno in {None, errno.EINVAL}:
             raise _refusal(f"it is damaged ({display_name(str(error))})") from error
         raise MachineError(
             f"an archive could not be unpacked: {error.strerror}",
-            next_step="see that the temporary directory (TMPDIR) has room, then start again",
+            next_step="make room in the temporary directory (TMPDIR), then start again",
         ) from error

@@ -1,4 +1,4 @@
-"""Take a class in: who handed in what, who did not, and what nobody can be made out for."""
+"""Match submissions to the roster."""
 
 from __future__ import annotations
 
@@ -9,51 +9,38 @@ from pathlib import Path
 from typing import Self
 
 from grader.errors import UnusableSubmissionError, UsageError
-from grader.intake.archives import UnpackedClass, is_archive, unpack_class
-from grader.intake.handed import Handed, fingerprint, open_submission
-from grader.intake.layouts import read_list, recognise
+from grader.intake.archives import is_archive, unpack_class
+from grader.intake.layouts import FoundSubmission, IntakeProblem, Layout, read_list, recognise
 from grader.intake.private_directory import PrivateDirectory, make_private_directory
-from grader.intake.records import Found, IntakeProblem, Layout
 from grader.intake.roster import Roster
 from grader.intake.students import Student
+from grader.intake.submitted import SubmittedWork
 from grader.text import clean_line, display_name
 
-__all__ = [
-    "Handed",
-    "Intake",
-    "IntakeProblem",
-    "find_submissions",
-    "fingerprint",
-    "open_submission",
-]
+_Assigned = tuple[FoundSubmission, Student]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intake:
-    """A class's submissions, joined to its roster; open as long as they are read.
+    """A class's submissions, matched to its roster; to be closed after they are read.
 
     Attributes:
-        handed: in the order of the roster, those on no roster last; one for each student.
-        missing: those on the roster of whom nothing was found.
-        extra: submissions of nobody on the roster; they are in `handed`, too.
-        ambiguous: submissions that may be several students', or several of one student.
-        ignored: what is no submission, or has a part that could not be understood.
-        recognised: sentences on how the submissions are laid out.
-        private: where a whole class's archive was unpacked, or None.
+        submitted: one for each student, in the roster's order, those not on the roster last.
+        missing: students on the roster without a submission.
+        extra: submissions of students not on the roster; `submitted` has them, too.
+        ambiguous: submissions that match several students, or several of one student.
+        ignored: entries that are no submission, or were understood only in part.
+        recognised: sentences about the layout.
+        private: the directory with the unpacked class archive, or None.
     """
 
-    handed: tuple[Handed, ...]
+    submitted: tuple[SubmittedWork, ...]
     missing: tuple[Student, ...] = ()
     extra: tuple[IntakeProblem, ...] = ()
     ambiguous: tuple[IntakeProblem, ...] = ()
     ignored: tuple[IntakeProblem, ...] = ()
     recognised: tuple[str, ...] = ()
     private: PrivateDirectory | None = None
-
-    @property
-    def problems(self) -> tuple[IntakeProblem, ...]:
-        """All that the instructor should know, but for who is missing."""
-        return (*self.ambiguous, *self.extra, *self.ignored)
 
     def __enter__(self) -> Self:
         return self
@@ -62,41 +49,41 @@ class Intake:
         self.close()
 
     def close(self) -> None:
-        """Delete what was unpacked."""
+        """Delete the unpacked files."""
         if self.private is not None:
             self.private.delete()
 
 
 def find_submissions(directory: Path, roster: Roster | None = None) -> Intake:
-    """Find what a class handed in.
+    """Find a class's submissions.
 
     Args:
         directory: a directory with the submissions in one of the layouts that
             `grader.intake.layouts` names, an archive of such a directory, or a list of
             paths.
-        roster: who takes the course; without one everybody found does.
+        roster: the students of the course; without a roster, everyone found is a student.
 
     Raises:
-        UsageError: there is no submission to be found.
-        MachineError: an archive could not be unpacked for want of room.
+        UsageError: there is no submission.
+        MachineError: the disk is too full to unpack an archive.
     """
-    private = make_private_directory() if _is_class_archive(directory) else None
+    is_class_archive = directory.is_file() and is_archive(directory.name)
+    private = make_private_directory() if is_class_archive else None
     try:
         layout = _read_layout(directory, private)
-        return replace(_join(layout, roster), private=private)
+        return replace(_match(layout, roster), private=private)
     except BaseException:
         if private is not None:
             private.delete()
         raise
 
 
-def _is_class_archive(path: Path) -> bool:
-    return path.is_file() and is_archive(path.name)
-
-
 def _read_layout(directory: Path, private: PrivateDirectory | None) -> Layout:
     if private is not None:
-        unpacked = _unpack_class(directory, private.path / "class")
+        try:
+            unpacked = unpack_class(directory, private.path / "class")
+        except UnusableSubmissionError as error:
+            raise UsageError(str(error), next_step="download it again") from None
         layout = recognise(unpacked.root, unpacked.refusals)
     elif directory.is_dir():
         layout = recognise(directory, {})
@@ -111,23 +98,16 @@ def _read_layout(directory: Path, private: PrivateDirectory | None) -> Layout:
         raise UsageError(
             f"no submissions found in {display_name(str(directory))}",
             next_step="name a directory that has a directory or an archive for each student, "
-            "or what Canvas, Moodle or Gradescope let you download",
+            "or a download from Canvas, Moodle or Gradescope",
         )
     return layout
 
 
-def _unpack_class(archive: Path, target: Path) -> UnpackedClass:
-    try:
-        return unpack_class(archive, target)
-    except UnusableSubmissionError as error:
-        raise UsageError(str(error), next_step="download it once more") from None
-
-
-def _join(layout: Layout, roster: Roster | None) -> Intake:
-    """Give every submission its student."""
+def _match(layout: Layout, roster: Roster | None) -> Intake:
+    """Match every submission to its student."""
     if roster is None:
         students = [(found, found.identity.to_student(on_roster=True)) for found in layout.found]
-        return _one_for_each(layout, students, missing=())
+        return _require_one_each(layout, students)
     roster_ids = {student.id.casefold() for student in roster.students}
     assigned = []
     extra = []
@@ -137,68 +117,54 @@ def _join(layout: Layout, roster: Roster | None) -> Intake:
         if len(candidates) == 1:
             assigned.append((found, candidates[0]))
             continue
-        stranger = found.identity.to_student(on_roster=False)
-        if stranger.id.casefold() in roster_ids:  # somebody else's, whose grade it must not become
-            stranger = replace(stranger, id=f"{stranger.id} (not on the roster)")
-        assigned.append((found, stranger))
+        outsider = found.identity.to_student(on_roster=False)
+        if outsider.id.casefold() in roster_ids:
+            # The id is another student's, who must not get this grade.
+            outsider = replace(outsider, id=f"{outsider.id} (not on the roster)")
+        assigned.append((found, outsider))
+        shown = clean_line(outsider.name or outsider.id)
         if candidates:
-            names = " or ".join(_described(student) for student in candidates[:5])
-            message = f"{_named(stranger)} may be {names}: name it by an id of the roster"
+            names = " or ".join(_describe(student) for student in candidates[:5])
+            message = f"{shown} may be {names}: name it by an id of the roster"
             ambiguous.append(IntakeProblem(source=_place(found), message=message))
         else:
-            message = f"{_named(stranger)} is not on the roster"
+            message = f"{shown} is not on the roster"
             extra.append(IntakeProblem(source=_place(found), message=message))
     order = {student.id: position for position, student in enumerate(roster.students)}
     assigned.sort(
         key=lambda pair: order.get(pair[1].id, len(order)) if pair[1].on_roster else len(order)
     )
-    there = {student.id for _, student in assigned if student.on_roster}
-    intake = _one_for_each(
-        layout,
-        assigned,
-        missing=tuple(student for student in roster.students if student.id not in there),
+    matched = {student.id for _, student in assigned if student.on_roster}
+    intake = _require_one_each(layout, assigned)
+    return replace(
+        intake,
+        missing=tuple(student for student in roster.students if student.id not in matched),
+        extra=tuple(extra),
+        ambiguous=(*ambiguous, *intake.ambiguous),
     )
-    return replace(intake, extra=tuple(extra), ambiguous=(*ambiguous, *intake.ambiguous))
 
 
-def _one_for_each(
-    layout: Layout, assigned: list[tuple[Found, Student]], missing: tuple[Student, ...]
-) -> Intake:
-    """One submission for each student; of several none is chosen, for that would be a guess."""
-    by_student: dict[str, list[tuple[Found, Student]]] = {}
+def _require_one_each(layout: Layout, assigned: list[_Assigned]) -> Intake:
+    """Refuse all submissions of a student who has several: choosing one would be a guess."""
+    by_student: dict[str, list[_Assigned]] = {}
     for found, student in assigned:
         by_student.setdefault(student.id.casefold(), []).append((found, student))
-    handed = []
+    submitted = []
     ambiguous = []
     for pairs in by_student.values():
         found, student = pairs[0]
-        if len(pairs) == 1:
-            handed.append(_to_handed(found, student))
-            continue
-        places = " and ".join(display_name(_place(other).name) for other, _ in pairs[:5])
-        message = f"{len(pairs)} submissions are {_described(student)}'s: {places}"
-        ambiguous.append(IntakeProblem(source=_place(found), message=message))
-        handed.append(
-            replace(_to_handed(found, student), refusal=message, refusal_needs_person=True)
-        )
+        work = SubmittedWork(student=student, **vars(found))
+        if len(pairs) > 1:
+            places = " and ".join(display_name(_place(other).name) for other, _ in pairs[:5])
+            message = f"{len(pairs)} submissions are {_describe(student)}'s: {places}"
+            ambiguous.append(IntakeProblem(source=_place(found), message=message))
+            work = replace(work, refusal=message, refusal_needs_person=True)
+        submitted.append(work)
     return Intake(
-        handed=tuple(handed),
-        missing=missing,
+        submitted=tuple(submitted),
         ambiguous=tuple(ambiguous),
         ignored=tuple(layout.ignored),
         recognised=tuple(_recognised(layout)),
-    )
-
-
-def _to_handed(found: Found, student: Student) -> Handed:
-    return Handed(
-        student=student,
-        source=found.source,
-        late=found.late,
-        submitted_at=found.submitted_at,
-        resubmission=found.resubmission,
-        loose=found.loose,
-        refusal=found.refusal,
     )
 
 
@@ -211,14 +177,10 @@ def _recognised(layout: Layout) -> Iterator[str]:
         yield f"{late:,} marked late"
 
 
-def _place(found: Found) -> Path:
+def _place(found: FoundSubmission) -> Path:
     return found.loose[0].path if found.loose else found.source
 
 
-def _named(student: Student) -> str:
-    return clean_line(student.name or student.id)
-
-
-def _described(student: Student) -> str:
+def _describe(student: Student) -> str:
     name = f"{clean_line(student.name)} " if student.name else ""
     return f"{name}({student.id})"

@@ -9,7 +9,10 @@ Sources of the names, read in the platforms' own code:
 - Moodle (`mod/assign/classes/downloader.php` in moodle/moodle): a directory
   `<full name>_<participant>_assignsubmission_<file|onlinetext>`, or flat files with that before
   their names. Earlier releases put one more `_` at the end of the directory's name.
-- Gradescope's export: see `grader.intake.gradescope_export`.
+- Gradescope: `submission_metadata.yml` lies beside the submissions' directories and maps the name
+  of each to `:submitters` (each with `:name`, `:sid`, `:email`), `:created_at` and `:history`. The
+  keys are Ruby's symbols, which YAML takes for text. otter-grader (`otter/metadata.py`) reads the
+  same keys.
 - nbgrader (`docs/source/exchange/exchange_api.rst` in jupyter/nbgrader):
   `submitted/<student>/<assignment>/` with `timestamp.txt`.
 
@@ -22,20 +25,22 @@ import csv
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 from grader.errors import UsageError
 from grader.intake.archives import is_archive, without_ending
-from grader.intake.gradescope_export import METADATA_FILE, read_gradescope
-from grader.intake.private_copy import is_skipped
-from grader.intake.records import Found, IntakeProblem, Layout, LooseFile
+from grader.intake.files import is_skipped, kind_of
 from grader.intake.students import Identity
 from grader.text import clean_line, display_name
 
+METADATA_FILE = "submission_metadata.yml"
 TIMESTAMP_FILE = "timestamp.txt"
+MAXIMUM_METADATA_BYTES = 200_000_000
 MAXIMUM_LIST_BYTES = 5_000_000
+_MAXIMUM_TEXT = 300
 
 _CANVAS_FILE = re.compile(
     r"(?:(?!LATE_|anon_)(?P<name>\w*?)_)?(?P<late>LATE_)?(?P<user>\d+|anon_\w+?)_"
@@ -51,7 +56,67 @@ _RESUBMITTED = re.compile(r"(?P<stem>.+)-(?P<number>\d{1,3})(?P<ending>(?:\.\w+)
 _TIMESTAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d{1,6})?\s*(UTC|GMT|Z|[+-]\d\d:?\d\d)", re.IGNORECASE
 )
-_OUTSIDE_ENTRIES = frozenset({"__MACOSX"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LooseFile:
+    """A file that lies in one directory with other students' files.
+
+    Attributes:
+        name: the student's own name for the file, as far as the platform keeps it.
+    """
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundSubmission:
+    """One student's submission, before it is matched to the roster.
+
+    Attributes:
+        source: the directory, the archive, or the directory that holds the loose files.
+        identity: the student, as far as the layout tells.
+        layout: the layout's name, in words that follow a colon.
+        loose: the files, if a platform put all students' files into one directory.
+        late: the platform's mark, or None if it sets none.
+        submitted_at: with its time zone, or None if unknown.
+        resubmission: the number of earlier submissions, as far as the platform tells.
+        refusal: the reason why the submission cannot be used, or "".
+    """
+
+    source: Path
+    identity: Identity
+    layout: str
+    loose: tuple[LooseFile, ...] = ()
+    late: bool | None = None
+    submitted_at: datetime | None = None
+    resubmission: int = 0
+    refusal: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntakeProblem:
+    """Something that the instructor should know about the submissions.
+
+    Attributes:
+        message: one sentence that continues the source's name.
+    """
+
+    source: Path
+    message: str
+
+
+@dataclass(kw_only=True)
+class Layout:
+    """The contents of a directory: submissions, and the rest."""
+
+    found: list[FoundSubmission] = field(default_factory=list)
+    ignored: list[IntakeProblem] = field(default_factory=list)
+
+    def ignore(self, source: Path, message: str) -> None:
+        """Add a problem."""
+        self.ignored.append(IntakeProblem(source=source, message=message))
 
 
 def recognise(directory: Path, refusals: Mapping[str, str]) -> Layout:
@@ -59,12 +124,16 @@ def recognise(directory: Path, refusals: Mapping[str, str]) -> Layout:
 
     Args:
         directory: a class's submissions.
-        refusals: entries that an archive of the class has, but that were not unpacked, and why.
+        refusals: entries that could not be unpacked from the class's archive, with the reasons.
+
+    Raises:
+        UsageError: Gradescope's metadata cannot be read.
     """
     if (directory / METADATA_FILE).is_file():
-        return read_gradescope(directory, refusals)
+        return _read_gradescope(directory, refusals)
     submitted = directory / "submitted"
-    if submitted.is_dir() and ((directory / "source").is_dir() or _has_timestamps(submitted)):
+    has_timestamps = any(submitted.glob(f"*/*/{TIMESTAMP_FILE}"))
+    if has_timestamps or (submitted.is_dir() and (directory / "source").is_dir()):
         return recognise(submitted, {})
     return _read_entries(directory, refusals)
 
@@ -73,7 +142,7 @@ def read_list(path: Path) -> Layout:
     """Find the submissions that a text file lists: one path a line, or `id,path`.
 
     Raises:
-        UsageError: it cannot be read, or lists what is not there; all such lines are reported.
+        UsageError: the list cannot be read, or names missing paths; all are reported at once.
     """
     layout = Layout()
     mistakes = []
@@ -90,12 +159,10 @@ def read_list(path: Path) -> Layout:
         if not any(cells) or cells[0].startswith("#"):
             continue
         source = path.parent / Path(cells[-1]).expanduser()
-        if len(cells) > 2 or not (
-            source.is_dir() or (source.is_file() and is_archive(source.name))
-        ):
-            mistakes.append(
-                f"{display_name(path.name)}:{line}: {clean_line(','.join(cells))[:200]}"
-            )
+        usable = source.is_dir() or (source.is_file() and is_archive(source.name))
+        if len(cells) > 2 or not usable:
+            text = clean_line(",".join(cells))[:200]
+            mistakes.append(f"{display_name(path.name)}:{line}: {text}")
             continue
         layout.found.append(_plain(source.resolve(), label=cells[0] if len(cells) == 2 else ""))
     if mistakes:
@@ -107,7 +174,7 @@ def read_list(path: Path) -> Layout:
 
 
 def resubmission_of(name: str) -> tuple[str, int]:
-    """A name without the number that Canvas gives a second upload, and that number, else 0."""
+    """Split a name from the number that Canvas gives a second upload, or 0."""
     match = _RESUBMITTED.fullmatch(name)
     if match is None:
         return name, 0
@@ -121,9 +188,9 @@ def _read_entries(directory: Path, refusals: Mapping[str, str]) -> Layout:
     entries = {entry.name: entry for entry in directory.iterdir()}
     for name in sorted(entries.keys() | refusals.keys()):
         entry = entries.get(name, directory / name)
-        if is_skipped(name) or name in _OUTSIDE_ENTRIES:
+        if is_skipped(name):
             continue
-        kind = _kind(entry) if name in entries else stat.S_IFREG
+        kind = kind_of(entry) if name in entries else stat.S_IFREG
         if match := _MOODLE_ENTRY.fullmatch(name):
             moodle.setdefault(match["participant"], []).append(match)
         elif kind == stat.S_IFREG and (match := _CANVAS_FILE.fullmatch(name)):
@@ -136,7 +203,7 @@ def _read_entries(directory: Path, refusals: Mapping[str, str]) -> Layout:
             layout.found.append(_plain(entry))
         else:
             what = "a symbolic link" if kind == stat.S_IFLNK else "neither directory nor archive"
-            layout.ignored.append(IntakeProblem(source=entry, message=f"is {what}, so it was left"))
+            layout.ignore(entry, f"is {what}, so it was left")
     layout.found += [_from_canvas(directory, matches, refusals) for matches in canvas.values()]
     layout.found += [_from_moodle(directory, matches, refusals) for matches in moodle.values()]
     return layout
@@ -144,9 +211,9 @@ def _read_entries(directory: Path, refusals: Mapping[str, str]) -> Layout:
 
 def _from_canvas(
     directory: Path, matches: list[re.Match[str]], refusals: Mapping[str, str]
-) -> Found:
+) -> FoundSubmission:
     first = matches[0]
-    return Found(
+    return FoundSubmission(
         source=directory,
         identity=Identity(label=first["user"], ids=(first["user"],), name=first["name"] or ""),
         layout="from Canvas",
@@ -162,28 +229,30 @@ def _from_canvas(
 
 def _from_moodle(
     directory: Path, matches: list[re.Match[str]], refusals: Mapping[str, str]
-) -> Found:
+) -> FoundSubmission:
     # The text typed into Moodle comes beside the files, and holds no answer of its own.
     files = [match for match in matches if match["kind"] == "file"] or matches
     first = files[0]
     identity = Identity(label=first["participant"], ids=(first["participant"],), name=first["name"])
-    refusal = _refusal_of(files, refusals)
-    if not first["file"]:
-        source = directory / first.string
-        return Found(source=source, identity=identity, layout="from Moodle", refusal=refusal)
-    loose = tuple(LooseFile(path=directory / match.string, name=match["file"]) for match in files)
-    return Found(
-        source=directory, identity=identity, layout="from Moodle", loose=loose, refusal=refusal
+    found = FoundSubmission(
+        source=directory / first.string,
+        identity=identity,
+        layout="from Moodle",
+        refusal=_refusal_of(files, refusals),
     )
+    if not first["file"]:
+        return found
+    loose = tuple(LooseFile(path=directory / match.string, name=match["file"]) for match in files)
+    return replace(found, source=directory, loose=loose)
 
 
 def _refusal_of(matches: list[re.Match[str]], refusals: Mapping[str, str]) -> str:
     return next((refusals[match.string] for match in matches if match.string in refusals), "")
 
 
-def _plain(entry: Path, *, label: str = "", refusal: str = "") -> Found:
+def _plain(entry: Path, *, label: str = "", refusal: str = "") -> FoundSubmission:
     name = label or display_name(without_ending(entry.name))
-    return Found(
+    return FoundSubmission(
         source=entry,
         identity=Identity(label=name, ids=(name,), email=name if "@" in name else "", name=name),
         layout="a directory or an archive for each student",
@@ -191,18 +260,15 @@ def _plain(entry: Path, *, label: str = "", refusal: str = "") -> Found:
     )
 
 
-def _read_directory(entry: Path, layout: Layout) -> Found:
-    """A student's directory: the files, or what nbgrader collected of one assignment."""
-    stamped = [path for path in _timestamps(entry) if _kind(path) == stat.S_IFREG]
+def _read_directory(entry: Path, layout: Layout) -> FoundSubmission:
+    """Read a student's directory: the files, or one assignment as nbgrader collects it."""
+    stamped = [path for path in _timestamps(entry) if kind_of(path) == stat.S_IFREG]
     if len(stamped) != 1:
         return _plain(entry)
     submitted_at = _read_timestamp(stamped[0])
     if submitted_at is None:
-        layout.ignored.append(
-            IntakeProblem(
-                source=stamped[0],
-                message="is no time with a zone such as UTC or +01:00, so it was not used",
-            )
+        layout.ignore(
+            stamped[0], "is no time with a zone such as UTC or +01:00, so it was not used"
         )
     return replace(
         _plain(entry),
@@ -216,15 +282,11 @@ def _timestamps(student: Path) -> Iterator[Path]:
     yield student / TIMESTAMP_FILE
     try:
         children = sorted(student.iterdir())
-    except OSError:  # whoever reads the files will say so
+    except OSError:  # reported when the files are read
         return
     for child in children:
-        if _kind(child) == stat.S_IFDIR:
+        if kind_of(child) == stat.S_IFDIR:
             yield child / TIMESTAMP_FILE
-
-
-def _has_timestamps(submitted: Path) -> bool:
-    return any(submitted.glob(f"*/*/{TIMESTAMP_FILE}"))
 
 
 def _read_timestamp(path: Path) -> datetime | None:
@@ -232,16 +294,86 @@ def _read_timestamp(path: Path) -> datetime | None:
         match = _TIMESTAMP.fullmatch(file.read(100).decode("ascii", "replace").strip())
     if match is None:
         return None
-    date, time, fraction, zone = match.groups()
+    day, time, fraction, zone = match.groups()
     offset = "+00:00" if zone.isalpha() else zone
     try:
-        return datetime.fromisoformat(f"{date}T{time}{fraction or ''}{offset}")
+        return datetime.fromisoformat(f"{day}T{time}{fraction or ''}{offset}")
     except ValueError:
         return None
 
 
-def _kind(path: Path) -> int:
+def _read_gradescope(directory: Path, refusals: Mapping[str, str]) -> Layout:
+    layout = Layout()
+    metadata = _load_metadata(directory / METADATA_FILE)
+    for key, record in metadata.items():
+        name = str(key)
+        source = directory / name
+        submitters = record.get(":submitters") if isinstance(record, dict) else None
+        if not isinstance(submitters, list) or "/" in name:
+            layout.ignore(source, "has no list of submitters in the metadata, so it was left out")
+        elif not source.is_dir() and name not in refusals:
+            layout.ignore(source, "is in the metadata, but there is no such directory")
+        else:
+            history = record.get(":history")
+            layout.found += [
+                FoundSubmission(
+                    source=source,
+                    identity=_identity_of(submitter, name),
+                    layout="from Gradescope",
+                    submitted_at=_time_of(record.get(":created_at")),
+                    resubmission=len(history) if isinstance(history, list) else 0,
+                    refusal=refusals.get(name, ""),
+                )
+                for submitter in submitters
+                if isinstance(submitter, dict)
+            ]
+    for entry in sorted(directory.iterdir()):
+        if entry.is_dir() and entry.name not in metadata and not entry.name.startswith((".", "_")):
+            layout.ignore(entry, "is not in the metadata, so it was left out")
+    return layout
+
+
+def _load_metadata(path: Path) -> dict[Any, Any]:
+    # Imported here: few classes come from Gradescope, and every start of the command would pay.
+    import yaml  # noqa: PLC0415
+
+    problem = "does not map directories to submissions"
     try:
-        return stat.S_IFMT(path.lstat().st_mode)
-    except OSError:
-        return 0
+        with path.open("rb") as file:
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            content = yaml.load(file.read(MAXIMUM_METADATA_BYTES), Loader=loader)  # noqa: S506
+        if isinstance(content, dict):
+            return content
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        problem = f"cannot be read: {clean_line(str(error))[:_MAXIMUM_TEXT]}"
+    raise UsageError(
+        f"{display_name(path.name)} {problem}",
+        next_step="export the submissions from Gradescope again",
+    )
+
+
+def _identity_of(submitter: dict[str, Any], directory: str) -> Identity:
+    number, email, name = (
+        clean_line(str(submitter.get(key) or ""))[:_MAXIMUM_TEXT]
+        for key in (":sid", ":email", ":name")
+    )
+    return Identity(
+        label=number or email or name or display_name(directory),
+        ids=(number,) if number else (),
+        email=email,
+        name=name,
+    )
+
+
+def _time_of(value: object) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, datetime):
+        # YAML's times without a zone are in UTC.
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return None

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from grader.errors import UsageError
+from grader.intake.files import is_skipped, kind_name, open_regular
 from grader.intake.private_directory import PrivateDirectory, make_private_directory
 from grader.questions import Failure, FailureKind
 from grader.results import IntakeNote
@@ -30,22 +31,10 @@ MAXIMUM_DEPTH = 6
 MAXIMUM_ENTRIES = 20_000
 MAXIMUM_WRITTEN_BYTES = 200_000
 MAXIMUM_NOTES = 100
-READ_BYTES = 1 << 20
-
-_SKIPPED_DIRECTORIES = frozenset({"__pycache__", "venv", "env", "node_modules", "reports"})
-"""What tools leave in a working directory, this grader's own reports among them."""
 
 _DATA_SET_DIRECTORIES = frozenset({"data", "dataset", "datasets", "mnist"})
 _DATA_SET_ENDINGS = ("-ubyte", "-ubyte.gz", "mnist.npz", "mnist.pkl.gz")
 _DATA_SET_MESSAGE = "left out: a data set is not needed, the grader has its own"
-_KINDS = {
-    stat.S_IFDIR: "a directory",
-    stat.S_IFLNK: "a symbolic link",
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +183,7 @@ class _Intake:
                     return
                 if not stat.S_ISDIR(status.st_mode):
                     parent = "/".join(path.parts[: index + 1])
-                    self._note(str(path), f"left out: {parent} is {_kind_of(status)}")
+                    self._note(str(path), f"left out: {parent} is {kind_name(status.st_mode)}")
                     return
                 directory = _open_directory(part, directory)
                 opened.append(directory)
@@ -250,7 +239,7 @@ class _Intake:
         if status is None:
             return
         if not stat.S_ISREG(status.st_mode):
-            self._note(path, f"left out: it is {_kind_of(status)}")
+            self._note(path, f"left out: it is {kind_name(status.st_mode)}")
         elif status.st_nlink > 1:
             self._note(path, "left out: it is a hard link to another file")
         elif entry.lower().endswith(_DATA_SET_ENDINGS):
@@ -264,11 +253,8 @@ class _Intake:
                 self._note(path, f"left out: it cannot be read ({error.strerror})")
 
     def _copy(self, entry: str, directory: int, path: bytes) -> None:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(entry, flags, dir_fd=directory), "rb") as source:
-            # Once more on the open file: the name may have been given to another since.
-            status = os.fstat(source.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        with open_regular(entry, directory) as source:
+            if os.fstat(source.fileno()).st_nlink > 1:
                 self._note(path, "left out: it changed while it was read")
                 return
             content = source.read(MAXIMUM_FILE_BYTES + 1)
@@ -338,15 +324,6 @@ def _status(entry: str, directory: int) -> os.stat_result | None:
 def _open_directory(entry: str, directory: int) -> int:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(entry, flags, dir_fd=directory)
-
-
-def is_skipped(entry: str) -> bool:
-    """Whether a file or directory of this name is none of the student's work."""
-    return entry.startswith(".") or entry in _SKIPPED_DIRECTORIES
-
-
-def _kind_of(status: os.stat_result) -> str:
-    return _KINDS.get(stat.S_IFMT(status.st_mode), "not a regular file")
 
 
 def _unreadable(

@@ -13,16 +13,11 @@ from pathlib import Path
 import pytest
 
 from grader.errors import UnusableSubmissionError, UsageError
-from grader.intake.class_intake import (
-    Handed,
-    Intake,
-    find_submissions,
-    fingerprint,
-    open_submission,
-)
+from grader.intake.class_intake import Intake, find_submissions
 from grader.intake.private_copy import collect
 from grader.intake.roster import Roster, read_roster
 from grader.intake.students import Student
+from grader.intake.submitted import SubmittedWork, open_submission, submission_digest
 from tests.support.archive_samples import make_lying_zip, make_tar, make_zip
 
 FILES = ["problem_1.py", "problem_2.py", "written/1A.md"]
@@ -44,20 +39,21 @@ def roster_of(tmp_path: Path, text: str) -> Roster:
     return read_roster(path)
 
 
-def contents(handed: Handed) -> dict[str, str]:
+def contents(work: SubmittedWork) -> dict[str, str]:
     """What the grader would collect of a submission."""
-    with open_submission(handed, FILES) as directory, collect(directory, FILES) as submission:
+    with open_submission(work, FILES) as directory, collect(directory, FILES) as submission:
         return {name: (submission.root / name).read_text() for name in submission.files}
 
 
-def by_id(intake: Intake) -> dict[str, Handed]:
-    """Who handed something in."""
-    return {handed.student.id: handed for handed in intake.handed}
+def by_id(intake: Intake) -> dict[str, SubmittedWork]:
+    """The submissions by their students' ids."""
+    return {work.student.id: work for work in intake.submitted}
 
 
 def messages(intake: Intake) -> list[str]:
     """All problems, as they are shown."""
-    return [f"{problem.source.name} {problem.message}" for problem in intake.problems]
+    problems = (*intake.ambiguous, *intake.extra, *intake.ignored)
+    return [f"{problem.source.name} {problem.message}" for problem in problems]
 
 
 CANVAS = {
@@ -71,7 +67,7 @@ CANVAS = {
 }
 
 
-def test_canvas_files_are_put_together_by_student(tmp_path: Path) -> None:
+def test_canvas_files(tmp_path: Path) -> None:
     """Marks in names are read, and files get back their names and directories."""
     found = by_id(find_submissions(write(tmp_path / "class", CANVAS)))
     assert found.keys() == {"101", "102", "103", "anon_xYz9", "anon_q7"}
@@ -85,15 +81,15 @@ def test_canvas_files_are_put_together_by_student(tmp_path: Path) -> None:
         contents(found["103"])
 
 
-def test_a_zip_for_each_student_in_canvas_is_unpacked(tmp_path: Path) -> None:
+def test_canvas_zips(tmp_path: Path) -> None:
     """Beside other files, too."""
     directory = write(tmp_path / "class", {"doejane_1_3_scan.pdf": "%PDF"})
     make_zip(directory / "doejane_1_2_homework.zip", {"hw/problem_1.py": "jane"})
-    (handed,) = find_submissions(directory).handed
-    assert contents(handed) == {"problem_1.py": "jane"}
+    (work,) = find_submissions(directory).submitted
+    assert contents(work) == {"problem_1.py": "jane"}
 
 
-def test_moodle_directories_and_flat_files(tmp_path: Path) -> None:
+def test_moodle(tmp_path: Path) -> None:
     """What was typed in beside the files is not mistaken for them."""
     directory = write(
         tmp_path / "class",
@@ -109,7 +105,7 @@ def test_moodle_directories_and_flat_files(tmp_path: Path) -> None:
     intake = find_submissions(directory)
     found = by_id(intake)
     assert intake.recognised == ("4 submissions: from Moodle",)
-    assert {key: handed.student.name for key, handed in found.items()} == {
+    assert {key: work.student.name for key, work in found.items()} == {
         "5001": "Jane Doe",
         "5002": "John Roe",
         "5003": "Ann Poe",
@@ -143,7 +139,7 @@ submission_13:
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_gradescope_names_students_and_times(tmp_path: Path, *, zipped: bool) -> None:
+def test_gradescope(tmp_path: Path, *, zipped: bool) -> None:
     """Both of those who handed in together; what does not fit is named."""
     files = {
         "export/submission_metadata.yml": GRADESCOPE,
@@ -167,7 +163,7 @@ def test_gradescope_names_students_and_times(tmp_path: Path, *, zipped: bool) ->
 
 
 @pytest.mark.parametrize("text", ["- a list", "{", "a: !!python/object/apply:os.system [id]"])
-def test_metadata_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+def test_hostile_metadata_refused(tmp_path: Path, text: str) -> None:
     """And no Python object is ever made from it."""
     write(tmp_path / "class", {"submission_metadata.yml": text})
     with pytest.raises(UsageError, match=r"submission_metadata\.yml"):
@@ -175,7 +171,7 @@ def test_metadata_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("inside", ["submitted/", ""])
-def test_nbgrader_gives_times(tmp_path: Path, inside: str) -> None:
+def test_nbgrader(tmp_path: Path, inside: str) -> None:
     """In a course's directory, or in what it collected."""
     stamps = {
         "alice": "2026-03-10 23:58:59.250000 UTC",
@@ -198,7 +194,7 @@ def test_nbgrader_gives_times(tmp_path: Path, inside: str) -> None:
     ]
 
 
-def test_one_directory_clone_or_archive_for_each_student(tmp_path: Path) -> None:
+def test_one_entry_each(tmp_path: Path) -> None:
     """What is none of them is named, and a link is not followed."""
     directory = write(
         tmp_path / "class",
@@ -216,7 +212,7 @@ def test_one_directory_clone_or_archive_for_each_student(tmp_path: Path) -> None
     (directory / "emil").symlink_to(tmp_path)
     intake = find_submissions(directory)
     found = by_id(intake)
-    assert {key: contents(handed) for key, handed in found.items()} == {
+    assert {key: contents(work) for key, work in found.items()} == {
         name: {"problem_1.py": name.partition("@")[0]}
         for name in ("alice", "bob", "carol", "dora@b.org")
     }
@@ -227,17 +223,17 @@ def test_one_directory_clone_or_archive_for_each_student(tmp_path: Path) -> None
     ]
 
 
-def test_odd_names_are_shown_and_stay_apart(tmp_path: Path) -> None:
+def test_odd_names_stay_apart(tmp_path: Path) -> None:
     """As ids, they are one line of text."""
     directory = tmp_path / "class"
     for name in ("new\nline", "\x1b[31mred", "-rf", "caf\udce9"):
         write(directory / name, {"problem_1.py": "x"})
     found = by_id(find_submissions(directory))
     assert found.keys() == {"new\\nline", "\\x1b[31mred", "-rf", "caf\\xe9"}
-    assert all(contents(handed) == {"problem_1.py": "x"} for handed in found.values())
+    assert all(contents(work) == {"problem_1.py": "x"} for work in found.values())
 
 
-def test_a_list_of_paths(tmp_path: Path) -> None:
+def test_list_of_paths(tmp_path: Path) -> None:
     """Relative to the list, with or without an id; all wrong lines are named."""
     write(tmp_path, {"clones/repo-1/problem_1.py": "1", "clones/repo-2/problem_1.py": "2"})
     listing = tmp_path / "list.txt"
@@ -251,7 +247,7 @@ def test_a_list_of_paths(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrapping", ["", "hw4 submissions/"])
-def test_the_whole_download_as_an_archive(tmp_path: Path, wrapping: str) -> None:
+def test_class_archive(tmp_path: Path, wrapping: str) -> None:
     """What one student put into it keeps no other from being graded."""
     inner = make_zip(tmp_path / "inner.zip", {"problem_1.py": "carol"}).read_bytes()
     archive = make_zip(
@@ -273,7 +269,7 @@ def test_the_whole_download_as_an_archive(tmp_path: Path, wrapping: str) -> None
     assert not private.exists()
 
 
-def test_the_roster_names_missing_extra_and_ambiguous_students(tmp_path: Path) -> None:
+def test_missing_extra_and_ambiguous(tmp_path: Path) -> None:
     """Those on it come first, in its order; whoever is not on it is graded all the same."""
     roster = roster_of(
         tmp_path,
@@ -282,7 +278,7 @@ def test_the_roster_names_missing_extra_and_ambiguous_students(tmp_path: Path) -
     names = ["alice", "poe carol", "john doe", "stranger"]
     directory = write(tmp_path / "class", {f"{name}/problem_1.py": name for name in names})
     intake = find_submissions(directory, roster)
-    students = [handed.student for handed in intake.handed]
+    students = [work.student for work in intake.submitted]
     assert students == [
         roster.students[0],
         roster.students[1],
@@ -296,16 +292,16 @@ def test_the_roster_names_missing_extra_and_ambiguous_students(tmp_path: Path) -
     ]
 
 
-def test_a_stranger_never_takes_the_id_of_somebody_on_the_roster(tmp_path: Path) -> None:
+def test_outsider_never_takes_id(tmp_path: Path) -> None:
     """Its grade would become that student's."""
     roster = roster_of(tmp_path, "id,name,login\nann,Ann,\nb,Bo,ann\n")
     directory = write(tmp_path / "class", {"ann/problem_1.py": "whose?"})
     intake = find_submissions(directory, roster)
-    assert [handed.student.id for handed in intake.handed] == ["ann (not on the roster)"]
+    assert [work.student.id for work in intake.submitted] == ["ann (not on the roster)"]
     assert [student.id for student in intake.missing] == ["ann", "b"]
 
 
-def test_canvas_students_are_found_on_the_roster_by_number_or_name(tmp_path: Path) -> None:
+def test_canvas_matched_by_number_or_name(tmp_path: Path) -> None:
     """The gradebook has the number; another list may have only the name."""
     directory = write(tmp_path / "class", CANVAS)
     gradebook = 'Student,ID,SIS Login ID\n"Doe, Jane",101,jd1\n"Roe, John",102,jr2\n'
@@ -319,13 +315,13 @@ def test_canvas_students_are_found_on_the_roster_by_number_or_name(tmp_path: Pat
     assert not found["102"].student.on_roster
 
 
-def test_of_two_submissions_of_one_student_none_is_chosen(tmp_path: Path) -> None:
+def test_two_submissions_refused(tmp_path: Path) -> None:
     """A person must, and both are named; twins by case are one student, too."""
     directory = write(tmp_path / "class", {"alice/problem_1.py": "1", "Bob/problem_1.py": "1"})
     make_zip(directory / "alice.zip", {"problem_1.py": "2"})
     make_zip(directory / "bob.zip", {"problem_1.py": "2"})
     intake = find_submissions(directory)
-    assert len(intake.handed) == 2
+    assert len(intake.submitted) == 2
     assert len(intake.ambiguous) == 2
     with pytest.raises(
         UnusableSubmissionError, match=r"2 submissions are .*: alice and alice\.zip"
@@ -345,20 +341,20 @@ def test_of_two_submissions_of_one_student_none_is_chosen(tmp_path: Path) -> Non
         ({"1/2/3/4/problem_1.py": ""}, "there is 1", False),
     ],
 )
-def test_what_cannot_be_used_says_why(
+def test_unusable_says_why(
     tmp_path: Path, files: dict[str, str], says: str, *, needs_person: bool
 ) -> None:
     """And whether the student may have done nothing wrong."""
     (tmp_path / "class/alice").mkdir(parents=True)
     write(tmp_path / "class/alice", files)
-    (handed,) = find_submissions(tmp_path / "class").handed
+    (work,) = find_submissions(tmp_path / "class").submitted
     with pytest.raises(UnusableSubmissionError, match=says) as error:
-        contents(handed)
+        contents(work)
     assert error.value.needs_person == needs_person
     assert error.value.next_step
 
 
-def test_archives_in_directories_in_archives(tmp_path: Path) -> None:
+def test_nested_archives(tmp_path: Path) -> None:
     """As people hand in; but not without end."""
     content: dict[str, str | bytes] = {"problem_1.py": "deep"}
     directory = tmp_path / "class"
@@ -373,16 +369,16 @@ def test_archives_in_directories_in_archives(tmp_path: Path) -> None:
         contents(found["dora"])
 
 
-def test_a_loose_link_is_not_read(tmp_path: Path) -> None:
+def test_loose_link_not_read(tmp_path: Path) -> None:
     """A file of Canvas's that is a link, to whatever, is none."""
     directory = write(tmp_path / "class", {"doejane_1_2_problem_1.py": "mine"})
     (tmp_path / "secret").write_text("secret")
     (directory / "doejane_1_3_problem_2.py").symlink_to(tmp_path / "secret")
-    (handed,) = find_submissions(directory).handed
-    assert contents(handed) == {"problem_1.py": "mine"}
+    (work,) = find_submissions(directory).submitted
+    assert contents(work) == {"problem_1.py": "mine"}
 
 
-def test_nothing_unpacked_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unpacked_files_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither of what was graded, nor of what was refused half-way."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
@@ -400,7 +396,7 @@ def test_nothing_unpacked_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-def test_where_there_is_nothing_the_user_is_told(tmp_path: Path) -> None:
+def test_nothing_found(tmp_path: Path) -> None:
     """A directory without submissions, none at all, or something else."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "image.png").write_bytes(b"\x89PNG\xff")
@@ -416,17 +412,17 @@ def test_where_there_is_nothing_the_user_is_told(tmp_path: Path) -> None:
         assert error.value.next_step
 
 
-def one(tmp_path: Path) -> Handed:
+def one(tmp_path: Path) -> SubmittedWork:
     """The only submission of a class."""
-    (handed,) = find_submissions(tmp_path / "class").handed
-    return handed
+    (work,) = find_submissions(tmp_path / "class").submitted
+    return work
 
 
-def test_a_submission_goes_to_another_process(tmp_path: Path) -> None:
+def test_pickled(tmp_path: Path) -> None:
     """With all that opening it needs."""
     write(tmp_path / "class", CANVAS)
-    for handed in find_submissions(tmp_path / "class").handed:
-        assert pickle.loads(pickle.dumps(handed)) == handed
+    for work in find_submissions(tmp_path / "class").submitted:
+        assert pickle.loads(pickle.dumps(work)) == work
 
 
 @pytest.mark.parametrize(
@@ -440,39 +436,37 @@ def test_a_submission_goes_to_another_process(tmp_path: Path) -> None:
         lambda directory: (directory / "link").symlink_to("problem_1.py"),
     ],
 )
-def test_the_fingerprint_changes_with_what_was_handed_in(
-    tmp_path: Path, change: Callable[[Path], object]
-) -> None:
+def test_digest_changes(tmp_path: Path, change: Callable[[Path], object]) -> None:
     """With names and contents, wherever they are."""
     directory = write(tmp_path / "class/alice", {"problem_1.py": "x = 1\n", "written/1A.md": "a"})
-    before = fingerprint(one(tmp_path))
+    before = submission_digest(one(tmp_path))
     change(directory)
-    assert fingerprint(one(tmp_path)) != before
+    assert submission_digest(one(tmp_path)) != before
 
 
-def test_the_fingerprint_stays_while_nothing_changes(tmp_path: Path) -> None:
+def test_digest_stays(tmp_path: Path) -> None:
     """Neither times, nor what tools write, nor what a link leads to counts."""
     directory = write(tmp_path / "class/alice", {"problem_1.py": "x = 1\n"})
     (directory / "link").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(directory / "pipe")
-    before = fingerprint(one(tmp_path))
+    before = submission_digest(one(tmp_path))
     os.utime(directory / "problem_1.py", (1, 1))
     write(directory, {"__pycache__/x.pyc": "", ".git/index": "", "reports/r.html": ""})
     (tmp_path / "elsewhere").write_text("changed")
-    assert fingerprint(one(tmp_path)) == before
+    assert submission_digest(one(tmp_path)) == before
 
 
-def test_the_fingerprint_of_an_archive_is_that_of_its_bytes(tmp_path: Path) -> None:
+def test_digest_of_archive_bytes(tmp_path: Path) -> None:
     """It is not unpacked; the same holds for loose files."""
     (tmp_path / "class").mkdir()
     archive = make_zip(tmp_path / "class/alice.zip", {"problem_1.py": "x = 1\n"})
-    before = fingerprint(one(tmp_path))
-    assert fingerprint(one(tmp_path)) == before
+    before = submission_digest(one(tmp_path))
+    assert submission_digest(one(tmp_path)) == before
     with zipfile.ZipFile(archive, "a") as opened:
         opened.writestr("problem_2.py", "y")
-    assert fingerprint(one(tmp_path)) != before
+    assert submission_digest(one(tmp_path)) != before
     archive.unlink()
     loose = write(tmp_path / "class", {"doejane_1_2_problem_1.py": "x"})
-    before = fingerprint(one(tmp_path))
+    before = submission_digest(one(tmp_path))
     write(loose, {"doejane_1_2_problem_1.py": "y"})
-    assert fingerprint(one(tmp_path)) != before
+    assert submission_digest(one(tmp_path)) != before

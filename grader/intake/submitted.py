@@ -1,0 +1,259 @@
+"""One student's submitted work: open it, whatever wraps it, and compute its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from grader.errors import UnusableSubmissionError
+from grader.intake.archives import is_archive, unpack
+from grader.intake.files import is_skipped, kind_of, open_regular
+from grader.intake.layouts import FoundSubmission, LooseFile, resubmission_of
+from grader.intake.private_copy import MAXIMUM_DEPTH, MAXIMUM_ENTRIES, MAXIMUM_TOTAL_BYTES
+from grader.intake.private_directory import make_private_directory
+from grader.intake.students import Student
+from grader.text import display_name
+
+MAXIMUM_WRAPPING = 3
+"""Directories, or archives in archives, that may wrap the assignment's files."""
+
+MAXIMUM_DIGESTED_BYTES = 4 * MAXIMUM_TOTAL_BYTES
+"""As much as may be unpacked."""
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmittedWork(FoundSubmission):
+    """A submission with its student.
+
+    Attributes:
+        refusal_needs_person: True if the student may have done nothing wrong.
+    """
+
+    student: Student
+    refusal_needs_person: bool = False
+
+
+@contextmanager
+def open_submission(work: SubmittedWork, files: Sequence[str]) -> Iterator[Path]:
+    """Yield the directory that `grader.intake.private_copy.collect` takes.
+
+    Args:
+        work: one student's submission.
+        files: the assignment's files. They may lie in one archive, in one directory, or in one in
+            the other; files that Canvas renamed get their names back.
+
+    Raises:
+        UnusableSubmissionError: the submission cannot be unpacked, or has none of the files.
+        MachineError: the disk is too full to unpack it.
+    """
+    if work.refusal:
+        raise UnusableSubmissionError(
+            work.refusal,
+            next_step="leave one of them there, then grade again"
+            if work.refusal_needs_person
+            else "ask the student to hand in the plain files, or one ordinary zip archive",
+            needs_person=work.refusal_needs_person,
+        )
+    with ExitStack() as private_directories:
+        search = _Search(files=tuple(files), private_directories=private_directories)
+        if work.loose:
+            yield search.settle(search.gather(work.loose))
+        elif kind_of(work.source) == stat.S_IFREG:
+            yield search.settle(search.unpack(work.source))
+        elif kind_of(work.source) == stat.S_IFDIR:
+            yield search.settle(work.source)
+        else:
+            raise UnusableSubmissionError(
+                f"{display_name(work.source.name)} is neither a directory nor an archive",
+                next_step="check that it was not moved or deleted",
+                needs_person=True,
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Search:
+    """The search for the assignment's files.
+
+    Attributes:
+        files: the assignment's.
+        private_directories: for unpacked files; they are deleted when the stack closes.
+    """
+
+    files: tuple[str, ...]
+    private_directories: ExitStack
+
+    def _make_directory(self) -> Path:
+        private = make_private_directory()
+        self.private_directories.callback(private.delete)
+        target = private.path / "unpacked"
+        target.mkdir()
+        return target
+
+    def unpack(self, archive: Path) -> Path:
+        """Return a directory with an archive's contents."""
+        target = self._make_directory()
+        unpack(archive, target)
+        return target
+
+    def gather(self, loose: Sequence[LooseFile]) -> Path:
+        """Copy loose files into one directory, each to the assignment's path for it."""
+        target = self._make_directory()
+        # The latest upload of a name has the highest number, and is copied last.
+        for file in sorted(loose, key=lambda file: resubmission_of(file.name)[1]):
+            if is_skipped(file.name):
+                continue
+            try:
+                source = open_regular(file.path)
+            except OSError:
+                continue  # a link, or a file deleted meanwhile: it was not handed in
+            destination = target / self._expected_path(file.name)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            with source:
+                destination.write_bytes(source.read(MAXIMUM_TOTAL_BYTES))
+        return target
+
+    def _expected_path(self, name: str) -> str:
+        """Return the path of a flat file; platforms drop its directory and may number it."""
+        for candidate in (name, resubmission_of(name)[0]):
+            paths = {file for file in self.files if PurePosixPath(file).name == candidate}
+            if len(paths) == 1:
+                return paths.pop()
+        return name
+
+    def settle(self, directory: Path) -> Path:
+        """Return the directory at or below this one that holds the assignment's files.
+
+        Raises:
+            UnusableSubmissionError: no directory holds them, or several do.
+        """
+        for remaining_unpackings in reversed(range(MAXIMUM_WRAPPING)):
+            levels = list(_levels(directory))
+            holding = _first_found(levels, lambda place: [place] if self._holds_some(place) else [])
+            if len(holding) == 1:
+                return holding[0]
+            if holding:
+                raise _unclear(directory, holding)
+            archives = _first_found(levels, _archives)
+            if len(archives) != 1 or not remaining_unpackings:
+                break
+            directory = self.unpack(archives[0])
+        raise self._nothing(directory, archives)
+
+    def _holds_some(self, directory: Path) -> bool:
+        return any(kind_of(directory / file) == stat.S_IFREG for file in self.files)
+
+    def _nothing(self, directory: Path, archives: list[Path]) -> UnusableSubmissionError:
+        there = sorted(
+            display_name(entry.name)
+            for kind in (stat.S_IFREG, stat.S_IFDIR)
+            for entry in _entries(directory, kind)
+        )
+        found = f"there is {', '.join(there[:8])}" if there else "there is nothing"
+        if len(archives) > 1:
+            found = f"there are {len(archives)} archives: {', '.join(there[:8])}"
+        return UnusableSubmissionError(
+            f"none of the assignment's files was handed in ({found})",
+            next_step=f"hand in {', '.join(self.files)}",
+            needs_person=len(archives) > 1,
+        )
+
+
+def _unclear(directory: Path, holding: list[Path]) -> UnusableSubmissionError:
+    places = " and ".join(display_name(str(place.relative_to(directory))) for place in holding[:5])
+    return UnusableSubmissionError(
+        f"the assignment's files lie in several directories: {places}",
+        next_step="leave only the directory that is meant",
+        needs_person=True,
+    )
+
+
+def _levels(directory: Path) -> Iterator[list[Path]]:
+    """Yield the directory, then those in it, then those in them, as deep as wrapping goes."""
+    level = [directory]
+    for _ in range(MAXIMUM_WRAPPING + 1):
+        yield level
+        inner = (child for parent in level for child in _entries(parent, stat.S_IFDIR))
+        level = list(islice(inner, MAXIMUM_ENTRIES))
+
+
+def _first_found(levels: list[list[Path]], find: Callable[[Path], list[Path]]) -> list[Path]:
+    """Return the findings in the first level that has any."""
+    for level in levels:
+        if found := [path for directory in level for path in find(directory)]:
+            return found
+    return []
+
+
+def _archives(directory: Path) -> list[Path]:
+    return [entry for entry in _entries(directory, stat.S_IFREG) if is_archive(entry.name)]
+
+
+def _entries(directory: Path, kind: int) -> list[Path]:
+    """Return a directory's entries of one kind, sorted; links are not followed."""
+    try:
+        entries = sorted(directory.iterdir())[:MAXIMUM_ENTRIES]
+    except OSError:
+        return []
+    return [entry for entry in entries if kind_of(entry) == kind and not is_skipped(entry.name)]
+
+
+def submission_digest(work: SubmittedWork) -> str:
+    """Return the SHA-256 of a submission as it lies there, in hexadecimal, without unpacking it.
+
+    The digest covers the names and contents of the files that `grader.intake.private_copy` would
+    read. Links are not followed, and files beyond the limit count by their size.
+    """
+    contents = _Contents()
+    if work.loose:
+        for file in sorted(work.loose, key=lambda file: file.name):
+            contents.add(os.fsencode(file.name), file.path)
+    elif kind_of(work.source) == stat.S_IFDIR:
+        contents.add_directory(work.source)
+    else:
+        contents.add(b"", work.source)
+    contents.digest.update(work.refusal.encode())
+    return contents.digest.hexdigest()
+
+
+@dataclass(kw_only=True)
+class _Contents:
+    """A digest of files, up to a limit of bytes read."""
+
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+    remaining_bytes: int = MAXIMUM_DIGESTED_BYTES
+
+    def add(self, name: bytes, path: Path | str, directory: int | None = None) -> None:
+        """Add one file: its name, size and contents; if it is not regular, only its name."""
+        self.digest.update(len(name).to_bytes(4, "big") + name)
+        try:
+            with open_regular(path, directory) as file:
+                size = os.fstat(file.fileno()).st_size
+                self.digest.update(size.to_bytes(8, "big"))
+                while self.remaining_bytes > 0 and (chunk := file.read(_CHUNK_BYTES)):
+                    self.digest.update(chunk)
+                    self.remaining_bytes -= len(chunk)
+        except OSError as error:
+            self.digest.update(f"unreadable: {error.errno}".encode())
+
+    def add_directory(self, top: Path) -> None:
+        """Add every file below that may count, in order."""
+        seen = 0
+        for parent, directories, names, descriptor in os.fwalk(top):
+            inner = PurePosixPath(parent).relative_to(top)
+            directories[:] = sorted(name for name in directories if not is_skipped(name))
+            if len(inner.parts) >= MAXIMUM_DEPTH + MAXIMUM_WRAPPING:
+                directories.clear()
+            for name in sorted(names):
+                seen += 1
+                if seen > MAXIMUM_ENTRIES:
+                    return
+                if not is_skipped(name):
+                    self.add(os.fsencode(inner / name), name, descriptor)
