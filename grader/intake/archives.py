@@ -374,8 +374,9 @@ def _read_tar(source: _Readable, total_bytes: int) -> Iterator[tuple[_Member, Op
     with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:") as archive:
         while (entry := archive.next()) is not None:
             stream.header_end = archive.offset + MAXIMUM_HEADER_BYTES
-            # Otherwise all headers stay in memory, and each with a copy of the global ones.
-            archive.members = []  # type: ignore[attr-defined] - of no public name
+            # Otherwise all headers stay in memory, and each with a copy of the global ones. The
+            # documentation does not name `members`; Python 3.11 to 3.14 have it.
+            archive.members = []  # type: ignore[attr-defined]
             archive.pax_headers = {}
             regular = entry.isreg() and not entry.issparse()
             member = _Member(
