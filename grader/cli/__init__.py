@@ -1,7 +1,7 @@
 """The `grade` command: options, exit codes, and all that is printed.
 
-Each command is one module of this package and is loaded only when it is used, so that none waits
-for what another needs.
+Each command is a module of this package. It is loaded only when it is used, so that no command
+waits for what another one needs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import traceback
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, FishComplete, add_completion_class
 from rich.console import Console
 from rich.text import Text
 
@@ -27,31 +27,45 @@ DEFAULT_COMMAND = "submission"
 _COMMANDS = {
     "submission": "Grade one submission and write a report; what `grade DIR` does.",
     "batch": "Grade a class, and write the class page.",
-    "diff": "List whose grade changed by the last regrade.",
-    "review": "Grade written answers on a local page.",
-    "release": "Write what students may see, and the gradebook.",
+    "diff": "List the students whose grade changed in the last regrade.",
+    "review": "Grade written answers on a local web page.",
+    "release": "Write the reports for students, and the gradebook.",
     "export": "Write the class's points for a gradebook.",
-    "cache": "Look at or clear the kept training runs.",
+    "cache": "Show or clear the cached training runs.",
     "gradescope": "Build the upload for grading on Gradescope.",
-    "doctor": "Say what works on this machine, and what to do about what does not.",
-    "completion": "Print what makes bash, zsh or fish complete commands, options and parts.",
+    "doctor": "Check this machine, and say how to fix what does not work.",
 }
-"""Every command's name, which is its module's and its function's, and what it is for."""
+"""The purpose of each command, by its name; its module and its function have the same name."""
 
 EXAMPLES = """
 \b
 Examples:
-  grade .                         check your own work before you hand it in
-  grade . --quick                 everything but training, in seconds
-  grade submission --help         all options for one submission
-  grade doctor                    what works on this machine
+  grade .                    check your own work before you hand it in
+  grade . --quick            everything but training, in seconds
+  grade submission --help    all options for one submission
+  grade doctor               check this machine
+"""
+
+COMPLETION = """
+\b
+Tab completion, one line for your shell:
+  bash  eval "$(_GRADE_COMPLETE=bash_source grade)"    in ~/.bashrc
+  zsh   eval "$(_GRADE_COMPLETE=zsh_source grade)"     in ~/.zshrc, after compinit
+  fish  _GRADE_COMPLETE=fish_source grade | source     in ~/.config/fish/config.fish
 """
 
 
+@add_completion_class
+class _FishComplete(FishComplete):
+    """Let completed values contain commas, as a list of parts does; click's script cuts there."""
+
+    source_template = FishComplete.source_template.replace(
+        'string split ","', 'string split --max 1 ","'
+    )
+
+
 class _LazyGroup(click.Group):
-    """A group that loads a command's module when it is used, and takes `grade DIR` for
-    `grade submission DIR`.
-    """
+    """A group that loads a command when it is used; `grade DIR` means `grade submission DIR`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in _COMMANDS and args[0] not in {"--help", "--version", "-h"}:
@@ -61,11 +75,7 @@ class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
-    def get_command(
-        self,
-        ctx: click.Context,
-        cmd_name: str,
-    ) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
         command = getattr(importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name)
@@ -73,7 +83,7 @@ class _LazyGroup(click.Group):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The commands that begin like this, or else directories; no command is loaded for it."""
+        """Complete commands, or else directories; load no command."""
         if incomplete.startswith("-"):
             return click.Command.shell_complete(self, ctx, incomplete)
         commands = [
@@ -83,11 +93,7 @@ class _LazyGroup(click.Group):
         ]
         return commands or [CompletionItem(incomplete, type="dir")]
 
-    def format_commands(
-        self,
-        ctx: click.Context,
-        formatter: click.HelpFormatter,
-    ) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
@@ -96,29 +102,29 @@ class _LazyGroup(click.Group):
     cls=_LazyGroup,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=EXAMPLES + EXIT_CODES,
+    epilog=EXAMPLES + COMPLETION + EXIT_CODES,
 )
 @click.version_option(grader.__version__, prog_name="grade")
 def cli() -> None:
     """Grade deep-learning assignments whose answers are PyTorch models.
 
     `grade DIR` grades one submission: it runs the student's files in a sandbox, checks and trains
-    their models, and leaves a report. See `grade submission --help` for its options.
+    the student's models, and writes a report. `grade submission --help` lists the options.
     """
 
 
 def main() -> None:
-    """Run the command; every error of the grader becomes a message and an exit code."""
+    """Run the command; turn every error into a message and an exit code."""
     try:
         cli.main(standalone_mode=False)
-    except Exception as error:  # noqa: BLE001  # also a fault of the grader gives no grade
+    except Exception as error:  # noqa: BLE001  # a bug in the grader must give no grade, not exit code 1
         with fenced_log():
             code = _explain(error)
         sys.exit(code)
 
 
 def _explain(error: Exception) -> int:
-    """Print what went wrong and what to do; returns the exit code."""
+    """Print what went wrong and what to do; return the exit code."""
     console = Console(stderr=True)
     match error:
         case click.exceptions.Abort():
@@ -135,7 +141,9 @@ def _explain(error: Exception) -> int:
         case OSError() if error.filename and error.strerror:
             place = clean_line(os.fsdecode(error.filename))
             console.print(Text(f"error: {place}: {error.strerror}", style="bold red"))
-            console.print(Text("what to do: name another place, or see to its rights and room"))
+            console.print(
+                Text("what to do: check the permissions and the free space, or use another place")
+            )
             return EXIT_NO_GRADE
     traceback.print_exception(error)
     console.print(Text("error: the grader failed, so there is no grade", style="bold red"))

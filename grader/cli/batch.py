@@ -33,10 +33,10 @@ from grader.report.files import CLASS_PAGE_NAME
 EXAMPLES = """
 \b
 Examples:
-  grade batch submissions/                          a folder or archive for each student
-  grade batch submissions.zip --roster roster.csv   as downloaded from the platform
-  grade batch submissions/                          again: only what is missing or changed
-  grade batch submissions/ --regrade alice,bob      these two once more
+  grade batch submissions/                          a folder or an archive for each student
+  grade batch submissions.zip --roster roster.csv   a download from Canvas, Moodle or Gradescope
+  grade batch submissions/                          again: grades only what is new or changed
+  grade batch submissions/ --regrade alice,bob      grades these two again
   grade batch submissions/ --due '2026-03-01 23:59' --penalty-per-day 0.1
 """
 
@@ -50,18 +50,18 @@ def _split_ids(_context: click.Context, _parameter: click.Parameter, value: str)
 @click.option(
     "--roster",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="CSV of who is expected: id, name, email and any other columns.",
+    help="CSV of the students: id, name, email and any other columns.",
 )
 @click.option(
     "--regrade",
     default="",
     callback=_split_ids,
-    help=f"Ids to grade again although nothing has changed, or {EVERYBODY}.",
+    help=f"Ids of students to grade again, such as alice,bob, or {EVERYBODY}.",
 )
 @click.option(
     "--template",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="What the students were given: what is in it, no two submissions are similar by.",
+    help="Directory with the starter code. Ignored when submissions are compared.",
 )
 @late_options
 @cluster_options
@@ -79,11 +79,11 @@ def batch(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Grade every student under SUBMISSIONS and write the class page OUTPUT/index.html.
+    """Grade every student in SUBMISSIONS and write the class page OUTPUT/index.html.
 
-    SUBMISSIONS holds a folder or an archive for each student, or is what Canvas, Moodle or
-    Gradescope let you download. Run the command again after it was stopped, or when somebody has
-    handed in: it grades what is missing, has changed or ended in an error, and nothing else.
+    SUBMISSIONS holds a folder or an archive for each student, or is a download from Canvas, Moodle
+    or Gradescope. Run the command again after an interruption, or after new submissions: it grades
+    only submissions that are new, have changed or ended in an error.
     """
     error_console = Console(stderr=True)
     request = ClassRequest(
@@ -103,7 +103,8 @@ def batch(
             totals = grade_class(request, progress)
         except KeyboardInterrupt:
             error_console.print(
-                f"stopped; what was finished is in {page}. The same command goes on from there"
+                f"stopped; finished students are in {page}. Run the same command to continue",
+                soft_wrap=True,
             )
             sys.exit(EXIT_INTERRUPTED)
     if as_json:
@@ -117,12 +118,12 @@ def _print_totals(totals: ClassTotals, page: Path) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for count, meaning in (
         (totals.passed, "passed every automatic part"),
-        (totals.fell_short, "fell short of something"),
-        (totals.unusable, "handed in nothing that can be graded"),
+        (totals.fell_short, "failed at least one part"),
+        (totals.unusable, "submitted nothing that can be graded"),
         (totals.error, "have no grade because of an error; run the command again to retry"),
-        (totals.missing, "are on the roster and handed in nothing"),
-        (totals.pending, "wait for a person to grade written answers"),
-        (totals.borderline, "have an accuracy too near its threshold to be sure"),
+        (totals.missing, "are on the roster but submitted nothing"),
+        (totals.pending, "have written answers that a person must grade"),
+        (totals.borderline, "have an accuracy so close to its threshold that chance may decide"),
     ):
         if count:
             table.add_row(Text(f"{count}", justify="right"), meaning)

@@ -1,4 +1,4 @@
-"""`grade cache`: the kept training runs."""
+"""`grade cache`: the cached training runs."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from grader.training.run_cache import CacheInfo, cache_info, clear_cache
 EXAMPLES = """
 \b
 Examples:
-  grade cache info           how many runs are kept, where, and how large they are
-  grade cache info --json    for another program
-  grade cache clear          remove them; data sets stay
+  grade cache info           number, place and size of the cached runs
+  grade cache info --json    the same for another program
+  grade cache clear          delete them; data sets stay
 """
 
 
 @click.group(epilog=EXAMPLES)
 def cache() -> None:
-    """Look at or clear the kept training runs."""
+    """Show or clear the cached training runs."""
 
 
 @cache.command("info", epilog=EXAMPLES)
 @json_option
 def show_cache(*, as_json: bool) -> None:
-    """Say where the runs are kept, how many, and how large they are."""
+    """Print the number, the place and the size of the cached runs."""
     _say(cache_info(default_cache_directory()), as_json=as_json)
 
 
 @cache.command("clear", epilog=EXAMPLES)
 @json_option
 def empty_cache(*, as_json: bool) -> None:
-    """Remove every kept run, and say what there was; data sets stay."""
-    _say(clear_cache(default_cache_directory()), "removed: ", as_json=as_json)
+    """Delete every cached run, and print what was deleted; data sets stay."""
+    _say(clear_cache(default_cache_directory()), "deleted: ", as_json=as_json)
 
 
 def _say(info: CacheInfo, prefix: str = "", *, as_json: bool) -> None:

@@ -1,6 +1,6 @@
-"""What the terminal shows while a class is graded, on standard error.
+"""Progress of a class, on standard error.
 
-A terminal gets one live line with a bar; anything else a plain line for each student.
+A terminal gets one live line with a bar; a pipe or a log gets a plain line for each student.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SETTLED_STUDENTS = 3
-"""Before so many are done the first ones' start-up makes every forecast wrong."""
+"""No forecast before so many are done: the start-up of the first ones would distort it."""
 
 
 class ClassProgress(Screen):
-    """An observer of a class's grading.
+    """Shows the progress of a class.
 
     Args:
         console: writes to standard error, so that standard output stays for results.
-        quiet: show warnings only.
+        quiet: show only warnings.
     """
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
@@ -48,25 +48,25 @@ class ClassProgress(Screen):
         self._trained = self._reused = 0
 
     def starts(self, *, to_grade: int, unchanged: int, missing: int) -> None:
-        """The grading begins."""
+        """Show how many students will be graded."""
         self._to_grade = to_grade
         self._started = time.monotonic()
         self._say(f"{to_grade} to grade, {unchanged} unchanged, {missing} missing")
         self._update()
 
     def taken_in(self, student_id: str) -> None:
-        """A student's models are known and wait for training."""
+        """Count a student whose models are known and queued for training."""
         del student_id
         self._taken_in += 1
         self._update()
 
     def runs_counted(self, *, trained: int, reused: int) -> None:
-        """Training runs begun, and runs that needed none."""
+        """Update the numbers of training runs started and reused."""
         self._trained, self._reused = trained, reused
         self._update()
 
     def graded(self, summary: StudentSummary) -> None:
-        """A student is done."""
+        """Count a finished student."""
         if summary.status is Status.MISSING:
             return
         self._done += 1
@@ -90,9 +90,9 @@ class ClassProgress(Screen):
         elapsed = time.monotonic() - self._started
         if self._done >= SETTLED_STUDENTS and elapsed > 0:
             per_hour = self._done / elapsed * 3600
-            left = (self._to_grade - self._done) / self._done * elapsed
+            remaining = (self._to_grade - self._done) / self._done * elapsed
             parts.append(f"{per_hour:.0f} students/h")
-            parts.append(f"about {_roughly(left)} left")
+            parts.append(f"about {_roughly(remaining)} remaining")
         return ", ".join(parts)
 
 
@@ -106,7 +106,7 @@ def _describe(summary: StudentSummary) -> str:
 
 
 def _roughly(seconds: float) -> str:
-    """A forecast in the unit that a person would use, and no finer than it is good for."""
+    """Format a forecast in the unit that a person would use."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -1,4 +1,4 @@
-"""`grade diff`: whose grade changed by the last regrade."""
+"""`grade diff`: the grades that the last regrade changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from grader.cli.options import json_option, output_option
+from grader.cli.options import class_option, json_option
 from grader.cohort.changes import GradeChange, changed_grades
 from grader.cohort.store import Store
 from grader.text import clean_line
@@ -23,12 +23,12 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@output_option
+@class_option
 @json_option
 def diff(output: Path, *, as_json: bool) -> None:
-    """List whose grade changed, by how much, and which check did it.
+    """List the students whose grade changed, by how much, and the checks that changed.
 
-    The current grading of every student is compared with the one before it.
+    Compares every student's current grading with the one before it.
     """
     with Store.open_existing(output) as store:
         changes = list(changed_grades(store))

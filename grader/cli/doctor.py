@@ -1,24 +1,50 @@
-"""`grade doctor`: what works on this machine."""
+"""`grade doctor`: check this machine. Each check tries what grading does."""
 
 from __future__ import annotations
 
+import importlib
+import os
+import platform
+import shutil
 import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from urllib.request import Request, urlopen
 
 import click
 import msgspec
+import psutil
+from packaging.requirements import Requirement
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+import grader
 from grader.cli.exit_codes import EXIT_NO_GRADE, EXIT_PASSED
 from grader.cli.options import data_option, json_option, output_option
+from grader.errors import DatasetError, SandboxError
+from grader.grading.items.versions import check_versions
+from grader.results import Outcome
+from grader.sandbox.isolation.choice import choose_sandbox, try_sandboxes
+from grader.sandbox.isolation.seccomp import compile_filter
+from grader.training.cache_directory import default_cache_directory
+from grader.training.memory import memory_cap_bytes
+from grader.training.pool import CORES_VARIABLE, count_cores
 
-if TYPE_CHECKING:
-    from grader.cli.diagnosis import Finding
-
-_STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+LEAST_MEMORY_BYTES = 2_000_000_000
+"""MNIST with one training process took up to 0.74 GB (docs/gradescope.md), and a student's question
+may take 1 GB more by default.
+"""
+LEAST_FREE_BYTES = 500_000_000
+"""MNIST takes 55 MB unpacked, a report 0.2 MB, a submission's scratch files at most 64 MB."""
+_WRITTEN_BYTES = 1_000_000
+_ANSWER_SECONDS = 5.0
+_REINSTALL = "Reinstall both together: pip install --upgrade --force-reinstall torch torchvision"
 
 EXAMPLES = """
 \b
@@ -29,10 +55,41 @@ Examples:
 
 \b
 Exit codes:
-  0  a grade can be given here; warnings change nothing about that
-  3  a problem lets no grade come about, such as MNIST that is neither here nor to be
-     downloaded: --practice would work, and gives none
+  0  this machine can grade, perhaps with warnings
+  3  this machine cannot grade, for example because MNIST is missing and cannot be
+     downloaded
 """
+
+
+class Severity(StrEnum):
+    """The consequence of a finding: a problem makes grades impossible, a warning does not."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """The result of one check.
+
+    Attributes:
+        name: the subject, in a word or two.
+        status: the consequence for grading.
+        observed: one or more lines.
+        remedy: what to do; empty if nothing is to be done.
+    """
+
+    name: str
+    status: Severity
+    observed: str
+    remedy: str = ""
+
+
+_ok = partial(Finding, status=Severity.OK)
+_warning = partial(Finding, status=Severity.WARNING)
+_problem = partial(Finding, status=Severity.PROBLEM)
+_STYLES = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.PROBLEM: "bold red"}
 
 
 @click.command(epilog=EXAMPLES)
@@ -40,22 +97,14 @@ Exit codes:
 @output_option
 @json_option
 def doctor(data_directory: Path | None, output: Path, *, as_json: bool) -> None:
-    """Say what works on this machine, and what to do about what does not.
+    """Check this machine, and say how to fix what does not work.
 
-    Everything is tried: torch is loaded, MNIST's checksums are computed, and a probe tries to break
-    out of every kind of sandbox. Nothing is downloaded or installed.
+    The doctor tries everything: it loads torch, computes MNIST's checksums, and lets a probe attack
+    every kind of sandbox. It downloads and installs nothing.
     """
     with Console(stderr=True).status("looking around …") as status:
-        from grader.cli.diagnosis import Status, examine  # noqa: PLC0415 - while something is shown
-
-        findings = list(
-            examine(
-                data_directory=data_directory,
-                output=output,
-                on_stage=lambda text: status.update(f"{text} …"),
-            )
-        )
-    problems = sum(finding.status is Status.PROBLEM for finding in findings)
+        findings = list(examine(data_directory, output, on_stage=status.update))
+    problems = sum(finding.status is Severity.PROBLEM for finding in findings)
     if as_json:
         diagnosis = {"can_grade": not problems, "findings": findings}
         click.echo(msgspec.json.format(msgspec.json.encode(diagnosis), indent=2))
@@ -65,21 +114,236 @@ def doctor(data_directory: Path | None, output: Path, *, as_json: bool) -> None:
 
 
 def _print(findings: list[Finding], problems: int) -> None:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for column in ("status", "name"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("observed", overflow="fold")
+    table = Table.grid("", "", Column(overflow="fold"), padding=(0, 2, 0, 0))
     for finding in findings:
         observed = Text(finding.observed)
         if finding.remedy:
-            observed.append(
-                f"\n→ {finding.remedy}", style="dim" if finding.status == "ok" else "bold"
-            )
+            observed.append(f"\n→ {finding.remedy}", style="bold")
         table.add_row(Text(finding.status, style=_STYLES[finding.status]), finding.name, observed)
     console = Console()
     console.print(table)
     if problems:
         counted = "the problem" if problems == 1 else f"the {problems} problems"
-        console.print(Text(f"no grade can be given here: see {counted} above", style="bold red"))
+        console.print(f"this machine cannot grade: fix {counted} above", style="bold red")
     else:
-        console.print(Text("grades can be given here", style="bold green"))
+        console.print("this machine can grade", style="bold green")
+
+
+def examine(
+    data_directory: Path | None, output: Path, *, on_stage: Callable[[str], None]
+) -> Iterator[Finding]:
+    """Run all checks; call `on_stage` with a text before a slow one."""
+    yield _ok(
+        name="Python",
+        observed=f"{platform.python_version()} with sequential-grader {grader.__version__}: "
+        f"{sys.executable}",
+    )
+    yield check_packages()
+    on_stage("loading torch …")
+    loaded = check_torch()
+    yield loaded
+    if loaded.status is not Severity.PROBLEM:
+        yield check_device()
+        on_stage("reading the data …")
+        yield check_mnist(data_directory)
+    on_stage("trying the sandboxes …")
+    yield check_isolation()
+    yield _ok(
+        name="cores",
+        observed=f"{count_cores()} of {os.cpu_count()} train models; set {CORES_VARIABLE}=N to "
+        "change that",
+    )
+    memory = psutil.virtual_memory()
+    yield judge_memory(
+        free_bytes=memory.available, total_bytes=memory.total, cap_bytes=memory_cap_bytes()
+    )
+    yield check_room("reports", output, remedy="Choose another directory with --output DIR.")
+    temporary = Path(tempfile.gettempdir())
+    yield check_room("temporary files", temporary, remedy="Choose another directory with TMPDIR.")
+    yield check_room(
+        "cache",
+        default_cache_directory(),
+        remedy="Choose another directory with XDG_CACHE_HOME, to keep training runs.",
+        needed=False,
+    )
+
+
+def check_packages() -> Finding:
+    """Check that all required packages are installed in suitable versions."""
+    unmet = find_unmet_requirements()
+    if not unmet:
+        return _ok(name="packages", observed="all installed, in suitable versions")
+    return _problem(
+        name="packages",
+        observed="\n".join(unmet),
+        remedy="Reinstall the grader: pip install --upgrade sequential-grader",
+    )
+
+
+def find_unmet_requirements() -> list[str]:
+    """Return a phrase for each unmet requirement of the grader."""
+    unmet = []
+    for requirement in map(Requirement, requires("sequential-grader") or ()):
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            installed = version(requirement.name)
+        except PackageNotFoundError:
+            unmet.append(f"{requirement.name} is not installed")
+            continue
+        if not requirement.specifier.contains(installed, prereleases=True):
+            needed = f"{requirement.name}{requirement.specifier}"
+            unmet.append(f"{requirement.name} {installed} is installed, but {needed} is needed")
+    return unmet
+
+
+def check_torch() -> Finding:
+    """Check that torch and torchvision load, and fit together. Students' files may import both."""
+    versions = {}
+    for name in ("torch", "torchvision"):
+        try:
+            versions[name] = str(importlib.import_module(name).__version__)
+        except Exception as error:  # noqa: BLE001 - a broken installation can raise anything
+            observed = f"{name} does not load, so device and data were not checked: " + (
+                str(error).strip() or type(error).__name__
+            )
+            return _problem(name="torch", observed=observed, remedy=_REINSTALL)
+    return judge_pair(versions["torch"], versions["torchvision"])
+
+
+def judge_pair(torch_version: str, torchvision_version: str) -> Finding:
+    """Check that two versions fit together, by the rule for students' answers."""
+    checks, _ = check_versions((torch_version, torchvision_version), grader_torch=torch_version)
+    observed = f"{torch_version} with torchvision {torchvision_version}"
+    if all(check.outcome is Outcome.PASSED for check in checks):
+        return _ok(name="torch", observed=observed)
+    return _problem(
+        name="torch",
+        observed=f"{observed}, which do not fit together; expected: {checks[-1].expected}",
+        remedy=_REINSTALL,
+    )
+
+
+def check_device() -> Finding:
+    """Calculate on the GPU, if there is one."""
+    import torch  # noqa: PLC0415 - loading it may fail, which is a finding
+
+    from grader.models.build import torch_warnings_ignored  # noqa: PLC0415 - loads torch
+
+    with torch_warnings_ignored():
+        if not torch.cuda.is_available():
+            return _ok(name="device", observed="the CPU; torch finds no usable GPU")
+        name = torch.cuda.get_device_name()
+        try:
+            torch.ones(8, device="cuda").sum().item()
+        except RuntimeError as error:
+            return _problem(
+                name="device",
+                observed=f"the GPU {name} does not work: {str(error).strip()}",
+                remedy="Grade with --device cpu, or install a torch that supports this GPU.",
+            )
+    return _ok(name="device", observed=f"the GPU {name}, and the CPU")
+
+
+def check_mnist(data_directory: Path | None) -> Finding:
+    """Check MNIST's checksums, or that a server offers MNIST for download."""
+    from grader.training.datasets import find_mnist, load_dataset  # noqa: PLC0415 - loads torch
+
+    try:
+        found = find_mnist(data_directory)
+        if found is None:
+            from torchvision.datasets import MNIST  # noqa: PLC0415 - slow, rarely needed
+
+            return check_download(MNIST.mirrors)
+        load_dataset("mnist", data_directory=data_directory, download=False)
+    except DatasetError as error:
+        return _problem(name="MNIST", observed=str(error), remedy=error.next_step)
+    return _ok(name="MNIST", observed=f"{found}, with the right checksums")
+
+
+def check_download(mirrors: Sequence[str]) -> Finding:
+    """Check that one of the mirrors' URLs offers MNIST."""
+    for mirror in mirrors:
+        request = Request(f"{mirror}train-labels-idx1-ubyte.gz", method="HEAD")  # noqa: S310 - torchvision's addresses
+        try:
+            with urlopen(request, timeout=_ANSWER_SECONDS):  # noqa: S310 - torchvision's addresses
+                return _warning(
+                    name="MNIST",
+                    observed=f"not on this machine yet, but {mirror} has it",
+                    remedy="The first grading downloads it. If there will be no network, name the "
+                    "directory that holds MNIST/raw with --data DIR.",
+                )
+        except OSError:
+            continue
+    return _problem(
+        name="MNIST",
+        observed="not on this machine, and no server that has it can be reached",
+        remedy="Copy MNIST/raw here and name the directory that holds it with --data DIR or "
+        "GRADER_DATA. Without MNIST only --practice works, which gives no grade.",
+    )
+
+
+def check_isolation() -> Finding:
+    """Run the self-test of every sandbox, and describe the one that grading uses."""
+    try:
+        sandbox = choose_sandbox()
+    except SandboxError as error:
+        return _problem(name="isolation", observed=str(error), remedy=error.next_step)
+    faults = {label: fault for label, _, fault in try_sandboxes()}
+    used, *others = [label for label, fault in faults.items() if fault is None]
+    also = f"; {', '.join(others)} would work too" if others else ""
+    first_line = f"{sandbox.name} ({used}) passes its self-test{also}"
+    rejected = [f"{label} does not: {fault}" for label, fault in faults.items() if fault]
+    observed = "\n  - ".join((first_line, *sandbox.details, *rejected))
+    if compile_filter() is None:
+        remedy = "Install libseccomp, for example: sudo apt install libseccomp2"
+        return _warning(name="isolation", observed=observed, remedy=remedy)
+    return _ok(name="isolation", observed=observed)
+
+
+def judge_memory(*, free_bytes: int, total_bytes: int, cap_bytes: int | None) -> Finding:
+    """Check that the memory suffices for the grader and a student's question.
+
+    Args:
+        free_bytes: of the machine.
+        total_bytes: of the machine.
+        cap_bytes: limit of the control group, or None.
+    """
+    observed = f"{_gigabytes(free_bytes)} of {_gigabytes(total_bytes)} are free"
+    if cap_bytes is not None and cap_bytes < total_bytes:
+        observed += f", and a control group allows {_gigabytes(cap_bytes)}"
+        free_bytes = min(free_bytes, cap_bytes)
+    if free_bytes >= LEAST_MEMORY_BYTES:
+        return _ok(name="memory", observed=observed)
+    remedy = f"Memory may run out: free {_gigabytes(LEAST_MEMORY_BYTES)}."
+    return _warning(name="memory", observed=observed, remedy=remedy)
+
+
+def check_room(name: str, directory: Path, *, remedy: str, needed: bool = True) -> Finding:
+    """Write to a directory, or to its nearest existing parent, and check the free space.
+
+    Args:
+        name: of the finding.
+        directory: to write to.
+        remedy: what to do if the check fails.
+        needed: grading fails without this directory.
+    """
+    absolute = directory.absolute()
+    try:
+        existing = next(path for path in (absolute, *absolute.parents) if path.exists())
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(bytes(_WRITTEN_BYTES))
+            file.flush()
+        free_bytes = shutil.disk_usage(existing).free
+    except OSError as error:
+        report = _problem if needed else _warning
+        observed = f"{directory} cannot be written to: {error.strerror}"
+        return report(name=name, observed=observed, remedy=remedy)
+    observed = f"{directory} has {_gigabytes(free_bytes)} free"
+    if free_bytes >= LEAST_FREE_BYTES:
+        return _ok(name=name, observed=observed)
+    return _warning(name=name, observed=observed, remedy=f"Free some space. {remedy}")
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"

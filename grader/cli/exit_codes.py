@@ -1,4 +1,4 @@
-"""The exit codes of `grade`, and the text that explains them."""
+"""Exit codes of `grade`, and their explanation for `--help`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ EXIT_PASSED, EXIT_FELL_SHORT, EXIT_NO_GRADE, EXIT_INTERRUPTED = 0, 1, 3, 130
 EXIT_CODES = """
 \b
 Exit codes:
-  0    every automatic part that was graded passed
-  1    graded, and something fell short
+  0    everything that was graded automatically passed
+  1    graded, and something failed
   2    the command was used wrongly
-  3    the grader or the machine failed, so there is no grade
-  130  stopped by Ctrl-C; what was finished is in the report
+  3    no grade: the grader or the machine failed
+  130  stopped by Ctrl-C; the report holds what was finished
 """
 
 
 def exit_code(result: SubmissionResult) -> int:
-    """The exit code of a finished grading."""
+    """Return the exit code for a result."""
     outcomes = {item.outcome for item in result.items()}
     if Outcome.ERROR in outcomes:
         return EXIT_NO_GRADE

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from grader.cli.options import output_option, practice_results_option
+from grader.cli.options import class_option, practice_results_option
 from grader.cohort.gradebooks import FORMATS, Column, write_gradebook
 from grader.cohort.gradebooks.moodle import not_on_the_worksheet
 from grader.cohort.store import Store
@@ -26,20 +26,27 @@ Examples:
   grade export moodle --output spring/reports > worksheet.csv
 
 \b
-Canvas and Moodle find students by their own ids, so give `grade batch --roster` the
-gradebook that Canvas exports, or Moodle's offline grading worksheet.
+Canvas and Moodle find students by their own ids: use the gradebook that Canvas
+exports, or Moodle's offline grading worksheet, as the --roster of `grade batch`.
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("format_name", metavar="FORMAT", type=click.Choice(list(FORMATS)))
 @click.option(
-    "-o", "--file", type=click.Path(path_type=Path, dir_okay=False), help="[default: print it]"
+    "-o",
+    "--to",
+    "--file",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write. [default: print it]",
 )
-@click.option("--column", help="Header of the points. [default: the assignment's title]")
-@click.option("--missing-as-zero", is_flag=True, help="0 for who handed in nothing, not empty.")
+@click.option("--column", help="Header of the column. [default: the assignment's title]")
+@click.option(
+    "--missing-as-zero", is_flag=True, help="0 points for a missing submission, not an empty cell."
+)
 @practice_results_option
-@output_option
+@class_option
 def export(
     format_name: str,
     file: Path | None,
@@ -51,14 +58,14 @@ def export(
 ) -> None:
     """Write the class's points as canvas, moodle, nbgrader or csv.
 
-    The points are those after the late policy. A student without a grade gets an empty cell.
+    Points include late penalties. A student without a grade gets an empty cell.
     """
     with Store.open_existing(output) as store:
         summaries, chosen = read_points(store, practice=practice)
     chosen = replace(chosen, title=column or chosen.title, missing_as_zero=missing_as_zero)
     if format_name == "moodle" and (left_out := not_on_the_worksheet(summaries)):
         names = ", ".join(map(clean_line, left_out))
-        message = f"warning: not on Moodle's worksheet, and so left out: {names}"
+        message = f"warning: left out, because they are not on Moodle's worksheet: {names}"
         Console(stderr=True).print(Text(message, style="yellow"))
     if file is None:
         FORMATS[format_name](summaries, chosen, sys.stdout)
@@ -67,18 +74,18 @@ def export(
 
 
 def read_points(store: Store, *, practice: bool) -> tuple[list[StudentSummary], Column]:
-    """Everybody's points, after warnings of what they do not contain, and their column.
+    """Return all students' points and their column; warn about points that are not final.
 
     Raises:
-        UsageError: they are practice, and nobody said that this is known.
+        UsageError: the store is empty, or holds practice results and `practice` is false.
     """
     summaries = list(store.summaries())
     if not summaries:
         raise UsageError("no class has been graded here yet", next_step="run grade batch first")
     if any(summary.practice for summary in summaries) and not practice:
         raise UsageError(
-            "these results are PRACTICE and no grades",
-            next_step="grade on the assignment's own data, or add --practice",
+            "these results are PRACTICE, not grades",
+            next_step="grade again without --practice, or add --practice here",
         )
     _warn(summaries)
     possible = max(summary.score.possible for summary in summaries)
@@ -94,24 +101,24 @@ def _assignment_title(store: Store, summaries: list[StudentSummary]) -> str:
 
 
 def _warn(summaries: list[StudentSummary]) -> None:
-    """Say on standard error what the points do not contain."""
+    """Print a warning for each reason why the points are not final."""
     console = Console(stderr=True)
     for count, meaning in (
         (
             sum(summary.score.pending > 0 for summary in summaries),
-            "parts that a person must still grade; the points do not count those yet",
+            "a person must still grade some parts, which count 0 until then",
         ),
         (
             sum(s.status is Status.GRADED and not s.complete for s in summaries),
-            "graded only in part (--only, or stopped); the points are not final",
+            "graded only in part (--only, or stopped), so the points are not final",
         ),
         (
             sum(summary.status is Status.ERROR for summary in summaries),
-            "no grade because of an error, and an empty cell",
+            "no grade because of an error, so the cell is empty",
         ),
         (
             sum(summary.late.needs_person for summary in summaries),
-            "late by an unknown time; nothing was taken off",
+            "late by an unknown time, so there is no penalty",
         ),
     ):
         if count:

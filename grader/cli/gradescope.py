@@ -7,50 +7,56 @@ from pathlib import Path
 import click
 
 from grader.assignment.loading import load_assignment
-from grader.cli.options import assignment_option
+from grader.cli.options import assignment_option, practice_option
 
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+"""PyTorch's index of builds without CUDA: 200 MB instead of PyPI's 5 GB."""
 START_UP_SECONDS = 60.0
-"""How much sooner than the container the grading must end, its start and its end included."""
+"""The grading must end so much earlier than the container, start and end included."""
 MEGABYTE = 1_000_000
 GRADER_MEGABYTES = 650
-"""What the grader itself takes, as measured: docs/gradescope.md."""
+"""Memory of the grader itself, as measured in docs/gradescope.md."""
 LEAST_QUESTION_MEGABYTES = 100
 MNIST_MEGABYTES, MNIST_MINUTES = 1536, 20
-"""What leaves room for training on MNIST: docs/gradescope.md."""
+"""Enough for training on MNIST, as measured in docs/gradescope.md."""
 
 EXAMPLES = """
 \b
 Examples:
   grade gradescope build                              set4 on MNIST, as autograder.zip
-  grade gradescope build --leaderboard                with accuracies and sizes of models
+  grade gradescope build --leaderboard                with a leaderboard
   grade gradescope build --assignment mine.py         your own assignment
-  grade gradescope build --minutes 40 --memory 1536   as set in the assignment's settings there
+  grade gradescope build --minutes 40 --memory 1536   as in the settings on Gradescope
 """
 
 
 @click.group(epilog=EXAMPLES)
 def gradescope() -> None:
-    """Grade on Gradescope: build what is uploaded there."""
+    """Grade on Gradescope: build the upload."""
 
 
 @gradescope.command(epilog=EXAMPLES)
 @click.option(
     "-o",
+    "--to",
     "--output",
+    "file",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("autograder.zip"),
     show_default=True,
     help="The zip file to write.",
 )
 @assignment_option
-@click.option("--practice", is_flag=True, help="Use the embedded 5,000 digits. No grade.")
-@click.option("--leaderboard", is_flag=True, help="Show accuracies and sizes of models to all.")
+@practice_option
+@click.option(
+    "--leaderboard", is_flag=True, help="Show all students the accuracies and sizes of the models."
+)
 @click.option(
     "--minutes",
     type=click.IntRange(2, 40),
     default=10,
     show_default=True,
-    help="The container's time limit, as set on Gradescope.",
+    help="Time limit of the container, as set on Gradescope.",
 )
 @click.option(
     "--memory",
@@ -58,22 +64,23 @@ def gradescope() -> None:
     type=click.IntRange(min=768),
     default=768,
     show_default=True,
-    help="The container's memory in MB, as set on Gradescope.",
+    help="Memory of the container in MB, as set on Gradescope.",
 )
 @click.option(
     "--data",
     "data_directory",
-    help="Directory of the image that holds MNIST, for an image of your own. Otherwise MNIST is "
-    "downloaded when Gradescope builds the image.",
+    help="Directory with MNIST in your own image. By default Gradescope downloads MNIST when it "
+    "builds the image.",
 )
 @click.option(
     "--index",
     "torch_index",
-    help="Package index that torch comes from. By default PyTorch's own for machines without a "
-    "GPU: PyPI's torch brings 5 GB of CUDA.",
+    default=CPU_INDEX,
+    show_default=True,
+    help="Package index for torch. PyPI's torch brings 5 GB of CUDA.",
 )
 def build(
-    output: Path,
+    file: Path,
     assignment: str,
     *,
     practice: bool,
@@ -81,11 +88,11 @@ def build(
     minutes: int,
     memory_megabytes: int,
     data_directory: str | None,
-    torch_index: str | None,
+    torch_index: str,
 ) -> None:
     """Build the zip file for "Configure Autograder"."""
     from grader.platforms.gradescope.settings import Settings  # noqa: PLC0415
-    from grader.platforms.gradescope.upload import CPU_INDEX, build_upload  # noqa: PLC0415
+    from grader.platforms.gradescope.upload import build_upload  # noqa: PLC0415
 
     loaded = load_assignment(assignment)
     question_megabytes = max(LEAST_QUESTION_MEGABYTES, memory_megabytes - GRADER_MEGABYTES)
@@ -100,17 +107,17 @@ def build(
             time_limit_seconds=minutes * 60 - START_UP_SECONDS,
         ),
         assignment_file=Path(assignment) if assignment.endswith(".py") else None,
-        torch_index=torch_index or CPU_INDEX,
+        torch_index=torch_index,
     )
-    output.write_bytes(upload.content)
-    click.echo(f"{output}: {len(upload.content) / MEGABYTE:.1f} MB. On Gradescope, set:")
+    file.write_bytes(upload.content)
+    click.echo(f"{file}: {len(upload.content) / MEGABYTE:.1f} MB. On Gradescope, set:")
     click.echo(f"  autograder points  {upload.automatic_points:g}")
     if upload.manual_points:
-        click.echo(f"  manual grading     enabled; {upload.manual_points:g} points for people")
+        click.echo(f"  manual grading     enabled; people give {upload.manual_points:g} points")
     click.echo(f"  container          {memory_megabytes} MB of memory or more")
     click.echo(f"  timeout            {minutes} minutes")
     if not practice and (memory_megabytes < MNIST_MEGABYTES or minutes < MNIST_MINUTES):
         click.echo(
-            "That is tight for training on MNIST. Better take a container with a whole processor, "
-            f"and build with --memory {MNIST_MEGABYTES} --minutes {MNIST_MINUTES}."
+            "That is little for training on MNIST. Use a container with a whole processor, and "
+            f"build with --memory {MNIST_MEGABYTES} --minutes {MNIST_MINUTES}."
         )

@@ -1,14 +1,16 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how a shell completes them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
-from grader.cli.completion import complete_assignments, complete_parts
+if TYPE_CHECKING:
+    from grader.assignment.records import Assignment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -17,11 +19,9 @@ def _split(_context: click.Context, _parameter: click.Parameter, value: str) -> 
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
-def _split_seeds(
-    _context: click.Context, _parameter: click.Parameter, value: str
-) -> tuple[int, ...]:
+def _split_seeds(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
     try:
-        seeds = tuple(int(seed) for seed in value.split(",") if seed.strip())
+        seeds = tuple(map(int, _split(context, parameter, value)))
     except ValueError:
         raise click.BadParameter("give whole numbers, such as 1,2,3") from None
     if any(not 0 <= seed < 2**31 for seed in seeds) or len(set(seeds)) < len(seeds):
@@ -29,79 +29,131 @@ def _split_seeds(
     return seeds
 
 
+def _complete_assignments(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete bundled assignments, or else files: an author's own may be among them."""
+    from grader.assignment.loading import bundled_assignments  # noqa: PLC0415 - only if needed
+
+    names = [name for name in bundled_assignments() if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
+
+
+def _complete_parts(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the last part of a list such as "2C,3" with parts that are not in the list yet."""
+    from grader.assignment.loading import bundled_assignments, load_assignment  # noqa: PLC0415
+
+    name = context.params["assignment"]
+    if name not in bundled_assignments():  # completion must not run an author's file
+        return []
+    chosen, comma, begun = incomplete.rpartition(",")
+    taken = chosen.lower().split(",")
+    return [
+        CompletionItem(f"{chosen}{comma}{part}", help=title)
+        for part, title in _list_parts(load_assignment(name))
+        if part.lower().startswith(begun.lower()) and part.lower() not in taken
+    ]
+
+
+def _list_parts(assignment: Assignment) -> Iterator[tuple[str, str]]:
+    """Yield ids and titles of parts, and of the items of parts that have several."""
+    for problem in assignment.problems:
+        for part in problem.parts:
+            yield part.id, part.title
+            for item_id, item in part.item_ids():
+                if item_id != part.id:
+                    yield item_id, item.title
+
+
 assignment_option = click.option(
     "--assignment",
     default="set4",
     show_default=True,
-    shell_complete=complete_assignments,
-    help="Name, or an author's file.",
+    shell_complete=_complete_assignments,
+    help="A bundled assignment, or an author's file.",
 )
 output_option = click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("reports"),
     show_default=True,
-    help="Where reports go: OUTPUT/NAME/report.html and result.json.",
+    help="Directory for the reports: OUTPUT/NAME/report.html and result.json.",
+)
+class_option = click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("reports"),
+    show_default=True,
+    help="The --output of `grade batch`, where the class is stored.",
 )
 data_option = click.option(
     "--data",
     "data_directory",
     type=click.Path(path_type=Path),
-    help="Directory that holds MNIST in torchvision's layout (MNIST/raw). Otherwise GRADER_DATA, "
-    "the cache and torchvision's download are tried.",
+    help="Directory with MNIST in torchvision's layout (MNIST/raw). By default: GRADER_DATA, then "
+    "the cache, then a download.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON, for other programs."
 )
-
 practice_results_option = click.option(
-    "--practice", is_flag=True, help="Take results on the practice set too, which are no grades."
+    "--practice", is_flag=True, help="Accept results on the practice digits. They are not grades."
+)
+practice_option = click.option(
+    "--practice", is_flag=True, help="Use the 5,000 practice digits. The result is not a grade."
 )
 
 _GRADING_OPTIONS = (
     assignment_option,
     data_option,
-    click.option("--practice", is_flag=True, help="Use the embedded 5,000 digits. No grade."),
+    practice_option,
     click.option(
         "--only",
         default="",
         callback=_split,
-        shell_complete=complete_parts,
+        shell_complete=_complete_parts,
         help="Parts to grade, such as 2C,3G or 1E.network.",
     ),
     click.option(
         "--seeds",
         default="",
         callback=_split_seeds,
-        help="Train with exactly these seeds, all of them, instead of the assignment's.",
+        help="Train with all of these seeds, such as 1,2,3, instead of the assignment's.",
     ),
     click.option(
         "--cache/--no-cache",
         "use_cache",
         default=True,
         show_default=True,
-        help="Keep training runs, and train nothing twice.",
+        help="Keep training runs, and reuse them.",
     ),
-    click.option("--full", is_flag=True, help="Train every epoch, even past a met threshold."),
+    click.option(
+        "--full", is_flag=True, help="Train every epoch, even after the threshold is reached."
+    ),
     click.option(
         "--device",
         type=click.Choice(["auto", "cpu", "cuda"]),
         default="auto",
         show_default=True,
-        help="Where to train; auto takes a GPU if there is one.",
+        help="Where to train; auto uses a GPU if there is one.",
     ),
     output_option,
     click.option(
         "--unsafe-no-sandbox", "unsafe", is_flag=True, help="Run student code unprotected."
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors."),
+    click.option("-q", "--quiet", is_flag=True, help="Print only warnings and errors."),
 )
 
 
-def grading_options(command: Command) -> Command:
-    """Add what `grade DIR` and `grade batch` have in common: the fields of `pipeline.Options`,
-    the assignment, the output and `--quiet`.
-    """
-    for option in reversed(_GRADING_OPTIONS):
+def add_options(command: Command, options: tuple[Callable[[Command], Command], ...]) -> Command:
+    """Add options to a command, in the order in which `--help` lists them."""
+    for option in reversed(options):
         command = option(command)
     return command
+
+
+def grading_options(command: Command) -> Command:
+    """Add the options of `grade DIR` and `grade batch`: those of `stages.Options`, and others."""
+    return add_options(command, _GRADING_OPTIONS)

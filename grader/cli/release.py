@@ -1,4 +1,4 @@
-"""`grade release`: what students may see of a graded class."""
+"""`grade release`: the reports for students."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from grader.assignment.loading import load_assignment
 from grader.cli.export import read_points
-from grader.cli.options import assignment_option, output_option, practice_results_option
+from grader.cli.options import assignment_option, class_option, practice_results_option
 from grader.cohort.gradebooks import write_gradebook
 from grader.cohort.release import refuse_another_assignment
 from grader.cohort.release import release as write_release
@@ -22,8 +22,8 @@ STUDENTS_NAME = "students"
 EXAMPLES = """
 \b
 Examples:
-  grade release --to feedback/                      a folder for each student, and grades.csv
-  grade release --output spring/reports --to out/
+  grade release -o feedback/                        a folder for each student, and grades.csv
+  grade release --output spring/reports -o out/     a class that is stored elsewhere
 """
 
 
@@ -34,16 +34,16 @@ Examples:
     "target",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="A new directory for what is released.",
+    help="A new directory to write.",
 )
 @assignment_option
-@output_option
+@class_option
 @practice_results_option
 def release(target: Path, assignment: str, output: Path, *, practice: bool) -> None:
-    """Write what students may see: a folder with the report for each, below TO/students.
+    """Write what students may see: a folder for each student, in TO/students.
 
     Parts that the assignment hides are left out, with their points. The gradebook TO/grades.csv is
-    for you, and has the points of all parts.
+    for you: it has the points of all parts.
     """
     loaded = load_assignment(assignment)
     hidden = {part.id for problem in loaded.problems for part in problem.parts if part.hidden}
@@ -58,4 +58,4 @@ def release(target: Path, assignment: str, output: Path, *, practice: bool) -> N
     )
     if released.without_grade:
         names = ", ".join(released.without_grade)
-        Console(stderr=True).print(Text(f"without a grade, and so left out: {names}"))
+        Console(stderr=True).print(Text(f"left out, because they have no grade: {names}"))

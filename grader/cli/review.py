@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from grader.assignment.loading import load_assignment
-from grader.cli.options import assignment_option
+from grader.cli.options import assignment_option, class_option
 from grader.cohort.store import Store
 
 DEFAULT_PORT = 8765
@@ -21,36 +21,33 @@ DEFAULT_PORT = 8765
 EXAMPLES = """
 \b
 Examples:
-  grade review                          grade what `grade batch` left in reports/
-  grade review invite Grace             a link with which Grace grades too
-  grade review revoke Grace             and no more
-  grade review --double 0.1             a tenth is graded by two people independently
-  grade review export answers.csv       for those who grade in a spreadsheet
+  grade review                          grade the class in reports/
+  grade review invite Grace             print a link for Grace, who grades too
+  grade review revoke Grace             end Grace's access
+  grade review --double 0.1             two people grade a tenth of the answers
+  grade review export answers.csv       to grade in a spreadsheet
   grade review import answers.csv       and back
 """
 
-_class_option = click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("reports"),
-    show_default=True,
-    help="Where `grade batch` left the class.",
-)
 _name_option = click.option(
-    "--as", "grader", default="", help="Your name as a grader; by default the user's."
+    "--as", "grader", default="", help="Your name as a grader. [default: your user name]"
 )
 _public_url_option = click.option(
     "--public-url",
     default="",
-    help="Of a reverse proxy, such as https://grading.example.edu. Links then begin with it.",
+    help="Start of links if a reverse proxy is used, such as https://grading.example.edu.",
 )
 _port_option = click.option(
-    "--port", type=click.IntRange(1, 65_535), default=DEFAULT_PORT, show_default=True
+    "--port",
+    type=click.IntRange(1, 65_535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port to listen on.",
 )
 
 
 @click.group(invoke_without_command=True, epilog=EXAMPLES)
-@_class_option
+@class_option
 @assignment_option
 @_name_option
 @_public_url_option
@@ -59,14 +56,16 @@ _port_option = click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on. Leave it, and put a reverse proxy with TLS before it.",
+    help="Address to listen on. Better keep it, and use a reverse proxy with TLS.",
 )
 @click.option(
     "--double",
     type=click.FloatRange(0, 1),
-    help="Share of answers that two people grade independently, such as 0.1; it is remembered.",
+    help="Share of the answers that two people grade independently, such as 0.1. It is stored.",
 )
-@click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page.")
+@click.option(
+    "--browser/--no-browser", default=True, show_default=True, help="Open the page in a browser."
+)
 @click.pass_context
 def review(
     context: click.Context,
@@ -81,8 +80,8 @@ def review(
 ) -> None:
     """Grade the written answers of a class on a local web page.
 
-    Every judgement is on the disk before the next answer comes up, and reports, result.json and the
-    class's results follow within seconds. Ctrl-C ends the page; nothing is lost.
+    Every judgement is saved before the next answer is shown. Reports, result.json and the class
+    page follow within seconds. Ctrl-C ends the page; nothing is lost.
     """
     if context.invoked_subcommand is not None:
         return
@@ -91,14 +90,14 @@ def review(
     from grader.review.settings import set_double_share  # noqa: PLC0415
 
     loaded = load_assignment(assignment)
-    name = _who(grader)
+    name = grader or getpass.getuser()
     with Store.open_existing(output) as store:
         if double is not None:
             set_double_share(store, double, by=name)
         token = make_invitation(store, name, by=name)
         link = _link(token, address["public_url"], address["port"])
         Console(stderr=True).print(
-            f"open this to grade as {name} (it is a key: do not pass it on):\n{link}",
+            f"open this link to grade as {name} (keep it secret, it logs you in):\n{link}",
             soft_wrap=True,
             highlight=False,
             markup=False,
@@ -110,37 +109,39 @@ def review(
 
 @review.command("invite", epilog=EXAMPLES)
 @click.argument("name")
-@_class_option
+@class_option
 @_name_option
 @_public_url_option
 @_port_option
 def send_invitation(*, name: str, output: Path, grader: str, public_url: str, port: int) -> None:
-    """Print a link with which NAME can grade; it is good for 14 days."""
+    """Print a link for NAME to grade with. It is valid for 14 days."""
     from grader.review.accounts import invite as make_invitation  # noqa: PLC0415
 
     with Store.open_existing(output) as store:
-        click.echo(_link(make_invitation(store, name, by=_who(grader)), public_url, port))
+        click.echo(
+            _link(make_invitation(store, name, by=grader or getpass.getuser()), public_url, port)
+        )
 
 
 @review.command("revoke", epilog=EXAMPLES)
 @click.argument("name")
-@_class_option
+@class_option
 @_name_option
 def revoke_invitation(*, name: str, output: Path, grader: str) -> None:
-    """End NAME's invitations and sessions; what NAME judged stays."""
+    """End NAME's invitations and sessions. NAME's judgements stay."""
     from grader.review.accounts import revoke  # noqa: PLC0415
 
     with Store.open_existing(output) as store:
-        revoke(store, name, by=_who(grader))
+        revoke(store, name, by=grader or getpass.getuser())
     click.echo(f"{name} can no longer grade")
 
 
 @review.command("export", epilog=EXAMPLES)
 @click.argument("table", type=click.Path(path_type=Path, dir_okay=False))
-@_class_option
+@class_option
 @assignment_option
 def export_answers(*, table: Path, output: Path, assignment: str) -> None:
-    """Write answers and judgements to TABLE, a CSV file."""
+    """Write answers and judgements to the CSV file TABLE."""
     from grader.review.answers import collect_answers  # noqa: PLC0415
     from grader.review.table import export_table  # noqa: PLC0415
 
@@ -153,14 +154,14 @@ def export_answers(*, table: Path, output: Path, assignment: str) -> None:
 
 @review.command("import", epilog=EXAMPLES)
 @click.argument("table", type=click.Path(path_type=Path, dir_okay=False, exists=True))
-@_class_option
+@class_option
 @assignment_option
 @_name_option
 def import_judgements(*, table: Path, output: Path, assignment: str, grader: str) -> None:
-    """Take in the judgements in TABLE, which `grade review export` wrote.
+    """Import judgements from TABLE, which `grade review export` wrote.
 
-    Fill in `found` with ids of rubric items, or "none", and if you like `adjustment`, `comment` and
-    `flagged`. Either every row is taken or none, and nobody's newer judgement is overwritten.
+    Fill in `found` with ids of rubric items, or "none"; `adjustment`, `comment` and `flagged` are
+    optional. If a row has a mistake, no row is imported. Newer judgements are never overwritten.
     """
     from grader.review.answers import collect_answers  # noqa: PLC0415
     from grader.review.publishing import publish  # noqa: PLC0415
@@ -169,16 +170,12 @@ def import_judgements(*, table: Path, output: Path, assignment: str, grader: str
     loaded = load_assignment(assignment)
     with Store.open_existing(output) as store:
         collect_answers(store, output)
-        imported = import_table(store, loaded, table, grader=_who(grader))
+        imported = import_table(store, loaded, table, grader=grader or getpass.getuser())
         changed = publish(store, loaded, output)
     click.echo(
-        f"{imported.judged} judgements taken in, {imported.unchanged} unchanged, "
-        f"{imported.empty} rows without any; {len(changed)} reports written"
+        f"{imported.judged} judgements imported, {imported.unchanged} unchanged, "
+        f"{imported.empty} rows without a judgement; {len(changed)} reports written"
     )
-
-
-def _who(grader: str) -> str:
-    return grader or getpass.getuser()
 
 
 def _link(token: str, public_url: str, port: int) -> str:

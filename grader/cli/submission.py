@@ -29,17 +29,17 @@ Examples:
   grade .                         check your own work before you hand it in
   grade . --quick                 everything but training, in seconds
   grade . --only 2C,3G            two parts
-  grade . --practice              on the small practice set, without MNIST
+  grade . --practice              on the 5,000 practice digits; not a grade
   grade alice/ --data ~/mnist     with MNIST from a directory
-  grade . --junit junit.xml       also as JUnit XML, a test case for each check
+  grade . --junit junit.xml       also write JUnit XML, a test case for each check
   grade . --quick --json          the result for another program
 """
 
 
 @click.command(epilog=EXAMPLES + EXIT_CODES)
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--quick", is_flag=True, help="Everything but training: what to run while writing.")
-@click.option("-v", "--verbose", is_flag=True, help="A line after every epoch.")
+@click.option("--quick", is_flag=True, help="Everything but training, in seconds.")
+@click.option("-v", "--verbose", is_flag=True, help="Print a line after every epoch.")
 @click.option(
     "--junit",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -61,8 +61,8 @@ def submission(
 ) -> None:
     """Grade the submission in DIRECTORY and write a report.
 
-    Inside GitHub Actions it also writes the step's summary and the output for GitHub Classroom,
-    and annotates the lines at fault.
+    Inside GitHub Actions it also writes the run's summary and GitHub Classroom's output, and
+    annotates the lines that need fixing.
     """
     error_console = Console(stderr=True)
     chosen = Options(**options, may_fall_back=not os.environ.get("CI"))
@@ -77,7 +77,7 @@ def submission(
         if not quiet and not as_json:
             print_summary(graded.result, Console(), report)
         if graded.interrupted:
-            error_console.print(f"stopped; what was finished is in {report}")
+            error_console.print(f"stopped; {report} holds what was finished", soft_wrap=True)
     if as_json:
         click.echo(render_json(graded.result), nl=False)
     report_to_actions(graded.result, directory)

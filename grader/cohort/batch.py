@@ -1,7 +1,7 @@
 """Grade a class into a directory: what is missing, has changed or failed, and nothing twice.
 
-The directory holds the store, a folder of reports for each student, the journal, the training
-runs of `--no-cache`, and the class page.
+The directory holds the store, a folder of reports for each student, the training runs of
+`--no-cache`, and the class page.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Protocol
 import grader
 from grader.assignment.selection import select_items
 from grader.cohort import late_policy
-from grader.cohort.journal import JOURNAL_NAME, Journal
 from grader.cohort.run import ClassRun, RunObserver, Task
 from grader.cohort.store import STORE_NAME, Store, StoredGrading
 from grader.cohort.summary import Status, StudentSummary
@@ -129,13 +128,9 @@ def grade_class(request: ClassRequest, observer: ClassObserver) -> ClassTotals:
     if request.late_policy is not None and request.roster is not None:
         request.late_policy.check_extensions(request.roster.students)
     request.output.mkdir(parents=True, exist_ok=True)
-    with (
-        _locked(request.output),
-        Store(request.output / STORE_NAME) as store,
-        Journal(request.output / JOURNAL_NAME) as journal,
-    ):
+    with _locked(request.output), Store(request.output / STORE_NAME) as store:
         observer.stage("looking for submissions")
-        batch = _Batch(request=request, store=store, journal=journal, observer=observer)
+        batch = _Batch(request=request, store=store, observer=observer)
         with find_submissions(request.directory, request.roster) as intake:
             try:
                 batch.grade(intake)
@@ -163,7 +158,6 @@ class _Batch:
 
     request: ClassRequest
     store: Store
-    journal: Journal
     observer: ClassObserver
 
     def grade(self, intake: Intake) -> None:
@@ -179,10 +173,8 @@ class _Batch:
         self.observer.starts(
             to_grade=len(left), unchanged=len(tasks) - len(left), missing=len(intake.missing)
         )
-        self.journal.write("started", to_grade=len(left), students=len(tasks))
         if left:
             self._run(left)
-        self.journal.write("finished")
 
     def _run(self, tasks: Sequence[Task]) -> None:
         run = ClassRun(
@@ -289,15 +281,6 @@ class _Batch:
             result = replace(result, late=summary.late if self.request.late_policy else None)
             write_reports(result, self.request.output / summary.folder)
         self.store.record(summary, inputs_sha256=inputs_sha256, result=result)
-        self.journal.write(
-            "recorded",
-            student=summary.student.id,
-            status=summary.status,
-            earned=summary.score.earned,
-            pending=summary.score.pending,
-            possible=summary.score.possible,
-            message=summary.message,
-        )
         self.observer.graded(summary)
 
     def _decide(self, summary: StudentSummary, work: SubmittedWork) -> StudentSummary:
@@ -365,7 +348,7 @@ class _Batch:
         )
 
 
-_OWN_NAMES = frozenset({LOCK_NAME, STORE_NAME, JOURNAL_NAME, CLASS_PAGE_NAME, "runs"})
+_OWN_NAMES = frozenset({LOCK_NAME, STORE_NAME, CLASS_PAGE_NAME, "runs"})
 
 
 def folder_names(student_ids: Sequence[str]) -> dict[str, str]:

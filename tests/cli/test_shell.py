@@ -44,7 +44,7 @@ COMMANDS = dict(find_commands())
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command as another program runs it."""
+    """Run the command as another program does."""
     return subprocess.run(
         [GRADE, *arguments],
         capture_output=True,
@@ -53,6 +53,21 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         check=False,
         timeout=60,
     )
+
+
+def test_python_m_grader():
+    """`python -m grader` is the same command, with the same exit codes."""
+    module = [sys.executable, "-m", "grader"]
+    shown = subprocess.run([*module, "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout == run("--version").stdout
+    wrong = subprocess.run([*module, "/missing"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "there is no directory" in wrong.stderr
+
+
+def completion_script(shell: str) -> str:
+    """Print the script as click's own mechanism does."""
+    return run(_GRADE_COMPLETE=f"{shell}_source").stdout
 
 
 def complete(line: str) -> list[tuple[str, str]]:
@@ -77,7 +92,7 @@ def test_help_has_examples(path: str):
 
 
 @pytest.mark.parametrize("path", COMMANDS)
-def test_examples_name_options_that_exist(path: str):
+def test_examples_options_exist(path: str):
     """An example that a user copies does not end in "no such option"."""
     for line in EXAMPLE.findall(COMMANDS[path].epilog or ""):
         for part in re.split(r" && | \| | > ", line):
@@ -100,24 +115,24 @@ def unknown_options(words: list[str]) -> list[str]:
     return [word for word in words if word.startswith("-") and word not in known]
 
 
-def test_an_option_that_does_not_exist_is_found():
+def test_unknown_option_found():
     """The test above would see a mistake."""
     assert unknown_options([".", "--quick", "--onyl", "2C"]) == ["--onyl"]
 
 
-def test_commands_are_completed_without_loading_any():
+def test_completes_commands():
     """The names of commands come from a table."""
     assert names("grade do") == ["doctor"]
-    assert {"submission", "batch", "doctor", "completion"} <= set(names("grade "))
+    assert {"submission", "batch", "doctor", "review"} <= set(names("grade "))
 
 
-def test_what_is_no_command_is_a_directory():
+def test_completes_directories():
     """`grade DIR` is completed like any path; the shell knows the directories."""
     assert complete("grade my_") == [("dir", "my_")]
     assert complete("grade ./re") == [("dir", "./re")]
 
 
-def test_parts_are_completed_one_by_one():
+def test_completes_parts():
     """After a comma the next part begins; the case does not matter, and none comes twice."""
     assert "2C" in names("grade . --only ")
     assert names("grade . --only 2c") == ["2C"]
@@ -136,13 +151,13 @@ def names_of_2b() -> list[str]:
     return ["2C,2B.image_size", "2C,2B.dataset_sizes", "2C,2B.text"]
 
 
-def test_assignments_are_completed_and_so_are_files():
+def test_completes_assignments():
     """A bundled assignment by its name, an author's by its path."""
     assert names("grade . --assignment s") == ["set4"]
     assert complete("grade . --assignment mine") == [("file", "mine")]
 
 
-def test_completing_runs_no_file(tmp_path: Path):
+def test_completing_runs_nothing(tmp_path: Path):
     """The parts of an author's file are not known without running it."""
     author = tmp_path / "mine.py"
     author.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
@@ -150,7 +165,7 @@ def test_completing_runs_no_file(tmp_path: Path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_completion_does_not_load_torch():
+def test_completing_loads_no_torch():
     """A shell waits for every completion."""
     line = {
         "_GRADE_COMPLETE": "bash_complete",
@@ -179,7 +194,7 @@ class Bash:
 
     def __init__(self, directory: Path) -> None:
         script = directory / "completion.bash"
-        script.write_text(run("completion", "bash").stdout)
+        script.write_text(completion_script("bash"))
         self._terminal, theirs = pty.openpty()
         environment = {
             "PATH": f"{GRADE.parent}:{os.environ['PATH']}",
@@ -228,7 +243,7 @@ def bash(tmp_path: Path):
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
-def test_the_tab_key_in_bash(bash: Bash):
+def test_tab_in_bash(bash: Bash):
     """A real bash completes a command, a directory, an option and a part."""
     bash.type("grade doc\t", until="doctor ")
     bash.type("\x15grade my\t", until="my_work/")
@@ -241,10 +256,10 @@ def test_the_tab_key_in_bash(bash: Bash):
     ("line", "completed"),
     [("grade doc", "doctor"), ("grade . --only 2C,3G.sw", "2C,3G.sweep"), ("grade my", "my_work/")],
 )
-def test_completion_in_fish(line: str, completed: str, tmp_path: Path):
+def test_tab_in_fish(line: str, completed: str, tmp_path: Path):
     """A real fish completes a command, a part in a list, and a directory."""
     (tmp_path / "my_work").mkdir()
-    (tmp_path / "script").write_text(run("completion", "fish").stdout)
+    (tmp_path / "script").write_text(completion_script("fish"))
     program = "source script; complete --do-complete $argv[1]"
     ended = subprocess.run(
         ["fish", "--no-config", "-c", program, line],
@@ -262,15 +277,20 @@ def test_completion_in_fish(line: str, completed: str, tmp_path: Path):
     ("shell", "check"),
     [("bash", ["bash", "-n"]), ("zsh", ["zsh", "-n"]), ("fish", ["fish", "--no-execute"])],
 )
-def test_the_scripts_are_programs_of_their_shells(shell: str, check: list[str], tmp_path: Path):
-    """What is printed is a script, and asks `grade` in the shell's own way."""
-    printed = run("completion", shell)
-    assert printed.returncode == 0
-    assert f"_GRADE_COMPLETE={shell}_complete" in printed.stdout
+def test_script_of_each_shell(shell: str, check: list[str], tmp_path: Path):
+    """The line that `grade --help` names prints a script of the shell."""
+    assert f"_GRADE_COMPLETE={shell}_source grade" in run("--help").stdout
+    script = completion_script(shell)
+    assert f"_GRADE_COMPLETE={shell}_complete" in script
     if not shutil.which(shell):
-        pytest.skip(f"{shell} is not installed, so that its syntax cannot be checked")
-    (tmp_path / "script").write_text(printed.stdout)
+        pytest.skip(f"{shell} is not installed, so its syntax cannot be checked")
+    (tmp_path / "script").write_text(script)
     subprocess.run([*check, tmp_path / "script"], check=True, timeout=20)
+
+
+def test_fish_keeps_commas():
+    """A completed list of parts contains commas, at which click's own script for fish would cut."""
+    assert 'string split --max 1 ","' in completion_script("fish")
 
 
 def test_json_of_the_cache(tmp_path: Path):
@@ -285,8 +305,8 @@ def test_json_of_the_cache(tmp_path: Path):
 
 @pytest.mark.parametrize(("terminal", "live"), [(False, False), (True, True)])
 @pytest.mark.parametrize("kind", [partial(TerminalProgress, verbose=False), ClassProgress])
-def test_no_bar_where_there_is_no_terminal(kind, *, terminal: bool, live: bool):
-    """A pipe and a log get plain lines; a terminal gets a bar that is drawn anew."""
+def test_no_bar_in_a_pipe(kind, *, terminal: bool, live: bool):
+    """A pipe and a log get plain lines; a terminal gets a live bar."""
     shown = StringIO()
     with kind(Console(file=shown, force_terminal=terminal), quiet=False) as progress:
         progress.stage("training")
@@ -295,7 +315,7 @@ def test_no_bar_where_there_is_no_terminal(kind, *, terminal: bool, live: bool):
 
 
 def in_a_terminal(*arguments: str, **environment: str) -> str:
-    """All that a command shows in a terminal, which is both of its outputs."""
+    """Return both outputs of a command that runs in a terminal."""
     terminal, theirs = pty.openpty()
     changed = {"TERM": "xterm-256color", **environment}
     kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
@@ -316,7 +336,7 @@ def in_a_terminal(*arguments: str, **environment: str) -> str:
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m")
 
 
-def test_a_terminal_gets_colour_unless_no_color_says_otherwise(tmp_path: Path):
+def test_no_color(tmp_path: Path):
     """https://no-color.org: colour is left out, whatever the terminal can do."""
     wrong = ("diff", "--output", str(tmp_path))
     assert COLOUR.search(in_a_terminal(*wrong))
