@@ -293,7 +293,7 @@ def check_isolation() -> Finding:
     used, *others = [label for label, fault in faults.items() if fault is None]
     also = f"; {', '.join(others)} would work too" if others else ""
     first_line = f"{sandbox.name} ({used}) passes its self-test{also}"
-    rejected = [f"{label} does not: {fault}" for label, fault in faults.items() if fault]
+    rejected = [f"{label} does not work: {fault}" for label, fault in faults.items() if fault]
     observed = "\n  - ".join((first_line, *sandbox.details, *rejected))
     if compile_filter() is None:
         remedy = "Install libseccomp, for example: sudo apt install libseccomp2"

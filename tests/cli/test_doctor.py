@@ -230,7 +230,7 @@ def test_isolation_rejected(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(doctor, "try_sandboxes", lambda: tried)
     observed = check_isolation().observed
     assert "(a user of its own) passes its self-test\n" in observed
-    assert observed.endswith("\n  - /usr/bin/bwrap does not: it does not start")
+    assert observed.endswith("\n  - /usr/bin/bwrap does not work: it does not start")
 
 
 @pytest.mark.slow

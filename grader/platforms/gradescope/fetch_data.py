@@ -1,4 +1,4 @@
-"""Puts the data set into the image while Gradescope builds it; no submission waits for a download.
+"""Put the data set into the image while Gradescope builds it, so that no submission downloads it.
 
 `python -m grader.platforms.gradescope.fetch_data SOURCE`, where SOURCE holds the settings.
 """
@@ -16,12 +16,12 @@ def fetch(source: Path) -> str:
     """Load the data set once, as grading will, and return its name.
 
     Raises:
-        DatasetError: it cannot be had, so that the image must not be built.
+        DatasetError: the data set cannot be loaded, so the image must not be built.
     """
     settings = read_settings(source / FILE_NAME)
     assignment = settings.load_assignment(source)
-    wanted = assignment.practice.dataset if settings.practice else assignment.dataset
-    return load_dataset(wanted, data_directory=settings.data_path()).name
+    name = assignment.practice.dataset if settings.practice else assignment.dataset
+    return load_dataset(name, data_directory=settings.data_path()).name
 
 
 if __name__ == "__main__":

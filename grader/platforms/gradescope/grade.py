@@ -1,4 +1,4 @@
-"""The child of the harness: grades one submission and writes its results to a file descriptor.
+"""The child of the harness: grade one submission, and write its results to a file descriptor.
 
 `python -m grader.platforms.gradescope.grade ROOT DESCRIPTOR`.
 """
@@ -17,16 +17,16 @@ from grader.assignment.records import Assignment
 from grader.errors import GraderError
 from grader.grading.pipeline import grade_submission
 from grader.grading.stages import Options
-from grader.platforms.gradescope.results import encode_gradescope, render_gradescope
-from grader.platforms.gradescope.results_file import failure_results
+from grader.platforms.gradescope.harness import failure_results
+from grader.platforms.gradescope.results import render_gradescope
 from grader.platforms.gradescope.settings import FILE_NAME, Settings, read_settings
 from grader.report.progress import TerminalProgress
 
 
 def grade(root: Path) -> bytes:
-    """The results of the submission in Gradescope's directory `root`.
+    """Return the results for the submission in Gradescope's directory `root`.
 
-    Where there is no grade, students see why in a sentence, and instructors all of it.
+    If there is no grade, students see one sentence, and instructors the whole message.
     """
     try:
         return _grade(root)
@@ -42,10 +42,17 @@ def _grade(root: Path) -> bytes:
     source = root / "source"
     settings = read_settings(source / FILE_NAME)
     submission = root / "submission"
-    assignment = _spare_memory(settings.load_assignment(source, submission=submission), settings)
+    assignment = _limit_memory(settings.load_assignment(source, submission=submission), settings)
+    options = Options(
+        data_directory=settings.data_path(),
+        practice=settings.practice,
+        may_fall_back=False,
+        device="cpu",
+        use_cache=False,
+    )
     with TerminalProgress(Console(), quiet=False, verbose=False) as progress:
-        graded = grade_submission(submission, assignment, _options(settings), progress)
-    results = render_gradescope(
+        graded = grade_submission(submission, assignment, options, progress)
+    return render_gradescope(
         graded.result,
         hidden={
             part.id for problem in assignment.problems for part in problem.parts if part.hidden
@@ -53,28 +60,17 @@ def _grade(root: Path) -> bytes:
         leaderboard=settings.leaderboard,
         out_of_time=graded.interrupted,
     )
-    return encode_gradescope(results)
 
 
-def _spare_memory(assignment: Assignment, settings: Settings) -> Assignment:
-    """The assignment with limits for a small container."""
+def _limit_memory(assignment: Assignment, settings: Settings) -> Assignment:
+    """Lower the memory limit of questions to that of a small container."""
     memory_bytes = min(assignment.limits.memory_bytes, settings.question_memory_bytes)
     return replace(assignment, limits=replace(assignment.limits, memory_bytes=memory_bytes))
 
 
-def _options(settings: Settings) -> Options:
-    return Options(
-        data_directory=settings.data_path(),
-        practice=settings.practice,
-        may_fall_back=False,
-        device="cpu",
-        use_cache=False,
-    )
-
-
 def main() -> None:
-    """Grade, and write the results at once."""
-    # A background job of a shell ignores SIGINT, by which the harness says that the time is up.
+    """Grade, and write all results at once."""
+    # A background job of a shell ignores SIGINT, which the harness sends after the time limit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     results = grade(Path(sys.argv[1]))
     with os.fdopen(int(sys.argv[2]), "wb") as file:

@@ -1,7 +1,7 @@
-"""What `run_autograder` runs: the grader in a child process, and `results.json` whatever happens.
+"""Run the grader in a child process, and leave a valid `results.json` in every case.
 
-`python -m grader.platforms.gradescope.harness ROOT`, where ROOT is `/autograder`. Only the standard
-library is used, so that this process stays small and needs nothing that may be broken.
+`python -m grader.platforms.gradescope.harness ROOT`, where ROOT is `/autograder`. This module uses
+only the standard library, so that the process stays small and depends on little that may be broken.
 """
 
 from __future__ import annotations
@@ -13,29 +13,77 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from grader.platforms.gradescope.results_file import ResultsFile, failure_results, is_valid
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FINISHING_SECONDS = 20.0
-"""For the grader to report what it has finished, once its time is up."""
+"""Time for the grader to report what it has finished, after the time limit."""
+RESERVED_BYTES = 8 * 2**20
+"""Disk space kept for the results, which are far smaller."""
 FIRST_TO_DIE = "1000"
-"""Where memory runs out, the kernel ends the process with the highest such number (proc(5))."""
+"""If memory runs out, the kernel kills the process with the highest such number (proc(5))."""
+UNFINISHED = "The autograder ended before it could report a reason."
+ADVICE = (
+    "This is no verdict on your work. Ask your instructor to grade it again. The autograder's "
+    "output, which instructors see, says what happened."
+)
+
+
+def failure_results(reason: str) -> bytes:
+    """Return valid results with 0 points and the reason."""
+    return json.dumps(
+        {
+            "score": 0.0,
+            "output": f"NOT GRADED. {reason} {ADVICE}",
+            "output_format": "text",
+            "visibility": "visible",
+            "stdout_visibility": "hidden",
+            "tests": [],
+        }
+    ).encode()
+
+
+def is_valid(content: bytes) -> bool:
+    """Return True for a JSON object with a score and a list of tests, as Gradescope requires."""
+    try:
+        results: Any = json.loads(content)
+    except ValueError:
+        return False
+    return (
+        isinstance(results, dict)
+        and type(results.get("score")) in {int, float}
+        and isinstance(results.get("tests"), list)
+    )
+
+
+def write_results(directory: Path, content: bytes) -> None:
+    """Replace `results.json` atomically; if the disk is full, keep the old file."""
+    draft = directory / ".results.json.draft"
+    with suppress(OSError):
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(directory / "results.json")
+    draft.unlink(missing_ok=True)
 
 
 def run(root: Path, command: Sequence[str], *, seconds: float) -> None:
-    """Grade in a child process and leave `results.json`.
+    """Grade in a child process and write `results.json`.
 
     Args:
         root: Gradescope's directory.
-        command: of the child; the number of the file descriptor that takes its results is added.
-        seconds: after which the child is interrupted; then it has `FINISHING_SECONDS`.
+        command: of the child; the file descriptor for its results is appended.
+        seconds: time limit; then the child is interrupted and has `FINISHING_SECONDS`.
     """
-    results = ResultsFile(root / "results")
-    results.prepare()
+    directory = root / "results"
+    (directory / "results.json").unlink(missing_ok=True)
+    write_results(directory, failure_results(UNFINISHED))
+    reserve = directory / ".reserve"
+    with suppress(OSError), reserve.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, RESERVED_BYTES)
     try:
         content, ending = _grade(command, seconds)
     except OSError as error:
@@ -43,12 +91,13 @@ def run(root: Path, command: Sequence[str], *, seconds: float) -> None:
     if not is_valid(content):
         print(f"no result: {ending}", flush=True)  # noqa: T201 - for the instructor
         content = failure_results(ending)
-    results.conclude(content)
+    reserve.unlink(missing_ok=True)
+    write_results(directory, content)
 
 
 def _grade(command: Sequence[str], seconds: float) -> tuple[bytes, str]:
-    """What the child wrote, and how it ended, in words."""
-    # In memory, so that neither a full disk nor a child that ends half-way can spoil the file.
+    """Return the child's results, and a sentence about its end."""
+    # In memory, so that neither a full disk nor a crash of the child can leave half a file.
     descriptor = os.memfd_create("results")
     with os.fdopen(descriptor, "rb") as written:
         child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -66,7 +115,7 @@ def _grade(command: Sequence[str], seconds: float) -> tuple[bytes, str]:
 
 
 def _wait(child: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait for the child's end, which comes; returns whether its time was up."""
+    """Wait until the child has ended; return True if it reached the time limit."""
     try:
         child.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -75,7 +124,7 @@ def _wait(child: subprocess.Popen[bytes], seconds: float) -> bool:
             child.wait(FINISHING_SECONDS)
         return True
     finally:
-        # Its training processes and its sandbox end with it; whatever is left, ends here.
+        # Kill the child if it is still running, and every process that it has left.
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
@@ -93,7 +142,7 @@ def _describe(code: int, seconds: float | None) -> str:
 
 
 def main() -> None:
-    """Grade what lies in the directory that the command line names."""
+    """Grade the submission in the directory that the command line names."""
     root = Path(sys.argv[1])
     settings = json.loads((root / "source" / "settings.json").read_bytes())
     command = [sys.executable, "-P", "-m", "grader.platforms.gradescope.grade", str(root)]

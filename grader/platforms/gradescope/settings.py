@@ -1,4 +1,4 @@
-"""What an upload for Gradescope says about how to grade: `settings.json` in it."""
+"""`settings.json` in the upload: how to grade."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Settings:
     """How to grade in the container.
 
     Attributes:
-        assignment: the name of a bundled one, or of a file beside the settings.
+        assignment: name of a bundled assignment, or of a file beside the settings.
         practice: use the embedded practice set.
         leaderboard: add accuracies and sizes of models to the results.
-        data_directory: where the image holds MNIST; None if it is downloaded for the image.
-        question_memory_bytes: what a student's code may use for one question.
-        time_limit_seconds: after which the grading ends, before the container does.
+        data_directory: directory of the image with MNIST; None to download MNIST for the image.
+        question_memory_bytes: memory limit of a student's code for one question.
+        time_limit_seconds: the grading ends after this time, before the container does.
     """
 
     assignment: str
@@ -34,18 +34,18 @@ class Settings:
     time_limit_seconds: float
 
     def load_assignment(self, source: Path, *, submission: Path | None = None) -> Assignment:
-        """The assignment; `source` holds an author's own."""
+        """Load the assignment; `source` holds an author's file."""
         is_file = self.assignment.endswith(".py")
         name = str(source / self.assignment) if is_file else self.assignment
         return load_assignment(name, submission=submission)
 
     def data_path(self) -> Path | None:
-        """Where MNIST lies, or None for the cache."""
+        """Return the directory with MNIST, or None for the cache."""
         return Path(self.data_directory) if self.data_directory else None
 
 
 def write_settings(settings: Settings) -> bytes:
-    """The content of the file."""
+    """Return the content of the file."""
     return msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
 
 

@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import io
+import json
 import sys
+import zipfile
 from dataclasses import dataclass, replace
-from importlib.resources import files
+from importlib.metadata import PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
-from grader.assignment.records import Assignment, WrittenItem
-from grader.platforms.gradescope.lock import requirement_files
-from grader.platforms.gradescope.settings import FILE_NAME, Settings, write_settings
-from grader.platforms.gradescope.wheel import build_wheel, pack
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-"""PyTorch's own index of builds without CUDA: 200 MB where the ordinary one's take 5 GB."""
+import grader
+from grader.assignment.records import Assignment, WrittenItem
+from grader.errors import MachineError
+from grader.platforms.gradescope.settings import FILE_NAME, Settings, write_settings
+
 ASSIGNMENT_FILE = "assignment.py"
 SCRIPTS = ("setup.sh", "run_autograder")
+SOURCE = "grader-source"
+_DISTRIBUTION = "sequential-grader"
+_PYPROJECT = """\
+[build-system]
+requires = ["hatchling>=1.26"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{name}"
+version = "{version}"
+dependencies = {dependencies}
+license-files = ["LICENSE"]
+
+[tool.hatch.build.targets.wheel]
+packages = ["grader"]
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """An upload and what must be set on Gradescope's side.
+    """An upload, and the points to set on Gradescope.
 
     Attributes:
         content: the zip file.
-        automatic_points: what the autograder gives at most.
-        manual_points: what people give.
+        automatic_points: maximum points of the autograder.
+        manual_points: points that people give.
     """
 
     content: bytes
@@ -39,26 +59,79 @@ def build_upload(
     """Build the upload.
 
     Args:
-        assignment: already loaded, and so without mistakes.
-        settings: how to grade; the name of an author's file is replaced by that in the upload.
+        assignment: already loaded, so without mistakes.
+        settings: how to grade; for an author's file, the name of the copy in the upload is set.
         assignment_file: the author's file, or None for a bundled assignment.
-        torch_index: the URL of the package index that torch and torchvision come from.
+        torch_index: URL of the package index for torch and torchvision.
 
     Raises:
-        MachineError: the grader that is running here cannot be packed.
+        MachineError: the grader is not installed as a package.
     """
-    wheel_name, wheel = build_wheel()
-    contents = {name: (files(__package__) / "files" / name).read_bytes() for name in SCRIPTS}
-    contents |= requirement_files(torch_index)
+    package = Path(grader.__file__).parent
+    contents = {
+        name: (package / "platforms" / "gradescope" / "files" / name).read_bytes()
+        for name in SCRIPTS
+    }
     contents["python-version"] = "{}.{}\n".format(*sys.version_info[:2]).encode()
-    contents[wheel_name] = wheel
+    contents["constraints.txt"] = _constraints().encode()
+    contents["torch.txt"] = f"--index-url {torch_index}\ntorch\ntorchvision\n".encode()
+    contents |= {f"{SOURCE}/{name}": content for name, content in _source_files(package).items()}
     if assignment_file is not None:
         contents[ASSIGNMENT_FILE] = assignment_file.read_bytes()
         settings = replace(settings, assignment=ASSIGNMENT_FILE)
     contents[FILE_NAME] = write_settings(settings)
     manual = sum(item.points for _, item in assignment.item_ids() if isinstance(item, WrittenItem))
     return Upload(
-        content=pack(contents, executable=frozenset(SCRIPTS)),
+        content=_pack(contents),
         automatic_points=assignment.points - manual,
         manual_points=manual,
     )
+
+
+def _source_files(package: Path) -> dict[str, bytes]:
+    """Return the package's files, its licence and a `pyproject.toml`, by their paths.
+
+    `pyproject.toml` is made from the installed metadata, because site-packages holds none.
+    """
+    try:
+        installed = distribution(_DISTRIBUTION)
+    except PackageNotFoundError as error:
+        raise MachineError(
+            "the grader is not installed as a package", next_step="Run pip install -e . first."
+        ) from error
+    project = _PYPROJECT.format(
+        name=_DISTRIBUTION,
+        version=grader.__version__,
+        # A JSON list of strings is a TOML array too. pip skips the requirements of extras.
+        dependencies=json.dumps(installed.requires, indent=4),
+    )
+    files = {
+        str(path.relative_to(package.parent)): path.read_bytes()
+        for path in sorted(package.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    licence = installed.read_text("licenses/LICENSE") or ""
+    return files | {"LICENSE": licence.encode(), "pyproject.toml": project.encode()}
+
+
+def _constraints() -> str:
+    """Pin every package that is installed here; pip installs only the needed ones."""
+    versions: dict[str, str] = {}
+    for installed in distributions():
+        # The first of several is the one that Python imports. A local version ("+cpu") names a
+        # build, and another index may have another build.
+        name = canonicalize_name(installed.name)
+        versions.setdefault(name, Version(installed.version).public)
+    del versions[_DISTRIBUTION]
+    return "".join(f"{name}=={version}\n" for name, version in sorted(versions.items()))
+
+
+def _pack(files: dict[str, bytes]) -> bytes:
+    """Return a zip archive; equal files give equal bytes."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = (0o100755 if name in SCRIPTS else 0o100644) << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()

@@ -15,8 +15,7 @@ import pytest
 from psutil import process_iter
 
 from grader.platforms.gradescope import harness
-from grader.platforms.gradescope.harness import run
-from grader.platforms.gradescope.results_file import ResultsFile, failure_results, is_valid
+from grader.platforms.gradescope.harness import failure_results, is_valid, run, write_results
 from tests.platforms.gradescope.test_upload import SCHEMA, by_number
 from tests.support.gradescope_tree import ROOT, lay_out, settings
 
@@ -55,7 +54,7 @@ WHOLE = """take(b'{"score": 7, "tests": []}')\n"""
         pytest.param("os.kill(os.getpid(), 9)", 0, "memory ran out", id="out of memory"),
     ],
 )
-def test_harness_leaves_a_valid_result(root, program, score, reason):
+def test_valid_result(root, program, score, reason):
     """The grader's results, or 0 points with the reason; never what was there before."""
     results = results_after(root, program)
     assert results["score"] == score
@@ -63,13 +62,13 @@ def test_harness_leaves_a_valid_result(root, program, score, reason):
         assert reason in results["output"]
 
 
-def test_harness_interrupts_what_takes_too_long(root):
+def test_interrupts_at_the_limit(root):
     """The grader then reports what it has."""
     program = f"try: time.sleep(60)\nexcept KeyboardInterrupt: {WHOLE}"
     assert results_after(root, program, seconds=1.0)["score"] == 7
 
 
-def test_harness_ends_what_does_not_heed_it(root):
+def test_kills_after_the_limit(root):
     """The time limit holds, for what the grader started too."""
     program = """
 import signal, subprocess
@@ -81,24 +80,23 @@ time.sleep(60)
     assert ["sleep", "61.25"] not in [found.info["cmdline"] for found in process_iter(["cmdline"])]
 
 
-def test_harness_says_when_there_is_no_grader(root):
+def test_no_grader(root):
     """A Python that cannot start is no crash of the harness."""
     run(root, [str(root / "missing")], seconds=1.0)
     results = json.loads((root / "results" / "results.json").read_bytes())
     assert "could not be started: No such file" in results["output"]
 
 
-def test_a_full_disk_leaves_the_first_result(tmp_path, monkeypatch):
+def test_full_disk(tmp_path, monkeypatch):
     """What was written first stays whole if nothing can replace it."""
-    file = ResultsFile(tmp_path)
-    file.prepare()
+    write_results(tmp_path, failure_results("A reason."))
     before = (tmp_path / "results.json").read_bytes()
 
     def refuse(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", refuse)
-    file.conclude(failure_results("Another reason."))
+    write_results(tmp_path, failure_results("Another reason."))
     assert (tmp_path / "results.json").read_bytes() == before
     assert is_valid(before)
 
@@ -147,7 +145,7 @@ def test_run_autograder_without_python(tmp_path):
 
 
 @pytest.mark.slow
-def test_missing_data_is_no_students_fault(tmp_path, home):
+def test_missing_data(tmp_path, home):
     """What the machine lacks gives 0 points with the reason, and not a verdict."""
     submission = tmp_path / "handed_in"
     submission.mkdir()

@@ -5,20 +5,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from packaging.requirements import Requirement
 
+import grader
 from grader.assignment.bundled.set4 import ASSIGNMENT
-from grader.platforms.gradescope.lock import lock
-from grader.platforms.gradescope.results import encode_gradescope, render_gradescope
-from grader.platforms.gradescope.upload import CPU_INDEX, build_upload
+from grader.cli.gradescope import CPU_INDEX
+from grader.errors import MachineError
+from grader.platforms.gradescope import upload as upload_module
+from grader.platforms.gradescope.results import render_gradescope
+from grader.platforms.gradescope.upload import build_upload
 from tests.support.gradescope_tree import ROOT, settings
 from tests.support.result_samples import (
     ALL_SAMPLES,
@@ -85,7 +91,7 @@ SCHEMA = {
 
 def rendered(result: Any, **options: Any) -> dict[str, Any]:
     """The file as Gradescope reads it."""
-    results = json.loads(encode_gradescope(render_gradescope(result, **options)))
+    results = json.loads(render_gradescope(result, **options))
     jsonschema.validate(results, SCHEMA)
     return results
 
@@ -96,7 +102,7 @@ def by_number(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", ALL_SAMPLES)
-def test_every_result_fits_the_format(name):
+def test_fits_the_format(name):
     """There is a test for each part, and their scores add up to the whole."""
     result = ALL_SAMPLES[name]()
     results = rendered(result, leaderboard=True)
@@ -106,7 +112,7 @@ def test_every_result_fits_the_format(name):
     assert results["score"] == result.score.earned
 
 
-def test_outcomes_are_told_apart():
+def test_statuses():
     """Passed and failed are Gradescope's; what is neither has no status."""
     tests = by_number(rendered(broken_result()))
     assert tests["2A"]["status"] == "passed"
@@ -115,7 +121,7 @@ def test_outcomes_are_told_apart():
     assert "status" not in by_number(rendered(unfinished_result()))["2E"]
 
 
-def test_what_awaits_a_person_has_not_failed():
+def test_pending_has_not_failed():
     """A written part has no score; a part with both has that of its automatic items."""
     tests = by_number(rendered(good_result()))
     written, both = tests["1A"], tests["1E"]
@@ -125,7 +131,7 @@ def test_what_awaits_a_person_has_not_failed():
     assert (both["score"], both["max_score"], both["status"]) == (5, 5, "passed")
 
 
-def test_failures_say_what_to_do():
+def test_failure_has_next_step():
     """The output of a failed part holds its check's three sentences."""
     check = next(
         item.checks[0] for item in broken_result().items() if item.id == "2D" and item.checks
@@ -136,7 +142,7 @@ def test_failures_say_what_to_do():
     assert check.observed in output
 
 
-def test_hidden_parts_are_seen_by_nobody():
+def test_hidden_parts():
     """Neither their test, nor the summary, nor the leaderboard shows them to students."""
     results = rendered(good_result(), hidden={"2C"}, leaderboard=True)
     assert by_number(results)["2C"]["visibility"] == "hidden"
@@ -145,7 +151,7 @@ def test_hidden_parts_are_seen_by_nobody():
     assert not any("2C" in row["name"] for row in results["leaderboard"])
 
 
-def test_leaderboard_ranks_only_models_that_passed_by_size():
+def test_leaderboard():
     """A small model that learns nothing is no feat."""
     rows = {row["name"]: row for row in rendered(broken_result(), leaderboard=True)["leaderboard"]}
     assert rows["3G accuracy"]["value"] == pytest.approx(0.9886)
@@ -162,14 +168,14 @@ def test_banners():
     assert "no fault of yours,</strong> in 2C" in rendered(unfinished_result())["output"]
 
 
-def test_provenance_is_kept():
+def test_provenance():
     """What it takes to reproduce the result is in `extra_data`."""
     provenance = rendered(good_result())["extra_data"]["provenance"]
     assert provenance["torch_version"] == "2.14.1+cpu"
     assert len(provenance["assignment_sha256"]) == 64
 
 
-def test_student_text_is_only_text():
+def test_student_text_is_inert():
     """No tag of a student's reaches the page."""
     honest = {"provenance": PROVENANCE, "timing": good_result().timing}
     for result in hostile_results():
@@ -200,24 +206,27 @@ def build(tmp_path_factory):
         yield archive
 
 
-def test_upload_has_what_gradescope_wants(upload):
+def test_scripts(upload):
     """The two scripts lie at the root, can be executed, and are bash that parses."""
     for name in ("setup.sh", "run_autograder"):
         assert upload.getinfo(name).external_attr >> 16 & 0o111 == 0o111
         subprocess.run(["bash", "-n"], input=upload.read(name), check=True)
 
 
-def test_upload_pins_every_version(upload):
-    """PyTorch comes from an index without CUDA, and nothing that only CUDA needs is installed."""
-    torch = upload.read("requirements-torch.txt").decode().splitlines()
-    others = upload.read("requirements.txt").decode().splitlines()
-    assert torch[0] == f"--index-url {CPU_INDEX}"
-    assert [line.split("==")[0] for line in torch[1:]] == ["torch", "torchvision"]
-    assert f"msgspec=={version('msgspec')}" in others
-    assert all("==" in line and not line.startswith(("nvidia", "triton")) for line in others)
+def test_pins_every_version(upload):
+    """PyTorch comes from an index without CUDA; pip takes all versions from the constraints."""
+    assert upload.read("torch.txt").decode().split() == [
+        *("--index-url", CPU_INDEX),
+        *("torch", "torchvision"),
+    ]
+    pinned = upload.read("constraints.txt").decode().splitlines()
+    assert f"msgspec=={version('msgspec')}" in pinned
+    assert f"torch=={version('torch').partition('+')[0]}" in pinned
+    assert all(re.fullmatch(r"[a-z0-9-]+==[^+]+", line) for line in pinned)
+    assert len({line.split("==")[0] for line in pinned}) == len(pinned)
 
 
-def test_upload_of_an_own_assignment(tmp_path):
+def test_own_assignment(tmp_path):
     """The author's file goes along; the command says what to set on Gradescope."""
     own = tmp_path / "mine.py"
     own.write_text("from grader.assignment.bundled.set4 import ASSIGNMENT\n")
@@ -225,15 +234,15 @@ def test_upload_of_an_own_assignment(tmp_path):
     command = [GRADE, "gradescope", "build", "-o", path, "--assignment", own, "--leaderboard"]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "autograder points  61" in said
-    assert "39 points for people" in said
+    assert "people give 39 points" in said
     with zipfile.ZipFile(path) as archive:
         chosen = json.loads(archive.read("settings.json"))
         assert archive.read("assignment.py") == own.read_bytes()
     assert (chosen["assignment"], chosen["leaderboard"]) == ("assignment.py", True)
 
 
-def test_same_grader_gives_the_same_upload():
-    """Gradescope need not build its image anew when nothing changed."""
+def test_reproducible():
+    """Gradescope need not rebuild its image if nothing changed."""
     first, second = (
         build_upload(ASSIGNMENT, settings(), assignment_file=None, torch_index=CPU_INDEX).content
         for _ in range(2)
@@ -241,32 +250,62 @@ def test_same_grader_gives_the_same_upload():
     assert first == second
 
 
-def test_lock_leaves_out_development_tools():
-    """Only what the grader itself needs, with what that needs in turn."""
-    versions = lock()
-    assert {"torch", "sympy", "click"} <= versions.keys()
-    assert not {"pytest", "ruff", "sequential-grader"} & versions.keys()
-
-
-def test_wheel_can_be_installed(upload, tmp_path):
-    """It is one to pip, and what it installs is the grader, templates and scripts included."""
-    (name,) = [name for name in upload.namelist() if name.endswith(".whl")]
-    wheel = upload.extract(name, tmp_path)
-    target = tmp_path / "installed"
-    options = ["--no-deps", "--no-index", "--quiet", "--target", target]
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, wheel], check=True)
-    for path in (
-        "report/templates/gradescope_part.html",
-        "platforms/gradescope/files/setup.sh",
-        "py.typed",
-    ):
-        assert (target / "grader" / path).read_bytes() == (ROOT / "grader" / path).read_bytes()
-    help_text = subprocess.run(
-        [sys.executable, "-P", "-c", "from grader.cli import main; main()", "--version"],
+def test_source_is_the_running_grader(upload, tmp_path):
+    """The tree holds every file of the package, and runs."""
+    upload.extractall(tmp_path)
+    source = tmp_path / "grader-source"
+    files = [path for path in (ROOT / "grader").rglob("*") if path.suffix not in {"", ".pyc"}]
+    assert ROOT / "grader" / "report" / "templates" / "gradescope_part.html" in files
+    for path in files:
+        assert (source / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
+    assert (source / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    assert "__pycache__" not in "".join(upload.namelist())
+    shown = subprocess.run(
+        [sys.executable, "-P", "-m", "grader", "--version"],
         capture_output=True,
         text=True,
         check=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(target)},
+        env={**os.environ, "PYTHONPATH": str(source)},
     ).stdout
-    assert help_text.startswith("grade, version ")
+    assert shown == f"grade, version {grader.__version__}\n"
+
+
+def test_source_needs_what_the_grader_needs(upload):
+    """The project file has the requirements and the version of the installed package."""
+    project = tomllib.loads(upload.read("grader-source/pyproject.toml").decode())["project"]
+    original = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == grader.__version__
+    needed = {
+        str(requirement)
+        for requirement in map(Requirement, project["dependencies"])
+        if "extra" not in str(requirement.marker)
+    }
+    assert needed == {str(Requirement(text)) for text in original["dependencies"]}
+
+
+@pytest.mark.slow
+def test_pip_installs_the_source(upload, tmp_path):
+    """The tree can be built and installed; that needs a package registry for the build backend."""
+    upload.extractall(tmp_path / "source")
+    target = tmp_path / "installed"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target]
+    constraints = ["--constraint", tmp_path / "source" / "constraints.txt"]
+    source = tmp_path / "source" / "grader-source"
+    subprocess.run([*command, *constraints, source], check=True)
+    for path in ("report/templates/gradescope_part.html", "platforms/gradescope/files/setup.sh"):
+        assert (target / "grader" / path).read_bytes() == (ROOT / "grader" / path).read_bytes()
+    (metadata,) = target.glob("sequential_grader-*.dist-info/METADATA")
+    assert "Requires-Dist: msgspec" in metadata.read_text()
+
+
+def test_not_installed(monkeypatch):
+    """Without metadata the upload cannot list what it needs, and says what to do."""
+
+    def refuse(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(upload_module, "distribution", refuse)
+    with pytest.raises(MachineError, match="not installed as a package") as caught:
+        build_upload(ASSIGNMENT, settings(), assignment_file=None, torch_index=CPU_INDEX)
+    assert "pip install" in caught.value.next_step

@@ -8,12 +8,12 @@ version=$(<"$source/python-version")
 export DEBIAN_FRONTEND=noninteractive
 export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
-# libseccomp is the filter of the sandbox that student code runs in.
+# libseccomp filters the system calls of student code.
 apt-get update
 apt-get install --yes --no-install-recommends ca-certificates libseccomp2 python3 python3-venv
 
-# The Python for which the versions were pinned: the system's, or else one that uv downloads. Not
-# below /root, where the user of the sandbox could not read it.
+# The Python that the versions were pinned for: the system's, or one that uv downloads. Not in /root,
+# which the user of the sandbox cannot read.
 mkdir -p "$home"
 if "python$version" -c 'import ensurepip, venv'; then
     "python$version" -m venv "$home/venv"
@@ -24,14 +24,13 @@ else
     rm -rf "$home/uv"
 fi
 
-# torch first, from its own index: the ordinary one has builds with 5 GB of CUDA.
+# torch first, from its own index: PyPI's torch brings 5 GB of CUDA.
 pip=("$home/venv/bin/python" -m pip)
-"${pip[@]}" install --quiet --no-deps --requirement "$source/requirements-torch.txt"
-"${pip[@]}" install --quiet --no-deps --requirement "$source/requirements.txt"
-"${pip[@]}" install --quiet --no-deps "$source"/*.whl
+"${pip[@]}" install --quiet --no-deps --constraint "$source/constraints.txt" --requirement "$source/torch.txt"
+"${pip[@]}" install --quiet --constraint "$source/constraints.txt" "$source/grader-source"
 "${pip[@]}" check
 
-# Students' code runs as another user, who needs Python but not the data.
+# Student code runs as another user, who needs Python but must not read the data.
 chmod -R a+rX "$home"
 mkdir -p "$home/cache"
 chmod 700 "$home/cache"
