@@ -163,7 +163,9 @@ def test_the_commands(output, tmp_path):
     assert "16 answers in" in runner.invoke(review, ["export", path, *own]).output
     fill_in(tmp_path / "answers.csv", {("1A", "ada"): {"found": "forward", "comment": "So far."}})
     said = runner.invoke(review, ["import", path, *own, "--as", "grace"]).output
-    assert said == ("1 judgements imported, 0 unchanged, 15 rows without a judgement; 1 reports written\n")
+    assert said == (
+        "1 judgements imported, 0 unchanged, 15 rows without a judgement; 1 reports written\n"
+    )
     assert "So far." in (output / "ada" / "report.html").read_text()
     link = runner.invoke(review, ["invite", "hal", *own, "--public-url", "https://g.example/"])
     assert link.output.startswith("https://g.example/join?token=")

@@ -1,1 +1,1 @@
-"""grader/platforms/github."""
+"""Grading in GitHub Actions, for GitHub Classroom too."""

@@ -1,4 +1,4 @@
-"""What `grade` hands to GitHub Actions: the step's summary, annotations, and Classroom's output."""
+"""Report to GitHub Actions: the step's summary, annotations, and GitHub Classroom's output."""
 
 from __future__ import annotations
 
@@ -14,31 +14,25 @@ from grader.results import SubmissionResult
 
 
 def report_to_actions(result: SubmissionResult, directory: Path) -> None:
-    """Inside GitHub Actions, hand the result to the runner; elsewhere do nothing.
+    """Pass the result to the runner inside GitHub Actions; do nothing elsewhere.
 
     Raises:
-        MachineError: a file that the runner named cannot be written.
+        MachineError: a file of the runner cannot be written.
     """
     if not inside_actions():
         return
     try:
-        for variable, write in (
-            ("GITHUB_STEP_SUMMARY", write_summary),
-            ("GITHUB_OUTPUT", write_classroom),
-        ):
-            if os.environ.get(variable):
-                write(result, Path(os.environ[variable]))
+        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            write_summary(result, Path(summary))
+        if output := os.environ.get("GITHUB_OUTPUT"):
+            write_classroom(result, Path(output))
     except OSError as error:
         raise MachineError(
-            f"the result could not be handed to GitHub's runner: {error}",
-            next_step="Start the step again; if it fails again, unset GITHUB_ACTIONS.",
+            f"the result could not be passed to GitHub's runner: {error}",
+            next_step="Run the step again; if it fails again, unset GITHUB_ACTIONS.",
         ) from error
-    sys.stderr.write(render_annotations(result, _folder_in_repository(directory)))
-
-
-def _folder_in_repository(directory: Path) -> PurePosixPath | None:
     workspace = Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
     resolved = directory.resolve()
-    if not resolved.is_dir() or not resolved.is_relative_to(workspace):
-        return None
-    return PurePosixPath(resolved.relative_to(workspace))
+    inside = resolved.is_dir() and resolved.is_relative_to(workspace)
+    folder = PurePosixPath(resolved.relative_to(workspace)) if inside else None
+    sys.stderr.write(render_annotations(result, folder))

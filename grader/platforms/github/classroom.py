@@ -1,8 +1,8 @@
-"""The result for GitHub Classroom: what its `autograding-grading-reporter` reads from a step.
+"""A result for GitHub Classroom: the step output that its `autograding-grading-reporter` reads.
 
-Written answers, which a person grades elsewhere, are left out, so that the most points that can be
-had are the same for every student. The reporter prints what it reads into the log of its own step,
-so no text in it can be a command to GitHub's runner.
+Written answers, which people grade elsewhere, are left out: the maximum points are then the same
+for every student. The reporter prints these texts into the log of its own step, so none may be a
+command to GitHub's runner.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _STATUSES = {
     Outcome.SKIPPED: "error",
     Outcome.PENDING: "error",
 }
-"""The reporter knows no other status; what was not graded has no grade."""
+"""The reporter knows no other status."""
 
 _LONGEST_MESSAGE = 300
 """Characters. The result travels in an environment variable, which Linux caps at 128 KiB."""
 
 
 def render_classroom(result: SubmissionResult) -> str:
-    """The value of the step output `result`: JSON in base64, on one line."""
+    """Return the step output `result`: JSON in base64, on one line."""
     items = [item for item in result.items() if item.kind != "written"]
     document = {
         "version": 1,
@@ -42,7 +42,7 @@ def render_classroom(result: SubmissionResult) -> str:
 
 
 def write_classroom(result: SubmissionResult, path: Path) -> None:
-    """Add the output `result` to `path`, the file that GITHUB_OUTPUT names."""
+    """Append the output `result` to the file in GITHUB_OUTPUT."""
     with path.open("a", encoding="utf-8") as file:
         file.write(f"result={render_classroom(result)}\n")
 
@@ -65,6 +65,6 @@ def _test(item: ItemResult, *, practice: bool) -> dict[str, object]:
 
 
 def _line(text: str) -> str:
-    """One line that holds neither form of the runner's commands, `::name::` and `##[name]`."""
+    """Return one line without the runner's commands, `::name::` and `##[name]`."""
     line = " ".join(clean_block(text).split())[:_LONGEST_MESSAGE]
     return line.replace("::", ": :").replace("##[", "# #[")

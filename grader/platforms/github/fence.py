@@ -1,7 +1,7 @@
-"""A fence around what is printed inside GitHub Actions.
+"""A fence around the log of GitHub Actions.
 
-GitHub's runner reads commands from every line that a step prints, on both streams: `::name::` where
-a line begins, and `##[name]` anywhere in it. What a submission printed or named must not be one.
+GitHub's runner obeys commands in every line that a step prints, on both streams: `::name::` at the
+start of a line, and `##[name]` anywhere. A student's text must not become a command.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from contextlib import contextmanager, redirect_stdout
 
 
 def inside_actions() -> bool:
-    """Whether a step of GitHub Actions runs this."""
+    """Return True inside a step of GitHub Actions."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 @contextmanager
 def fenced_log() -> Iterator[None]:
-    """Keep the runner from obeying what is printed meanwhile; elsewhere do nothing.
+    """Keep the runner from obeying printed text; do nothing outside GitHub Actions.
 
-    All of it goes to standard error: the runner reads the two streams independently, so that a
-    fence is sure to hold only for what follows it on its own.
+    All text goes to standard error: the runner reads the two streams independently, so a fence
+    protects only its own stream.
     """
     if not inside_actions():
         yield

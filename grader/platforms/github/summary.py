@@ -1,8 +1,8 @@
-"""The result for GitHub Actions: a summary in Markdown, and annotations on the student's lines.
+"""A result for GitHub Actions: a summary in Markdown, and annotations on the student's lines.
 
-Nothing that a student wrote can act in either. In the summary such text is `<code>` or `<pre>`, and
-every character in it that could be markup is written as a character reference, which CommonMark
-never takes for structure. In annotations GitHub's own escapes keep it inside its field.
+A student's text is inert in both. In the summary, each character that could be markup becomes a
+character reference, which CommonMark never takes for structure. In annotations, GitHub's own
+escapes keep the text inside its field.
 """
 
 from __future__ import annotations
@@ -24,41 +24,44 @@ from grader.results import CheckResult, ItemResult, Outcome, SubmissionResult, T
 from grader.text import clean_block
 
 LARGEST_SUMMARY_BYTES = 1024 * 1024 - 1
-"""GitHub shows no summary of a step that reaches 1 MiB."""
+"""GitHub shows only summaries below 1 MiB."""
 MOST_ANNOTATIONS = 10
-"""GitHub shows no more errors of one step."""
+"""GitHub shows at most ten errors of a step."""
 
 _LONGEST_FACT, _LONGEST_DETAILS = 600, 4000  # characters
 _REFERENCES = {ord(character): f"&#{ord(character)};" for character in "\\`*_[]<>&|~:@#$.\n"}
-"""A character reference for whatever can be markup, or part of a link, within a line."""
+"""Character references for all markup and parts of links within a line."""
 _BARS = "▁▂▃▄▅▆▇█"
-_LEFT_OUT = "The rest has no room here. It is in the report.\n"
+_LEFT_OUT = "The rest does not fit here. It is in the report.\n"
 _COMMANDS = {Outcome.FAILED: "error", Outcome.ERROR: "warning"}
 
 
 def render_summary(result: SubmissionResult, *, most_bytes: int = LARGEST_SUMMARY_BYTES) -> str:
-    """The table of parts, what fell short, and the learning curves.
-
-    Args:
-        result: what to show.
-        most_bytes: of the UTF-8; what does not fit is left out, from the end.
-    """
-    return _fit(_blocks(result), most_bytes)
+    """Return the table of parts, the failures and the learning curves, cut to `most_bytes`."""
+    kept = ""
+    room = most_bytes - len(_LEFT_OUT)
+    for block in _blocks(result):
+        added = f"{block}\n"
+        room -= len(added.encode())
+        if room < 0:
+            return kept + _LEFT_OUT if most_bytes > len(_LEFT_OUT) else ""
+        kept += added
+    return kept
 
 
 def write_summary(result: SubmissionResult, path: Path) -> None:
-    """Add the summary to `path`, the file that GITHUB_STEP_SUMMARY names."""
+    """Append the summary to the file in GITHUB_STEP_SUMMARY."""
     taken = path.stat().st_size if path.exists() else 0
     with path.open("a", encoding="utf-8") as file:
         file.write(render_summary(result, most_bytes=LARGEST_SUMMARY_BYTES - taken))
 
 
 def render_annotations(result: SubmissionResult, folder: PurePosixPath | None) -> str:
-    """At most ten workflow commands, a line each: the failures with a line and many points first.
+    """Return at most ten workflow commands; failures with a line and many points come first.
 
     Args:
-        result: whose failures to show.
-        folder: of the submission, from the root of the repository; None if it lies outside.
+        result: the result with the failures.
+        folder: path of the submission in the repository; None if outside.
     """
     faults = sorted(_faults(result), key=lambda fault: (not fault.location, -fault.points))
     return "".join(_annotation(fault, folder) for fault in faults[:MOST_ANNOTATIONS])
@@ -81,7 +84,7 @@ def _blocks(result: SubmissionResult) -> Iterator[str]:
 
 @dataclass(kw_only=True)
 class _Fault:
-    """One thing to mend, which may have cost several items."""
+    """One mistake, which may have cost several items."""
 
     check: CheckResult
     location: str
@@ -182,11 +185,11 @@ def _curves_table(trained: Sequence[tuple[str, TrainingReport]]) -> str:
             curve = _sparkline([epoch.test_accuracy for epoch in run.epochs], accuracies)
             counted = percentage(counted_accuracy(run, training))
             rows.append((item_id, str(run.seed), curve, counted, percentage(training.threshold)))
-    return _table(("item", "seed", "test accuracy by epoch", "counted", "wanted"), rows)
+    return _table(("item", "seed", "test accuracy by epoch", "counted", "threshold"), rows)
 
 
 def _sparkline(values: Sequence[float], scale: Sequence[float]) -> str:
-    """A bar for each value, from the lowest to the highest of `scale`."""
+    """Return a bar for each value, between the lowest and the highest of `scale`."""
     low, span = min(scale, default=0.0), max(scale, default=0.0) - min(scale, default=0.0)
     return "".join(
         _BARS[round((value - low) / span * (len(_BARS) - 1))] if span else _BARS[-1]
@@ -210,18 +213,5 @@ def _code(text: str) -> str:
 
 
 def _inert(text: str) -> str:
-    """`text` as one line that shows as it is, wherever it stands in a line of Markdown."""
+    """Return `text` as one line that Markdown shows literally."""
     return clean_block(text).translate(_REFERENCES)
-
-
-def _fit(blocks: Iterable[str], most_bytes: int) -> str:
-    """The first blocks, with empty lines between them, as far as they fit."""
-    kept = ""
-    room = most_bytes - len(_LEFT_OUT)
-    for block in blocks:
-        added = f"{block}\n"
-        room -= len(added.encode())
-        if room < 0:
-            return kept + _LEFT_OUT if most_bytes > len(_LEFT_OUT) else ""
-        kept += added
-    return kept

@@ -33,6 +33,9 @@ version = "{version}"
 dependencies = {dependencies}
 license-files = ["LICENSE"]
 
+[project.scripts]
+grade = "grader.cli:main"
+
 [tool.hatch.build.targets.wheel]
 packages = ["grader"]
 """

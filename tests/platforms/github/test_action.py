@@ -67,7 +67,7 @@ def copy_template(tmp_path):
     return Path(shutil.copytree(ROOT / "student_template", tmp_path / "repository"))
 
 
-def test_the_action_grades_a_students_repository(repository, tmp_path):
+def test_grades_a_repository(repository, tmp_path):
     """The starter falls short: annotations, a summary, Classroom's output and files to upload."""
     files = tmp_path / "runner"
     step = run_script("grade", repository, files, {"arguments": "--quick --only 1D,2A,3B"})
@@ -90,7 +90,7 @@ def test_the_action_grades_a_students_repository(repository, tmp_path):
     assert load(ACTION)["outputs"]["result"]["value"] == "${{ steps.grade.outputs.result }}"
 
 
-def test_tracebacks_make_no_annotations(repository, tmp_path):
+def test_tracebacks_are_not_annotated(repository, tmp_path):
     """The matcher that setup-python adds is taken away before a student can print anything."""
     step = run_script("grade", repository, tmp_path / "runner", {"directory": "no-such-directory"})
     assert step.returncode == 2
@@ -100,7 +100,7 @@ def test_tracebacks_make_no_annotations(repository, tmp_path):
     ]
 
 
-def test_what_is_kept_goes_by_the_graders_files(tmp_path):
+def test_cache_key(tmp_path):
     """The cache key is a digest, the same for the same files."""
     digests = {
         run_script("key", tmp_path, tmp_path / name).outputs["digest"] for name in ("one", "two")
@@ -109,7 +109,7 @@ def test_what_is_kept_goes_by_the_graders_files(tmp_path):
     assert re.fullmatch("[0-9a-f]{64}", digests.pop())
 
 
-def test_the_install_script_is_a_shell_script(tmp_path):
+def test_install_script(tmp_path):
     """It fetches from the internet, so that here only its syntax is checked."""
     step = next(step for step in steps_of(ACTION) if step.get("id") == "install")
     checked = run_step(["bash", "-n", "-c", step["run"]], workspace=tmp_path, files=tmp_path / "r")
@@ -118,7 +118,7 @@ def test_the_install_script_is_a_shell_script(tmp_path):
 
 
 @pytest.mark.parametrize("path", [ACTION, *WORKFLOWS], ids=lambda path: path.name)
-def test_other_peoples_actions_are_pinned_by_commit(path):
+def test_actions_are_pinned(path):
     """A tag can be moved to other code; a full commit hash cannot."""
     used = [step["uses"] for step in steps_of(path) if "uses" in step]
     assert used
@@ -127,7 +127,7 @@ def test_other_peoples_actions_are_pinned_by_commit(path):
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_workflows_may_only_read(path):
+def test_workflows_only_read(path):
     """No job gets more rights, and no checkout leaves the token on disk."""
     workflow = load(path)
     assert workflow["permissions"] == {"contents": "read"}
@@ -138,7 +138,7 @@ def test_workflows_may_only_read(path):
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_workflows_use_inputs_that_the_action_has(path):
+def test_workflow_inputs_exist(path):
     """A misspelt input would be ignored."""
     known = set(load(ACTION)["inputs"])
     for step in steps_of(path):
@@ -146,7 +146,7 @@ def test_workflows_use_inputs_that_the_action_has(path):
             assert set(step["with"]) <= known
 
 
-def test_every_supported_python_is_tested():
+def test_every_python_is_tested():
     """What pyproject.toml promises is what the workflow runs."""
     promised = re.findall(
         r"Programming Language :: Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text()

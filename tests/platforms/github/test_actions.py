@@ -31,7 +31,7 @@ def classroom(graded):
     return json.loads(base64.b64decode(graded.step.outputs["result"]))
 
 
-def test_the_reference_passes_with_a_summary_and_no_annotation(reference_step):
+def test_reference_passes(reference_step):
     """Exit code 0, the table, the curve of what was trained, and Classroom's points."""
     step = reference_step.step
     assert step.returncode == 0, step.stderr
@@ -42,13 +42,13 @@ def test_the_reference_passes_with_a_summary_and_no_annotation(reference_step):
     assert (tests["2C"]["status"], tests["2C"]["score"]) == ("pass", 8)
 
 
-def test_json_goes_alone_to_standard_output(reference_step):
+def test_json_alone_on_stdout(reference_step):
     """What is printed is the file, whatever else goes to the log."""
     written = (reference_step.report / "result.json").read_text(encoding="utf-8")
     assert reference_step.step.stdout == written
 
 
-def test_a_broken_submission_is_annotated_on_its_own_lines(attacker_step):
+def test_annotations_on_lines(attacker_step):
     """Each annotation points at a line that the repository has; a broken file is one annotation."""
     step = attacker_step.step
     assert step.returncode == 1, step.stderr
@@ -62,7 +62,7 @@ def test_a_broken_submission_is_annotated_on_its_own_lines(attacker_step):
     assert classroom(attacker_step)["status"] == "fail"
 
 
-def test_a_student_commands_nothing(attacker_step):
+def test_student_commands_nothing(attacker_step):
     """What was printed, raised, returned and named is in the log, and none of it is obeyed."""
     step = attacker_step.step
     assert obeyed(step.stdout) == []
@@ -72,7 +72,7 @@ def test_a_student_commands_nothing(attacker_step):
     assert set(step.outputs) == {"result"}
 
 
-def test_without_the_fence_the_attack_would_succeed(attacker_step):
+def test_attack_needs_the_fence(attacker_step):
     """The attack is real: take the fence out of the log, and the runner obeys it."""
     log = attacker_step.step.stderr
     fence = re.search(r"::stop-commands::(\w+)\n", log)
@@ -80,7 +80,7 @@ def test_without_the_fence_the_attack_would_succeed(attacker_step):
     assert "add-mask" in {command.name for command in obeyed(unfenced)}
 
 
-def test_no_text_of_a_student_is_a_command_in_the_log_of_classrooms_reporter(attacker_step):
+def test_classroom_texts_command_nothing(attacker_step):
     """The reporter prints these texts in a step of its own, without a fence."""
     for test in classroom(attacker_step)["tests"]:
         for text in map(str, test.values()):
@@ -88,7 +88,7 @@ def test_no_text_of_a_student_is_a_command_in_the_log_of_classrooms_reporter(att
 
 
 @pytest.mark.usefixtures("actions")
-def test_both_streams_are_fenced_and_every_fence_has_a_token_of_its_own(capfd):
+def test_fence(capfd):
     """No line of an attack is obeyed, whichever stream it was printed to."""
     for _ in range(2):
         with fenced_log():
@@ -111,7 +111,7 @@ def test_both_streams_are_fenced_and_every_fence_has_a_token_of_its_own(capfd):
     ],
     ids=["a directory", "a command"],
 )
-def test_errors_are_fenced_too(arguments, code, message, monkeypatch, capfd):
+def test_errors_are_fenced(arguments, code, message, monkeypatch, capfd):
     """What went wrong is printed, and no name in it is obeyed."""
     monkeypatch.setattr(sys, "argv", ["grade", *arguments])
     with pytest.raises(SystemExit) as ended:
@@ -124,7 +124,7 @@ def test_errors_are_fenced_too(arguments, code, message, monkeypatch, capfd):
 
 
 @pytest.mark.usefixtures("actions")
-def test_a_fault_of_the_grader_gives_no_grade_and_a_fenced_traceback(monkeypatch, capfd):
+def test_traceback_is_fenced(monkeypatch, capfd):
     """Exit code 3, never the 1 of a submission that fell short."""
 
     def fail(*, standalone_mode):
@@ -140,7 +140,7 @@ def test_a_fault_of_the_grader_gives_no_grade_and_a_fenced_traceback(monkeypatch
     assert obeyed(printed.out) == obeyed(printed.err) == []
 
 
-def test_outside_of_actions_nothing_is_fenced_or_handed_over(tmp_path, capfd):
+def test_outside_of_actions(tmp_path, capfd):
     """Standard output stays what it is."""
     with fenced_log():
         print("text")  # noqa: T201
@@ -149,16 +149,16 @@ def test_outside_of_actions_nothing_is_fenced_or_handed_over(tmp_path, capfd):
 
 
 @pytest.mark.usefixtures("actions")
-def test_a_runner_without_files_gets_annotations_alone(tmp_path, capfd):
+def test_runner_without_files(tmp_path, capfd):
     """An older server, or a local imitation, names no file."""
     report_to_actions(broken_result(), tmp_path)
     assert len(obeyed(capfd.readouterr().err)) == 10
 
 
 @pytest.mark.usefixtures("actions")
-def test_a_file_of_the_runner_that_cannot_be_written_gives_no_grade(tmp_path, monkeypatch):
+def test_unwritable_runner_file(tmp_path, monkeypatch):
     """The error says what to do."""
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "missing" / "summary.md"))
-    with pytest.raises(MachineError, match="could not be handed") as caught:
+    with pytest.raises(MachineError, match="could not be passed") as caught:
         report_to_actions(broken_result(), tmp_path)
     assert caught.value.next_step

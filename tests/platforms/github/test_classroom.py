@@ -53,12 +53,12 @@ def decoded(result):
 
 
 @pytest.mark.parametrize("name", ALL_SAMPLES)
-def test_the_reporter_can_read_it(name):
+def test_schema(name):
     """Every field that it needs is there, of the right type."""
     jsonschema.validate(decoded(ALL_SAMPLES[name]()), SCHEMA)
 
 
-def test_the_points_are_those_of_the_automatic_items():
+def test_points():
     """Nothing that a person grades counts, so that the most points are the same for everybody."""
     good, broken = decoded(good_result()), decoded(broken_result())
     assert (good["status"], good["max_score"]) == ("pass", 61)
@@ -67,14 +67,14 @@ def test_the_points_are_those_of_the_automatic_items():
     assert sum(test["score"] for test in broken["tests"]) == broken_result().score.earned
 
 
-def test_a_failed_test_says_where_and_why():
+def test_failure_has_a_line():
     """Its line, and what was seen."""
     test = next(t for t in decoded(broken_result())["tests"] if t["name"].startswith("2C:"))
     assert (test["status"], test["filename"], test["line_no"]) == ("fail", "problem_2.py", 40)
     assert "97.34%" in test["message"]
 
 
-def test_what_was_not_graded_is_an_error():
+def test_ungraded_is_an_error():
     """An error of the grader, and what was left out, is neither passed nor failed."""
     unfinished = decoded(unfinished_result())
     statuses = {test["name"].split(":")[0]: test["status"] for test in unfinished["tests"]}
@@ -82,12 +82,12 @@ def test_what_was_not_graded_is_an_error():
     assert (statuses["2C"], statuses["2E"], statuses["2D"]) == ("error", "error", "pass")
 
 
-def test_practice_points_are_no_grade():
+def test_practice():
     """Every test says so."""
     assert all(test["name"].startswith("PRACTICE") for test in decoded(practice_result())["tests"])
 
 
-def test_hostile_strings_are_no_commands_in_the_reporters_log():
+def test_hostile_strings_command_nothing():
     """The reporter prints what it reads, so that no text may be a command or break its line."""
     for hostile in hostile_results():
         for test in decoded(hostile)["tests"]:
@@ -97,7 +97,7 @@ def test_hostile_strings_are_no_commands_in_the_reporters_log():
                 assert text.isprintable()
 
 
-def test_the_output_is_added_to_the_file(tmp_path):
+def test_output_is_appended(tmp_path):
     """A line `result=…`, after what the step wrote before."""
     path = tmp_path / "output"
     path.write_text("before=1\n")

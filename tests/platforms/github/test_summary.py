@@ -60,14 +60,14 @@ def annotations(result, folder="work"):
 
 
 @pytest.mark.parametrize("name", ["broken", "unfinished"])
-def test_the_whole_summary(name):
+def test_golden_summary(name):
     """The whole output is the golden file."""
     expected = (GOLDEN / f"github_{name}.md").read_text(encoding="utf-8")
     assert render_summary(ALL_SAMPLES[name]()) == expected
 
 
 @pytest.mark.parametrize("name", ALL_SAMPLES)
-def test_a_summary_is_markdown_with_few_kinds_of_elements(name):
+def test_markdown_elements(name):
     """Headings, tables and lists come out, and every failed item's facts can be read."""
     result = ALL_SAMPLES[name]()
     shown = Shown(render_summary(result))
@@ -78,14 +78,14 @@ def test_a_summary_is_markdown_with_few_kinds_of_elements(name):
                 assert check.next_step in shown.text
 
 
-def test_practice_and_unsafe_results_say_so():
+def test_practice_and_unsafe():
     """Neither can be taken for a grade."""
     assert "This is not a grade" in render_summary(practice_result())
     assert "without a sandbox" in render_summary(unfinished_result())
     assert "[!" not in render_summary(good_result())
 
 
-def test_hostile_strings_are_only_text():
+def test_hostile_strings_are_inert():
     """No link, image, tag or table cell of a submission is made, and its text is still shown."""
     seen = ""
     for hostile in hostile_results():
@@ -100,14 +100,14 @@ def test_hostile_strings_are_only_text():
 
 @settings(max_examples=30)
 @given(text=st.text().filter(str.strip))
-def test_any_text_leaves_the_structure_alone(text):
+def test_any_text_is_inert(text):
     """The elements of a summary are the same whatever a student wrote."""
     result = broken_result()
     plain, odd = (Shown(render_summary(map_strings(result, lambda _, t=t: t))) for t in ("x", text))
     assert plain.tags == odd.tags
 
 
-def test_a_summary_has_less_than_a_mebibyte(tmp_path):
+def test_largest_summary(tmp_path):
     """However much fails, it fits beside what the step wrote before, and says what it lacks."""
     result = map_strings(broken_result(), lambda text: f"{text}{'&' * 1000}")
     part = result.problems[0].parts[0]
@@ -125,7 +125,7 @@ def test_a_summary_has_less_than_a_mebibyte(tmp_path):
     assert path.read_text().endswith("It is in the report.\n")
 
 
-def test_a_summary_without_room_is_not_written(tmp_path):
+def test_no_room(tmp_path):
     """A full file stays as it is."""
     path = tmp_path / "summary.md"
     path.write_bytes(b"x" * LARGEST_SUMMARY_BYTES)
@@ -133,7 +133,7 @@ def test_a_summary_without_room_is_not_written(tmp_path):
     assert path.stat().st_size == LARGEST_SUMMARY_BYTES
 
 
-def test_failures_are_annotated_on_their_lines():
+def test_annotations_on_lines():
     """Those with a line come first, and of these the ones that cost most."""
     found = annotations(broken_result())
     assert len(found) == MOST_ANNOTATIONS
@@ -148,7 +148,7 @@ def test_failures_are_annotated_on_their_lines():
     assert "file" not in found[-1].properties
 
 
-def test_there_are_at_most_ten_annotations():
+def test_at_most_ten_annotations():
     """GitHub would show no more."""
     result = broken_result()
     for number, item in enumerate(good_result().items()):
@@ -158,7 +158,7 @@ def test_there_are_at_most_ten_annotations():
     assert len(annotations(result)) == MOST_ANNOTATIONS
 
 
-def test_one_fault_that_cost_several_items_is_annotated_once():
+def test_one_annotation_for_a_fault():
     """A file that cannot be imported fails all its items, and is one annotation."""
     result = broken_result()
     failed = next(item for item in result.items() if item.id == "3B")
@@ -168,13 +168,13 @@ def test_one_fault_that_cost_several_items_is_annotated_once():
     assert "3B, 3C, 3D: Value" in titles
 
 
-def test_a_fault_of_the_grader_is_a_warning():
+def test_grader_fault_is_a_warning():
     """It is not an error in the student's file."""
     assert [command.name for command in annotations(unfinished_result())] == ["warning"]
 
 
 @pytest.mark.parametrize("location", ["../../etc/passwd:1", "/etc/passwd:1", ""])
-def test_no_annotation_points_outside_the_submission(location):
+def test_no_annotation_outside(location):
     """The message stays, and the place is left out."""
     result = map_strings(
         broken_result(), lambda text: location if text.startswith("problem_") else text
@@ -182,7 +182,7 @@ def test_no_annotation_points_outside_the_submission(location):
     assert all("file" not in command.properties for command in annotations(result))
 
 
-def test_a_submission_outside_the_repository_is_annotated_without_a_file():
+def test_submission_outside_the_repository():
     """The runner could not find the file."""
     commands = obeyed(render_annotations(broken_result(), None))
     assert len(commands) == MOST_ANNOTATIONS
