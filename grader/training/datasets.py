@@ -9,6 +9,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
+import math
+import mmap
 import os
 import shutil
 import socket
@@ -16,6 +18,7 @@ import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from urllib.error import URLError
 
 import numpy as np
@@ -65,6 +68,63 @@ class Dataset:
     train_labels: torch.Tensor
     test_images: torch.Tensor
     test_labels: torch.Tensor
+
+    def share(self, file: IO[bytes]) -> SharedDataset:
+        """Write the four arrays into a file that child processes inherit."""
+        for images in (self.train_images, self.test_images):
+            file.write(images.numpy().tobytes())
+        for labels in (self.train_labels, self.test_labels):
+            file.write(labels.byte().numpy().tobytes())
+        file.flush()
+        _, height, width = self.train_images.shape
+        return SharedDataset(
+            descriptor=file.fileno(),
+            name=self.name,
+            sha256=self.sha256,
+            practice=self.practice,
+            train_examples=len(self.train_labels),
+            test_examples=len(self.test_labels),
+            image_size=(height, width),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedDataset:
+    """A data set in a file: training images, test images, training labels, test labels; uint8.
+
+    Attributes:
+        descriptor: of the file, the same in the parent and in its child processes.
+        image_size: (height, width).
+    """
+
+    descriptor: int
+    name: str
+    sha256: str
+    practice: bool
+    train_examples: int
+    test_examples: int
+    image_size: tuple[int, int]
+
+    def load(self) -> Dataset:
+        """Return the data set without a copy of the images: all processes share their pages."""
+        # Private: PyTorch needs writable memory, and a write would stay this process's own.
+        content = np.frombuffer(
+            mmap.mmap(self.descriptor, 0, flags=mmap.MAP_PRIVATE), dtype=np.uint8
+        )
+        pixels = math.prod(self.image_size)
+        sizes = (self.train_examples * pixels, self.test_examples * pixels, self.train_examples)
+        train_images, test_images, train_labels, test_labels = map(
+            torch.from_numpy, np.split(content, np.cumsum(sizes))
+        )
+        return Dataset(
+            name=self.name,
+            sha256=self.sha256,
+            practice=self.practice,
+            train_images=train_images.view(-1, *self.image_size),
+            train_labels=train_labels.long(),
+            test_images=test_images.view(-1, *self.image_size),
+            test_labels=test_labels.long(),
+        )
 
 
 def load_dataset(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from grader.digest import digest_of
 from grader.models.spec import ModelSpec, OptimizerSpec, SchedulerSpec
+from grader.results import EpochResult
 
 TRAINER_VERSION = 1
 """Part of every job's digest. Raise it when the same job could give other numbers than before."""
+
+EpochCallback = Callable[[int, EpochResult], None]
+"""Called after each epoch of one job with its number, counted from 1, and its result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +24,11 @@ class TrainingJob:
     Attributes:
         scheduler: stepped once at the end of each epoch, or None.
         seed: of initialisation, shuffling and dropout.
-        dataset: its name.
-        input_shape: what one example is fed in as: (1, 28, 28) or (784,).
-        stop_at_accuracy: end the run at the first epoch that reaches it, 0 to 1; only where the
-            best epoch counts, since nothing that follows can change the verdict.
-        counted_epoch: whose accuracy, confusion matrix and misclassified examples count.
+        dataset: the name of the data set.
+        input_shape: the shape of one example: (1, 28, 28) or (784,).
+        stop_at_accuracy: end the run at the first epoch that reaches this accuracy, 0 to 1, or
+            None. Allowed only if the best epoch counts: later epochs cannot change the verdict.
+        counted_epoch: the epoch whose accuracy, confusion matrix and misclassified examples count.
     """
 
     model: ModelSpec
@@ -38,10 +43,10 @@ class TrainingJob:
     counted_epoch: Literal["best", "final"]
 
     def digest(self, *, dataset_sha256: str, device: str = "cpu") -> str:
-        """Return the name of the run: the SHA-256 of all that the run depends on.
+        """Return the name of the run: the SHA-256 of everything that decides its epochs.
 
-        `stop_at_accuracy` is left out: it ends a run early and changes no epoch, so a new
-        threshold finds the run of the old one.
+        `stop_at_accuracy` is left out, because it ends a run early and changes no epoch: a run
+        for one threshold is found for another.
 
         Args:
             dataset_sha256: the checksum of the data.

@@ -1,8 +1,9 @@
 """Training jobs in parallel: one process of one thread for each core.
 
-A worker that dies is replaced, and its jobs are tried again; only if that does not help do they
-fail, and no others with them. Nothing here imports torch, so that the workers can load it while
-the parent is still busy with something else.
+A process that dies is replaced and its jobs are retried. Jobs fail only if every attempt dies, and
+no other jobs fail with them. `docs/decisions/019` says why this is no library's pool.
+
+Nothing here imports torch: the processes load it while the parent is busy with something else.
 """
 
 from __future__ import annotations
@@ -12,36 +13,38 @@ import signal
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from functools import partial
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Lock
+from threading import Lock, Thread
 from typing import IO, TYPE_CHECKING, Self
 
 from grader.errors import MORE_MEMORY, GraderError, MachineError
+from grader.results import EpochResult, TrainingRun
+from grader.training.job import EpochCallback, TrainingJob
 from grader.training.memory import count_memory_kills
-from grader.training.pool_messages import EpochEnded, Failed, Finished, Order, SharedDataset
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from multiprocessing.connection import Connection
-
-    from grader.results import EpochResult, TrainingRun
-    from grader.training.datasets import Dataset
-    from grader.training.job import TrainingJob
+if TYPE_CHECKING:  # this module loads torch
+    from grader.training.datasets import Dataset, SharedDataset
 
 LARGEST_STACK = 5
-"""Models in one network; ten measured no faster, each, than five."""
+"""Models in one network; each of ten trains no faster than each of five."""
 
 ATTEMPTS = 3
-"""How often jobs are begun whose process dies each time."""
+"""Attempts at jobs whose process dies each time."""
+
+WORKER = (sys.executable, "-P", "-m", "grader.training.pool_process")
+"""Starts a training process. -P keeps the current directory, which may be a submission, out of the
+import path."""
 
 _ENVIRONMENT = {
-    # Without these glibc gives the memory of every freed activation back to the system, and each
-    # training step pays for its pages anew: up to half of a step's time. 32 MiB is the most that
+    # Without these glibc returns the memory of every freed activation to the system, and each
+    # training step pays for its pages again: up to half of a step's time. 32 MiB is the most that
     # glibc accepts for the second (mallopt(3)).
     "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
@@ -52,18 +55,15 @@ _ENVIRONMENT = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
 
-
 CORES_VARIABLE = "GRADER_CORES"
-"""The environment variable that says how many cores to use where the machine does not say it."""
+"""The environment variable that sets the number of cores where the machine does not tell it."""
 
 
 def count_cores() -> int:
-    """How many cores this process may use: as `CORES_VARIABLE` says, or else by its affinity and
-    its control group's quota.
-    """
-    said = os.environ.get(CORES_VARIABLE, "")
-    if said.isdecimal() and int(said) > 0:
-        return int(said)
+    """Count the cores for this process: `CORES_VARIABLE`, or its affinity and control group."""
+    variable = os.environ.get(CORES_VARIABLE, "")
+    if variable.isdecimal() and int(variable) > 0:
+        return int(variable)
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     with suppress(OSError, ValueError):
         # https://docs.kernel.org/admin-guide/cgroup-v2.html: "$MAX $PERIOD" in microseconds, or
@@ -73,10 +73,50 @@ def count_cores() -> int:
     return cores
 
 
-class TrainingPool:
-    """Trains jobs in the background; a context manager whose workers start on entering.
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Jobs for one training process: one network, or several that can be stacked into one."""
 
-    Leaving it ends every worker at once, whatever it is doing: after Ctrl-C no process is left.
+    jobs: tuple[TrainingJob, ...]
+    dataset: SharedDataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochEnded:
+    """One epoch of the order's job at `index` ended; epochs count from 1."""
+
+    index: int
+    epoch: int
+    result: EpochResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """All jobs of the order are trained; the runs are in the order of the jobs."""
+
+    runs: tuple[TrainingRun, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """The jobs of the order cannot be trained, and `error` says why."""
+
+    error: GraderError
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stack:
+    """An order, with the callback and the future of each job."""
+
+    order: Order
+    callbacks: Sequence[EpochCallback | None]
+    futures: Sequence[Future[TrainingRun]]
+
+
+class TrainingPool:
+    """Trains jobs in the background; a context manager whose processes start on entering.
+
+    Leaving the pool kills every process at once, so that none is left after Ctrl-C.
     """
 
     def __init__(
@@ -85,301 +125,248 @@ class TrainingPool:
         *,
         device: str = "cpu",
         processes: int | None = None,
+        worker: Sequence[str] = WORKER,
     ) -> None:
         """Prepare the pool.
 
         Args:
-            dataset: what to train on; without it, `use_dataset` must come before any job.
+            dataset: trained on by all jobs; if None, call `use_dataset` before any `submit`.
             device: "cpu", or "cuda", which gets a single process.
-            processes: how many jobs at once; as many as there are cores by default.
+            processes: number of jobs trained at once; by default the number of cores.
+            worker: the command that starts a training process.
         """
+        self._dataset = dataset
         self._device = device
         self._processes = 1 if device != "cpu" else processes or count_cores()
-        self._resources = ExitStack()
-        self._idle: SimpleQueue[_Worker | None] = SimpleQueue()
-        self._workers: set[_Worker] = set()
-        self._lock = Lock()
-        self._closed = False
-        self._dataset = dataset
+        self._command = worker
         self._shared: SharedDataset | None = None
+        self._stacks: SimpleQueue[_Stack | None] = SimpleQueue()
 
     def __enter__(self) -> Self:
-        self._file = self._resources.enter_context(tempfile.TemporaryFile())
-        self._threads = ThreadPoolExecutor(self._processes, thread_name_prefix="training")
-        for _ in range(self._processes):
-            # From a thread of the pool: Linux ends a worker together with the thread it came from.
-            self._threads.submit(self._add_worker)
+        self._file = tempfile.TemporaryFile()
         if self._dataset is not None:
             self.use_dataset(self._dataset)
+        self._workers = [
+            _Worker(self._command, self._device, self._file) for _ in range(self._processes)
+        ]
+        self._threads = [
+            Thread(target=self._train_stacks, args=[worker], name="training", daemon=True)
+            for worker in self._workers
+        ]
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        with self._lock:
-            self._closed = True
-            workers = list(self._workers)
-        for worker in workers:
-            worker.kill()
-        self._threads.shutdown(wait=True, cancel_futures=True)
         for worker in self._workers:
-            worker.close()
-        self._resources.close()
+            worker.stop()
+            self._stacks.put(None)  # after the stacks, which all fail at once now
+        for thread in self._threads:
+            thread.join()
+        self._file.close()
 
     def use_dataset(self, dataset: Dataset) -> None:
-        """Say what all jobs are trained on, once."""
-        height, width = dataset.train_images.shape[1:]
-        for images in (dataset.train_images, dataset.test_images):
-            self._file.write(images.numpy().tobytes())
-        for labels in (dataset.train_labels, dataset.test_labels):
-            self._file.write(labels.byte().numpy().tobytes())
-        self._file.flush()
-        self._shared = SharedDataset(
-            descriptor=self._file.fileno(),
-            name=dataset.name,
-            sha256=dataset.sha256,
-            practice=dataset.practice,
-            train_examples=len(dataset.train_labels),
-            test_examples=len(dataset.test_labels),
-            image_size=(height, width),
-        )
+        """Set the data that all jobs are trained on. Call it once."""
+        self._shared = dataset.share(self._file)
 
     def submit(
-        self, job: TrainingJob, on_epoch: Callable[[int, EpochResult], None] | None = None
+        self, job: TrainingJob, on_epoch: EpochCallback | None = None
     ) -> Future[TrainingRun]:
         """Train a job in the background.
 
         Args:
-            job: what to train.
-            on_epoch: called after each epoch with its number, counted from 1, and its result, in
-                a thread of the pool. If the process dies, the job begins anew, with epoch 1.
+            job: the job to train.
+            on_epoch: called after each epoch, in a thread of the pool. If the process dies, the
+                retry starts again with epoch 1.
 
         Returns:
-            The run; or a `ModelError` if the model cannot be trained, or a `MachineError` if its
-            process failed, or died at every attempt.
+            The future run. The run fails with a `ModelError` if the model cannot be trained, or
+            with a `MachineError` if the process failed, or died at every attempt.
         """
-        return self._threads.submit(lambda: self._carry_out([job], [on_epoch])[0])
+        return self.submit_stacked([job], [on_epoch])[0]
 
     def submit_stacked(
-        self,
-        jobs: Sequence[TrainingJob],
-        on_epochs: Sequence[Callable[[int, EpochResult], None] | None] | None = None,
+        self, jobs: Sequence[TrainingJob], on_epochs: Sequence[EpochCallback | None] | None = None
     ) -> list[Future[TrainingRun]]:
         """Train jobs that differ only in seeds and dropout, several as one network.
 
-        That takes less time than one after another. Jobs that cannot be stacked are trained one
-        after another by the same processes.
+        A stack takes less time than its jobs one after another. A process trains jobs that cannot
+        be stacked one after another.
 
         Args:
-            jobs: what to train; `LARGEST_STACK` of them at a time become one network.
-            on_epochs: for each job what `submit` takes.
+            jobs: the jobs to train; each `LARGEST_STACK` of them become one network.
+            on_epochs: the `on_epoch` of `submit` for each job.
 
         Returns:
-            For each job what `submit` returns.
-        """
-        callbacks = list(on_epochs) if on_epochs is not None else [None] * len(jobs)
-        futures: list[Future[TrainingRun]] = [Future() for _ in jobs]
-        for members in split_into_stacks(len(jobs)):
-            order = self._threads.submit(self._carry_out, jobs[members], callbacks[members])
-            order.add_done_callback(partial(_hand_out, futures[members]))
-        return futures
+            The future run of each job, as `submit` returns it.
 
-    def _carry_out(
-        self,
-        jobs: Sequence[TrainingJob],
-        callbacks: Sequence[Callable[[int, EpochResult], None] | None],
-    ) -> tuple[TrainingRun, ...]:
-        """Have one order carried out, by another worker if one dies; called in a thread of the
-        pool.
+        Raises:
+            MachineError: `use_dataset` was not called.
         """
         if self._shared is None:
             raise MachineError("the training pool was given a job before a data set")
-        order = Order(jobs=tuple(jobs))
-        deaths: list[_WorkerDiedError] = []
-        while len(deaths) < ATTEMPTS:
+        callbacks = on_epochs or [None] * len(jobs)
+        futures: list[Future[TrainingRun]] = [Future() for _ in jobs]
+        for part in split_into_stacks(len(jobs)):
+            order = Order(jobs=tuple(jobs[part]), dataset=self._shared)
+            self._stacks.put(_Stack(order=order, callbacks=callbacks[part], futures=futures[part]))
+        return futures
+
+    def _train_stacks(self, worker: _Worker) -> None:
+        """Give one worker stack after stack, until None comes."""
+        # In this thread, because Linux ends a process together with the thread that started it.
+        with suppress(MachineError):  # the first stack tries again, and gets the error
+            worker.start()
+        while (stack := self._stacks.get()) is not None:
             try:
-                return self._attempt(order, self._shared, callbacks)
-            except _WorkerDiedError as death:
-                deaths.append(death)
-        raise _explain(deaths[-1])
-
-    def _attempt(
-        self,
-        order: Order,
-        shared: SharedDataset,
-        callbacks: Sequence[Callable[[int, EpochResult], None] | None],
-    ) -> tuple[TrainingRun, ...]:
-        """Give an order to an idle worker and wait for its end.
-
-        Raises:
-            _WorkerDiedError: the worker ended before the order did.
-        """
-        worker = self._idle.get()
-        memory_kills = count_memory_kills()
-        try:
-            worker = worker or self._start_worker()
-            return worker.carry_out(order, shared, callbacks)
-        except GraderError:
-            raise
-        except (EOFError, ConnectionError):
-            if self._closed or worker is None:
-                raise MachineError("training was stopped") from None
-            death = _WorkerDiedError(
-                worker.describe_ending(),
-                out_of_memory=worker.was_killed() and count_memory_kills() > memory_kills,
-            )
-            self._discard(worker)
-            worker = None
-            raise death from None
-        except BaseException:
-            # The order is abandoned, and so are the messages still to come about it.
-            self._discard(worker)
-            worker = None
-            raise
-        finally:
-            self._idle.put(worker)
-
-    def _add_worker(self) -> None:
-        """Start a worker ahead of its first job; if that fails, its first job tries again."""
-        worker: _Worker | None = None
-        try:
-            worker = self._start_worker()
-        finally:
-            self._idle.put(worker)
-
-    def _start_worker(self) -> _Worker:
-        with self._lock:
-            if self._closed:
-                raise MachineError("training was stopped")
-            try:
-                worker = _Worker(device=self._device, shared_file=self._file)
-            except OSError as error:
-                raise MachineError(f"a training process cannot be started: {error}") from error
-            self._workers.add(worker)
-        return worker
-
-    def _discard(self, worker: _Worker | None) -> None:
-        with self._lock:
-            if worker is not None and not self._closed:
-                self._workers.discard(worker)
-                worker.kill()
-                worker.close()
+                runs = worker.train(stack.order, stack.callbacks)
+            except Exception as error:  # noqa: BLE001  (whoever waits for the runs gets the error)
+                for future in stack.futures:
+                    future.set_exception(error)
+            else:
+                for future, run in zip(stack.futures, runs, strict=True):
+                    future.set_result(run)
+        worker.discard()
 
 
 def split_into_stacks(jobs: int) -> list[slice]:
-    """Which of so many jobs become one network: always the same, however many cores there are, so
-    that the runs are the same too.
-    """
+    """Return the jobs of each network: the same for any number of cores, so runs are the same."""
     return [slice(start, start + LARGEST_STACK) for start in range(0, jobs, LARGEST_STACK)]
 
 
-class _WorkerDiedError(Exception):
-    """A worker process ended by itself or was killed.
-
-    Attributes:
-        out_of_memory: whether the kernel killed it because memory ran out.
-    """
-
-    def __init__(self, ending: str, *, out_of_memory: bool) -> None:
-        super().__init__(ending)
-        self.out_of_memory = out_of_memory
-
-
-def _explain(death: _WorkerDiedError) -> MachineError:
-    """What the death at the last attempt means."""
-    if death.out_of_memory:
-        return MachineError(
-            f"memory ran out: the kernel killed the training process, at each of {ATTEMPTS} "
-            "attempts",
-            next_step=MORE_MEMORY,
-        )
-    return MachineError(
-        f"the training process {death}, at the last of {ATTEMPTS} attempts",
-        next_step="If memory ran out, close other programs and grade again. Otherwise report this "
-        "message.",
-    )
-
-
-def _hand_out(
-    futures: Sequence[Future[TrainingRun]], order: Future[tuple[TrainingRun, ...]]
-) -> None:
-    """Give each job's future its share of a finished order."""
-    error = MachineError("training was stopped") if order.cancelled() else order.exception()
-    for index, future in enumerate(futures):
-        if error is None:
-            future.set_result(order.result()[index])
-        else:
-            future.set_exception(error)
-
-
 class _Worker:
-    """One worker process and this side's end of its pipe."""
+    """One training process at a time: a process that dies is replaced."""
 
-    def __init__(self, *, device: str, shared_file: IO[bytes]) -> None:
-        self._pipe: Connection[object, object]
-        self._pipe, theirs = Pipe()
-        self._has_dataset = False
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the process)
-        with theirs:
-            # -P keeps the current directory, which may be a submission, out of the import path.
-            # A process group of its own keeps the terminal's Ctrl-C from it.
-            self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-                [
-                    *(sys.executable, "-P", "-m", "grader.training.pool_process"),
-                    *(str(os.getpid()), str(theirs.fileno()), device),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                pass_fds=(theirs.fileno(), shared_file.fileno()),
-                env={**os.environ, **_ENVIRONMENT},
-                process_group=0,
-            )
+    def __init__(self, command: Sequence[str], device: str, shared_file: IO[bytes]) -> None:
+        self._command = command
+        self._device = device
+        self._shared_file = shared_file
+        self._process: _Process | None = None
+        self._stopped = False
+        self._lock = Lock()
 
-    def carry_out(
-        self,
-        order: Order,
-        shared: SharedDataset,
-        callbacks: Sequence[Callable[[int, EpochResult], None] | None],
-    ) -> tuple[TrainingRun, ...]:
-        """Have the order carried out.
+    def start(self) -> _Process:
+        """Start the process if none is running.
 
         Raises:
-            EOFError, ConnectionError: the process ended.
-            GraderError: the order cannot be carried out.
+            MachineError: the process does not start, or `stop` was called.
         """
-        if not self._has_dataset:
-            self._pipe.send(shared)
-            self._has_dataset = True
-        self._pipe.send(order)
+        with self._lock:
+            if self._stopped:
+                raise MachineError("training was stopped")
+            if self._process is None:
+                self._process = _Process(self._command, self._device, self._shared_file)
+            return self._process
+
+    def stop(self) -> None:
+        """Kill the process, and let no other start. Any thread may call it."""
+        with self._lock:
+            self._stopped = True
+            if self._process is not None:
+                self._process.kill()
+
+    def train(
+        self, order: Order, callbacks: Sequence[EpochCallback | None]
+    ) -> tuple[TrainingRun, ...]:
+        """Train the jobs of an order, at a further attempt if the process dies.
+
+        Raises:
+            GraderError: the jobs cannot be trained.
+        """
+        attempts = 0
         while True:
-            message = self._pipe.recv()
-            match message:
-                case EpochEnded():
-                    callback = callbacks[message.index]
-                    if callback is not None:
-                        callback(message.epoch, message.result)
-                case Failed():
-                    raise message.error
-                case Finished():
-                    return message.runs
+            attempts += 1
+            memory_kills = count_memory_kills()
+            process = self.start()
+            answer = None
+            try:
+                answer = process.converse(order, callbacks)
+            finally:
+                if answer is None:  # the process died, or trains on after a callback's error
+                    self.discard()
+            if isinstance(answer, Failed):
+                raise answer.error
+            if answer is not None:
+                return answer.runs
+            if attempts == ATTEMPTS:
+                raise process.explain_death(memory_ran_out=count_memory_kills() > memory_kills)
+
+    def discard(self) -> None:
+        """End the process, if there is one."""
+        with self._lock:
+            if self._process is not None:
+                self._process.end()
+                self._process = None
+
+
+class _Process:
+    """One training process, and this side of the pipe."""
+
+    def __init__(self, command: Sequence[str], device: str, shared_file: IO[bytes]) -> None:
+        self._pipe: Connection[object, object]
+        self._pipe, child_pipe = Pipe()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process)
+        with child_pipe:
+            try:
+                self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
+                    [*command, str(os.getpid()), str(child_pipe.fileno()), device],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._errors,
+                    pass_fds=(child_pipe.fileno(), shared_file.fileno()),
+                    env={**os.environ, **_ENVIRONMENT},
+                    process_group=0,  # the terminal's Ctrl-C does not reach the process
+                )
+            except OSError as error:
+                self._pipe.close()
+                self._errors.close()
+                raise MachineError(f"a training process cannot be started: {error}") from error
+        self._printed = ""
+
+    def converse(
+        self, order: Order, callbacks: Sequence[EpochCallback | None]
+    ) -> Finished | Failed | None:
+        """Send an order, call the callbacks, and return the answer, or None if the process died."""
+        for message in self._messages(order):
+            if isinstance(message, Finished | Failed):
+                return message
+            if isinstance(message, EpochEnded) and (callback := callbacks[message.index]):
+                callback(message.epoch, message.result)
+        return None
+
+    def _messages(self, order: Order) -> Iterator[object]:
+        """Send an order, and yield the messages about it until the process dies."""
+        with suppress(EOFError, ConnectionError):
+            self._pipe.send(order)
+            while True:
+                yield self._pipe.recv()
 
     def kill(self) -> None:
-        """End the process at once, and wait until it has ended."""
+        """Kill the process and reap it."""
         self._process.kill()
         self._process.wait()
 
-    def close(self) -> None:
-        """Give back the pipe and the file of an ended process."""
+    def end(self) -> None:
+        """Kill the process if it runs, and close the pipe and the file."""
+        self.kill()
         self._pipe.close()
-        self._errors.close()
+        with self._errors:
+            self._errors.seek(0)
+            self._printed = self._errors.read().decode(errors="replace").strip()[-500:]
 
-    def was_killed(self) -> bool:
-        """Whether the ended process was ended by SIGKILL, as the kernel does it."""
-        return self._process.wait() == -signal.SIGKILL
-
-    def describe_ending(self) -> str:
-        """How the process ended, in words, with the last of what it printed."""
+    def explain_death(self, *, memory_ran_out: bool) -> MachineError:
+        """Describe the death at the last attempt: by a signal or a code, with the last output."""
         code = self._process.wait()
-        self._errors.seek(0)
-        printed = self._errors.read().decode(errors="replace").strip()[-500:]
+        if memory_ran_out and code == -signal.SIGKILL:
+            return MachineError(
+                "memory ran out: the kernel killed the training process, at each of "
+                f"{ATTEMPTS} attempts",
+                next_step=MORE_MEMORY,
+            )
         ending = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        return f"{ending}: {printed}" if printed else ending
+        printed = f": {self._printed}" if self._printed else ""
+        return MachineError(
+            f"the training process {ending}{printed}, at the last of {ATTEMPTS} attempts",
+            next_step="If memory ran out, close other programs and grade again. Otherwise report "
+            "this message.",
+        )

@@ -1,6 +1,11 @@
-"""The training pool: results, progress, and the death of its processes."""
+"""The training pool: results, progress, and the death of its processes.
 
+Processes load torch only where a test is about training; elsewhere a stub stands in for the loop.
+"""
+
+import contextlib
 import os
+import pickle
 import resource
 import signal
 import subprocess
@@ -16,9 +21,12 @@ from grader.errors import MachineError, ModelError
 from grader.training.loop import train
 from grader.training.pool import TrainingPool, count_cores
 from tests.support.paths import ROOT
+from tests.support.processes import alive
 from tests.support.specs import linear, mlp, model
+from tests.support.stub_training import STUB_WORKER, StubDataset
 from tests.support.training_samples import practice_set, training_job
 
+SHORT = training_job(mlp(8), epochs=2)
 ENDLESS = training_job(mlp(8), epochs=1_000_000)
 
 
@@ -28,9 +36,24 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pool(dataset):
-    with TrainingPool(dataset, processes=2) as shared:
+def pool(dataset, tmp_path_factory):
+    """Two processes with torch, started in a directory whose files shadow modules."""
+    directory = tmp_path_factory.mktemp("submission")
+    for name in ("torch", "numpy", "grader", "ctypes"):
+        (directory / f"{name}.py").write_text("raise SystemExit('imported from the directory')\n")
+    with contextlib.chdir(directory), TrainingPool(dataset, processes=2) as shared:
         yield shared
+
+
+@pytest.fixture
+def stub_pool(monkeypatch):
+    """Start a pool whose processes train nothing and load no torch."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    def start(processes=1, dataset=StubDataset()):  # noqa: B008  (it has no state)
+        return TrainingPool(dataset, processes=processes, worker=STUB_WORKER)
+
+    return start
 
 
 def without_time(run):
@@ -44,30 +67,36 @@ def wait_until(condition, seconds=30.0):
         time.sleep(0.02)
 
 
-def process_ids(pool):
-    return [worker._process.pid for worker in pool._workers]
+def trainer_of(heard):
+    """Return the number of the stub process that reported the latest epoch."""
+    heard.clear()
+    wait_until(lambda: heard)
+    _, result = heard[-1]
+    return int(result.train_loss)
 
 
 def test_runs_are_those_of_train(pool, dataset):
-    """A worker gives the run that training here gives, bit for bit, and each to its own job."""
+    """A process gives the run that training here gives, bit for bit, and each to its own job."""
     jobs = [training_job(mlp(8), seed=seed) for seed in (1, 2, 3)]
     futures = [pool.submit(job) for job in jobs]
     for job, future in zip(jobs, futures, strict=True):
         assert without_time(future.result()) == without_time(train(job, dataset))
 
 
-def test_progress_is_reported(pool):
+def test_progress_is_reported(stub_pool):
     """Every epoch reaches the callback of its own job, in order."""
     heard = {1: [], 2: []}
-    futures = {
-        seed: pool.submit(
-            training_job(mlp(8), seed=seed),
-            lambda epoch, result, seed=seed: heard[seed].append((epoch, result)),
-        )
-        for seed in heard
-    }
-    for seed, future in futures.items():
-        assert heard[seed] == list(enumerate(future.result().epochs, start=1))
+    with stub_pool(processes=2) as pool:
+        futures = {
+            seed: pool.submit(
+                training_job(mlp(8), seed=seed),
+                lambda epoch, result, seed=seed: heard[seed].append((epoch, result)),
+            )
+            for seed in heard
+        }
+        for seed, future in futures.items():
+            assert future.result().seed == seed
+            assert heard[seed] == list(enumerate(future.result().epochs, start=1))
 
 
 def test_stacked_jobs(pool, dataset):
@@ -110,39 +139,52 @@ def test_unexpected_error_is_the_machines(pool):
     assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
 
 
-def test_callback_that_raises(pool):
+def test_current_directory_is_not_imported_from(pool):
+    """A file in the current directory, which may be a submission, shadows no module."""
+    assert os.path.exists("torch.py")  # noqa: PTH110
+    assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
+
+
+def test_callback_that_raises(stub_pool):
     """An error in a callback ends its own job; the messages of that job reach no other."""
 
     def fail(epoch, result):
-        raise ValueError("a fault in the display")
+        raise BrokenPipeError("a fault in the display")
 
-    future = pool.submit(training_job(mlp(8), epochs=50), fail)
-    with pytest.raises(ValueError, match="a fault in the display"):
-        future.result()
-    run = pool.submit(training_job(mlp(8), epochs=1)).result()
-    assert len(run.epochs) == 1
-
-
-def kill_busy_worker(pool, heard):
-    """Kill the process of the only job that is being trained, after its next epoch."""
-    heard.clear()
-    wait_until(lambda: heard)
-    (busy,) = (worker for worker in pool._workers if worker._has_dataset)
-    os.kill(busy._process.pid, signal.SIGKILL)
+    with stub_pool() as pool:
+        future = pool.submit(training_job(mlp(8), epochs=50), fail)
+        with pytest.raises(BrokenPipeError, match="a fault in the display"):
+            future.result()
+        heard = []
+        run = pool.submit(SHORT, lambda *epoch: heard.append(epoch)).result()
+        assert heard == list(enumerate(run.epochs, start=1))
 
 
-def test_death_of_a_process(dataset):
+def test_killed_restarts(pool, dataset):
     """A process that is killed is replaced, and its job gives the run that it would have given."""
     job = training_job(mlp(8), epochs=40)
-    with TrainingPool(dataset, processes=2) as pool:
-        heard = []
-        victim = pool.submit(job, lambda *epoch: heard.append(epoch))
-        kill_busy_worker(pool, heard)
-        assert without_time(victim.result()) == without_time(train(job, dataset))
+    heard = []
+    before = {worker._process._process.pid for worker in pool._workers}
+    victim = pool.submit(job, lambda *epoch: heard.append(epoch))
+    wait_until(lambda: heard)
+    for process_id in before:  # one of the two trains
+        os.kill(process_id, signal.SIGKILL)
+    assert without_time(victim.result()) == without_time(train(job, dataset))
     assert heard[-1][0] == 40
 
 
-@pytest.mark.slow
+def test_killed_costs_no_other_job(stub_pool):
+    """A death leaves the jobs of the other processes and those in the queue alone."""
+    with stub_pool(processes=2) as pool:
+        heard = []
+        pool.submit(ENDLESS, lambda *epoch: heard.append(epoch))
+        others = [pool.submit(replace(SHORT, epochs=50, seed=seed)) for seed in range(5)]
+        first = trainer_of(heard)
+        os.kill(first, signal.SIGKILL)
+        assert [other.result().seed for other in others] == list(range(5))
+        assert trainer_of(heard) != first
+
+
 @pytest.mark.parametrize(
     ("out_of_memory", "message"),
     [
@@ -150,20 +192,33 @@ def test_death_of_a_process(dataset):
         (True, "memory ran out: the kernel killed the training process, at each of 3 attempts"),
     ],
 )
-def test_death_at_every_attempt(out_of_memory, message, dataset, monkeypatch):
+def test_killed_at_every_attempt(out_of_memory, message, stub_pool, monkeypatch):
     """A job whose process always dies fails, with the cause, and no other does."""
     kills = count(step=int(out_of_memory))
     monkeypatch.setattr("grader.training.pool.count_memory_kills", lambda: next(kills))
-    with TrainingPool(dataset, processes=1) as pool:
+    with stub_pool() as pool:
         heard = []
         victim = pool.submit(ENDLESS, lambda *epoch: heard.append(epoch))
-        waiting = pool.submit(training_job(mlp(8), seed=3))
+        waiting = pool.submit(SHORT)
         for _ in range(3):
-            kill_busy_worker(pool, heard)
+            os.kill(trainer_of(heard), signal.SIGKILL)
         with pytest.raises(MachineError, match=message) as caught:
             victim.result()
         assert "memory" in caught.value.next_step
         assert len(waiting.result().epochs) == 2
+
+
+def test_process_that_does_not_load():
+    """A process that dies before its first job fails the job with the last that it printed."""
+    worker = (sys.executable, "-c", "raise SystemExit('no torch here')")
+    with TrainingPool(StubDataset(), processes=1, worker=worker) as pool:
+        future = pool.submit(SHORT)
+        with pytest.raises(MachineError, match="ended with exit code 1: no torch here, at the l"):
+            future.result()
+    with TrainingPool(StubDataset(), processes=1, worker=("/nowhere",)) as pool:
+        future = pool.submit(SHORT)
+        with pytest.raises(MachineError, match=r"a training process cannot be started: .*nowhere"):
+            future.result()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of another process are Linux's")
@@ -171,7 +226,7 @@ def test_memory_runs_out(dataset):
     """Memory that a training process cannot get is told apart, and the process goes on."""
     with TrainingPool(dataset, processes=1) as pool:
         assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
-        (process_id,) = process_ids(pool)
+        process_id = pool._workers[0]._process._process.pid
         used_bytes = psutil.Process(process_id).memory_info().vms
         limit_bytes = used_bytes + 50 * 2**20
         resource.prlimit(process_id, resource.RLIMIT_AS, (limit_bytes, limit_bytes))
@@ -179,80 +234,76 @@ def test_memory_runs_out(dataset):
         with pytest.raises(MachineError, match=r"memory ran out: .* you tried to allocate"):
             large.result()
         assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
-        assert process_ids(pool) == [process_id]
+        assert pool._workers[0]._process._process.pid == process_id
 
 
-def test_leaving_the_pool_ends_its_processes(dataset):
+def test_leaving_ends_the_processes(stub_pool):
     """However the pool is left, no process stays and no job hangs."""
     heard = []
-    with TrainingPool(dataset, processes=1) as pool:
+    with stub_pool() as pool:
         futures = [pool.submit(ENDLESS, lambda *epoch: heard.append(epoch)) for _ in range(3)]
-        wait_until(lambda: heard)
-        pids = process_ids(pool)
-    assert pids
-    assert not any(map(psutil.pid_exists, pids))
-    assert all(future.done() for future in futures)
+        process_id = trainer_of(heard)
+    assert not psutil.pid_exists(process_id)
+    for future in futures:
+        with pytest.raises(MachineError, match="training was stopped"):
+            future.result(timeout=0)
 
 
-def test_data_set_may_come_late(dataset):
-    """Workers start at once, and train as soon as the data set is there."""
-    with TrainingPool(processes=1) as pool:
-        early = pool.submit(ENDLESS)
+def test_data_set_may_come_late(stub_pool):
+    """Processes start at once, and train as soon as the data set is there."""
+    with stub_pool(dataset=None) as pool:
         with pytest.raises(MachineError, match="before a data set"):
-            early.result()
-        pool.use_dataset(dataset)
-        run = pool.submit(training_job(mlp(8), epochs=1)).result()
-    assert without_time(run) == without_time(train(training_job(mlp(8), epochs=1), dataset))
+            pool.submit(ENDLESS)
+        wait_until(lambda: pool._workers[0]._process)
+        pool.use_dataset(StubDataset())
+        assert len(pool.submit(SHORT).result().epochs) == 2
 
 
-def test_current_directory_is_not_imported_from(dataset, tmp_path, monkeypatch):
-    """A file in the current directory, which may be a submission, shadows no module."""
-    for name in ("torch", "numpy", "grader", "ctypes"):
-        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the directory')\n")
-    monkeypatch.chdir(tmp_path)
-    with TrainingPool(dataset, processes=1) as pool:
-        assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
+def test_environment():
+    """The allocator keeps freed memory, and every process computes with one thread."""
+    script = (
+        "import os, sys; sys.exit(str([i for i in os.environ.items() if i[0][:3] in 'MALOMP']))"
+    )
+    with TrainingPool(StubDataset(), processes=1, worker=(sys.executable, "-c", script)) as pool:
+        future = pool.submit(SHORT)
+        with pytest.raises(MachineError) as caught:
+            future.result()
+    for setting in ("'MALLOC_TRIM_THRESHOLD_', '2147483647'", "'OMP_NUM_THREADS', '1'"):
+        assert setting in str(caught.value)
 
 
 SCRIPT = """
-import sys
-from pathlib import Path
+import pickle, sys
 from grader.training.pool import TrainingPool
-from tests.training.test_pool import ENDLESS, process_ids
-from tests.support.training_samples import practice_set
+from tests.support.stub_training import STUB_WORKER, StubDataset
 
-if __name__ == "__main__":
-    dataset = practice_set(Path(sys.argv[1]), train_examples=500)
-    with TrainingPool(dataset, processes=1) as pool:
-        def report(epoch, result):
-            if epoch == 1:
-                print(*process_ids(pool), flush=True)
-        pool.submit(ENDLESS, report).result()
+with TrainingPool(StubDataset(), processes=1, worker=STUB_WORKER) as pool:
+    def report(epoch, result):
+        if epoch == 1:
+            print(result.train_loss, flush=True)
+    pool.submit(pickle.loads(bytes.fromhex(sys.argv[1])), report).result()
 """
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_outlives_the_parent(end, tmp_path):
-    """After Ctrl-C, or when the grader is killed, its workers are gone."""
+def test_no_process_outlives_the_parent(end):
+    """After Ctrl-C, or when the grader is killed, its processes are gone."""
     if end != signal.SIGINT and sys.platform != "linux":
-        pytest.skip("elsewhere than on Linux a worker notices at the end of its epoch")
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
+        pytest.skip("elsewhere than on Linux a process notices at the end of its epoch")
     with subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path)],
+        [sys.executable, "-P", "-c", SCRIPT, pickle.dumps(ENDLESS).hex()],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         process_group=0,
     ) as parent:
-        pids = [int(pid) for pid in parent.stdout.readline().split()]
-        assert len(pids) == 1
+        process_id = int(parent.stdout.readline())
         os.killpg(parent.pid, end)
         errors = parent.stderr.read()
         assert parent.wait(timeout=30) == -end or end == signal.SIGINT
     assert ("KeyboardInterrupt" in errors) == (end == signal.SIGINT)
-    wait_until(lambda: not any(map(psutil.pid_exists, pids)))
+    assert not alive([process_id])
 
 
 def test_cores_are_counted():
