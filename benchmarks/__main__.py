@@ -20,8 +20,7 @@ from benchmarks.measuring import Outcome, Settings
 from benchmarks.review import measure_review
 from benchmarks.sandbox import measure_sandbox
 from benchmarks.whole import measure_whole
-from grader.training.cache_directory import default_cache_directory
-from grader.training.data_places import DATA_VARIABLE
+from grader.training.data_places import DATA_VARIABLE, default_cache_directory
 from grader.training.pool import count_cores
 
 if TYPE_CHECKING:

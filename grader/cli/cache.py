@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from grader.cli.options import json_option
-from grader.training.cache_directory import default_cache_directory
+from grader.training.data_places import default_cache_directory
 from grader.training.run_cache import CacheInfo, cache_info, clear_cache
 
 EXAMPLES = """

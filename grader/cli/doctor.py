@@ -32,7 +32,7 @@ from grader.grading.items.versions import check_versions
 from grader.results import Outcome
 from grader.sandbox.isolation.choice import choose_sandbox, try_sandboxes
 from grader.sandbox.isolation.seccomp import compile_filter
-from grader.training.cache_directory import default_cache_directory
+from grader.training.data_places import default_cache_directory
 from grader.training.memory import memory_cap_bytes
 from grader.training.pool import CORES_VARIABLE, count_cores
 

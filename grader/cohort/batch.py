@@ -32,8 +32,8 @@ from grader.report.files import CLASS_PAGE_NAME, FILES_NAME, REPORT_NAME, write_
 from grader.results import Lateness, Outcome, Score, SubmissionResult
 from grader.sandbox.isolation.choice import choose_sandbox
 from grader.text import display_name
-from grader.training.cache_directory import default_cache_directory
-from grader.training.data_places import directories_with_labels
+from grader.training.cached_trainer import CachedTrainer, StartPool
+from grader.training.data_places import default_cache_directory, directories_with_labels
 from grader.training.pool import TrainingPool, count_cores
 from grader.training.run_cache import RunCache
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from grader.assignment.records import Assignment
     from grader.intake.roster import Roster
     from grader.intake.students import Student
-    from grader.training.cached_trainer import CachedTrainer, StartPool
 
 LOCK_NAME = ".lock"
 EVERYBODY = "all"
@@ -296,8 +295,6 @@ class _Batch:
         return Lateness(submitted_at=shown)
 
     def _make_trainer(self, setting: Setting) -> CachedTrainer:
-        from grader.training.cached_trainer import CachedTrainer  # noqa: PLC0415  # torch loads with it
-
         directory = default_cache_directory() if setting.options.use_cache else self.request.output
         cache = RunCache(directory, dataset_sha256=setting.dataset.sha256, device=setting.device)
         start_pool = self.request.start_pool or partial(TrainingPool, device=setting.device)

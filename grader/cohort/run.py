@@ -25,15 +25,15 @@ from grader.intake.private_copy import collect
 from grader.intake.submitted import SubmittedWork, open_submission
 from grader.report.files import keep_graded_files
 from grader.results import Outcome, Score, SubmissionResult
+from grader.training.cached_trainer import CachedTrainer
+from grader.training.job import TrainingJob
+from grader.training.plans import PlanRunner
 from grader.training.pool import count_cores
 
 if TYPE_CHECKING:
     from grader.assignment.records import Assignment
     from grader.results import EpochResult
     from grader.sandbox.isolation.choice import Sandbox
-    from grader.training.cached_trainer import CachedTrainer
-    from grader.training.job import TrainingJob
-    from grader.training.plan_runner import PlanRunner
 
 STUDENTS_AHEAD = 16
 """Students between intake and result beyond one for each round in training: enough to find long
@@ -71,7 +71,7 @@ class RunObserver(Protocol):
 Recorder = Callable[["Task", StudentSummary, SubmissionResult | None], None]
 """Keeps a finished student's result, in the thread that grades."""
 
-TrainerFactory = Callable[[Setting], "CachedTrainer"]
+TrainerFactory = Callable[[Setting], CachedTrainer]
 
 
 @dataclass(kw_only=True)
@@ -144,8 +144,6 @@ class ClassRun:
     def _run(
         self, left: deque[Task], extractors: ThreadPoolExecutor, trainer: CachedTrainer
     ) -> None:
-        from grader.training.plan_runner import PlanRunner  # noqa: PLC0415  # torch loads with it
-
         runner: PlanRunner[tuple[str, str]] = PlanRunner(
             trainer, _ignore_epoch, rounds_at_once=self.rounds_at_once
         )

@@ -16,8 +16,9 @@ from grader.grading.stages import Clock, Options, Setting, Underway, ask, begin,
 from grader.intake.private_copy import Submission, collect
 from grader.results import EpochResult, ItemResult, SubmissionResult
 from grader.sandbox.isolation.choice import Sandbox, choose_sandbox
-from grader.training.cache_directory import default_cache_directory
-from grader.training.data_places import directories_with_labels
+from grader.training.cached_trainer import CachedTrainer
+from grader.training.data_places import default_cache_directory, directories_with_labels
+from grader.training.plans import run_plans
 from grader.training.pool import TrainingPool
 from grader.training.run_cache import RunCache
 
@@ -115,10 +116,6 @@ def _train(underway: Underway, observer: Observer) -> bool:
         grading.rehearse()
         grading.leave_out_rest("left out by --quick")
         return False
-
-    # torch loads beside the sandbox, so nothing that needs it is imported any earlier.
-    from grader.training.cached_trainer import CachedTrainer  # noqa: PLC0415
-    from grader.training.plan_runner import run_plans  # noqa: PLC0415
 
     plans = {item_id: planned.plan for item_id, planned in grading.plans().items()}
     observer.training_starts(list(plans))

@@ -25,8 +25,7 @@ import numpy as np
 import torch
 
 from grader.errors import DatasetError
-from grader.training.cache_directory import default_cache_directory
-from grader.training.data_places import DATA_VARIABLE, raw_directories
+from grader.training.data_places import DATA_VARIABLE, default_cache_directory, raw_directories
 
 MNIST_SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",

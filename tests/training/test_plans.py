@@ -9,8 +9,7 @@ from grader.errors import GraderError, MachineError, ModelError
 from grader.models.spec import LayerSpec, ModelSpec, default_optimizer
 from grader.results import EpochResult, TrainingRun
 from grader.training.job import TrainingJob
-from grader.training.plan_runner import run_plans
-from grader.training.plans import EpochCallback, Round, plan_model, plan_sweep
+from grader.training.plans import EpochCallback, Round, plan_model, plan_sweep, run_plans
 
 MODEL = ModelSpec(
     layers=(

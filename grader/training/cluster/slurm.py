@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from grader.errors import UsageError
-from grader.training.cache_directory import default_cache_directory
+from grader.training.data_places import default_cache_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
