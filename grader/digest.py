@@ -23,11 +23,11 @@ def _with_class_names(value: object) -> object:
         return [_with_class_names(item) for item in value]
     if isinstance(value, dict):
         return {name: _with_class_names(item) for name, item in value.items()}
-    if not is_dataclass(value):
+    if isinstance(value, msgspec.Struct):
+        names = value.__struct_fields__
+    elif is_dataclass(value):
+        names = tuple(each.name for each in fields(value) if each.metadata.get("digested", True))
+    else:
         return value
-    named = {
-        item.name: _with_class_names(getattr(value, item.name))
-        for item in fields(value)
-        if item.metadata.get("digested", True)
-    }
+    named = {name: _with_class_names(getattr(value, name)) for name in names}
     return {"class": type(value).__name__, "fields": named}

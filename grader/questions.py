@@ -1,7 +1,7 @@
-"""What the grader asks the sandbox, and what it may hear back: validated, plain records.
+"""The questions to the sandbox and the validated answers: plain records.
 
-`PlainValue` is the form in which any answer of a student leaves the sandbox: numbers, strings,
-None, lists (also for tuples, tensors and arrays) and mappings.
+`PlainValue` is the form in which a student's answer leaves the sandbox: numbers, strings, None,
+lists (also for tuples, tensors and arrays) and mappings.
 """
 
 from __future__ import annotations
@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from grader.models.spec import ModelSpec, OptimizerSpec, SchedulerSpec
+from grader.models.spec import (
+    LongText,
+    ModelSpec,
+    OptimizerSpec,
+    Record,
+    SchedulerSpec,
+    ShortText,
+)
 from grader.results import CapturedOutput
 
 
@@ -29,16 +36,15 @@ class Question:
 
     Attributes:
         id: unique within a submission.
-        kind: "answer" calls `function` and wants its value; "model" calls `function` for a
-            model and then those of `optimizer`, `scheduler` and `training` that are defined.
+        kind: "answer" calls `function` for its value; "model" calls `function` for a model, and
+            then those of `optimizer`, `scheduler` and `training` that are defined.
         file: "problem_2.py".
         function: "model_c".
         optimizer: the name of the function called with the model, or None.
         scheduler: the name of the function called with the optimiser, or None.
         training: the name of the function that returns {"epochs": …, "batch_size": …}, or None.
-        weights: whether the model's weights are wanted too.
-        optional: whether the function may be missing, or return None: then there is neither value
-            nor failure.
+        weights: also ask for the model's weights.
+        optional: the function may be missing or return None, without a failure.
     """
 
     id: str
@@ -70,15 +76,14 @@ FailureKind = Literal[
 ]
 """Why a question has no answer.
 
-"limit" is a time, memory, output or size limit; "exit" a process that left on its own
-(`sys.exit`, `os._exit`); "crash" one that died of a signal; "protocol" a message that the grader
-does not accept; "signature" a function that cannot be called with the arguments it is given.
+"limit" is a time, memory, output or size limit; "exit" a process that exited by itself
+(`sys.exit`, `os._exit`); "crash" a process that died of a signal; "protocol" a message that the
+grader does not accept; "signature" a function that does not accept the arguments it is given.
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Why a question was not answered, in words for the student.
+class Failure(Record, frozen=True):
+    """Why a question has no answer, in words for the student.
 
     Attributes:
         kind: what went wrong, for programs.
@@ -90,15 +95,14 @@ class Failure:
     """
 
     kind: FailureKind
-    phase: str
-    message: str
-    next_step: str
-    location: str = ""
-    traceback: str = ""
+    phase: ShortText
+    message: ShortText
+    next_step: ShortText
+    location: ShortText = ""
+    traceback: LongText = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImportNote:
+class ImportNote(Record, frozen=True):
     """Something noteworthy that a file does when it is imported.
 
     Attributes:
@@ -109,20 +113,19 @@ class ImportNote:
     """
 
     kind: Literal["training", "dataset", "shadow"]
-    location: str
-    detail: str
+    location: ShortText
+    detail: ShortText
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractedModel:
-    """A student's model with what belongs to it.
+    """A student's model, its optimiser, scheduler and training choices.
 
     Attributes:
         location: where the model function is defined: "problem_2.py:14".
         optimizer: None if the student declares none.
         training: the value of the training function, or None if there is none.
-        failures: of the optimiser's, the scheduler's or the training function, which leave the
-            model itself usable, by the function's role: "optimizer", "scheduler", "training".
+        failures: by role ("optimizer", "scheduler", "training"); the model itself stays usable.
     """
 
     model: ModelSpec
@@ -135,12 +138,12 @@ class ExtractedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction:
-    """Everything the sandbox gave back for one question.
+    """Everything the sandbox returned for one question.
 
     Exactly one of `failure`, `model` and `answered` holds, unless an optional function is missing.
 
     Attributes:
-        answered: whether `value` is an answer.
+        answered: `value` is an answer.
         value: the answer's plain value.
         value_type: what the student returned: "torch.Tensor of shape (4, 2, 2)".
         location: where the function is defined, or empty.

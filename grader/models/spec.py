@@ -1,15 +1,17 @@
-"""Models, optimisers and schedulers as plain data: what leaves the sandbox, validated.
+"""Models, optimisers and schedulers as plain data that leaves the sandbox.
 
-Counting happens here by arithmetic, before a tensor exists; `grader.models.build` makes live
-PyTorch objects. This module does not import torch, so that the sandbox can work while torch is
-loading.
+Parameters are counted here by arithmetic, before a tensor exists; `grader.models.build` makes
+live PyTorch objects. This module does not import torch, which loads while the sandbox works.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import msgspec
 
 from grader.errors import ModelError
 from grader.models.kinds import Argument, Kind
@@ -19,24 +21,33 @@ ArgumentValue = bool | int | float | str | tuple[int | float, ...] | None
 
 Arguments = Mapping[str, ArgumentValue]
 
+# The bounds on what the sandbox may send stand on the records' own fields.
+ShortText = Annotated[str, msgspec.Meta(max_length=1000)]
+LongText = Annotated[str, msgspec.Meta(max_length=20_000)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+FewArguments = Annotated[dict[Name, ArgumentValue], msgspec.Meta(max_length=20)]
 
-@dataclass(frozen=True, kw_only=True)
-class LayerSpec:
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A record that the sandbox sends. An unknown field is refused."""
+
+
+class LayerSpec(Record, frozen=True):
     """One layer of a flattened `nn.Sequential`.
 
     Attributes:
-        kind: the class's name in `torch.nn`; for an irregular layer whatever its class is called.
+        kind: the class's name in `torch.nn`; of an irregular layer, its class's own name.
         path: the layer's name in the student's model: "3", or "features.0" inside a nested one.
         arguments: constructor arguments by name; empty for a layer of an unknown class.
-        irregularity: a code of `layer_kinds.IRREGULARITIES`, or None for an ordinary layer.
+        irregularity: a code of `kinds.IRREGULARITIES`, or None for an ordinary layer.
         irregularity_detail: which hook, attribute or parameter; a short text from the sandbox.
     """
 
-    kind: str
-    path: str
-    arguments: dict[str, ArgumentValue] = field(default_factory=dict)
-    irregularity: str | None = None
-    irregularity_detail: str = ""
+    kind: Name
+    path: Name
+    arguments: FewArguments = {}
+    irregularity: Name | None = None
+    irregularity_detail: ShortText = ""
 
     def integer(self, name: str) -> int:
         """The integer argument `name`.
@@ -50,16 +61,16 @@ class LayerSpec:
         return value
 
     def describe(self) -> str:
-        """The layer as PyTorch would print it, with the arguments that identify it."""
+        """Return the layer as PyTorch prints it, with the arguments that identify it."""
         shown = ", ".join(
             f"{name}={_shown(value)}"
             for name, value in self.arguments.items()
-            if name in _TELLING_ARGUMENTS.get(self.kind, ())
+            if name in _SHOWN_ARGUMENTS.get(self.kind, ())
         )
         return f"{self.kind}({shown})"
 
 
-_TELLING_ARGUMENTS: dict[str, tuple[str, ...]] = {
+_SHOWN_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Linear": ("in_features", "out_features"),
     "Conv1d": ("in_channels", "out_channels", "kernel_size", "stride", "padding"),
     "Conv2d": ("in_channels", "out_channels", "kernel_size", "stride", "padding"),
@@ -81,7 +92,7 @@ _TELLING_ARGUMENTS: dict[str, tuple[str, ...]] = {
 
 
 def _shown(value: ArgumentValue) -> str:
-    """A value for a person: (3, 3) becomes 3."""
+    """Return a value for a person to read: (3, 3) becomes 3."""
     if isinstance(value, tuple):
         return str(value[0]) if len(set(value)) == 1 else f"({', '.join(map(str, value))})"
     return repr(value) if isinstance(value, str) else str(value)
@@ -101,7 +112,7 @@ class ModelSpec:
     weights: bytes | None = None
 
     def count_parameters(self) -> int:
-        """The sum of `numel()` over all parameters, by arithmetic.
+        """Return the sum of `numel()` over all parameters, by arithmetic.
 
         Raises:
             ModelError: a layer's arguments do not say how many it has.
@@ -109,15 +120,15 @@ class ModelSpec:
         return sum(count_layer_parameters(layer) for layer in self.layers)
 
     def linear_layers(self) -> list[tuple[int, LayerSpec]]:
-        """The Linear layers with their indices."""
+        """Return the Linear layers with their indices."""
         return [(index, layer) for index, layer in enumerate(self.layers) if layer.kind == "Linear"]
 
     def with_dropout(self, probability: float) -> ModelSpec:
-        """The same model with every Dropout set to `probability`."""
+        """Return the model with every Dropout set to `probability`."""
         return replace(
             self,
             layers=tuple(
-                replace(layer, arguments={**layer.arguments, "p": probability})
+                msgspec.structs.replace(layer, arguments={**layer.arguments, "p": probability})
                 if layer.kind == "Dropout"
                 else layer
                 for layer in self.layers
@@ -126,7 +137,7 @@ class ModelSpec:
 
 
 def count_layer_parameters(layer: LayerSpec) -> int:
-    """The number of trainable values in one layer, by arithmetic.
+    """Return the number of trainable values in one layer, by arithmetic.
 
     Raises:
         ModelError: its arguments do not say how many.
@@ -150,10 +161,10 @@ def count_layer_parameters(layer: LayerSpec) -> int:
 
 
 def as_integers(value: ArgumentValue, length: int) -> tuple[int, ...]:
-    """`value` as a tuple of integers: one integer stands for `length` equal ones.
+    """Return `value` as a tuple of integers; one integer stands for `length` equal ones.
 
     Raises:
-        ModelError: it is neither an integer nor a tuple of them.
+        ModelError: `value` is neither an integer nor a tuple of integers.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return (value,) * length
@@ -162,8 +173,7 @@ def as_integers(value: ArgumentValue, length: int) -> tuple[int, ...]:
     raise ModelError(f"expected an integer or a tuple of integers, got {value!r}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ParameterGroup:
+class ParameterGroup(Record, frozen=True):
     """One parameter group of an optimiser.
 
     Attributes:
@@ -171,28 +181,26 @@ class ParameterGroup:
         settings: the group's own settings: lr, weight_decay and so on.
     """
 
-    parameters: tuple[str, ...]
-    settings: dict[str, ArgumentValue]
+    parameters: tuple[Name, ...]
+    settings: FewArguments
 
 
-@dataclass(frozen=True, kw_only=True)
-class OptimizerSpec:
+class OptimizerSpec(Record, frozen=True):
     """An optimiser of `torch.optim`: the class's name and every parameter group."""
 
-    kind: str
-    groups: tuple[ParameterGroup, ...]
+    kind: Name
+    groups: Annotated[tuple[ParameterGroup, ...], msgspec.Meta(min_length=1, max_length=500)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class SchedulerSpec:
+class SchedulerSpec(Record, frozen=True):
     """A scheduler of `torch.optim.lr_scheduler`, stepped once at the end of each epoch."""
 
-    kind: str
-    arguments: dict[str, ArgumentValue]
+    kind: Name
+    arguments: FewArguments
 
 
 def default_optimizer(model: ModelSpec) -> OptimizerSpec:
-    """Adam at a learning rate of 1e-3 over every parameter, for a student who declares nothing."""
+    """Return Adam at a learning rate of 1e-3, for a student who declares no optimiser."""
     return OptimizerSpec(
         kind="Adam",
         groups=(
@@ -212,7 +220,7 @@ def default_optimizer(model: ModelSpec) -> OptimizerSpec:
 
 
 def parameter_names(model: ModelSpec) -> list[str]:
-    """The names of the flattened model's parameters, in PyTorch's order."""
+    """Return the names of the flattened model's parameters, in PyTorch's order."""
     names = []
     for index, layer in enumerate(model.layers):
         arguments = layer.arguments
@@ -228,7 +236,7 @@ def parameter_names(model: ModelSpec) -> list[str]:
 
 
 def find_argument_mistakes(kind: Kind, arguments: Arguments) -> list[str]:
-    """Every way in which `arguments` break the rules of `kind`, one sentence each."""
+    """Return one sentence for each way in which `arguments` break the rules of `kind`."""
     known = {argument.name for argument in kind.arguments}
     mistakes = [f"{kind.name} has no argument {name!r}" for name in arguments if name not in known]
     for argument in kind.arguments:
@@ -236,7 +244,9 @@ def find_argument_mistakes(kind: Kind, arguments: Arguments) -> list[str]:
             mistakes.append(f"{kind.name} lacks its argument {argument.name}")
         elif not _accepts(argument, arguments[argument.name]):
             value = arguments[argument.name]
-            mistakes.append(f"{kind.name}: {argument.name} is {value!r}, {_rule(argument)}")
+            # JSON has neither NaN nor infinity, so the worker sends them as text.
+            shown = value if value in {"nan", "inf", "-inf"} else repr(value)
+            mistakes.append(f"{kind.name}: {argument.name} is {shown}, {_rule(argument)}")
     return mistakes
 
 

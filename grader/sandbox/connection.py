@@ -1,4 +1,4 @@
-"""Frames to and from a sandboxed program, with deadlines and a watch over its memory."""
+"""Exchange frames with a sandboxed program, under deadlines and limits on its resources."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from grader.sandbox.worker.frames import COMMAND, Frame, FrameError, FrameReader, write_frame
+from grader.sandbox.protocol import COMMAND, Frame, FrameError, FrameReader, write_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.05
 SCRATCH_PAUSE = 9
-"""Between two counts of scratch files, in durations of the count itself: a tenth of the time."""
+"""Pause between two counts of scratch files, in durations of the count: a tenth of the time."""
 READ_BYTES = 65536
 DIAGNOSTIC_BYTES = 4000
 
@@ -27,10 +27,10 @@ Breach = Literal[
 
 
 class ConnectionEndedError(Exception):
-    """No further frame can be had, so the sandbox must be ended.
+    """The connection is unusable; terminate the sandbox.
 
     Attributes:
-        breach: what ended it.
+        breach: the cause.
     """
 
     def __init__(self, breach: Breach) -> None:
@@ -40,7 +40,7 @@ class ConnectionEndedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Allowance:
-    """What the sandbox may use before it is ended.
+    """The resources that the sandbox may use before it is terminated.
 
     Attributes:
         memory_bytes: of all its processes together, as `ProcessTree.memory_bytes` counts.
@@ -60,7 +60,7 @@ class Connection:
     Args:
         process: whose standard input and output carry frames.
         maximum_bytes: the largest payload of each kind of frame that may come.
-        stopped: asked often; the conversation ends once it is true.
+        stopped: polled; the conversation ends once it returns True.
     """
 
     def __init__(
@@ -81,14 +81,14 @@ class Connection:
 
     @property
     def diagnostics(self) -> str:
-        """What the program wrote to standard error, capped: only to explain a failed start."""
+        """The program's standard error, capped: only to explain a failed start."""
         return self._diagnostics.decode(errors="replace").strip()
 
     def send(self, payload: bytes) -> None:
         """Send one command.
 
         Raises:
-            ConnectionEndedError: nobody is there to read it.
+            ConnectionEndedError: the program has exited.
         """
         try:
             write_frame(self._process.commands.fileno(), COMMAND, payload)
@@ -96,15 +96,15 @@ class Connection:
             raise ConnectionEndedError("closed") from None
 
     def receive(self, kind: bytes, deadline: float, allowance: Allowance | None = None) -> bytes:
-        """The payload of the next frame, which must be of this kind.
+        """Return the payload of the next frame, which must be of this kind.
 
         Args:
-            kind: one of `grader.sandbox.worker.frames`.
+            kind: one of `grader.sandbox.protocol`.
             deadline: on the clock of `time.monotonic`.
-            allowance: what its processes may use meanwhile.
+            allowance: the limits on its processes until then.
 
         Raises:
-            ConnectionEndedError: it does not come, or is not acceptable.
+            ConnectionEndedError: no such frame arrived in time, or a limit was exceeded.
         """
         while not self._frames:
             if self._stopped():
@@ -112,7 +112,7 @@ class Connection:
             is_late = time.monotonic() > deadline
             if allowance is not None and not is_late:
                 self._watch(allowance)
-            # What came in time counts, even where this process was kept from reading it.
+            # A frame that arrived in time counts, even if this process was too busy to read it.
             if not self._read(0.0 if is_late else POLL_SECONDS) and is_late:
                 raise ConnectionEndedError("timeout")
         frame = self._frames.pop(0)
@@ -145,7 +145,7 @@ class Connection:
         self._next_scratch_watch = finished + SCRATCH_PAUSE * (finished - started)
 
     def _read(self, seconds: float) -> bool:
-        """Wait so long for output, and read some; whether there was any that carries frames."""
+        """Read output for at most this long. Return True if any of it carries frames."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.replies, selectors.EVENT_READ)
             selector.register(self._process.diagnostics, selectors.EVENT_READ)

@@ -1,7 +1,7 @@
-"""Messages from the sandbox, decoded as hostile: sizes, types, ranges and names are all checked.
+"""Decode messages from the sandbox as hostile: sizes, types, ranges and names are all checked.
 
-The sandbox can be in the hands of the student's code, so nothing here trusts a length, a name or
-a count, and nothing is allocated in proportion to one before it was compared with its limit.
+The student's code may control the sandbox. So no length, name or count is trusted, and nothing is
+allocated in proportion to one before it was compared with its limit.
 """
 
 from __future__ import annotations
@@ -9,20 +9,22 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import msgspec
 import safetensors
 
+from grader.assignment.records import Limits
 from grader.errors import MessageError
 from grader.models.kinds import IRREGULARITIES, LAYER_KINDS, OPTIMIZER_KINDS, SCHEDULER_KINDS, Kind
 from grader.models.spec import (
-    ArgumentValue,
+    Arguments,
     LayerSpec,
     ModelSpec,
     OptimizerSpec,
-    ParameterGroup,
-    SchedulerSpec,
+    Record,
     find_argument_mistakes,
     parameter_names,
 )
@@ -30,68 +32,57 @@ from grader.questions import (
     ExtractedModel,
     Extraction,
     Failure,
-    ImportNote,
     PlainMapping,
     PlainValue,
     Question,
 )
+from grader.sandbox.protocol import MAXIMUM_DIGITS, MAXIMUM_PAIRS, WorkerLimits
 from grader.sandbox.wire import (
     AnswerReply,
     EndMessage,
-    FailureMessage,
     FailureReply,
-    LayerMessage,
     MissingReply,
     ModelReply,
-    OptimizerMessage,
     Reply,
-    SchedulerMessage,
 )
 from grader.text import clean_block, clean_line
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from grader.assignment.records import Limits
-
 MAXIMUM_FIELDS_DEPTH = 8
-"""How deep a message nests around the student's own values."""
+"""Nesting of a message around the student's own values."""
 LEVELS_OF_A_DICT = 3
-"""How deep one dict nests in JSON: an object, its list of pairs, and a pair."""
-MAXIMUM_DIGITS = 1000
-MAXIMUM_PAIRS = 1000
-"""Of one dict. Keys can be chosen so that a lookup takes as long as there are keys."""
-
-BEYOND_DIGITS = 10**MAXIMUM_DIGITS
+"""Nesting of one dict in JSON: an object, its list of pairs, and a pair."""
+MAXIMUM_ARGUMENT_CHARACTERS = 100
 HARMLESS_IRREGULARITIES = frozenset({None, "evaluation", "frozen"})
-"""A layer with one of these is what its class and arguments say."""
+"""A layer with one of these computes what its class and arguments say."""
 
 _reply_decoder: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 _end_decoder = msgspec.json.Decoder(EndMessage)
 
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
-def encode_command(question: Question, limits: Mapping[str, float]) -> bytes:
-    """One question and its limits, as the worker reads them."""
+
+def encode_command(question: Question, limits: WorkerLimits) -> bytes:
+    """Return one question and its limits as JSON."""
     return msgspec.json.encode({"question": question, "limits": limits})
 
 
 def decode_end(payload: bytes) -> EndMessage:
-    """How a question's process ended.
+    """Return the end of a question's process.
 
     Raises:
-        MessageError: the payload is no such message.
+        MessageError: the payload is not such a message.
     """
     try:
-        return _end_decoder.decode(payload)
+        return _clean(_end_decoder.decode(payload))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise MessageError(f"the end of a question cannot be read: {error}") from error
 
 
 def decode_reply(question: Question, payload: bytes, limits: Limits) -> Extraction:
-    """What the sandbox answered, without what was printed.
+    """Return the sandbox's answer, without the printed output.
 
     A model that PyTorch allows and the grader does not (a kernel of 5,000 x 5,000) becomes a
-    failure in words for the student; what only a forger would send is refused.
+    failure in words for the student. A message that only a forger would send is refused.
 
     Raises:
         MessageError: the payload breaks the protocol.
@@ -104,15 +95,10 @@ def decode_reply(question: Question, payload: bytes, limits: Limits) -> Extracti
         reply = _reply_decoder.decode(payload)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise MessageError(f"an answer that cannot be read: {error}") from error
-    notes = tuple(
-        ImportNote(
-            kind=note.kind, location=clean_location(note.location), detail=clean_line(note.detail)
-        )
-        for note in reply.notes
-    )
+    notes = tuple(_clean(note) for note in reply.notes)
     match reply:
         case FailureReply():
-            return Extraction(question=question, failure=_failure(reply.failure), notes=notes)
+            return Extraction(question=question, failure=_clean(reply.failure), notes=notes)
         case MissingReply() if question.optional:
             return Extraction(question=question, notes=notes)
         case AnswerReply() if question.kind == "answer":
@@ -125,17 +111,37 @@ def decode_reply(question: Question, payload: bytes, limits: Limits) -> Extracti
                 notes=notes,
             )
         case ModelReply() if question.kind == "model":
-            return _model_extraction(question, reply, notes, limits)
+            return replace(_model_extraction(question, reply, limits), notes=notes)
     raise MessageError(f"an answer of another type than a {question.kind}")
 
 
 def clean_location(text: str) -> str:
-    """A location such as "problem_2.py:14", or empty for anything that does not look like one."""
+    """Return a location such as "problem_2.py:14", or "" for any other text."""
     return clean_line(text) if re.fullmatch(r"[^\n:]{1,200}:[0-9]{1,7}", text) else ""
 
 
+def _clean(record: AnyRecord) -> AnyRecord:
+    """Return the record with all its texts harmless to show."""
+    cleaned = {name: _clean_field(name, getattr(record, name)) for name in record.__struct_fields__}
+    return msgspec.structs.replace(record, **cleaned)
+
+
+def _clean_field(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        cleaners = {"location": clean_location, "traceback": clean_block}
+        return cleaners.get(name, clean_line)(value)
+    if isinstance(value, dict):
+        return {
+            key: clean_line(item)[:MAXIMUM_ARGUMENT_CHARACTERS] if isinstance(item, str) else item
+            for key, item in value.items()
+        }
+    if isinstance(value, tuple):
+        return tuple(_clean_field(name, item) for item in value)
+    return _clean(value) if isinstance(value, Record) else value
+
+
 def _nesting(payload: bytes) -> int:
-    """The deepest nesting of a JSON text, found without decoding it."""
+    """Return the deepest nesting of a JSON text, without decoding it."""
     depth = deepest = 0
     # The last quote is optional, so that an unfinished string is passed over in one step.
     for token in re.finditer(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', payload, re.DOTALL):
@@ -147,25 +153,14 @@ def _nesting(payload: bytes) -> int:
     return deepest
 
 
-def _failure(message: FailureMessage) -> Failure:
-    return Failure(
-        kind=message.kind,
-        phase=clean_line(message.phase),
-        message=clean_line(message.message),
-        next_step=clean_line(message.next_step),
-        location=clean_location(message.location),
-        traceback=clean_block(message.traceback),
-    )
-
-
 def _plain_value(value: Any, levels: int) -> PlainValue:
-    """The value that `grader.sandbox.worker.plain_values` encoded.
+    """Return the value that `grader.sandbox.worker.plain_values` encoded.
 
     Args:
-        value: as it was decoded from JSON.
+        value: decoded from JSON.
         levels: how deep lists and dicts may still nest.
     """
-    if isinstance(value, int) and abs(value) >= BEYOND_DIGITS:
+    if isinstance(value, int) and abs(value) >= 10**MAXIMUM_DIGITS:
         raise MessageError(f"an integer of more than {MAXIMUM_DIGITS} digits")
     if value is None or isinstance(value, (bool, int, float)):
         return value
@@ -194,13 +189,18 @@ def _plain_value(value: Any, levels: int) -> PlainValue:
     raise MessageError("a value of an unknown form")
 
 
-def _model_extraction(
-    question: Question, reply: ModelReply, notes: tuple[ImportNote, ...], limits: Limits
-) -> Extraction:
+def _model_extraction(question: Question, reply: ModelReply, limits: Limits) -> Extraction:
+    """Return the model, or the failure in words if an argument is out of range.
+
+    Raises:
+        MessageError: no honest worker sends such a model.
+    """
     if len(reply.layers) > limits.layers:
         raise MessageError(f"a model of {len(reply.layers):,} layers")
     location = clean_location(reply.location)
-    layers = tuple(_layer(message) for message in reply.layers)
+    for layer in reply.layers:
+        _check_layer(layer)
+    layers = tuple(_clean(layer) for layer in reply.layers)
     mistakes = [
         f"Layer {layer.path}: {mistake}."
         for layer in layers
@@ -208,33 +208,31 @@ def _model_extraction(
         for mistake in find_argument_mistakes(LAYER_KINDS[layer.kind], layer.arguments)
     ]
     if mistakes:
-        phase = f"description of the model of {question.function}()"
-        failure = _wrong_value(phase, mistakes[0])
-        return Extraction(question=question, location=location, failure=failure, notes=notes)
+        failure = _wrong_value(f"model of {question.function}()", mistakes[0])
+        return Extraction(question=question, location=location, failure=failure)
     model = ModelSpec(layers=layers, weights=_weights(reply.weights, question))
     is_regular = all(layer.irregularity in HARMLESS_IRREGULARITIES for layer in layers)
     if is_regular and model.count_parameters() > limits.parameters:
         raise MessageError(f"a model of more than {limits.parameters:,} parameters")
-    failures = {role: _failure(failure) for role, failure in reply.failures}
-    optimizer = _optimizer(reply.optimizer, model if is_regular else None)
-    scheduler = _scheduler(reply.scheduler)
+    failures = {role: _clean(failure) for role, failure in reply.failures}
+    optimizer, scheduler = reply.optimizer, reply.scheduler
     if optimizer is not None:
-        for group in optimizer.groups:
-            mistakes += find_argument_mistakes(OPTIMIZER_KINDS[optimizer.kind], group.settings)
-        if mistakes:
-            phase = f"description of the optimiser of {question.optimizer}(model)"
-            failures.setdefault("optimizer", _wrong_value(phase, f"{mistakes[0]}."))
+        _check_parameters(optimizer, model if is_regular else None)
+        optimizer = _clean(optimizer)
+        settings = [group.settings for group in optimizer.groups]
+        if mistake := _first_mistake(OPTIMIZER_KINDS, optimizer.kind, *settings):
+            described = f"optimiser of {question.optimizer}(model)"
+            failures.setdefault("optimizer", _wrong_value(described, mistake))
             optimizer = None
     if scheduler is not None:
-        kind = SCHEDULER_KINDS[scheduler.kind]
-        if mistakes := find_argument_mistakes(kind, scheduler.arguments):
-            phase = f"description of the scheduler of {question.scheduler}(optimizer)"
-            failures.setdefault("scheduler", _wrong_value(phase, f"{mistakes[0]}."))
+        scheduler = _clean(scheduler)
+        if mistake := _first_mistake(SCHEDULER_KINDS, scheduler.kind, scheduler.arguments):
+            described = f"scheduler of {question.scheduler}(optimizer)"
+            failures.setdefault("scheduler", _wrong_value(described, mistake))
             scheduler = None
     return Extraction(
         question=question,
         location=location,
-        notes=notes,
         model=ExtractedModel(
             model=model,
             location=location,
@@ -246,85 +244,54 @@ def _model_extraction(
     )
 
 
-def _layer(message: LayerMessage) -> LayerSpec:
-    known = message.kind in LAYER_KINDS
-    if message.irregularity is not None and message.irregularity not in IRREGULARITIES:
-        raise MessageError(f"the unknown irregularity {message.irregularity!r}")
-    if not known and message.irregularity in HARMLESS_IRREGULARITIES:
-        raise MessageError(f"an ordinary layer of the unknown kind {message.kind!r}")
-    if not known and message.arguments:
+def _check_layer(layer: LayerSpec) -> None:
+    """Refuse a layer that no honest worker describes so."""
+    known = layer.kind in LAYER_KINDS
+    if layer.irregularity is not None and layer.irregularity not in IRREGULARITIES:
+        raise MessageError(f"the unknown irregularity {layer.irregularity!r}")
+    if not known and layer.irregularity in HARMLESS_IRREGULARITIES:
+        raise MessageError(f"an ordinary layer of the unknown kind {layer.kind!r}")
+    if not known and layer.arguments:
         raise MessageError("a layer of an unknown kind with arguments")
-    if known and not message.arguments and LAYER_KINDS[message.kind].arguments:
-        raise MessageError(f"a {message.kind} without arguments")
-    return LayerSpec(
-        kind=clean_line(message.kind),
-        path=clean_line(message.path),
-        arguments=_arguments(message.arguments),
-        irregularity=message.irregularity,
-        irregularity_detail=clean_line(message.detail),
-    )
+    if known and not layer.arguments and LAYER_KINDS[layer.kind].arguments:
+        raise MessageError(f"a {layer.kind} without arguments")
 
 
-def _arguments(message: Mapping[str, Any]) -> dict[str, ArgumentValue]:
-    return {name: _argument(value) for name, value in message.items()}
-
-
-def _argument(value: Any) -> ArgumentValue:
-    if isinstance(value, str):
-        return clean_line(value)[:100]
-    plain = _plain_value(value, 1)
-    if isinstance(plain, tuple):
-        if not all(isinstance(item, (int, float)) for item in plain):
-            raise MessageError("an argument that is a list of something else than numbers")
-        return tuple(item for item in plain if isinstance(item, (int, float)))
-    if plain is None or isinstance(plain, (bool, int, float)):
-        return plain
-    raise MessageError("an argument of an unknown form")
-
-
-def _known_kind(kinds: Mapping[str, Kind], name: str) -> str:
-    if name not in kinds:
-        raise MessageError(f"the unknown class {name!r}")
-    return name
-
-
-def _optimizer(message: OptimizerMessage | None, model: ModelSpec | None) -> OptimizerSpec | None:
-    """The optimiser; its parameters must be those of `model`, each exactly once.
+def _check_parameters(optimizer: OptimizerSpec, model: ModelSpec | None) -> None:
+    """Refuse an optimiser over other parameters than the model's, each exactly once.
 
     Args:
-        message: what was sent.
-        model: None if it has irregular layers: then its parameters' names are not known.
+        optimizer: as it was sent.
+        model: None if a layer is irregular: then its parameters' names are not known.
     """
-    if message is None:
-        return None
-    names = [name for group in message.groups for name in group.parameters]
+    names = [name for group in optimizer.groups for name in group.parameters]
     if len(set(names)) != len(names):
         raise MessageError("an optimiser that holds a parameter twice")
     if model is not None and set(names) != set(parameter_names(model)):
         raise MessageError("an optimiser over other parameters than the model's")
     if not all(re.fullmatch(r"[0-9]{1,6}\.[\w.]+", name) for name in names):
         raise MessageError("an optimiser over parameters of impossible names")
-    return OptimizerSpec(
-        kind=_known_kind(OPTIMIZER_KINDS, message.kind),
-        groups=tuple(
-            ParameterGroup(parameters=tuple(group.parameters), settings=_arguments(group.settings))
-            for group in message.groups
-        ),
-    )
 
 
-def _scheduler(message: SchedulerMessage | None) -> SchedulerSpec | None:
-    if message is None:
-        return None
-    return SchedulerSpec(
-        kind=_known_kind(SCHEDULER_KINDS, message.kind), arguments=_arguments(message.arguments)
-    )
+def _first_mistake(kinds: Mapping[str, Kind], name: str, *arguments: Arguments) -> str:
+    """Return the first argument out of range in words, or "" if there is none.
+
+    Raises:
+        MessageError: the grader does not know the kind, so that the worker cannot either.
+    """
+    if name not in kinds:
+        raise MessageError(f"the unknown class {name!r}")
+    mistakes = [line for each in arguments for line in find_argument_mistakes(kinds[name], each)]
+    return f"{mistakes[0]}." if mistakes else ""
 
 
 def _weights(encoded: str | None, question: Question) -> bytes | None:
-    """The safetensors file, if one was asked for and is well-formed.
+    """Return the safetensors file if it was asked for.
 
     Names and shapes are compared with the model's where it is built.
+
+    Raises:
+        MessageError: the weights are missing, surplus or malformed.
     """
     if (encoded is not None) != question.weights:
         raise MessageError("weights that were not asked for, or none where they were")
@@ -338,7 +305,10 @@ def _weights(encoded: str | None, question: Question) -> bytes | None:
     return weights
 
 
-def _wrong_value(phase: str, message: str) -> Failure:
+def _wrong_value(described: str, message: str) -> Failure:
     return Failure(
-        kind="wrong-value", phase=phase, message=message, next_step="Use a value in that range."
+        kind="wrong-value",
+        phase=f"description of the {described}",
+        message=message,
+        next_step="Use a value in that range.",
     )

@@ -1,4 +1,4 @@
-"""Why a question ended without an answer, where only the outside could see it, in words."""
+"""Explain to the student why a question has no answer, where only the grader could see it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from grader.questions import Failure
-from grader.sandbox.decode import clean_location
-from grader.sandbox.worker.failures import (
+from grader.sandbox.protocol import (
     NEEDS_LESS_MEMORY,
     NEEDS_NO_FILES,
     NEEDS_NO_PROCESSES,
@@ -21,15 +20,15 @@ if TYPE_CHECKING:
     from grader.sandbox.connection import Breach
     from grader.sandbox.wire import EndMessage
 
-_HURRY = (
-    "Look for a loop without an end, and for training that runs at import: move it under "
+_STOP_ENDLESS_CODE = (
+    "Look for an endless loop, and for training that runs at import: move it under "
     'if __name__ == "__main__":.'
 )
 
 
 def explain_end(end: EndMessage, question: Question, limits: Limits) -> Failure:
-    """Why the question's own process ended early, as the manager in the sandbox saw it."""
-    phase = clean_line(end.phase) or f"import of {question.file}"
+    """Explain why the question's own process ended early, as the manager in the sandbox saw it."""
+    phase = end.phase or f"import of {question.file}"
 
     def limit(message: str, next_step: str, location: str = "") -> Failure:
         return Failure(
@@ -39,7 +38,7 @@ def explain_end(end: EndMessage, question: Question, limits: Limits) -> Failure:
     match end.reason:
         case "timeout":
             message = f"There was no answer within {limits.question_seconds:g} s."
-            return limit(message, _HURRY, clean_location(end.location))
+            return limit(message, _STOP_ENDLESS_CODE, end.location)
         case "oversized":
             message = f"The answer is larger than {describe_bytes(limits.message_bytes)}."
             return limit(message, "Return only what is asked for.")
@@ -59,10 +58,10 @@ def explain_end(end: EndMessage, question: Question, limits: Limits) -> Failure:
 
 
 def explain_breach(breach: Breach, question: Question, limits: Limits) -> Failure:
-    """Why the whole sandbox was ended, or ended, during a question."""
+    """Explain why the whole sandbox ended during a question."""
     phase = f"{question.file}: {question.function}"
     memory, files = describe_bytes(limits.memory_bytes), describe_bytes(limits.scratch_bytes)
-    hit: dict[Breach, tuple[str, str]] = {
+    limits_hit: dict[Breach, tuple[str, str]] = {
         "memory": (
             f"Your code used more than {memory} of memory, not counting what PyTorch itself takes.",
             NEEDS_LESS_MEMORY,
@@ -73,23 +72,26 @@ def explain_breach(breach: Breach, question: Question, limits: Limits) -> Failur
         ),
         "bytes": (f"Your code wrote more than {files} of files.", NEEDS_NO_FILES),
         "files": (f"Your code created more than {limits.scratch_files:,} files.", NEEDS_NO_FILES),
-        "timeout": (f"There was no answer within {limits.question_seconds:g} s.", _HURRY),
+        "timeout": (
+            f"There was no answer within {limits.question_seconds:g} s.",
+            _STOP_ENDLESS_CODE,
+        ),
     }
-    if breach in hit:
-        message, next_step = hit[breach]
+    if breach in limits_hit:
+        message, next_step = limits_hit[breach]
         return Failure(kind="limit", phase=phase, message=message, next_step=next_step)
     if breach == "protocol":
         return explain_protocol("something other than an answer", phase)
     return Failure(
         kind="crash",
         phase=phase,
-        message="The process that runs your code was killed while it was asked this.",
-        next_step="Remove what sends signals to other processes, or ends them.",
+        message="The process that runs your code was killed during this question.",
+        next_step="Remove code that kills processes or sends them signals.",
     )
 
 
-def explain_lack_of_time(limits: Limits) -> Failure:
-    """Why a question was not asked at all."""
+def explain_submission_timeout(limits: Limits) -> Failure:
+    """Explain that the time for all questions of a submission is used up."""
     return Failure(
         kind="limit",
         phase="start",
@@ -97,12 +99,12 @@ def explain_lack_of_time(limits: Limits) -> Failure:
             f"The {limits.submission_seconds:g} s for all questions of a submission were used up "
             "before this one was answered."
         ),
-        next_step=_HURRY,
+        next_step=_STOP_ENDLESS_CODE,
     )
 
 
 def explain_protocol(detail: str, phase: str = "reading of the answer") -> Failure:
-    """Why an answer was not accepted."""
+    """Explain why an answer was not accepted."""
     return Failure(
         kind="protocol",
         phase=phase,
@@ -112,14 +114,14 @@ def explain_protocol(detail: str, phase: str = "reading of the answer") -> Failu
 
 
 def _explain_signal(number: int, phase: str, limits: Limits) -> Failure:
-    """What a signal that ended a question's process means."""
+    """Explain the signal that killed a question's process."""
     try:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
     if name == "SIGXCPU":
         message = f"Your code used more than {limits.cpu_seconds} s of processor time."
-        return Failure(kind="limit", phase=phase, message=message, next_step=_HURRY)
+        return Failure(kind="limit", phase=phase, message=message, next_step=_STOP_ENDLESS_CODE)
     if name == "SIGXFSZ":
         message = f"Your code wrote a file of more than {describe_bytes(limits.scratch_bytes)}."
         return Failure(kind="limit", phase=phase, message=message, next_step=NEEDS_NO_FILES)

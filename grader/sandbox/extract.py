@@ -1,6 +1,6 @@
-"""Ask a submission every question, in the sandbox, whatever its code does.
+"""Ask a submission every question in the sandbox.
 
-This module does not import torch, so that the sandbox can work while torch is loading here.
+This module does not import torch, which loads while the sandbox works.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from grader.sandbox.decode import decode_end, decode_reply, encode_command
 from grader.sandbox.explain import (
     explain_breach,
     explain_end,
-    explain_lack_of_time,
     explain_protocol,
+    explain_submission_timeout,
 )
-from grader.sandbox.worker.frames import END, OUTPUT, READY, REPLY
+from grader.sandbox.protocol import END, OUTPUT, READY, REPLY, WorkerLimits
 from grader.text import clean_block
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ WORKER = (
     "import grader.sandbox.worker.manager as m; m.main()"
 )
 START_SECONDS = 180.0
-"""Patience for the trusted imports, before any student code runs; a cold disk is slow."""
+"""Timeout of the trusted imports, before any student code runs; a cold disk is slow."""
 GRACE_SECONDS = 3.0
-"""How much later than the manager in the sandbox the trusted side ends a question."""
+"""The manager in the sandbox ends a question first; this side waits so much longer."""
 END_BYTES = 10_000
 ADDRESS_SPACE_BYTES = 500_000_000
 """Address space on top of the memory budget: libraries and thread stacks map more than they use."""
@@ -62,29 +62,29 @@ def extract(
     on_question: Callable[[Question], None] | None = None,
     stop: threading.Event | None = None,
 ) -> tuple[Extraction, ...]:
-    """The answers, in the order of the questions.
+    """Return the answers, in the order of the questions.
 
     Args:
         submission: the private copy.
-        questions: what to ask.
-        limits: what the submission may use.
-        sandbox: where its code runs.
+        questions: in the order to ask them.
+        limits: on the submission's resources.
+        sandbox: runs the submission's code.
         on_question: called before each question.
-        stop: ends the extraction and all its processes soon after it is set.
+        stop: set to end the extraction and all its processes.
 
     Raises:
-        SandboxError: the sandbox does not start here, so nothing can be graded.
+        SandboxError: the sandbox does not start here.
         ExtractionStoppedError: `stop` was set.
     """
-    asking = _Asking(submission=submission, limits=limits, sandbox=sandbox, stop=stop)
+    interview = _Interview(submission=submission, limits=limits, sandbox=sandbox, stop=stop)
     extractions = []
     try:
         for question in questions:
             if on_question is not None:
                 on_question(question)
-            extractions.append(asking.ask(question))
+            extractions.append(interview.ask(question))
     finally:
-        asking.close()
+        interview.close()
     return tuple(extractions)
 
 
@@ -93,10 +93,10 @@ class _Worker:
     """A running worker.
 
     Attributes:
-        connection: the conversation with it.
-        memory_bytes, address_bytes, data_bytes: the memory it took before any student code ran:
-            resident, all of its address space, and what of that is private and writable.
-        cleanup: ends it and everything in its sandbox.
+        connection: to send questions and receive answers.
+        memory_bytes, address_bytes, data_bytes: memory of the worker before any student code ran:
+            resident, address space, private writable.
+        cleanup: terminates the worker and its sandbox.
     """
 
     connection: Connection
@@ -107,8 +107,8 @@ class _Worker:
 
 
 @dataclass(kw_only=True)
-class _Asking:
-    """The questioning of one submission; starts a new worker whenever one was lost."""
+class _Interview:
+    """All questions to one submission; starts a new worker whenever one was lost."""
 
     submission: Submission
     limits: Limits
@@ -118,14 +118,14 @@ class _Asking:
     deadline: float | None = None
 
     def ask(self, question: Question) -> Extraction:
-        """The answer to one question, or its failure."""
+        """Return the answer to one question, or its failure."""
         if question.file not in self.submission.files:
             if question.optional:
                 return Extraction(question=question)
             absence = self.submission.explain_absence(question.file)
             return Extraction(question=question, failure=absence)
         if self._is_out_of_time():
-            return Extraction(question=question, failure=explain_lack_of_time(self.limits))
+            return Extraction(question=question, failure=explain_submission_timeout(self.limits))
         worker = self.worker or self._start()
         self.worker = worker
         if self.deadline is None:
@@ -138,14 +138,14 @@ class _Asking:
                 raise ExtractionStoppedError from None
             failure = explain_breach(error.breach, question, self.limits)
             if error.breach == "timeout" and self._is_out_of_time():
-                failure = explain_lack_of_time(self.limits)
+                failure = explain_submission_timeout(self.limits)
             return Extraction(question=question, failure=failure)
 
     def _is_out_of_time(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
 
     def close(self) -> None:
-        """End the worker and everything in its sandbox."""
+        """Terminate the worker and its sandbox."""
         worker, self.worker = self.worker, None
         if worker is not None:
             worker.cleanup.close()
@@ -175,9 +175,9 @@ class _Asking:
                 raise _start_error(error, connection.diagnostics) from None
             memory_bytes = process.tree.memory_bytes()
             if self.sandbox.control_group is not None:
-                # What the worker has taken already may be taken once more, by writing to it.
-                most = memory_bytes + limits.memory_bytes + limits.scratch_bytes
-                process.cap_memory(self.sandbox.control_group, most)
+                # Writing to the worker's own pages copies them, so that they count twice.
+                maximum_bytes = memory_bytes + limits.memory_bytes + limits.scratch_bytes
+                process.cap_memory(self.sandbox.control_group, maximum_bytes)
             return _Worker(
                 connection=connection,
                 memory_bytes=memory_bytes,
@@ -187,15 +187,15 @@ class _Asking:
             )
 
     def _converse(self, worker: _Worker, question: Question) -> Extraction:
-        """One question to a running worker.
+        """Ask a running worker one question.
 
         Raises:
             ConnectionEndedError: the worker is lost.
         """
         limits = self.limits
         now = time.monotonic()
-        left = max(0.1, (self.deadline or now) - now)
-        seconds = min(limits.question_seconds, left)
+        remaining = max(0.1, (self.deadline or now) - now)
+        seconds = min(limits.question_seconds, remaining)
         allowance = Allowance(
             memory_bytes=worker.memory_bytes + limits.memory_bytes,
             tasks=limits.processes + self.sandbox.own_tasks,
@@ -224,27 +224,27 @@ class _Asking:
         )
         return replace(extraction, output=output)
 
-    def _worker_limits(self, worker: _Worker, seconds: float) -> dict[str, float]:
+    def _worker_limits(self, worker: _Worker, seconds: float) -> WorkerLimits:
         limits = self.limits
-        return {
-            "question_seconds": seconds,
-            "cpu_seconds": limits.cpu_seconds,
-            "address_bytes": worker.address_bytes + limits.memory_bytes + ADDRESS_SPACE_BYTES,
-            "data_bytes": worker.data_bytes + limits.memory_bytes if worker.data_bytes else 0,
-            "processes": limits.processes,
-            "open_files": limits.open_files,
-            "scratch_bytes": limits.scratch_bytes,
-            "scratch_files": limits.scratch_files,
-            "output_bytes": limits.output_bytes,
-            "message_bytes": limits.message_bytes,
-            "message_depth": limits.message_depth,
-            "memory_bytes": limits.memory_bytes,
-            "layers": limits.layers,
-            "parameters": limits.parameters,
-        }
+        return WorkerLimits(
+            question_seconds=seconds,
+            cpu_seconds=limits.cpu_seconds,
+            address_bytes=worker.address_bytes + limits.memory_bytes + ADDRESS_SPACE_BYTES,
+            data_bytes=worker.data_bytes + limits.memory_bytes if worker.data_bytes else 0,
+            memory_bytes=limits.memory_bytes,
+            processes=limits.processes,
+            open_files=limits.open_files,
+            scratch_bytes=limits.scratch_bytes,
+            scratch_files=limits.scratch_files,
+            output_bytes=limits.output_bytes,
+            message_bytes=limits.message_bytes,
+            message_depth=limits.message_depth,
+            layers=limits.layers,
+            parameters=limits.parameters,
+        )
 
     def _interpret(self, question: Question, reply: bytes, end: EndMessage) -> Extraction:
-        """The extraction that a reply and an end make together."""
+        """Combine a reply and an end into an extraction."""
         if end.reason == "done":
             try:
                 return decode_reply(question, reply, self.limits)
@@ -252,12 +252,12 @@ class _Asking:
                 return Extraction(question=question, failure=explain_protocol(str(error)))
         failure = explain_end(end, question, self.limits)
         if end.reason == "timeout" and self._is_out_of_time():
-            failure = explain_lack_of_time(self.limits)
+            failure = explain_submission_timeout(self.limits)
         return Extraction(question=question, failure=failure)
 
 
 def _data_bytes(tree: ProcessTree) -> int:
-    """The private writable memory of the process that has most of it; 0 where it is not known."""
+    """Return the private writable memory of the process that has most of it; 0 if unknown."""
     sizes = [0]
     for process in tree.processes():
         with suppress(psutil.Error):
@@ -266,10 +266,10 @@ def _data_bytes(tree: ProcessTree) -> int:
 
 
 def _start_error(error: ConnectionEndedError, diagnostics: str) -> SandboxError:
-    """Why the worker was not ready, before any student code ran: the machine's fault."""
+    """Explain why the worker was not ready before any student code ran: the machine's fault."""
     reasons = {
         "timeout": f"it was not ready within {START_SECONDS:g} s",
-        "closed": "it ended before it was ready",
+        "closed": "it exited before it was ready",
     }
     reason = reasons.get(error.breach, "it did not say that it was ready")
     return SandboxError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
+from grader.assignment.records import Limits
 from grader.sandbox.worker.describe_model import describe_model, encode_weights
 from grader.sandbox.worker.describe_training import describe_optimizer, describe_scheduler
 from grader.sandbox.worker.failures import explain_exception
@@ -33,7 +33,7 @@ VALUES: tuple[Any, ...] = (
 
 def make_seeds() -> list[tuple[int, bytes]]:
     """Replies, each with the index of the question that it answers."""
-    limits = asdict(LIMITS)
+    limits = LIMITS
     replies: list[tuple[int, dict[str, Any]]] = [
         (ANSWER, _answer(Converter.within(limits).convert(value), describe_type(value)))
         for value in VALUES
@@ -79,9 +79,7 @@ def _answer(value: Any, value_type: str) -> dict[str, Any]:
     }
 
 
-def _model(
-    model: nn.Sequential, limits: dict[str, Any], *, weights: bool = False
-) -> dict[str, Any]:
+def _model(model: nn.Sequential, limits: Limits, *, weights: bool = False) -> dict[str, Any]:
     described = describe_model(model, "f", limits)
     reply = {
         "type": "model",
@@ -103,5 +101,5 @@ def _model(
 
 
 def _failure() -> dict[str, str]:
-    error = explain_exception(ValueError("no\x1b[31m"), Path("/submission"), asdict(LIMITS))
+    error = explain_exception(ValueError("no\x1b[31m"), Path("/submission"), LIMITS)
     return error.to_dict("call of f()")

@@ -1,7 +1,5 @@
 """From answers and runs to outcomes and points."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from safetensors.torch import save
@@ -22,6 +20,7 @@ from tests.support.specs import (
     mlp,
     model,
     model_extraction,
+    replace,
 )
 
 ITEMS = dict(load_assignment("set4").item_ids())

@@ -1,7 +1,5 @@
 """Building models and optimisers from specs, and tracing shapes."""
 
-from dataclasses import replace
-
 import pytest
 import safetensors.torch
 import torch
@@ -20,7 +18,7 @@ from grader.models.build import (
 )
 from grader.models.kinds import LAYER_KINDS
 from grader.models.spec import LayerSpec, ModelSpec, parameter_names
-from tests.support.specs import FLATTEN, RELU, linear, mlp, model
+from tests.support.specs import FLATTEN, RELU, linear, mlp, model, replace
 from tests.support.training_samples import POOL, batch_norm, cnn, conv, dropout
 
 EVERY_LAYER = [

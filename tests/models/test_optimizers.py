@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from grader.models.build import build_model
 from grader.models.kinds import OPTIMIZER_KINDS
 from grader.models.optimizers import FUSED_OPTIMIZERS, build_optimizer, build_scheduler
 from grader.models.spec import OptimizerSpec, ParameterGroup, SchedulerSpec, default_optimizer
-from tests.support.specs import FLATTEN, mlp, model
+from tests.support.specs import FLATTEN, mlp, model, replace
 from tests.support.training_samples import optimizer
 
 

@@ -67,7 +67,7 @@ def _model(family: str, name: str, source: str, **expected: Any) -> Attack:
 
 
 VALID = '{"type":"answer","value":%s,"value_type":"x","location":"","notes":[]}'
-LAYER = '{"kind":"%s","path":"0","arguments":%s,"irregularity":null,"detail":""}'
+LAYER = '{"kind":"%s","path":"0","arguments":%s,"irregularity":null,"irregularity_detail":""}'
 MODEL = '{"type":"model","layers":[%s],"weights":null,"location":"","notes":[],"failures":[]%s}'
 
 FORGERY = (
@@ -114,8 +114,8 @@ FORGERY = (
         """, kind="protocol"),
     _attack("forgery", "changed_limits", """
         limits = sys._getframe(1).f_locals['self'].limits
-        limits['message_depth'] = 10**6
-        limits['message_bytes'] = 10**9
+        object.__setattr__(limits, 'message_depth', 10**6)
+        object.__setattr__(limits, 'message_bytes', 10**9)
         deep = []
         for _ in range(60):
             deep = [deep]

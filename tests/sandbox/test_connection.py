@@ -12,7 +12,7 @@ from typing import IO, Any
 import pytest
 
 from grader.sandbox.connection import READ_BYTES, Connection, ConnectionEndedError
-from grader.sandbox.worker.frames import READY, REPLY, write_frame
+from grader.sandbox.protocol import READY, REPLY, write_frame
 
 PAYLOAD = bytes(READ_BYTES // 2)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from grader.errors import MessageError
 from grader.models.spec import LayerSpec
 from grader.questions import Extraction, Failure, ImportNote, PlainMapping, Question
 from grader.sandbox.decode import clean_location, decode_end, decode_reply, encode_command
+from grader.sandbox.protocol import WorkerLimits
 from grader.text import clean_block, clean_line, display_name
 
 LIMITS = Limits(message_bytes=20_000, message_depth=4, layers=5, parameters=10_000)
@@ -32,7 +34,7 @@ LINEAR = {
     "path": "0",
     "arguments": {"in_features": 4, "out_features": 2, "bias": True},
     "irregularity": None,
-    "detail": "",
+    "irregularity_detail": "",
 }
 SETTINGS = {
     "lr": 0.1,
@@ -337,9 +339,7 @@ def test_arguments_out_of_range_fail_in_words(changes: dict[str, Any], says: str
     assert says in failure.message
 
 
-@pytest.mark.parametrize(
-    "rate", [{"float": "nan"}, {"float": "inf"}, -1, 1e9, 10**400, "fast", None]
-)
+@pytest.mark.parametrize("rate", ["nan", "inf", -1, 1e9, 10**400, "fast", None])
 def test_settings_out_of_range_fail_the_optimizer_alone(rate: Any) -> None:
     """An optimiser with an impossible learning rate leaves the model usable."""
     groups = [{"parameters": ["0.weight", "0.bias"], "settings": SETTINGS | {"lr": rate}}]
@@ -387,9 +387,10 @@ def test_endings_of_other_forms_are_refused(payload: bytes) -> None:
 
 def test_command_carries_the_question_and_its_limits() -> None:
     """The worker gets plain JSON."""
-    command = json.loads(encode_command(ANSWER, {"layers": 5}))
+    names = [field.name for field in fields(WorkerLimits)]
+    command = json.loads(encode_command(ANSWER, WorkerLimits(**dict.fromkeys(names, 5))))
     assert command["question"]["function"] == "f"
-    assert command["limits"] == {"layers": 5}
+    assert command["limits"] == dict.fromkeys(names, 5)
 
 
 @given(st.text())

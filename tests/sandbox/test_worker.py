@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.sandbox.worker import preload
-from grader.sandbox.worker.failures import MAXIMUM_MESSAGE, explain_exception, safe_text, type_name
-from grader.sandbox.worker.frames import (
+from grader.sandbox.protocol import (
     END,
     HEADER,
     REPLY,
@@ -22,6 +20,8 @@ from grader.sandbox.worker.frames import (
     FrameReader,
     write_frame,
 )
+from grader.sandbox.worker import preload
+from grader.sandbox.worker.failures import MAXIMUM_MESSAGE, explain_exception, safe_text, type_name
 from grader.sandbox.worker.preload import preload_heavy_modules
 from grader.sandbox.worker.scratch import count_files, empty
 from grader.sandbox.worker.static_notes import find_import_notes, find_shadows
@@ -188,14 +188,14 @@ def test_names_of_lying_classes_are_true() -> None:
 
 ENDING = """
 import os, time
-from grader.sandbox.worker.processes import end_descendants, end_with_parent
-end_with_parent()
+from grader.sandbox.worker.processes import kill_descendants, exit_with_parent
+exit_with_parent()
 if os.fork() == 0:
     os.setsid()
     os.fork()
     time.sleep(60)
 time.sleep(0.2)
-end_descendants()
+kill_descendants()
 try:
     os.waitpid(-1, os.WNOHANG)
 except ChildProcessError:

@@ -161,7 +161,7 @@ BROKEN = (
         name="recursion",
         source="def answer():\n    return answer()\n",
         kind="exception",
-        says=("RecursionError", "without an end"),
+        says=("RecursionError", "calls itself endlessly"),
     ),
     _raising("asks", "input('? ')", "exception", "waits for input", "asks.py:2"),
     _raising("cuda", "__import__('torch').ones(1).cuda()", "exception", "no GPU"),

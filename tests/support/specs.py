@@ -1,9 +1,22 @@
 """Short ways to write model specifications and extractions in tests."""
 
+import dataclasses
+from typing import TypeVar
+
+import msgspec
+
 from grader.models.spec import ArgumentValue, LayerSpec, ModelSpec, OptimizerSpec, default_optimizer
 from grader.questions import ExtractedModel, Extraction, Failure, PlainValue, Question
 
 LOCATION = "problem_2.py:7"
+AnyRecord = TypeVar("AnyRecord")
+
+
+def replace(record: AnyRecord, **changes: object) -> AnyRecord:
+    """A changed copy of a dataclass or of a msgspec record, as Python 3.13's `copy.replace`."""
+    if isinstance(record, msgspec.Struct):
+        return msgspec.structs.replace(record, **changes)
+    return dataclasses.replace(record, **changes)
 
 
 def layer(kind: str, index: int, **arguments: ArgumentValue) -> LayerSpec:

@@ -2,7 +2,6 @@
 
 import base64
 import math
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -26,7 +25,7 @@ from grader.training.loop import (
     train_epoch,
     training_conditions,
 )
-from tests.support.specs import FLATTEN, RELU, linear, mlp, model
+from tests.support.specs import FLATTEN, RELU, linear, mlp, model, replace
 from tests.support.training_samples import (
     POOL,
     batch_norm,

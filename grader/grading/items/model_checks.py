@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from grader.assignment.constraints import Constraint, check_ordinary_layers
 from grader.assignment.records import ModelItem, TruthTableItem
 from grader.errors import ModelError
@@ -133,7 +135,7 @@ def _without_harmless_irregularities(model: ModelSpec, *, trained: bool) -> Mode
     """
     harmless = {"evaluation"} if trained else {"evaluation", "frozen"}
     layers = tuple(
-        replace(layer, irregularity=None, irregularity_detail="")
+        msgspec.structs.replace(layer, irregularity=None, irregularity_detail="")
         if layer.irregularity in harmless
         else layer
         for layer in model.layers

@@ -11,9 +11,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2]
 WORKER_PARTS = (
     "__init__.py",
+    "kernel.py",
     "models/__init__.py",
     "models/kinds.py",
     "sandbox/__init__.py",
+    "sandbox/protocol.py",
     "sandbox/worker",
 )
 """What the worker needs of the package `grader`."""

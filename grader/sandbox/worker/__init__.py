@@ -1,4 +1,4 @@
-"""What runs inside the sandbox: it imports a student's files, asks them, and describes the answers.
+"""The code inside the sandbox: it imports a student's files and describes their answers.
 
-Nothing of the grader but `layer_kinds` is imported here, since nothing else is in the sandbox.
+Of the grader, only the modules in `isolation.exposed_paths.WORKER_PARTS` exist in the sandbox.
 """

@@ -1,4 +1,4 @@
-"""Answers one question in a process of its own: import the file, call, describe, send."""
+"""Answer one question in a process of its own: import the file, call, describe, send."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from grader.sandbox.protocol import END, PHASE, REPLY, WorkerLimits, write_frame
 from grader.sandbox.worker import static_notes
 from grader.sandbox.worker.describe_model import describe_model, encode_weights
 from grader.sandbox.worker.describe_training import (
@@ -33,7 +34,6 @@ from grader.sandbox.worker.failures import (
     safe_text,
     type_name,
 )
-from grader.sandbox.worker.frames import END, PHASE, REPLY, write_frame
 from grader.sandbox.worker.plain_values import Converter, describe_type
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TRACE_AT = 0.9
-"""The share of a question's time after which the line that is running is recorded."""
+"""The share of a question's time after which the running line is recorded."""
 
 torch.set_num_threads(1)
 spare_compiler_import()
-# Every question's process is a fork and starts from these states. The first use of numpy.random
-# imports it, which would take half of a question's time.
+# Every question's process is a fork with these states. The first use of numpy.random imports it,
+# which would take half of a question's time.
 np.random.seed(0)  # noqa: NPY002 - the generator that student code uses
 torch.manual_seed(0)
 
@@ -54,31 +54,30 @@ torch.manual_seed(0)
 def answer_question(
     *,
     question: dict[str, Any],
-    limits: dict[str, Any],
+    limits: WorkerLimits,
     submission: Path,
     frames: int,
     trace: int,
 ) -> None:
-    """Answer, write the reply and the end frame, and leave without running exit handlers.
+    """Answer, write the reply and the end frame, and exit without running exit handlers.
 
     Args:
         question: the fields of `grader.questions.Question`.
-        limits: those that came with it.
+        limits: of this question.
         submission: the directory of the student's files.
-        frames: where the frames are written to.
-        trace: where a stack dump goes when the time is nearly up.
+        frames: descriptor for the frames.
+        trace: descriptor for the stack dump shortly before a timeout.
     """
-    # Only a courtesy: without a thread to spare there is no line number after a time-out.
+    # Optional: if no thread can start, a timeout has no line number.
     with contextlib.suppress(RuntimeError):
-        faulthandler.dump_traceback_later(limits["question_seconds"] * TRACE_AT, file=trace)
-    random.seed(0)  # Python seeds it anew in every fork
+        faulthandler.dump_traceback_later(limits.question_seconds * TRACE_AT, file=trace)
+    random.seed(0)  # every fork reseeds it
     session = _Session(question=question, limits=limits, submission=submission, frames=frames)
     try:
         reply = session.answer()
     except StudentError as error:
         reply = {"type": "failure", "failure": error.to_dict(session.phase)}
-    # Student code can leave the interpreter in any state; whatever then happens here is an answer
-    # too, never a reason to stay silent.
+    # Student code can leave the interpreter in any state. Any exception must become a reply.
     except BaseException as error:  # noqa: BLE001
         explained = explain_exception(error, submission, limits)
         reply = {"type": "failure", "failure": explained.to_dict(session.phase)}
@@ -98,19 +97,19 @@ class _Session:
     """The steps of one question.
 
     Attributes:
-        phase: what is being done, for a failure's words.
-        notes: found in the file's text before it is imported.
+        phase: the current step, for failure messages.
+        notes: found in the file's text before its import.
     """
 
     question: dict[str, Any]
-    limits: dict[str, Any]
+    limits: WorkerLimits
     submission: Path
     frames: int
     phase: str = "start"
     notes: list[dict[str, str]] = field(default_factory=list)
 
     def answer(self) -> dict[str, Any]:
-        """The reply.
+        """Return the reply.
 
         Raises:
             StudentError: there is no answer.
@@ -162,7 +161,7 @@ class _Session:
         def optimize(function: Callable[..., Any], function_name: str) -> dict[str, Any]:
             nonlocal optimizer
             made = self._call(function, function_name, model=model)
-            # Described before the scheduler exists: making one changes the learning rates.
+            # Described before the scheduler exists, which changes the learning rates.
             description = describe_optimizer(made, function_name, described)
             optimizer = made
             return description
@@ -185,7 +184,7 @@ class _Session:
         return reply
 
     def _enter(self, phase: str) -> None:
-        """Begin a step, and say so, so that a failure from outside can name it."""
+        """Begin a step and announce it, so that the grader can name it in a failure."""
         self.phase = phase
         write_frame(self.frames, PHASE, phase.encode()[:400])
 
@@ -202,7 +201,7 @@ class _Session:
         code = _compile(source, path, file)
         self.notes += static_notes.find_shadows(self.submission)
         self.notes += static_notes.find_import_notes(source, file)
-        # Last, so that a file named like an installed module shadows nothing.
+        # Appended last, so that a file named like an installed module shadows nothing.
         sys.path.append(str(self.submission))
         sys.argv = [str(path)]
         module = types.ModuleType(path.stem)
@@ -217,7 +216,7 @@ class _Session:
     def _find(
         self, module: types.ModuleType, name: str | None, *, required: bool
     ) -> Callable[..., Any] | None:
-        """A function of the file, or None where it may be missing and is."""
+        """Return a function of the file, or None if an optional one is missing."""
         if name is None:
             return None
         found = module.__dict__.get(name)
@@ -247,21 +246,21 @@ class _Session:
         )
 
     def _call(self, function: Callable[..., Any], name: str, **arguments: Any) -> Any:
-        """The function's value; arguments are passed by position."""
+        """Call the function with positional arguments and return its value."""
         call = f"{name}({', '.join(arguments)})"
         self._enter(f"call of {call}")
         location = _location(function, self.submission)
         try:
             inspect.signature(function).bind(*arguments.values())
         except TypeError as error:
-            wanted = f"with {len(arguments)} argument" if arguments else "without arguments"
+            expected = f"with {len(arguments)} argument" if arguments else "without arguments"
             raise StudentError(
                 "signature",
-                f"{name} cannot be called {wanted}: {safe_text(error)}.",
+                f"{name} cannot be called {expected}: {safe_text(error)}.",
                 f"Define it so that the call {call} works.",
                 location=location,
             ) from None
-        except BaseException:  # noqa: BLE001, S110 - some callables have no signature; calling tells
+        except BaseException:  # noqa: BLE001, S110 - some callables have no signature; the call shows
             pass
         try:
             return function(*arguments.values())
@@ -280,21 +279,21 @@ class _Session:
 
 
 def _look_alikes(name: str) -> str:
-    """A sentence about the letters of a name that only look like others, or nothing."""
+    """Return a sentence about letters that only look like a to z, or "" if there are none."""
     odd = [f"{letter} (U+{ord(letter):04X})" for letter in name if not letter.isascii()]
     return f" It is written with {', '.join(odd)}, not with a letter from a to z." if odd else ""
 
 
 def _compile(source: bytes, path: Path, file: str) -> types.CodeType:
-    """The file's code.
+    """Compile the file.
 
     Raises:
-        StudentError: it is no valid Python, or not in the encoding that it declares.
+        StudentError: it is not valid Python, or not in the encoding that it declares.
     """
     try:
         encoding, _ = tokenize.detect_encoding(BytesIO(source).readline)
     except SyntaxError as error:
-        # It is not UTF-8 within the first two lines, or declares an encoding that is not known.
+        # The first two lines are not UTF-8, or declare an unknown encoding.
         encoding, unknown = "utf-8", safe_text(error)
     else:
         unknown = ""
@@ -339,7 +338,7 @@ def _compile(source: bytes, path: Path, file: str) -> types.CodeType:
 
 @contextlib.contextmanager
 def _located_at(location: str) -> Iterator[None]:
-    """Say where the function is that returned something unusable, if nothing closer is known."""
+    """Add the function's location to a `StudentError` that has none."""
     try:
         yield
     except StudentError as error:
@@ -348,7 +347,7 @@ def _located_at(location: str) -> Iterator[None]:
 
 
 def _location(function: object, submission: Path) -> str:
-    """Where a function is defined, or empty for what is not a plain function of a student's."""
+    """Return where a student's function is defined, or "" for any other callable."""
     code = getattr(function, "__code__", None)
     if not isinstance(code, types.CodeType):
         return ""

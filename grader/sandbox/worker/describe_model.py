@@ -1,4 +1,4 @@
-"""A student's `nn.Sequential` as plain data: kinds, arguments, and what is out of the ordinary."""
+"""Describe a student's `nn.Sequential` as plain data: kinds, arguments, irregularities."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from grader.models.kinds import LAYER_KINDS, Argument
+from grader.sandbox.protocol import WorkerLimits
 from grader.sandbox.worker.failures import StudentError, type_name
 from grader.sandbox.worker.irregularities import (
     LAYER_CLASSES,
@@ -33,13 +34,13 @@ _ADVICE = "Return the model itself: nn.Sequential(nn.Linear(784, 100), nn.ReLU()
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedModel:
-    """What is sent of a model, and what its optimiser is compared with.
+    """A described model, and the parameters that its optimiser is compared with.
 
     Attributes:
-        layers: one description for each layer.
-        names: of every parameter in the flattened model, by the parameter's identity.
-        parameters: the same parameters, kept alive so that identities stay true.
-        modules: the layers themselves, with their paths.
+        modules: the layers with their paths.
+        layers: the fields of `models.spec.LayerSpec`, one for each layer.
+        names: the parameters' names in the flattened model, by `id()`.
+        parameters: the same parameters, kept alive so that no `id()` is reused.
     """
 
     modules: list[tuple[str, nn.Module]]
@@ -48,11 +49,11 @@ class DescribedModel:
     parameters: list[nn.Parameter]
 
 
-def describe_model(model: object, function: str, limits: dict[str, Any]) -> DescribedModel:
+def describe_model(model: object, function: str, limits: WorkerLimits) -> DescribedModel:
     """Flatten and describe a model.
 
     Raises:
-        StudentError: it is no ordinary `nn.Sequential`, or larger than is allowed.
+        StudentError: it is not an ordinary `nn.Sequential`, or exceeds a limit.
     """
     _refuse_other_types(model, function)
     layers: list[dict[str, Any]] = []
@@ -63,7 +64,7 @@ def describe_model(model: object, function: str, limits: dict[str, Any]) -> Desc
     for path, layer in _flatten(model, function, "", ()):
         index = len(layers)
         modules.append((path, layer))
-        if index == limits["layers"]:
+        if index == limits.layers:
             raise StudentError(
                 "limit",
                 f"{function}() returned a model of more than {index} layers.",
@@ -79,7 +80,7 @@ def describe_model(model: object, function: str, limits: dict[str, Any]) -> Desc
                 if kind
                 else {},
                 "irregularity": irregularity,
-                "detail": detail[:MAXIMUM_NAME],
+                "irregularity_detail": detail[:MAXIMUM_NAME],
             }
         )
         seen_layers.setdefault(id(layer), index)
@@ -88,20 +89,20 @@ def describe_model(model: object, function: str, limits: dict[str, Any]) -> Desc
                 names[id(parameter)] = f"{index}.{name}"
                 parameters.append(parameter)
     if not layers:
-        raise StudentError("wrong-value", f"{function}() returned a model of no layers.", _ADVICE)
+        raise StudentError("wrong-value", f"{function}() returned a model without layers.", _ADVICE)
     count = sum(_count(parameter) for parameter in parameters)
-    if count > limits["parameters"]:
+    if count > limits.parameters:
         raise StudentError(
             "limit",
             f"{function}() returned a model of {count:,} parameters; at most "
-            f"{limits['parameters']:,} can be graded.",
+            f"{limits.parameters:,} can be graded.",
             "Use a smaller model.",
         )
     return DescribedModel(modules=modules, layers=layers, names=names, parameters=parameters)
 
 
-def encode_weights(described: DescribedModel, function: str, limits: dict[str, Any]) -> str:
-    """The model's parameters and buffers as a safetensors file, in base64.
+def encode_weights(described: DescribedModel, function: str, limits: WorkerLimits) -> str:
+    """Return the model's parameters and buffers as a safetensors file in base64.
 
     Raises:
         StudentError: they do not fit into a message, or have no values.
@@ -118,14 +119,14 @@ def encode_weights(described: DescribedModel, function: str, limits: dict[str, A
         for name, tensor in layer.state_dict().items()
     }
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    if size * 4 // 3 > limits["message_bytes"] // 2:
+    if size * 4 // 3 > limits.message_bytes // 2:
         raise StudentError(
             "limit",
             f"{function}() returned a model whose weights take {size:,} bytes, more than an "
             "answer may.",
             "Use the small model that is asked for.",
         )
-    # Cloned, since safetensors refuses tensors that share memory.
+    # safetensors refuses tensors that share memory.
     cloned = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
     return base64.b64encode(safetensors.torch.save(cloned)).decode()
 
@@ -152,7 +153,7 @@ def _refuse_other_types(model: object, function: str) -> None:
 def _flatten(
     module: Any, function: str, prefix: str, containers: tuple[int, ...]
 ) -> Iterator[tuple[str, nn.Module]]:
-    """The layers with their paths, in the order of the forward pass."""
+    """Yield the layers with their paths, in the order of the forward pass."""
     if id(module) in containers:
         raise StudentError(
             "wrong-value",
@@ -206,17 +207,17 @@ def _count(parameter: nn.Parameter) -> int:
 
 
 def _kind_name(kind: type) -> str:
-    """What a class that cannot be described is called."""
+    """Return the name of a class that cannot be described, never that of a layer kind."""
     name = type_name(kind)
     ours = name in LAYER_KINDS or getattr(nn, name, kind) is not kind
     return f"{kind.__module__}.{name}"[-MAXIMUM_NAME:] if ours else name
 
 
 def _read(layer: nn.Module, argument: Argument, path: str) -> Any:
-    """One constructor argument from the attribute of the same name.
+    """Return one constructor argument from the attribute of the same name.
 
     Raises:
-        StudentError: the attribute is of a type that no such argument has.
+        StudentError: the attribute has a type that the argument never has.
     """
     value = getattr(layer, argument.name, None)
     if argument.name == "bias":
@@ -233,7 +234,7 @@ def _read(layer: nn.Module, argument: Argument, path: str) -> Any:
 
 
 def plain_argument(value: Any) -> Any:
-    """An argument's value as JSON can carry it, or None for a value of no plain type."""
+    """Return an argument's value as JSON holds it, or None if it is not of a plain type."""
     kind = type(value)
     plain: Any = None
     if kind is bool:
@@ -242,7 +243,7 @@ def plain_argument(value: Any) -> Any:
         plain = int.__int__(value)
     elif issubclass(kind, float):
         number = float.__float__(value)
-        plain = number if math.isfinite(number) else {"float": str(number)}
+        plain = number if math.isfinite(number) else str(number)  # JSON has no inf and nan
     elif issubclass(kind, str):
         plain = str.__str__(value)
     elif issubclass(kind, torch.Tensor) and value.numel() == 1:

@@ -1,4 +1,4 @@
-"""A student's optimiser and scheduler as plain data."""
+"""Describe a student's optimiser and scheduler as plain data."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ MAXIMUM_NAMED = 4
 def spare_compiler_import() -> None:
     """Keep the first optimiser from importing PyTorch's compiler, which takes about two seconds.
 
-    `torch._compile._disable_dynamo` wraps `Optimizer.add_param_group` and, at its first call,
-    imports the compiler to be told not to compile it. A function that already carries the result
-    of that is called straight away; nothing here is ever compiled.
+    `torch._compile._disable_dynamo` wraps `Optimizer.add_param_group` and imports the compiler at
+    its first call, unless the function already carries the result under this name.
     """
     wrapped = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
     if wrapped is not None:
@@ -34,10 +33,10 @@ def spare_compiler_import() -> None:
 def describe_optimizer(
     optimizer: object, function: str, described: DescribedModel
 ) -> dict[str, Any]:
-    """The optimiser's class and every parameter group.
+    """Return the fields of `models.spec.OptimizerSpec`.
 
     Raises:
-        StudentError: it is of no class that can be rebuilt, or not over the model's parameters.
+        StudentError: its class cannot be rebuilt, or it is not over the model's parameters.
     """
     kind = _OPTIMIZERS.get(type(optimizer))
     if kind is None:
@@ -86,10 +85,10 @@ def describe_optimizer(
 
 
 def describe_scheduler(scheduler: object, function: str, optimizer: object) -> dict[str, Any]:
-    """The scheduler's class and arguments.
+    """Return the fields of `models.spec.SchedulerSpec`.
 
     Raises:
-        StudentError: it is of no class that can be rebuilt, or belongs to another optimiser.
+        StudentError: its class cannot be rebuilt, or it belongs to another optimiser.
     """
     kind = _SCHEDULERS.get(type(scheduler))
     if kind is None:

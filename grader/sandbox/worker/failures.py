@@ -1,11 +1,19 @@
-"""Why a question has no answer, worded inside the sandbox where the exception is at hand."""
+"""Explain a failure inside the sandbox, where the exception is at hand."""
 
 from __future__ import annotations
 
 import errno
 import linecache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from grader.sandbox.protocol import (
+    NEEDS_LESS_MEMORY,
+    NEEDS_NO_FILES,
+    NEEDS_NO_PROCESSES,
+    WorkerLimits,
+    describe_bytes,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -14,17 +22,13 @@ MAXIMUM_MESSAGE = 600
 MAXIMUM_FRAMES = 12
 MAXIMUM_LINE = 200
 
-NEEDS_LESS_MEMORY = "Build only the model; make layers smaller, and load no data set here."
-NEEDS_NO_FILES = "Write no files where only an answer is asked for."
-NEEDS_NO_PROCESSES = "Start no processes or threads; only an answer is asked for."
-
 
 class StudentError(Exception):
-    """Something in the student's files stops a question, or one role of a model.
+    """A fault in the student's files that ends a question, or one role of a model.
 
     Attributes:
         kind: one of `grader.questions.FailureKind`.
-        next_step: what the student can do.
+        next_step: for the student.
         location: "problem_2.py:14", or empty.
         traceback_text: the student's own frames, or empty.
     """
@@ -46,7 +50,7 @@ class StudentError(Exception):
         self.traceback_text = traceback_text
 
     def to_dict(self, phase: str) -> dict[str, str]:
-        """The failure as it is sent."""
+        """Return the fields of `grader.questions.Failure`."""
         return {
             "kind": self.kind,
             "phase": phase,
@@ -57,10 +61,8 @@ class StudentError(Exception):
         }
 
 
-def explain_exception(
-    error: BaseException, submission: Path, limits: dict[str, Any]
-) -> StudentError:
-    """What an exception that came out of the student's code means."""
+def explain_exception(error: BaseException, submission: Path, limits: WorkerLimits) -> StudentError:
+    """Explain an exception that the student's code raised."""
     location, listing = _student_frames(error.__traceback__, submission)
     name, text = type_name(type(error)), safe_text(error)
     described = f"{name}: {text}" if text else name
@@ -68,8 +70,8 @@ def explain_exception(
     if exceeded is None:
         kind, message, next_step = _explanation(error, text, described)
     else:
-        kind, (deed, next_step) = "limit", exceeded
-        message = f"Your code {deed}: {described}"
+        kind, (action, next_step) = "limit", exceeded
+        message = f"Your code {action}: {described}"
     return StudentError(
         kind,
         message,
@@ -79,40 +81,32 @@ def explain_exception(
     )
 
 
-def describe_bytes(count: float) -> str:
-    """A size for a person: "1 GB", "64 MB", "512 bytes"."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.4g} {unit}"
-    return f"{count:g} bytes"
-
-
 def _exceeded_limit(
-    error: BaseException, text: str, limits: dict[str, Any]
+    error: BaseException, text: str, limits: WorkerLimits
 ) -> tuple[str, str] | None:
-    """What the student's code did to hit a limit, and what to do; None if it hit none."""
+    """Return what the student's code did to exceed a limit and the next step, or None."""
     number = error.errno if isinstance(error, OSError) else None
     if _is_memory_shortage(error, text):
-        most = describe_bytes(limits["memory_bytes"])
-        return f"asked for more than the {most} of memory that a question may use", (
+        maximum = describe_bytes(limits.memory_bytes)
+        return f"asked for more than the {maximum} of memory that a question may use", (
             NEEDS_LESS_MEMORY
         )
     if number == errno.EAGAIN or "can't start new thread" in text:
-        most = f"{limits['processes']} processes and threads"
-        return f"asked for more than the {most} that may run at once", NEEDS_NO_PROCESSES
+        maximum = f"{limits.processes} processes and threads"
+        return f"asked for more than the {maximum} that may run at once", NEEDS_NO_PROCESSES
     if number == errno.EMFILE:
-        most = f"{limits['open_files']} files"
-        return f"opened more than the {most} that may be open at once", (
+        maximum = f"{limits.open_files} files"
+        return f"opened more than the {maximum} that may be open at once", (
             "Open files in a with block, which closes them."
         )
     if number in {errno.EFBIG, errno.ENOSPC, errno.EDQUOT}:
-        most = describe_bytes(limits["scratch_bytes"])
-        return f"wrote more than the {most} of files that a question may write", NEEDS_NO_FILES
+        maximum = describe_bytes(limits.scratch_bytes)
+        return f"wrote more than the {maximum} of files that a question may write", NEEDS_NO_FILES
     return None
 
 
 def _explanation(error: BaseException, text: str, described: str) -> tuple[str, str, str]:
-    """Kind, message and next step."""
+    """Return kind, message and next step."""
     kind, message = "exception", f"Your code raised {described}"
     next_step = "Run this call on your own machine, and correct the line that raises."
     if isinstance(error, SystemExit):
@@ -120,7 +114,7 @@ def _explanation(error: BaseException, text: str, described: str) -> tuple[str, 
         message = f"Your code ended the program with {described}, so there is no answer."
         next_step = "Remove exit(), quit() and sys.exit() from what runs when this is called."
     elif isinstance(error, EOFError):
-        message = f"Your code waits for input, and there is none when it is graded: {described}"
+        message = f"Your code waits for input, but nobody types during grading: {described}"
         next_step = "Remove input(); return the answer from the function instead."
     elif isinstance(error, ModuleNotFoundError):
         package = safe_text(error.name or text).partition(".")[0]
@@ -134,7 +128,7 @@ def _explanation(error: BaseException, text: str, described: str) -> tuple[str, 
         kind, message = "import", f"An import failed: {described}"
         next_step = "Check the name that is imported, and that your PyTorch is a current one."
     elif isinstance(error, RecursionError):
-        next_step = "A function calls itself without an end; give it one."
+        next_step = "A function calls itself endlessly; add a condition that stops it."
     elif _is_about_cuda(text):
         next_step = (
             "There is no GPU where answers are collected. Build the model on the CPU: remove "
@@ -161,12 +155,12 @@ def _is_about_cuda(text: str) -> bool:
 
 
 def _is_about_data(text: str) -> bool:
-    """Whether torchvision says that a data set is neither there nor can be had."""
+    """Return True if torchvision reports that a data set is missing and cannot be downloaded."""
     return "Dataset not found" in text or "Error downloading" in text
 
 
 def safe_text(value: object) -> str:
-    """`str(value)` on one line and capped, whatever its `__str__` does."""
+    """Return `str(value)` on one line and capped, whatever its `__str__` does."""
     try:
         text = str.__str__(str(value))
     except BaseException:  # noqa: BLE001 - a student's __str__ may raise anything
@@ -175,7 +169,7 @@ def safe_text(value: object) -> str:
 
 
 def type_name(kind: type) -> str:
-    """The name of a class, whatever its metaclass says."""
+    """Return the name of a class, whatever its metaclass does."""
     try:
         name = type.__dict__["__name__"].__get__(kind)
         return str.__str__(name)[:100]
@@ -184,7 +178,7 @@ def type_name(kind: type) -> str:
 
 
 def display_path(filename: str, submission: Path) -> str | None:
-    """A file of the submission as the student knows it, or None for any other file."""
+    """Return a file's path in the submission, or None for any other file."""
     try:
         return str(Path(filename).relative_to(submission))
     except ValueError:
@@ -192,7 +186,7 @@ def display_path(filename: str, submission: Path) -> str | None:
 
 
 def _student_frames(traceback: TracebackType | None, submission: Path) -> tuple[str, str]:
-    """The innermost line in the student's files, and a listing of all of them."""
+    """Return the innermost line in the student's files, and a listing of all of them."""
     lines: list[str] = []
     location = ""
     while traceback is not None:

@@ -1,4 +1,4 @@
-"""What makes a layer another thing than its class and arguments say.
+"""Find layers that differ from what their class and arguments say.
 
 The codes are those of `grader.models.kinds.IRREGULARITIES`.
 """
@@ -13,14 +13,14 @@ from torch import nn
 from grader.models.kinds import LAYER_KINDS
 
 LAYER_CLASSES = {getattr(nn, name): kind for name, kind in LAYER_KINDS.items()}
-# Constructor arguments that change a layer and that no description carries.
+# Constructor arguments that change a layer and that a description does not hold.
 _UNSUPPORTED = {"return_indices": False, "divisor_override": None}
 
 
 def find_irregularity(
     layer: nn.Module, same_as: int | None, names: dict[int, str]
 ) -> tuple[str | None, str]:
-    """The weightiest irregularity of a layer, and its detail."""
+    """Return the most serious irregularity of a layer, and its detail."""
     kind = type(layer)
     if kind not in LAYER_CLASSES:
         return _foreign_class(layer, kind)
@@ -51,7 +51,7 @@ def _foreign_class(layer: nn.Module, kind: type) -> tuple[str, str]:
 
 
 def find_override(module: nn.Module) -> tuple[str, str] | None:
-    """An attribute of the instance that replaces a method of its class."""
+    """Return an attribute of the instance that replaces a method of its class, or None."""
     kind = type(module)
     for name, value in module.__dict__.items():
         if name == "_compiled_call_impl":
@@ -63,7 +63,7 @@ def find_override(module: nn.Module) -> tuple[str, str] | None:
 
 
 def find_own_hook(module: nn.Module) -> tuple[str, str] | None:
-    """A hook on the module itself, not on its parameters."""
+    """Return a hook on the module itself, not on its parameters, or None."""
     for name, value in module.__dict__.items():
         if name.endswith("_hooks") and isinstance(value, dict) and value:
             return "hook", name.strip("_").removesuffix("s").replace("_", " ")
@@ -100,7 +100,7 @@ def _find_odd_parameters(layer: nn.Module, own: dict[str, nn.Parameter]) -> tupl
 
 
 def _unexpected_state(layer: nn.Module, own: dict[str, nn.Parameter]) -> str:
-    """What a layer holds that its class and arguments do not declare, in a few words."""
+    """Return in a few words what a layer holds that its class and arguments do not declare."""
     if layer.__dict__["_modules"]:
         return f"a layer inside it: {next(iter(layer.__dict__['_modules']))}"
     expected = _expected_shapes(layer)
@@ -119,7 +119,7 @@ def _unexpected_state(layer: nn.Module, own: dict[str, nn.Parameter]) -> str:
 
 
 def _expected_shapes(layer: Any) -> dict[str, tuple[int, ...]]:
-    """The shapes of the parameters that a layer's own attributes call for."""
+    """Return the shapes of the parameters that a layer's own attributes imply."""
     if isinstance(layer, nn.Linear):
         return {
             "weight": (layer.out_features, layer.in_features),
@@ -140,7 +140,7 @@ def _expected_shapes(layer: Any) -> dict[str, tuple[int, ...]]:
 
 
 def named_parameters(layer: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """Every parameter of a layer; those of layers inside it too, where it holds some."""
+    """Return every parameter of a layer, those of layers inside it included."""
     return [
         *((n, p) for n, p in layer.__dict__["_parameters"].items() if p is not None),
         *(

@@ -1,8 +1,8 @@
 """The worker's main loop: one forked process for each question, so that none can harm the next.
 
-The manager never imports student code. It relays what the question's process answers, cuts off
-what is too long or takes too long, ends everything the student's code started, and empties the
-scratch directory. The grader believes none of it: it keeps its own time and checks every message.
+The manager never imports student code. It relays the answer of the question's process, enforces
+size and time limits, kills everything the student's code started, and empties the scratch
+directory. The grader trusts none of it: it keeps its own time and checks every message.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grader.sandbox.worker.frames import (
+from grader.sandbox.protocol import (
     COMMAND,
     END,
     OUTPUT,
@@ -28,12 +28,13 @@ from grader.sandbox.worker.frames import (
     Frame,
     FrameError,
     FrameReader,
+    WorkerLimits,
     write_frame,
 )
 from grader.sandbox.worker.processes import (
-    end_descendants,
-    end_every_other_process,
-    end_with_parent,
+    exit_with_parent,
+    kill_descendants,
+    kill_every_other_process,
     limit_resources,
     send_kill,
 )
@@ -49,22 +50,22 @@ MAXIMUM_COMMAND_BYTES = 100_000
 MAXIMUM_PHASE_BYTES = 500
 TRACE_BYTES = 8192
 SANDBOX_TASKS = {"own": 3, "user": 2}
-"""Processes and threads that are not the student's: the manager, the thread that records the line
-which is running when a question's time is nearly up, and a namespace's first process."""
+"""Tasks that are not the student's: the manager, the thread that records the running line before a
+timeout, and a namespace's first process."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a private one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the worker runs.
+    """The worker's surroundings.
 
     Attributes:
         submission: the directory of the student's files.
-        scratch: the only directory that can be written to.
-        own_processes: whether every other process that can be reached is the student's.
-        sandbox_tasks: how many processes and threads of the same user are not the student's, where
-            nobody else has that user; else None.
-        own_shared_memory: whether nobody else uses `SHARED_MEMORY`.
+        scratch: the only writable directory.
+        own_processes: every other process within reach is the student's.
+        sandbox_tasks: processes and threads of this user that are not the student's, or None if
+            others share the user.
+        own_shared_memory: nobody else uses `SHARED_MEMORY`.
     """
 
     submission: Path
@@ -74,7 +75,7 @@ class Place:
     own_shared_memory: bool
 
     def writable(self) -> list[Path]:
-        """Every directory that student code can write to, where that is known."""
+        """Return every directory that student code can write to, where that is known."""
         return [self.scratch, SHARED_MEMORY] if self.own_shared_memory else [self.scratch]
 
 
@@ -93,10 +94,10 @@ def main() -> None:
         own_shared_memory=namespace == "own",
     )
     if not place.own_processes:
-        end_with_parent()
+        exit_with_parent()
     if _is_abandoned(commands):
         return
-    # The trusted imports, PyTorch above all, done before any student code and shared by forking.
+    # The trusted imports, PyTorch above all, happen before any student code; forks share them.
     with garbage_collection_paused():
         from grader.sandbox.worker.answer import answer_question  # noqa: PLC0415
         from grader.sandbox.worker.preload import preload_heavy_modules  # noqa: PLC0415
@@ -110,7 +111,12 @@ def main() -> None:
     while data := os.read(commands, READ_BYTES):
         for frame in reader.feed(data):
             command = json.loads(frame.payload)
-            run = _Run(place=place, command=command, close=(commands, replies))
+            run = _Run(
+                place=place,
+                question=command["question"],
+                limits=WorkerLimits(**command["limits"]),
+                close=(commands, replies),
+            )
             run.start(answer_question)
             run.follow()
             run.clean_up()
@@ -121,7 +127,7 @@ def main() -> None:
 
 
 def _is_abandoned(commands: int) -> bool:
-    """Whether the grader has ended already; it may, before anything watched over that."""
+    """Return True if the grader has exited already, before anything watched its exit."""
     poller = select.poll()
     poller.register(commands, 0)
     return any(events & select.POLLHUP for _, events in poller.poll(0))
@@ -132,20 +138,22 @@ class _Run:
     """One question being answered by a process of its own.
 
     Attributes:
-        place: where the worker runs.
-        command: the question and its limits.
-        close: descriptors of the manager that the question's process must not have.
+        place: the worker's surroundings.
+        question: the fields of `grader.questions.Question`.
+        limits: of this question.
+        close: descriptors of the manager that the question's process must not inherit.
         pid: the question's process.
-        reason: what ended it; empty while it goes on.
+        reason: see `wire.EndMessage`; empty while the process runs.
         code: its exit code, negative for a signal.
-        phase: what it last said it was about to do.
+        phase: the last step that the process announced.
         reply: its answer.
-        output, dropped_bytes: the beginning of what it printed, and the size of the rest.
-        trace: its stack shortly before its time was up.
+        output, dropped_bytes: the beginning of its output, and the size of the rest.
+        trace: its stack shortly before a timeout.
     """
 
     place: Place
-    command: dict[str, Any]
+    question: dict[str, Any]
+    limits: WorkerLimits
     close: tuple[int, ...]
     pid: int = 0
     reason: str = ""
@@ -158,16 +166,10 @@ class _Run:
     _pipes: dict[str, int] = field(default_factory=dict)
     _at_end: set[str] = field(default_factory=set)
 
-    @property
-    def limits(self) -> dict[str, Any]:
-        """The limits that came with the question."""
-        limits: dict[str, Any] = self.command["limits"]
-        return limits
-
     def start(self, answer_question: Callable[..., None]) -> None:
         """Fork the question's process."""
         ends = {name: os.pipe() for name in ("frames", "output", "trace")}
-        # Forking before any student code: nothing it does can reach the manager.
+        # Forked before any student code runs: nothing it does can reach the manager.
         self.pid = os.fork()
         if self.pid == 0:
             try:
@@ -182,7 +184,7 @@ class _Run:
                 os.close(ends["output"][1])
                 limit_resources(self.limits, sandbox_tasks=self.place.sandbox_tasks)
                 answer_question(
-                    question=self.command["question"],
+                    question=self.question,
                     limits=self.limits,
                     submission=self.place.submission,
                     frames=ends["frames"][1],
@@ -197,15 +199,13 @@ class _Run:
             self._pipes[name] = read_end
 
     def follow(self) -> None:
-        """Listen until the end frame, the end of the process, or the end of its time."""
-        deadline = time.monotonic() + self.limits["question_seconds"]
-        reader = FrameReader(
-            {PHASE: MAXIMUM_PHASE_BYTES, REPLY: self.limits["message_bytes"], END: 0}
-        )
+        """Read frames until the end frame, the exit of the process, or its timeout."""
+        deadline = time.monotonic() + self.limits.question_seconds
+        reader = FrameReader({PHASE: MAXIMUM_PHASE_BYTES, REPLY: self.limits.message_bytes, END: 0})
         while not self.reason:
-            # A pipe at its end is always ready: listening to it would be a busy loop.
-            listened = [self._pipes[name] for name in self._pipes if name not in self._at_end]
-            select.select(listened, [], [], POLL_SECONDS)
+            # A pipe at its end is always ready, so selecting it would be a busy loop.
+            open_pipes = [self._pipes[name] for name in self._pipes if name not in self._at_end]
+            select.select(open_pipes, [], [], POLL_SECONDS)
             ended = self._wait(os.WNOHANG)
             self._drain()
             try:
@@ -223,7 +223,7 @@ class _Run:
                 self.reason = "files"
 
     def _accept(self, frame: Frame) -> bool:
-        """Keep what a frame says; whether it was the last."""
+        """Record a frame. Return True if it was the last."""
         if frame.kind == PHASE:
             self.phase = frame.payload.decode(errors="replace")
         elif frame.kind == REPLY and not self.reply:
@@ -235,25 +235,25 @@ class _Run:
         return bool(self.reason)
 
     def _has_too_many_files(self) -> bool:
-        most = self.limits["scratch_files"]
-        return any(count_files(directory) > most for directory in self.place.writable())
+        maximum = self.limits.scratch_files
+        return any(count_files(directory) > maximum for directory in self.place.writable())
 
     def clean_up(self) -> None:
-        """End every process that the question left, and take what it printed last."""
+        """Kill every process that the question left behind, and read the last output."""
         if self.place.own_processes:
-            end_every_other_process()
+            kill_every_other_process()
         else:
             send_kill(self.pid)
-        # Waited for by itself first, since its exit code is wanted.
+        # Reaped first by itself, for its exit code.
         self._wait(0)
-        end_descendants()
+        kill_descendants()
         self._drain()
         self.trace = self._read("trace")[:TRACE_BYTES]
         for descriptor in self._pipes.values():
             os.close(descriptor)
 
     def ending(self, *, is_clean: bool) -> dict[str, object]:
-        """How it ended, for the grader's message to the student."""
+        """Return the fields of `wire.EndMessage`."""
         return {
             "reason": self.reason,
             "code": self.code,
@@ -264,7 +264,7 @@ class _Run:
         }
 
     def _wait(self, options: int) -> bool:
-        """Whether the question's process has ended; keeps its exit code."""
+        """Reap the question's process. Return True if it has exited; keep its exit code."""
         try:
             pid, status, usage = os.wait4(self.pid, options)
         except ChildProcessError:
@@ -273,23 +273,23 @@ class _Run:
             return False
         self.code = os.waitstatus_to_exitcode(status)
         used_seconds = usage.ru_utime + usage.ru_stime
-        if self.code == -signal.SIGKILL and used_seconds >= self.limits["cpu_seconds"]:
-            # It ignored the signal for this, so that the kernel sent the one for the hard limit.
+        if self.code == -signal.SIGKILL and used_seconds >= self.limits.cpu_seconds:
+            # The process ignored SIGXCPU, so the kernel killed it at the hard limit.
             self.code = -signal.SIGXCPU
         return True
 
     def _drain(self) -> None:
-        """Take what was printed; keep its beginning, and count the rest."""
+        """Read the output; keep its beginning, and count the rest."""
         for _ in range(64):
             data = self._read("output", once=True)
             if not data:
                 return
-            room = self.limits["output_bytes"] - len(self.output)
+            room = self.limits.output_bytes - len(self.output)
             self.output += data[: max(0, room)]
             self.dropped_bytes += max(0, len(data) - room)
 
     def _read(self, name: str, *, once: bool = False) -> bytes:
-        """What a pipe holds now; a bounded amount, so that a flood cannot starve the clock."""
+        """Return what a pipe holds now; bounded, so that a flood cannot delay the timeout."""
         received = b""
         for _ in range(1 if once else 16):
             try:
@@ -304,7 +304,7 @@ class _Run:
 
 
 def _location(trace: bytes, submission: Path) -> str:
-    """The innermost line of the student's files in a dump by faulthandler: "problem_2.py:14"."""
+    """Return the innermost line of the student's files in a faulthandler dump."""
     pattern = rf'File "{re.escape(str(submission))}/([^"\n]{{1,200}})", line (\d+)'
     found = re.search(pattern, trace.decode(errors="replace"))
     return f"{found[1]}:{found[2]}" if found else ""

@@ -1,4 +1,4 @@
-"""Answers as plain data: what a student returned, without any behaviour of their own classes.
+"""Convert answers to plain data, without any behaviour of the student's own classes.
 
 The form sent is JSON: null, booleans, integers, floats, strings and arrays stand for themselves;
 an object has exactly one key: "integer" (decimal digits, beyond 64 bits), "float" ("nan", "inf",
@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from grader.sandbox.protocol import MAXIMUM_DIGITS, MAXIMUM_PAIRS, WorkerLimits
 from grader.sandbox.worker.failures import StudentError, type_name
 
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
-MAXIMUM_DIGITS = 1000
 MAXIMUM_INTEGER_BITS = 3300  # no more than MAXIMUM_DIGITS decimal digits
-MAXIMUM_PAIRS = 1000
 BYTES_PER_VALUE = 8
 BYTES_PER_CHARACTER = 8
 _ADVICE = "Return numbers, strings, lists, tuples, dicts, NumPy arrays or tensors."
@@ -27,12 +26,12 @@ _ADVICE = "Return numbers, strings, lists, tuples, dicts, NumPy arrays or tensor
 
 @dataclass(kw_only=True)
 class Converter:
-    """Turns one answer into plain data within a budget.
+    """Convert one answer to plain data within a budget.
 
     Attributes:
         maximum_depth: the deepest nesting of lists and dicts.
-        maximum_values: how many numbers, strings, lists and dicts the answer may hold.
-        maximum_characters: how much text it may hold.
+        maximum_values: numbers, strings, lists and dicts together.
+        maximum_characters: of all texts together.
     """
 
     maximum_depth: int
@@ -42,21 +41,21 @@ class Converter:
     _characters: int = 0
 
     @classmethod
-    def within(cls, limits: dict[str, Any]) -> Converter:
-        """A converter whose results fit into a message."""
+    def within(cls, limits: WorkerLimits) -> Converter:
+        """Return a converter whose results fit into a message."""
         return cls(
-            maximum_depth=limits["message_depth"],
-            maximum_values=limits["message_bytes"] // BYTES_PER_VALUE,
-            maximum_characters=limits["message_bytes"] // BYTES_PER_CHARACTER,
+            maximum_depth=limits.message_depth,
+            maximum_values=limits.message_bytes // BYTES_PER_VALUE,
+            maximum_characters=limits.message_bytes // BYTES_PER_CHARACTER,
         )
 
     def convert(self, value: Any, depth: int = 0) -> Any:
-        """The plain form of a value.
+        """Return the plain form of a value.
 
-        Base-class methods are called on purpose: a subclass cannot lie through its own.
+        Methods of the base classes are called on purpose: a subclass cannot override those.
 
         Raises:
-            StudentError: it is of another type, too large or too deep.
+            StudentError: the value is of another type, too large or nested too deeply.
         """
         kind = type(value)
         self._spend(1)
@@ -178,7 +177,7 @@ class Converter:
 
 
 def describe_type(value: Any) -> str:
-    """What a value is, for a person: "torch.Tensor of shape (4, 2, 2)", "list of length 4"."""
+    """Name a value's type for a person: "torch.Tensor of shape (4, 2, 2)", "list of length 4"."""
     kind = type(value)
     if _derives(kind, torch.Tensor):
         with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - a subclass could lie
@@ -193,7 +192,7 @@ def describe_type(value: Any) -> str:
 
 
 def _derives(kind: type, base: type) -> bool:
-    """Whether a class derives from another in truth, whatever `__class__` pretends."""
+    """Return True if a class really derives from another, whatever `__class__` claims."""
     return base in type.mro(kind) if type(kind) is type else type.__subclasscheck__(base, kind)
 
 

@@ -1,4 +1,4 @@
-"""Imports that many submissions share, done once and before any student code."""
+"""Import once, before any student code, what many submissions import."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NAME = re.compile(rb"\w+")
 
 
 def preload_heavy_modules(submission: Path) -> None:
-    """Import those well-known packages that the submission's files name; none of its own runs.
+    """Import the well-known packages that the submission's files name; run none of its code.
 
-    Lines are searched for names, since there is no limit yet to what parsing a file may take. One
-    import too many or too few costs a moment and nothing else.
+    Lines are searched for names, since no limit on the cost of parsing is in force yet. A wrong
+    guess only costs time.
     """
     named = [
         set(_NAME.findall(line))
@@ -27,7 +27,7 @@ def preload_heavy_modules(submission: Path) -> None:
     for module in _HEAVY_MODULES:
         parts = set(module.encode().split(b"."))
         if any(parts <= names for names in named):
-            # One that is missing or broken is reported where the student's file imports it.
+            # A missing or broken package is reported where the student's file imports it.
             with contextlib.suppress(Exception):
                 importlib.import_module(module)
 

@@ -1,4 +1,4 @@
-"""The processes that student code starts: limited, and ended after each question."""
+"""Limit the processes that student code starts, and kill them after each question."""
 
 from __future__ import annotations
 
@@ -7,40 +7,41 @@ import os
 import re
 import resource
 import signal
+import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
+
+from grader.kernel import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, set_process_option
+from grader.sandbox.protocol import WorkerLimits
 
 MAXIMUM_KILL_ROUNDS = 100
-# Of <linux/prctl.h>.
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 
 
-def limit_resources(limits: dict[str, Any], *, sandbox_tasks: int | None) -> None:
-    """Lower this process's limits for good.
+def limit_resources(limits: WorkerLimits, *, sandbox_tasks: int | None) -> None:
+    """Lower this process's limits forever.
 
     Args:
-        limits: those that came with the question.
-        sandbox_tasks: how many processes and threads of the same user are not the student's; None
-            where others have that user too.
+        limits: of this question.
+        sandbox_tasks: processes and threads of this user that are not the student's, or None if
+            others share the user.
     """
-    cpu_seconds = limits["cpu_seconds"]
+    cpu_seconds = limits.cpu_seconds
     ceilings = {
         "RLIMIT_CPU": (cpu_seconds, cpu_seconds + 2),
-        "RLIMIT_AS": limits["address_bytes"],
-        "RLIMIT_DATA": limits["data_bytes"],
-        "RLIMIT_NOFILE": limits["open_files"],
-        "RLIMIT_FSIZE": limits["scratch_bytes"],
+        "RLIMIT_AS": limits.address_bytes,
+        "RLIMIT_DATA": limits.data_bytes,
+        "RLIMIT_NOFILE": limits.open_files,
+        "RLIMIT_FSIZE": limits.scratch_bytes,
         "RLIMIT_CORE": 0,
         "RLIMIT_STACK": 8 * 1024 * 1024,
         "RLIMIT_MSGQUEUE": 0,
         "RLIMIT_MEMLOCK": 0,
     }
-    # Elsewhere the user's other processes would count too; the grader's own watch has to do.
+    # Elsewhere RLIMIT_NPROC also counts the user's other processes; only the grader's watch counts.
     if sandbox_tasks is not None and _counts_processes_by_namespace():
-        ceilings["RLIMIT_NPROC"] = limits["processes"] + sandbox_tasks
-    if not limits["data_bytes"]:
-        # It could not be measured here how much of it the trusted imports take.
+        ceilings["RLIMIT_NPROC"] = limits.processes + sandbox_tasks
+    if not limits.data_bytes:
+        # The share of the trusted imports could not be measured here.
         del ceilings["RLIMIT_DATA"]
     for name, ceiling in ceilings.items():
         number = getattr(resource, name, None)
@@ -54,27 +55,27 @@ def limit_resources(limits: dict[str, Any], *, sandbox_tasks: int | None) -> Non
 
 
 def _counts_processes_by_namespace() -> bool:
-    """Whether RLIMIT_NPROC counts the processes of one user namespace (Linux 5.14 and later)."""
+    """Return True if RLIMIT_NPROC counts per user namespace (Linux 5.14 and later)."""
     version = re.match(r"(\d+)\.(\d+)", os.uname().release)
     return version is not None and (int(version[1]), int(version[2])) >= (5, 14)
 
 
 def send_kill(pid: int) -> None:
-    """Send SIGKILL to a process that may have ended already."""
+    """Send SIGKILL to a process that may have exited already."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
 
 
-def end_every_other_process() -> None:
-    """End all processes but this one and the first of its namespace, which the kernel spares.
+def kill_every_other_process() -> None:
+    """Kill all processes but this one and the first of its namespace, which the kernel spares.
 
-    Only where every process that can be seen is the student's.
+    Only for a sandbox in which every visible process is the student's.
     """
     send_kill(-1)
 
 
-def end_descendants() -> None:
-    """End and reap every child, and each child that an ended one hands on to this process."""
+def kill_descendants() -> None:
+    """Kill and reap every child, and the orphans that this process then adopts."""
     for _ in range(MAXIMUM_KILL_ROUNDS):
         children = _children()
         for child in children:
@@ -86,24 +87,21 @@ def end_descendants() -> None:
             return
 
 
-def end_with_parent() -> None:
-    """End with the grader, daemons too: they become children of this process, not of init."""
-    import ctypes  # noqa: PLC0415 - only where no namespace does the same
-
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
-        signal.signal(signal.SIGTERM, _end_all)
-        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+def exit_with_parent() -> None:
+    """Exit with the grader, and kill daemons too: this process adopts them instead of init."""
+    if sys.platform == "linux":
+        signal.signal(signal.SIGTERM, _kill_all)
+        set_process_option(PR_SET_CHILD_SUBREAPER, 1)
+        set_process_option(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _end_all(_number: int, _frame: object) -> NoReturn:
-    end_descendants()
+def _kill_all(_number: int, _frame: object) -> NoReturn:
+    kill_descendants()
     os._exit(1)
 
 
 def _children() -> list[int]:
-    """The children of this process, adopted ones included; none where Linux's list is missing."""
+    """Return the children of this process, adopted ones included; [] without Linux's list."""
     try:
         listed = Path("/proc/self/task", str(os.getpid()), "children").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""Imports of large packages, without a garbage collector that finds nothing in them."""
+"""Import large packages without the garbage collector, which finds nothing in them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def garbage_collection_paused() -> Iterator[None]:
-    """Import in this block what stays until the process ends.
+    """Pause the collector while importing what stays until the process ends.
 
-    The collector would go through the growing heap of PyTorch's 2,000 modules again and again: a
-    tenth of its import. What exists at the end of the block is never looked at again, not at the
-    interpreter's exit either, nor copied page by page by a forked process's collector (Python's
-    documentation, `gc.freeze`).
+    The collector would scan the growing heap of PyTorch's 2,000 modules again and again: a tenth
+    of its import. The frozen objects are never scanned again, neither at exit nor in a fork, where
+    a scan would copy their pages (Python's documentation of `gc.freeze`).
     """
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The directories that student code can write to: watched, and emptied after each question."""
+"""Count and delete the files that student code writes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def count_files(directory: Path) -> int:
-    """How many files the file system of the directory holds, where it is one of its own.
+    """Return the number of files in a directory that is a file system of its own, else 0.
 
     Empty files take no space that a limit on bytes would count, only the kernel's memory.
     """
@@ -20,7 +20,7 @@ def count_files(directory: Path) -> int:
 
 
 def empty(directory: Path) -> bool:
-    """Delete what is in the directory; whether the next question finds nothing left or changed."""
+    """Empty the directory. Return True if the next question finds nothing left or changed."""
     try:
         for entry in os.scandir(directory):
             if entry.is_dir(follow_symlinks=False):
@@ -33,7 +33,7 @@ def empty(directory: Path) -> bool:
 
 
 def _attributes(directory: Path) -> list[str]:
-    """Its extended attributes, access lists among them; none where nobody may set any."""
+    """Return extended attributes, access lists included, or [] if unsupported."""
     with contextlib.suppress(OSError):
         return os.listxattr(directory)
     return []

@@ -1,4 +1,4 @@
-"""Notes about what a file does when it is imported, found in its text without running it."""
+"""Find in a file's text, without running it, what its import does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def find_import_notes(source: bytes, file: str) -> list[dict[str, str]]:
-    """Training loops and data sets at module level, one note for each call that gives one away."""
+    """Return notes of training loops and data sets at module level."""
     try:
         tree = ast.parse(source)
         notes = list(_notes_of(tree, file))
@@ -34,7 +34,7 @@ def find_import_notes(source: bytes, file: str) -> list[dict[str, str]]:
 
 
 def find_shadows(submission: Path) -> list[dict[str, str]]:
-    """Files of the submission that are named like a module which is found before them."""
+    """Return notes of files named like an importable module, which wins over the file."""
     notes = []
     for path in sorted(submission.iterdir()):
         name = path.stem if path.suffix == ".py" else path.name
@@ -57,11 +57,11 @@ def _notes_of(tree: ast.Module, file: str) -> Iterator[dict[str, str]]:
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     seen: set[str] = set()
     for call in _calls(tree):
-        found = _telling_call(call)
+        found = _note_kind(call)
         detail = ast.unparse(call)
         name = call.func.id if isinstance(call.func, ast.Name) else ""
         if found is None and name in functions:
-            found, detail = _through(name, functions, set()), f"{name}()"
+            found, detail = _kind_inside(name, functions, set()), f"{name}()"
         if found is not None and found not in seen:
             seen.add(found)
             yield {
@@ -90,8 +90,8 @@ def _is_main_guard(node: ast.AST) -> bool:
     )
 
 
-def _telling_call(call: ast.Call) -> str | None:
-    """The kind of note that a call calls for."""
+def _note_kind(call: ast.Call) -> str | None:
+    """Return the kind of note that a call deserves, or None."""
     function = call.func
     name = function.attr if isinstance(function, ast.Attribute) else ""
     name = function.id if isinstance(function, ast.Name) else name
@@ -106,14 +106,14 @@ def _telling_call(call: ast.Call) -> str | None:
     return "dataset" if name in _DATA_SET_CLASSES | _DOWNLOADS or downloads else None
 
 
-def _through(name: str, functions: dict[str, ast.FunctionDef], visited: set[str]) -> str | None:
-    """The kind of the first telling call that calling a function of the same file leads to."""
+def _kind_inside(name: str, functions: dict[str, ast.FunctionDef], visited: set[str]) -> str | None:
+    """Return the kind of the first notable call that a function of the file leads to."""
     visited.add(name)
     for call in _calls(functions[name]):
-        found = _telling_call(call)
+        found = _note_kind(call)
         called = call.func.id if isinstance(call.func, ast.Name) else ""
         if found is None and called in functions and called not in visited:
-            found = _through(called, functions, visited)
+            found = _kind_inside(called, functions, visited)
         if found is not None:
             return found
     return None

@@ -1,7 +1,5 @@
 """The static checks of a model, each broken alone."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from safetensors.torch import save
@@ -25,6 +23,7 @@ from tests.support.specs import (
     mlp,
     model,
     model_extraction,
+    replace,
 )
 
 ITEM = dict(load_assignment("set4").item_ids())["2C"]

@@ -153,9 +153,9 @@ def test_only_the_submission_and_the_system_are_seen(namespaces: Sandbox, tmp_pa
         ],
     )
     assert seen[bubblewrap.SUBMISSION] == ["problem_1.py"]
-    assert seen[bubblewrap.CODE + "/grader"] == ["__init__.py", "models", "sandbox"]
+    assert seen[bubblewrap.CODE + "/grader"] == ["__init__.py", "kernel.py", "models", "sandbox"]
     assert seen[bubblewrap.CODE + "/grader/models"] == ["__init__.py", "kinds.py"]
-    assert seen[bubblewrap.CODE + "/grader/sandbox"] == ["__init__.py", "worker"]
+    assert seen[bubblewrap.CODE + "/grader/sandbox"] == ["__init__.py", "protocol.py", "worker"]
     # Only the way to this Python, where it lies below /tmp.
     assert seen["/tmp"] == [part for part in Path(sys.prefix).parts[2:3] if in_tmp(sys.prefix)]
     assert set(seen["/proc"]) <= {"cpuinfo", "meminfo"}

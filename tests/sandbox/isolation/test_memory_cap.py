@@ -19,7 +19,7 @@ from grader.sandbox.isolation import memory_cap
 from grader.sandbox.isolation.choice import choose_sandbox
 from grader.sandbox.isolation.memory_cap import MemoryCap, find_parent
 from grader.sandbox.isolation.unsafe import NoSandbox
-from grader.sandbox.worker.frames import READY
+from grader.sandbox.protocol import READY
 from tests.support.processes import alive
 
 NO_PROCESS = 2**22 + 1

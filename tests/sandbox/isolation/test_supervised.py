@@ -77,9 +77,9 @@ print(json.dumps([
     assert written == []
     assert None not in own
     assert code == [
-        ["__init__.py", "models", "sandbox"],
+        ["__init__.py", "kernel.py", "models", "sandbox"],
         ["__init__.py", "kinds.py"],
-        ["__init__.py", "worker"],
+        ["__init__.py", "protocol.py", "worker"],
     ]
 
 

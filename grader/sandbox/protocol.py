@@ -1,0 +1,135 @@
+"""The protocol between the grader and the worker in the sandbox; both sides import this module.
+
+A frame is one byte of kind, four bytes of length (big-endian), then the payload. This module needs
+only the standard library, since nothing else of the grader is in the sandbox.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HEADER = struct.Struct(">cI")
+
+READY = b"1"
+"""From the worker, once, without payload: the trusted imports are done."""
+PHASE = b"P"
+"""From a question's process: the next step, as UTF-8 text."""
+REPLY = b"R"
+"""The answer, as JSON."""
+OUTPUT = b"O"
+"""The bytes that the student's code printed."""
+END = b"E"
+"""The last frame of a question: empty from its process; from the manager its ending, as JSON."""
+COMMAND = b"Q"
+"""To the worker: one question and its limits, as JSON."""
+
+
+class FrameError(Exception):
+    """A frame of an unexpected kind, or larger than its kind allows.
+
+    Attributes:
+        oversized: only the size was unexpected.
+    """
+
+    def __init__(self, message: str, *, oversized: bool = False) -> None:
+        super().__init__(message)
+        self.oversized = oversized
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One message."""
+
+    kind: bytes
+    payload: bytes
+
+
+class FrameReader:
+    """Cut a stream of bytes into frames, and refuse a frame before its payload is stored.
+
+    Args:
+        maximum_bytes: the largest payload of every expected kind.
+    """
+
+    def __init__(self, maximum_bytes: dict[bytes, int]) -> None:
+        self.maximum_bytes = maximum_bytes
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Yield every frame that `data` completes.
+
+        Raises:
+            FrameError: a frame is of an unexpected kind or size.
+        """
+        self._pending += data
+        while len(self._pending) >= HEADER.size:
+            kind, length = HEADER.unpack_from(self._pending)
+            if kind not in self.maximum_bytes:
+                raise FrameError(f"a frame of the unknown kind {kind!r}")
+            if length > self.maximum_bytes[kind]:
+                raise FrameError(
+                    f"a frame of {length:,} bytes, of at most {self.maximum_bytes[kind]:,}",
+                    oversized=True,
+                )
+            end = HEADER.size + length
+            if len(self._pending) < end:
+                break
+            payload = bytes(self._pending[HEADER.size : end])
+            del self._pending[:end]
+            yield Frame(kind=kind, payload=payload)
+
+
+def write_frame(descriptor: int, kind: bytes, payload: bytes = b"") -> None:
+    """Write one whole frame to a blocking descriptor."""
+    remaining = memoryview(HEADER.pack(kind, len(payload)) + payload)
+    while remaining:
+        remaining = remaining[os.write(descriptor, remaining) :]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerLimits:
+    """The limits of one question, as the worker enforces them; see `assignment.records.Limits`.
+
+    Attributes:
+        address_bytes: of the address space, the worker's own included.
+        data_bytes: of private writable memory, the worker's own included; 0 if not measurable.
+        memory_bytes: the limit that the student is told.
+    """
+
+    question_seconds: float
+    cpu_seconds: int
+    address_bytes: int
+    data_bytes: int
+    memory_bytes: int
+    processes: int
+    open_files: int
+    scratch_bytes: int
+    scratch_files: int
+    output_bytes: int
+    message_bytes: int
+    message_depth: int
+    layers: int
+    parameters: int
+
+
+MAXIMUM_DIGITS = 1000
+MAXIMUM_PAIRS = 1000
+"""Entries of one dict. Colliding keys make a lookup take as long as there are keys."""
+
+NEEDS_LESS_MEMORY = "Build only the model; make layers smaller, and load no data set here."
+NEEDS_NO_FILES = "Write no files where only an answer is asked for."
+NEEDS_NO_PROCESSES = "Start no processes or threads; only an answer is asked for."
+
+
+def describe_bytes(count: float) -> str:
+    """Return a size for a person to read: "1 GB", "64 MB", "512 bytes"."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.4g} {unit}"
+    return f"{count:g} bytes"
