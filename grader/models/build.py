@@ -1,4 +1,4 @@
-"""Live models from validated specs, and what can be found out without training them."""
+"""Build models from validated specs, and find shapes and costs without training."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from safetensors import SafetensorError
 from torch import nn
 
 from grader.errors import ModelError, memory_shortage
-from grader.models.kinds import IRREGULARITIES, LAYER_KINDS, Kind
-from grader.models.spec import Arguments, LayerSpec, ModelSpec, as_integers, find_argument_mistakes
+from grader.models.kinds import IRREGULARITIES, LAYER_KINDS
+from grader.models.spec import LayerSpec, ModelSpec, as_integers, require_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAXIMUM_PARAMETERS = 100_000_000
 MAXIMUM_ACTIVATIONS = 2_000_000
-"""Of one layer and one image: bounds for this machine's sake, above what assignments allow. The
-test images are evaluated 500 at a time, so that one layer's outputs take 4 GB at most.
+"""Of one layer and one image. Evaluation takes 500 images at once, so one layer's outputs take at
+most 4 GB. Assignments allow less.
 """
 
 _TRACE_BATCH = 2
@@ -30,13 +30,13 @@ _TRACE_BATCH = 2
 _LATE_BIAS = frozenset({"BatchNorm1d", "BatchNorm2d"})
 """Layers whose constructor takes `bias` only in recent versions of PyTorch.
 
-On every version one without a bias works, so it is taken away from a layer that is built.
+Every version can run one without a bias, so the bias is removed after construction.
 """
 
 
 @contextmanager
 def torch_warnings_ignored() -> Iterator[None]:
-    """Run a student's model without PyTorch's warnings, which here have no reader.
+    """Run a student's model without PyTorch's warnings, which nobody reads here.
 
     Softmax without `dim` and an even kernel with padding="same" warn, for example.
     """
@@ -46,13 +46,13 @@ def torch_warnings_ignored() -> Iterator[None]:
 
 
 def build_model(spec: ModelSpec) -> nn.Sequential:
-    """The model as an ordinary `nn.Sequential`, freshly initialised by PyTorch's own rules.
+    """Return the model as an ordinary `nn.Sequential`, freshly initialised by PyTorch.
 
-    Layers are never built `inplace`: that changes no value, and an in-place layer could overwrite
-    the data set or what another layer still needs for its gradient.
+    No layer is built `inplace`: it could overwrite the data set, or values that another layer's
+    gradient needs. Outputs do not change.
 
     Raises:
-        ModelError: a layer is not one that can be rebuilt; `layer_index` says which.
+        ModelError: layer `layer_index` cannot be rebuilt.
     """
     return nn.Sequential(*(_build_layer(index, layer) for index, layer in enumerate(spec.layers)))
 
@@ -65,23 +65,16 @@ def _build_layer(index: int, layer: LayerSpec) -> nn.Module:
             layer_index=index,
             next_step="Use the layer of torch.nn as it is.",
         )
-    kind = LAYER_KINDS.get(layer.kind)
-    if kind is None:
-        raise ModelError(
-            f"layer {layer.path} is a {layer.kind}, which the grader does not know",
-            layer_index=index,
-            next_step=f"Use one of {', '.join(LAYER_KINDS)}.",
-        )
-    refuse_mistakes(kind, layer.arguments, f"layer {layer.path}", index)
+    name = require_known(LAYER_KINDS, layer.kind, layer.arguments, layer_index=index)
     arguments: dict[str, Any] = dict(layer.arguments)
     if "inplace" in arguments:
         arguments["inplace"] = False
     has_bias = True
-    if kind.name in _LATE_BIAS:
+    if name in _LATE_BIAS:
         has_bias = arguments.pop("bias")
     try:
         with torch_warnings_ignored():
-            built: nn.Module = getattr(nn, kind.name)(**arguments)
+            built: nn.Module = getattr(nn, name)(**arguments)
     except (ValueError, TypeError, RuntimeError) as error:
         if shortage := memory_shortage(error):
             raise shortage from error
@@ -95,21 +88,8 @@ def _build_layer(index: int, layer: LayerSpec) -> nn.Module:
     return built
 
 
-def refuse_mistakes(
-    kind: Kind, arguments: Arguments, where: str, layer_index: int | None = None
-) -> None:
-    """Raise a `ModelError` that starts with `where` and has every mistake in the arguments."""
-    mistakes = find_argument_mistakes(kind, arguments)
-    if mistakes:
-        raise ModelError(
-            f"{where}: {'; '.join(mistakes)}",
-            layer_index=layer_index,
-            next_step="Correct the arguments.",
-        )
-
-
 def first_line(error: Exception) -> str:
-    """What PyTorch says, without the stack of C++ calls that may follow."""
+    """Return PyTorch's message without the stack of C++ calls that may follow."""
     return str(error).strip().partition("\n")[0]
 
 
@@ -117,25 +97,25 @@ def load_weights(model: nn.Module, encoded: bytes) -> None:
     """Set every parameter and buffer of `model` from a safetensors file.
 
     Raises:
-        ModelError: names, shapes or types are not the model's, or a value is not finite.
+        ModelError: names, shapes or types differ from the model's, or a value is not finite.
     """
     try:
         weights = safetensors.torch.load(encoded)
     except (SafetensorError, ValueError, KeyError) as error:
         raise ModelError(f"the weights cannot be read: {first_line(error)}") from error
-    wanted = model.state_dict()
-    if weights.keys() != wanted.keys():
-        missing = ", ".join(sorted(wanted.keys() - weights.keys())) or "none"
-        surplus = ", ".join(sorted(weights.keys() - wanted.keys())) or "none"
+    expected = model.state_dict()
+    if weights.keys() != expected.keys():
+        missing = ", ".join(sorted(expected.keys() - weights.keys())) or "none"
+        surplus = ", ".join(sorted(weights.keys() - expected.keys())) or "none"
         raise ModelError(
             "the weights do not belong to this model: "
             f"missing are {missing}; not in the model are {surplus}"
         )
     for name, tensor in weights.items():
-        if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
+        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
             raise ModelError(
                 f"{name} is {_shown_tensor(tensor)}, "
-                f"but the model has {_shown_tensor(wanted[name])}"
+                f"but the model has {_shown_tensor(expected[name])}"
             )
         if not torch.isfinite(tensor).all():
             raise ModelError(
@@ -150,18 +130,20 @@ def _shown_tensor(tensor: torch.Tensor) -> str:
 
 
 def trace_shapes(spec: ModelSpec, input_shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """The output shape of every layer, without the batch dimension, found by running them.
+    """Run two black images through the layers and return every layer's output shape.
 
-    Two black images go through the layers. What a layer would allocate is bounded by arithmetic
-    before it is run. PyTorch's meta device would allocate nothing at all, but its first use
-    imports some 900 modules, which takes as long as importing torch.
+    A layer's allocation is bounded by arithmetic before it runs. PyTorch's meta device would
+    allocate nothing, but its first use imports 900 modules and takes as long as importing torch.
 
     Args:
         spec: the model; its layers need not fit each other.
         input_shape: of one example: (1, 28, 28) or (784,).
 
+    Returns:
+        Shapes without the batch dimension.
+
     Raises:
-        ModelError: a layer does not fit its input, or is too large; `layer_index` says which.
+        ModelError: layer `layer_index` does not fit its input, or is too large.
     """
     parameters = spec.count_parameters()
     if parameters > MAXIMUM_PARAMETERS:
@@ -170,7 +152,7 @@ def trace_shapes(spec: ModelSpec, input_shape: tuple[int, ...]) -> tuple[tuple[i
             "at most",
             next_step="Use smaller layers.",
         )
-    with torch.random.fork_rng(devices=[]):  # weights are drawn, but nobody's random numbers
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
         model = build_model(spec)
     values = torch.zeros(_TRACE_BATCH, *input_shape)
     shapes = []
@@ -212,7 +194,7 @@ _SEQUENCE_KINDS = frozenset({"Conv1d", "MaxPool1d", "AvgPool1d"})
 
 
 def _check_fit(index: int, layer: LayerSpec, shape: tuple[int, ...]) -> None:
-    """Find the misfits that students make most, before PyTorch puts them in its own words."""
+    """Raise a clear error for the commonest misfits, before PyTorch raises its own."""
     if layer.kind in _IMAGE_KINDS and len(shape) != 3:
         raise _misfit(
             index,
@@ -253,7 +235,7 @@ def _check_fit(index: int, layer: LayerSpec, shape: tuple[int, ...]) -> None:
 
 
 def _check_size(index: int, layer: LayerSpec, shape: tuple[int, ...]) -> None:
-    """Refuse what would take much memory; only these kinds can enlarge what they are given."""
+    """Refuse a layer whose output takes too much memory. Only these kinds enlarge their input."""
     if layer.kind == "Linear":
         output_shape = (*shape[:-1], layer.integer("out_features"))
     elif layer.kind in {"Conv1d", "Conv2d"}:
@@ -282,7 +264,7 @@ def _check_size(index: int, layer: LayerSpec, shape: tuple[int, ...]) -> None:
 
 
 def _convolved(layer: LayerSpec, size: tuple[int, ...]) -> tuple[int, ...]:
-    """The height and width after a convolution: the formula in PyTorch's page on Conv2d."""
+    """Return the size after a convolution, by the formula in PyTorch's documentation of Conv2d."""
     dimensions = len(size)
     padding = layer.arguments.get("padding")
     if padding == "same":
@@ -300,11 +282,11 @@ def _convolved(layer: LayerSpec, size: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def count_multiply_adds(spec: ModelSpec, shapes: tuple[tuple[int, ...], ...]) -> int:
-    """Multiply-adds of one example's forward pass, by arithmetic: Linear and convolutions.
+    """Return the multiply-adds of one example's forward pass in Linear and convolutions.
 
     Args:
         spec: the model.
-        shapes: what `trace_shapes` gave for it.
+        shapes: from `trace_shapes`.
     """
     total = 0
     for layer, shape in zip(spec.layers, shapes, strict=True):
@@ -318,5 +300,5 @@ def count_multiply_adds(spec: ModelSpec, shapes: tuple[tuple[int, ...], ...]) ->
 
 
 def count_activations(shapes: tuple[tuple[int, ...], ...]) -> int:
-    """Values that one example's forward pass produces; training keeps them all at once."""
+    """Return the values of one example's forward pass, all of which training keeps at once."""
     return sum(math.prod(shape) for shape in shapes)

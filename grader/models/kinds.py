@@ -1,8 +1,7 @@
-"""The layers, optimisers and schedulers that can be described, and the rules for their arguments.
+"""The table of known layers, optimisers and schedulers, with the ranges of their arguments.
 
-Both sides use this table: the worker in the sandbox reads exactly these attributes from a
-student's objects, and the trusted side accepts exactly these arguments in these ranges. It holds
-plain data and imports nothing but the standard library, so that the sandbox can load it cheaply.
+Both sides of the sandbox use the table: the worker reads exactly these attributes from a student's
+objects, and the grader accepts exactly these arguments. Only the standard library is imported.
 """
 
 from __future__ import annotations
@@ -19,15 +18,14 @@ class Argument:
     """One constructor argument and the values it may take.
 
     Attributes:
-        name: the argument's name in PyTorch's constructor, and the attribute it is read from;
-            "bias" says whether the layer has that parameter, whatever its constructor was given.
-        type: "integers" is one integer or a list of at most `length` of them; "numbers" is a list
-            of exactly `length` numbers.
-        minimum: the least value allowed, inclusive; for "integers", of each.
-        maximum: the greatest value allowed, inclusive; for "integers", of each.
-        length: how many values a list may have.
-        choices: the strings allowed; for "integers" instead of a number, for "choice" at all.
-        optional: whether None is allowed.
+        name: of the argument in PyTorch's constructor, and of the attribute that holds it;
+            "bias" is True if the layer has that parameter.
+        type: "integers" is one integer or a list of at most `length`; "numbers" is a list of
+            exactly `length` numbers.
+        minimum, maximum: inclusive; for lists, of each value.
+        length: of a list.
+        choices: allowed strings; for "integers" as an alternative to a number.
+        optional: None is allowed.
     """
 
     name: str
@@ -48,7 +46,7 @@ class Kind:
 
 
 MAXIMUM_SIZE = 10_000_000
-"""No single size (features, channels, kernel) can be larger; far above any parameter cap."""
+"""The largest single size (features, channels, kernel), far above any parameter cap."""
 
 
 def _size(name: str) -> Argument:
@@ -190,7 +188,7 @@ LAYER_KINDS: dict[str, Kind] = _by_name(
     ),
     Kind(name="Identity"),
 )
-"""Every layer of `torch.nn` that the grader can rebuild; what an assignment allows is narrower."""
+"""Every layer of `torch.nn` that the grader can rebuild. An assignment allows fewer."""
 
 _LEARNING_RATE = _number("lr", 0.0, 1e3)
 _WEIGHT_DECAY = _number("weight_decay", 0.0, 1e3)
@@ -273,7 +271,7 @@ OPTIMIZER_KINDS: dict[str, Kind] = _by_name(
 )
 """The optimisers of `torch.optim` that need neither a closure nor sparse gradients.
 
-`maximize` is described so that it can be refused with a reason: it climbs the loss.
+`maximize` is in the table so that a check can refuse it with a reason: it climbs the loss.
 """
 
 _GAMMA = _number("gamma", 0.0, 10.0)
@@ -292,7 +290,7 @@ SCHEDULER_KINDS: dict[str, Kind] = _by_name(
     Kind(name="ExponentialLR", arguments=(_GAMMA,)),
     Kind(name="CosineAnnealingLR", arguments=(_size("T_max"), _number("eta_min", 0.0, 1e3))),
 )
-"""The learning-rate schedulers that can be stepped once an epoch and described by numbers."""
+"""The learning-rate schedulers that step once an epoch and need only numbers."""
 
 IRREGULARITIES: dict[str, str] = {
     "subclass": "is a class of its own and not exactly a layer of torch.nn",
@@ -308,4 +306,4 @@ IRREGULARITIES: dict[str, str] = {
     "parameters": "has parameters or buffers that its class does not declare",
     "evaluation": "was left in evaluation mode",
 }
-"""What can make a layer another thing than its class and arguments say, by code."""
+"""The ways in which a layer can differ from what its class and arguments say, by code."""

@@ -235,6 +235,27 @@ def parameter_names(model: ModelSpec) -> list[str]:
     return names
 
 
+def require_known(
+    kinds: Mapping[str, Kind], name: str, arguments: Arguments, *, layer_index: int | None = None
+) -> str:
+    """Return `name`, a class that may be looked up in torch.
+
+    Raises:
+        ModelError: `kinds` does not hold the name, or `arguments` break its rules.
+    """
+    kind = kinds.get(name)
+    if kind is None:
+        raise ModelError(
+            f"{name} is not one that the grader knows",
+            layer_index=layer_index,
+            next_step=f"Use one of {', '.join(kinds)}.",
+        )
+    if mistakes := find_argument_mistakes(kind, arguments):
+        next_step = "Correct the arguments."
+        raise ModelError("; ".join(mistakes), layer_index=layer_index, next_step=next_step)
+    return name
+
+
 def find_argument_mistakes(kind: Kind, arguments: Arguments) -> list[str]:
     """Return one sentence for each way in which `arguments` break the rules of `kind`."""
     known = {argument.name for argument in kind.arguments}
