@@ -6,10 +6,10 @@
     ├── MachineError        the grader or the machine failed, so there is no grade: exit code 3
     │   ├── DatasetError        a data set is missing, or its checksum is wrong
     │   └── SandboxError        no isolation works here, or the sandbox could not be started
-    └── SubmissionError     what a submission handed in cannot be used: its own question fails
+    └── SubmissionError     a part of a submission cannot be used: its own question fails
         ├── MessageError        a message from the sandbox breaks the protocol
         ├── ModelError          a described model cannot be built, or does not fit its input
-        └── UnusableSubmissionError     all that a student handed in cannot be used
+        └── UnusableSubmissionError     nothing of a submission can be used
 
 Only `grader.cli` turns an exception into an exit code. A `SubmissionError` never leaves the
 grading of its own question, an `UnusableSubmissionError` never that of its own student.
@@ -21,7 +21,11 @@ from collections.abc import Sequence
 
 
 class GraderError(Exception):
-    """Something went wrong; the message says what, and `next_step` what to do about it."""
+    """The base of all errors of the grader.
+
+    Attributes:
+        next_step: advice to the user; may be empty.
+    """
 
     exit_code = 3
 
@@ -31,7 +35,7 @@ class GraderError(Exception):
 
 
 class UsageError(GraderError):
-    """The command was given something it cannot use."""
+    """The command was used wrongly."""
 
     exit_code = 2
 
@@ -40,7 +44,7 @@ class AssignmentError(UsageError):
     """An assignment has mistakes.
 
     Attributes:
-        mistakes: one sentence each, every one starting with the path of its field.
+        mistakes: one sentence each, starting with the path of the field.
     """
 
     def __init__(self, name: str, mistakes: Sequence[str]) -> None:
@@ -51,7 +55,7 @@ class AssignmentError(UsageError):
 
 
 class MachineError(GraderError):
-    """The grader or the machine failed, so no grade is given."""
+    """The grader or the machine failed, so there is no grade."""
 
 
 class DatasetError(MachineError):
@@ -63,7 +67,7 @@ class SandboxError(MachineError):
 
 
 class SubmissionError(GraderError):
-    """What a submission handed in cannot be used; only its own question fails."""
+    """A part of a submission cannot be used; only its own question fails."""
 
 
 class MessageError(SubmissionError):
@@ -74,7 +78,7 @@ class ModelError(SubmissionError):
     """A described model cannot be built, or does not fit its input.
 
     Attributes:
-        layer_index: the position of the layer at fault, counted from 0, or None for the whole.
+        layer_index: index of the faulty layer, or None for the whole model.
     """
 
     def __init__(
@@ -85,11 +89,11 @@ class ModelError(SubmissionError):
 
 
 class UnusableSubmissionError(SubmissionError):
-    """What a student handed in cannot be opened: a hostile archive, or none of the files.
+    """Nothing of a submission can be used: a hostile archive, or none of the files.
 
     Attributes:
-        needs_person: whether the student may have handed in good work all the same, so that a
-            person must look before a grade is given.
+        needs_person: the work may be good all the same, so a person must look before a grade is
+            given.
     """
 
     def __init__(self, message: str, *, next_step: str = "", needs_person: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The calls to the kernel that Python has no function for."""
+"""Kernel calls that Python has no function for."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def die_with_parent(parent_pid: int) -> None:
 
 
 def load_system_call_filter(program: bytes) -> None:
-    """Put this process under a seccomp filter for good; it must have no_new_privs.
+    """Put this process under a seccomp filter forever; it must have no_new_privs.
 
     Args:
         program: BPF instructions, as libseccomp exports them.
@@ -70,11 +70,10 @@ def load_system_call_filter(program: bytes) -> None:
 
 @contextlib.contextmanager
 def reading_as(user_id: int, group_id: int) -> Iterator[None]:
-    """Open files with the rights of another user, in this thread alone, as setfsuid(2) lets root.
+    """Open files with another user's rights, in this thread only, by setfsuid(2), as root.
 
-    What procfs tells of a process's memory and files is open to its own user, but to root only
-    with CAP_SYS_PTRACE, which containers withhold. Nobody may send signals to this process
-    meanwhile who could not do so before.
+    The owner of a process may read its memory and files in procfs; root may only with
+    CAP_SYS_PTRACE, which containers withhold. No further user may signal this process meanwhile.
     """
     libc = ctypes.CDLL(None)
     group_before = libc.setfsgid(group_id)

@@ -74,7 +74,7 @@ FailureKind = Literal[
     "protocol",
     "crash",
 ]
-"""Why a question has no answer.
+"""The kinds of failure.
 
 "limit" is a time, memory, output or size limit; "exit" a process that exited by itself
 (`sys.exit`, `os._exit`); "crash" a process that died of a signal; "protocol" a message that the
@@ -83,7 +83,7 @@ grader does not accept; "signature" a function that does not accept the argument
 
 
 class Failure(Record, frozen=True):
-    """Why a question has no answer, in words for the student.
+    """The reason why a question has no answer, in words for the student.
 
     Attributes:
         kind: what went wrong, for programs.

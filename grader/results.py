@@ -1,4 +1,4 @@
-"""What grading finds out: plain, frozen records that go to JSON and back without loss.
+"""The results of grading: plain, frozen records that go to JSON and back without loss.
 
 The JSON Schema of `SubmissionResult` is `grader/report/result.schema.json`. Fields whose name
 ends in `_seconds` or `_at` are the only ones that differ between two gradings of the same files.
@@ -18,7 +18,7 @@ class Outcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
-    """An earlier check of the same item failed, or the user asked for less than everything."""
+    """An earlier check of the same item failed, or the user left the item out."""
     PENDING = "pending"
     """A person must grade this."""
     ERROR = "error"
@@ -31,11 +31,11 @@ class CheckResult:
 
     Attributes:
         id: stable within its item: "allowed-layers".
-        title: what is checked, in a few words.
-        outcome: how it ended.
-        observed: what was found.
-        expected: what is allowed or wanted.
-        next_step: what the student can do about it; empty when it passed.
+        title: the checked statement, in a few words.
+        outcome: of the check.
+        observed: the actual value or behaviour.
+        expected: the allowed value or behaviour.
+        next_step: advice to the student; empty if the check passed.
         location: "problem_2.py:14", or empty.
         details: longer preformatted text: a traceback, or where an array differs.
     """
@@ -52,7 +52,7 @@ class CheckResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Hint:
-    """Advice that never costs points: what was seen, and why it matters."""
+    """Advice that never costs points: an observation, and the reason why it matters."""
 
     id: str
     message: str
@@ -62,14 +62,14 @@ class Hint:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Points, with what is not decided yet told apart. The four add up to `possible`.
+    """Points. The other four add up to `possible`.
 
     Attributes:
-        possible: the most that can be had.
-        earned: given by the grader.
-        pending: for a person to give.
+        possible: maximum points.
+        earned: given.
+        pending: a person must decide.
         lost: not given.
-        undecided: without a grade, because of an error or because the item was left out.
+        undecided: not graded, because of an error or because the item was left out.
     """
 
     possible: float
@@ -80,7 +80,7 @@ class Score:
 
     @staticmethod
     def total(scores: list[Score]) -> Score:
-        """The sum of several scores."""
+        """Return the sum of several scores."""
         return Score(
             possible=sum(score.possible for score in scores),
             earned=sum(score.earned for score in scores),
@@ -98,9 +98,9 @@ class LayerRow:
         index: counted from 0 in the flattened model.
         path: the student's own name for the layer.
         description: as PyTorch prints it.
-        output_shape: without the batch dimension; empty if the dry run did not get here.
+        output_shape: without the batch dimension; empty if the dry run stopped before this layer.
         parameters: trainable values.
-        hidden_units: those that count against the cap.
+        hidden_units: counted against the cap.
     """
 
     index: int
@@ -117,7 +117,7 @@ class EpochResult:
 
     Attributes:
         train_loss: mean cross entropy over the epoch's training examples, while training.
-        test_accuracy: the share of the test set classified rightly after the epoch, 0 to 1.
+        test_accuracy: share of the test set classified correctly after the epoch, 0 to 1.
     """
 
     train_loss: float
@@ -126,7 +126,7 @@ class EpochResult:
 
 @dataclass(frozen=True, kw_only=True)
 class MisclassifiedExample:
-    """One test image that the model got wrong.
+    """One test image that the model classified wrongly.
 
     Attributes:
         index: its position in the test set.
@@ -152,10 +152,10 @@ class TrainingRun:
         epochs: in order; the run may have ended early.
         stopped_early: the run ended because its verdict was certain.
         diverged: the loss became NaN or infinite, and the run ended there.
-        confusion: counts, row = true class, column = predicted class, of the epoch that counts.
-        misclassified: a few test images that it got wrong, most confident first.
+        confusion: counts of the counted epoch; row = true class, column = predicted class.
+        misclassified: a few wrongly classified test images, most confident first.
         device: "cpu" or the GPU's name.
-        wall_seconds: how long it took.
+        wall_seconds: duration.
     """
 
     seed: int
@@ -185,11 +185,11 @@ def counted_accuracy(run: TrainingRun, counted_epoch: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeReport:
-    """How a model was trained, for the report.
+    """The recipe of a training, for the report.
 
     Attributes:
-        optimizer: "Adam(lr=0.001, …)", a line for each parameter group.
-        scheduler: the same, or empty.
+        optimizer: "Adam(lr=0.001, …)", one line for each parameter group.
+        scheduler: in the same form, or empty.
     """
 
     epochs: int
@@ -204,14 +204,14 @@ class TrainingReport:
 
     Attributes:
         runs: one for each seed that was run.
-        threshold: the accuracy wanted, 0 to 1.
+        threshold: the required accuracy, 0 to 1.
         counted_epoch: "best" or "final".
         accuracy: the best counted accuracy of any run.
         interval: the 95% Wilson interval of that accuracy, given the size of the test set.
-        borderline: whether the threshold lies inside the interval.
+        borderline: the threshold lies inside the interval.
         test_examples: the size of the test set.
-        reported_accuracy: what the student says was reached, or None.
-        reported_differs: the reported accuracy is further off than chance explains.
+        reported_accuracy: the student's own figure, or None.
+        reported_differs: the reported accuracy is farther off than chance explains.
     """
 
     recipe: RecipeReport
@@ -232,10 +232,10 @@ class SweepPoint:
 
     Attributes:
         probability: set for every Dropout.
-        reported: the student's accuracy, or None where the report lacks it.
+        reported: the student's accuracy, or None if missing.
         reproduced: the grader's accuracies, one for each seed that was run.
-        tolerance: how far the two may be apart.
-        agrees: whether some reproduced accuracy is within the tolerance; None if not judged.
+        tolerance: the largest accepted difference.
+        agrees: some reproduced accuracy is within the tolerance; None if not judged.
     """
 
     probability: float
@@ -247,12 +247,12 @@ class SweepPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class CapturedOutput:
-    """What the student's code printed while one question was asked.
+    """The output of the student's code during one question.
 
     Attributes:
         source: the file and function: "problem_2.py: model_c".
         text: standard output and standard error together, capped.
-        dropped_bytes: how much was dropped past the cap.
+        dropped_bytes: size of the output beyond the cap.
     """
 
     source: str
@@ -262,7 +262,7 @@ class CapturedOutput:
 
 @dataclass(frozen=True, kw_only=True)
 class RubricMark:
-    """One thing that a person found in a written answer, and the points for it."""
+    """One rubric entry that a person applied to a written answer, and its points."""
 
     text: str
     points: float
@@ -270,11 +270,11 @@ class RubricMark:
 
 @dataclass(frozen=True, kw_only=True)
 class PersonalGrade:
-    """How a person graded an item.
+    """A person's grade of an item.
 
     Attributes:
-        marks: what was found, in the rubric's order.
-        adjustment: points beside the rubric's; 0 for none.
+        marks: the applied entries, in the rubric's order.
+        adjustment: points on top of the rubric's; may be negative.
         comment: to the student, in Markdown.
         judged_at: ISO 8601, UTC.
     """
@@ -291,11 +291,11 @@ class ItemResult:
 
     Attributes:
         id: "1E.network"; for a part's only item the part's id.
-        title: what is asked.
-        kind: "written", "answer", "truth-table", "model" or "sweep".
+        title: the task, in a few words.
+        kind: see `grader.grading.items`.
         written_text: the student's Markdown, for written items.
         answer: the student's value as text, for answers.
-        personal: how a person graded it, once that was done.
+        personal: a person's grade, or None.
     """
 
     id: str
@@ -340,14 +340,14 @@ class ProblemResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What it takes to reproduce a result.
+    """Everything needed to reproduce a result.
 
     Attributes:
         dataset: its name; `dataset_sha256` is the checksum of its files.
-        practice: whether it is the embedded practice set, which gives no grade.
-        submission_sha256: over the names and contents of the files handed in.
-        isolation: the sandbox in force, in words, with its limits in `isolation_details`.
-        official_seeds: whether the seeds are the assignment's own.
+        practice: the data set is the embedded practice set, which gives no grade.
+        submission_sha256: over the names and contents of the submitted files.
+        isolation: the sandbox, in words; its limits are in `isolation_details`.
+        official_seeds: the seeds are the assignment's own.
     """
 
     grader_version: str
@@ -377,7 +377,7 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """When the grading began (ISO 8601, UTC) and how long each stage took."""
+    """The start of the grading (ISO 8601, UTC) and the duration of each stage."""
 
     started_at: str
     extract_seconds: float = 0.0
@@ -387,17 +387,16 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class Lateness:
-    """What the late policy made of the points.
+    """The effect of the late policy on the points.
 
     Attributes:
-        submitted_at: ISO 8601 with its offset, or empty if it is not known.
-        due_at: the due time that held for this student, in the same form; empty without a late
-            policy.
-        days_late: begun days after the due time and the grace; 0 in time.
-        penalty_points: taken off the points earned so far.
-        share_kept: of the earned points, 0 to 1, whatever a person still adds to them.
-        reason: in words; empty where nothing was taken off and nothing is unclear.
-        needs_person: the platform says late, but not when, so that no penalty was taken.
+        submitted_at: ISO 8601 with its offset, or empty if unknown.
+        due_at: this student's deadline, in the same form; empty without a late policy.
+        days_late: days after the deadline and the grace period, rounded up; 0 if in time.
+        penalty_points: deducted from the points earned so far.
+        share_kept: of the earned points, 0 to 1; also of points that a person adds later.
+        reason: in words; empty if nothing was deducted and nothing is unclear.
+        needs_person: the platform marks the submission late without a time; nothing is deducted.
     """
 
     submitted_at: str = ""
@@ -409,14 +408,14 @@ class Lateness:
     needs_person: bool = False
 
     def applied_to(self, earned_points: float) -> tuple[float, Lateness]:
-        """The final points, and the same lateness with the points that it took off."""
+        """Return the final points, and the lateness with the deducted points."""
         final_points = earned_points * self.share_kept
         return final_points, replace(self, penalty_points=earned_points - final_points)
 
 
 @dataclass(frozen=True, kw_only=True)
 class IntakeNote:
-    """A file that was left out of the grading, or is handled in a special way, and why."""
+    """A file that was ignored or handled specially, and the reason."""
 
     file: str
     message: str
@@ -430,20 +429,20 @@ class SubmissionResult:
     name: str
     score: Score
     complete: bool
-    """Whether every item was graded; False after --only, --quick or Ctrl-C."""
+    """Every item was graded; False after --only, --quick or Ctrl-C."""
     problems: tuple[ProblemResult, ...]
     intake: tuple[IntakeNote, ...] = ()
     provenance: Provenance
     timing: Timing
     late: Lateness | None = None
-    """What the class's late policy made of the points; `score` is before it."""
+    """The effect of the class's late policy; `score` is the score before it."""
 
     def items(self) -> list[ItemResult]:
-        """Every item, in the assignment's order."""
+        """Return every item, in the assignment's order."""
         return [item for problem in self.problems for part in problem.parts for item in part.items]
 
 
 def worst(outcomes: list[Outcome]) -> Outcome:
-    """The outcome of a whole from those of its pieces: what most needs attention wins."""
+    """Return the outcome of a whole: the outcome among its parts that most needs attention."""
     order = (Outcome.ERROR, Outcome.FAILED, Outcome.SKIPPED, Outcome.PENDING)
     return next((outcome for outcome in order if outcome in outcomes), Outcome.PASSED)

@@ -50,7 +50,7 @@ class LayerSpec(Record, frozen=True):
     irregularity_detail: ShortText = ""
 
     def integer(self, name: str) -> int:
-        """The integer argument `name`.
+        """Return the integer argument `name`.
 
         Raises:
             ModelError: the argument is not an integer.

@@ -72,7 +72,7 @@ def _notes_of(tree: ast.Module, file: str) -> Iterator[dict[str, str]]:
 
 
 def _calls(node: ast.AST) -> Iterator[ast.Call]:
-    """The calls that run when the node runs: not those in functions, nor in a main guard."""
+    """Yield the calls that run with the node, not those in functions or a main guard."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, _FUNCTIONS) or _is_main_guard(child):
             continue
