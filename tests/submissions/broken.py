@@ -196,7 +196,7 @@ BROKEN = (
     _model(
         "model_subclass", "type('Mine', (nn.Sequential,), {})()", "wrong-type", "Mine", "itself"
     ),
-    _model("model_empty", "nn.Sequential()", "wrong-value", "no layers"),
+    _model("model_empty", "nn.Sequential()", "wrong-value", "without layers"),
     _model("model_many", "nn.Sequential(*[nn.ReLU() for _ in range(201)])", "limit", "200"),
     _model("model_large", "nn.Sequential(nn.Linear(10_000, 3_000))", "limit", "30,003,000"),
     _model("model_huge", "nn.Sequential(nn.Linear(10**6, 10**6))", "limit", "memory"),
