@@ -14,7 +14,6 @@ from rich.text import Text
 
 from grader.assignment.loading import load_assignment
 from grader.cli.class_progress import ClassProgress
-from grader.cli.cluster_options import cluster_options, cluster_pool
 from grader.cli.exit_codes import (
     EXIT_CODES,
     EXIT_FELL_SHORT,
@@ -63,8 +62,12 @@ def _split_ids(_context: click.Context, _parameter: click.Parameter, value: str)
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Directory with the starter code. Ignored when submissions are compared.",
 )
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Train on the workers of the Dask scheduler at tcp://HOST:PORT or tls://HOST:PORT.",
+)
 @late_options
-@cluster_options
 @grading_options
 @json_option
 def batch(
@@ -90,7 +93,6 @@ def batch(
         directory=submissions,
         output=output,
         late_policy=late_policy(options),
-        start_pool=cluster_pool(options),
         assignment=load_assignment(assignment, submission=submissions),
         options=Options(**options, may_fall_back=False),
         roster=read_roster(roster) if roster else None,

@@ -62,7 +62,6 @@ class ClassRequest:
         regrade: students to grade again although nothing has changed; `EVERYBODY` for all.
         late_policy: what being late costs, or None.
         template: what the students were given, which two may have in common; or None.
-        start_pool: where models are trained; None for here.
     """
 
     directory: Path
@@ -73,7 +72,6 @@ class ClassRequest:
     regrade: frozenset[str] = frozenset()
     late_policy: late_policy.LatePolicy | None = None
     template: Path | None = None
-    start_pool: StartPool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +185,9 @@ class _Batch:
             observer=self.observer,
             record=self._record,
             make_trainer=self._make_trainer,
-            rounds_at_once=CLUSTER_ROUNDS if self.request.start_pool else 2 * count_cores(),
+            rounds_at_once=(
+                CLUSTER_ROUNDS if self.request.options.scheduler else 2 * count_cores()
+            ),
         )
         run.grade(tasks)
 
@@ -297,7 +297,16 @@ class _Batch:
     def _make_trainer(self, setting: Setting) -> CachedTrainer:
         directory = default_cache_directory() if setting.options.use_cache else self.request.output
         cache = RunCache(directory, dataset_sha256=setting.dataset.sha256, device=setting.device)
-        start_pool = self.request.start_pool or partial(TrainingPool, device=setting.device)
+        start_pool: StartPool = partial(TrainingPool, device=setting.device)
+        if address := setting.options.scheduler:
+            try:
+                from grader.training.cluster import DaskTrainer  # noqa: PLC0415  # an extra
+            except ImportError as error:
+                raise UsageError(
+                    f"training on a cluster needs Dask: {error}",
+                    next_step="Install it: pip install 'sequential-grader[cluster]'",
+                ) from error
+            start_pool = partial(DaskTrainer, address=address, device=setting.device)
         return CachedTrainer(setting.dataset, start_pool=start_pool, cache=cache)
 
     def finish(self) -> None:

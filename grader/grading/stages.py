@@ -43,7 +43,7 @@ class Options:
         may_fall_back: use the practice set where MNIST cannot be had.
         seeds: instead of the assignment's own; then every one of them is run.
         device: "auto", "cpu" or "cuda".
-        trains_elsewhere: models are trained on a cluster, whose device need not be here.
+        scheduler: address of a Dask scheduler whose workers train, or None to train here.
         only: problems, parts or items to grade; empty for all.
         full: train every epoch, even past a met threshold.
         quick: everything but training.
@@ -56,7 +56,7 @@ class Options:
     may_fall_back: bool = True
     seeds: tuple[int, ...] = ()
     device: str = "auto"
-    trains_elsewhere: bool = False
+    scheduler: str | None = None
     only: tuple[str, ...] = ()
     full: bool = False
     quick: bool = False
@@ -172,8 +172,8 @@ def _choose_dataset(
 
 
 def _choose_device(options: Options) -> str:
-    if options.trains_elsewhere:
-        return options.device
+    if options.scheduler:  # The device of the workers; this machine may have none.
+        return "cpu" if options.device == "auto" else options.device
     import torch  # noqa: PLC0415  # loads beside the sandbox
 
     available = torch.cuda.is_available()

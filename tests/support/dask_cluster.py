@@ -39,7 +39,7 @@ class Cluster:
             *("--host", "127.0.0.1", "--port", "0", "--no-dashboard"),
             *("--scheduler-file", str(file)),
         )
-        wait_until(file.is_file)
+        wait_until(lambda: file.is_file() and file.read_text().endswith("}"))
         self.address: str = msgspec.json.decode(file.read_bytes())["address"]
 
     def add_worker(

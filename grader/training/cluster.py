@@ -1,0 +1,386 @@
+"""Training on the workers of a Dask cluster, in place of `grader.training.pool`.
+
+Dask chooses the worker of a job, sends the job again when its worker dies, and gives up after
+several deaths. Only jobs, runs and the data set travel, never a student's file. Client, scheduler
+and workers import this module; it loads torch only where it trains.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+from collections import deque
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from threading import Event, Lock, Thread, Timer
+from typing import TYPE_CHECKING, Self, cast
+
+from distributed import Client, KilledWorker, WorkerPlugin, get_worker
+from distributed.core import Status
+
+import grader
+from grader.digest import digest_of
+from grader.errors import GraderError, MachineError, ModelError, UsageError
+from grader.training.job import TRAINER_VERSION
+from grader.training.pool import ATTEMPTS, TrainingPool, split_into_stacks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from distributed import Future as RemoteFuture
+    from distributed import Worker
+
+    from grader.results import TrainingRun
+    from grader.training.datasets import Dataset
+    from grader.training.job import TrainingJob
+    from grader.training.plans import EpochCallback
+
+CONNECT_SECONDS = 30.0
+
+LOOK_SECONDS = 1.0
+"""Maximum time between two looks at the workers."""
+
+IDLE_SECONDS = 300.0
+"""Training processes end after this time without a job; the next job starts new processes."""
+
+_logger = logging.getLogger(__name__)
+
+
+class TrainingPlugin(WorkerPlugin):
+    """The data set and the training processes of one Dask worker.
+
+    Each thread of the worker has a process that trains, so a crash ends the process and not the
+    worker. The plugin offers as many units of a Dask resource, which has the plugin's name. A
+    worker with other versions offers no unit, so Dask sends no job there.
+    """
+
+    idempotent = True  # Two graders with the same data, device and versions share the plugin.
+
+    def __init__(self, dataset: Dataset, *, device: str) -> None:
+        self._versions = _own_versions()
+        self.name = f"grader-{digest_of(dataset.sha256, device, self._versions)[:16]}"
+        self._device = device
+        # As bytes, because another version of the grader or of torch may fail to unpickle the data.
+        self._dataset = pickle.dumps(dataset)
+
+    async def setup(self, worker: Worker) -> None:
+        """Offer training to the scheduler, or log the reason for a refusal there."""
+        self._resources = ExitStack()
+        self._pool: TrainingPool | None = None
+        self._processes = worker.state.nthreads if self._device == "cpu" else 1
+        self._jobs = 0
+        self._lock = Lock()
+        self._idle_timer = Timer(IDLE_SECONDS, self._stop_if_idle)
+        own_versions = _own_versions()
+        for subject, version in self._versions.items():
+            if own_versions.get(subject) != version:
+                own = f"the version of {subject} is {own_versions.get(subject)}"
+                refusal = f"{_place(worker)}: {own}, but {version} where the grader runs"
+                worker.log_event(self.name, [worker.address, refusal])
+                return
+        await worker.set_resources(**{self.name: self._processes})
+        # Dask reconsiders tasks that wait for a resource only when a worker's status changes.
+        worker.status = Status.paused
+        worker.status = Status.running
+
+    def teardown(self, worker: Worker) -> None:  # noqa: ARG002  # Dask passes the worker
+        """End the training processes together with the worker."""
+        self._idle_timer.cancel()
+        self._resources.close()
+
+    @contextmanager
+    def started_pool(self) -> Iterator[TrainingPool]:
+        """Start the training processes, unless they run, and keep them for this job."""
+        with self._lock:
+            self._idle_timer.cancel()
+            if self._pool is None:
+                pool = TrainingPool(device=self._device, processes=self._processes)
+                self._resources.enter_context(pool)
+                pool.use_dataset(pickle.loads(self._dataset))  # noqa: S301  # the grader's bytes
+                self._pool = pool
+            self._jobs += 1
+        try:
+            yield self._pool
+        finally:
+            with self._lock:
+                self._jobs -= 1
+                self._idle_timer.cancel()
+                self._idle_timer = Timer(IDLE_SECONDS, self._stop_if_idle)
+                self._idle_timer.daemon = True
+                self._idle_timer.start()
+
+    def _stop_if_idle(self) -> None:
+        """End the training processes, for example after a grader that was killed."""
+        with self._lock:
+            if not self._jobs:
+                self._resources.close()
+                self._pool = None
+
+
+def train_on_worker(
+    plugin_name: str, jobs: Sequence[TrainingJob]
+) -> tuple[TrainingRun, ...] | GraderError:
+    """Train jobs as one stacked network, or a single job alone, on the worker that runs this task.
+
+    Returns:
+        The runs, or the error that ended them. Dask retries a task that raises, but a retry cannot
+        fix a `GraderError`.
+    """
+    worker = get_worker()
+    plugin = cast("TrainingPlugin", worker.plugins[plugin_name])
+    try:
+        with plugin.started_pool() as pool:
+            return tuple(future.result() for future in pool.submit_stacked(jobs))
+    except ModelError as error:
+        return error
+    except GraderError as error:
+        return MachineError(f"{_place(worker)}: {error}", next_step=error.next_step)
+
+
+def _own_versions() -> dict[str, str]:
+    """Return the versions here of everything that decides the outcome of a run."""
+    import torch  # noqa: PLC0415  # not at the top: the scheduler needs no torch
+
+    return {
+        "the grader": grader.__version__,
+        "the training loop": str(TRAINER_VERSION),
+        "torch": str(torch.__version__),
+    }
+
+
+def _place(worker: Worker) -> str:
+    return f"on the Dask worker {worker.name} ({worker.address})"
+
+
+class _Order:
+    """Jobs that are trained together, with their callbacks and their future runs."""
+
+    def __init__(
+        self, jobs: Sequence[TrainingJob], callbacks: Sequence[EpochCallback | None]
+    ) -> None:
+        self.jobs = tuple(jobs)
+        self.futures: list[Future[TrainingRun]] = [Future() for _ in jobs]
+        self._callbacks = callbacks
+        for future in self.futures:
+            future.set_running_or_notify_cancel()  # Nobody can cancel the future from now on.
+
+    def finish(self, runs: Sequence[TrainingRun]) -> None:
+        """Report every epoch and set the runs."""
+        for run, callback, future in zip(runs, self._callbacks, self.futures, strict=True):
+            try:
+                for number, epoch in enumerate(run.epochs, start=1):
+                    if callback is not None:
+                        callback(number, epoch)
+            except Exception as error:  # noqa: BLE001  # belongs to the owner of the callback
+                future.set_exception(error)
+            else:
+                future.set_result(run)
+
+    def fail(self, error: GraderError) -> None:
+        """End every job with this error."""
+        for future in self.futures:
+            future.set_exception(error)
+
+
+class DaskTrainer:
+    """Trains jobs on a Dask cluster; a context manager that connects on entering.
+
+    Workers may come and go at any time. Leaving cancels every job except those in training, whose
+    workers finish and drop them.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        address: str,
+        device: str = "cpu",
+        patience_seconds: float | None = 60.0,
+    ) -> None:
+        """Prepare the trainer.
+
+        Args:
+            dataset: what to train on; every worker receives it once.
+            address: of the Dask scheduler, such as "tcp://host:8786". With "tls://", the client
+                takes the certificates of Dask's configuration.
+            device: "cpu", or "cuda" for a GPU on every worker.
+            patience_seconds: jobs fail after this time without a worker; None to wait forever.
+        """
+        self._address = address
+        self._plugin = TrainingPlugin(dataset, device=device)
+        self._patience_seconds = patience_seconds
+        self._resources = ExitStack()
+        self._waiting: deque[_Order] = deque()
+        self._running: dict[_Order, RemoteFuture[tuple[TrainingRun, ...] | GraderError]] = {}
+        self._wake = Event()
+        self._thread = Thread(target=self._work, name="dask-trainer")
+        self._ended: MachineError | None = None
+        self._last_worker_at = time.monotonic()
+        self._refused: set[str] = set()
+
+    def __enter__(self) -> Self:
+        address = self._address
+        try:
+            client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="grade")
+        except (ValueError, TypeError) as error:
+            raise UsageError(
+                f"{address!r} is not the address of a Dask scheduler: {error}",
+                next_step="Give it as tcp://HOST:PORT or tls://HOST:PORT.",
+            ) from error
+        except OSError as error:
+            raise MachineError(
+                f"no Dask scheduler answers at {address}: {error or type(error).__name__}",
+                next_step="Start one (`dask scheduler`), or correct the address; "
+                "docs/scaling.md has the recipes.",
+            ) from error
+        self._client = self._resources.enter_context(client)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._ended = self._ended or MachineError("training was stopped")
+        self._wake.set()
+        self._thread.join()
+        self._resources.close()
+
+    def submit(
+        self, job: TrainingJob, on_epoch: EpochCallback | None = None
+    ) -> Future[TrainingRun]:
+        """Train a job on some worker, as `TrainingPool.submit` does here.
+
+        Unlike there, `on_epoch` is called for all epochs after the run has ended.
+        """
+        return self._submit([job], [on_epoch])[0]
+
+    def submit_stacked(
+        self, jobs: Sequence[TrainingJob], on_epochs: Sequence[EpochCallback | None] | None = None
+    ) -> list[Future[TrainingRun]]:
+        """Train jobs in the same stacks as `TrainingPool.submit_stacked`."""
+        callbacks = list(on_epochs) if on_epochs is not None else [None] * len(jobs)
+        return [
+            future
+            for members in split_into_stacks(len(jobs))
+            for future in self._submit(jobs[members], callbacks[members])
+        ]
+
+    def _submit(
+        self, jobs: Sequence[TrainingJob], callbacks: Sequence[EpochCallback | None]
+    ) -> list[Future[TrainingRun]]:
+        order = _Order(jobs, callbacks)
+        self._enqueue(order)
+        return order.futures
+
+    def _enqueue(self, order: _Order) -> None:
+        self._waiting.append(order)
+        self._wake.set()
+        if self._ended is not None:  # The thread that submits may have ended, too.
+            self._fail_all(self._ended)
+
+    def _work(self) -> None:
+        """Hand orders to Dask until the trainer is left or the scheduler is lost."""
+        try:
+            try:
+                self._client.register_plugin(self._plugin)
+            except ImportError as error:  # The other workers have the plugin all the same.
+                _logger.warning("a Dask worker without the grader gets no jobs: %s", error)
+            while self._ended is None:
+                self._wake.clear()
+                self._submit_waiting(slots=self._count_slots())
+                self._wake.wait(LOOK_SECONDS)
+        except Exception as error:  # noqa: BLE001  # otherwise every job would wait forever
+            self._ended = self._ended or MachineError(
+                f"the Dask scheduler was lost: {type(error).__name__}: {error}",
+                next_step="Check that it runs and can be reached, and grade again.",
+            )
+        self._fail_all(self._ended)
+
+    def _count_slots(self) -> int:
+        """Return the number of orders that all workers can train at once.
+
+        Fail the queued orders if no worker can run them.
+        """
+        name = self._plugin.name
+        slots: dict[str, float] = self._client.run_on_scheduler(
+            lambda dask_scheduler: {
+                address: worker.resources.get(name, 0)
+                for address, worker in dask_scheduler.workers.items()
+            }
+        )
+        refusals = dict(message for _, message in self._client.get_events(name))
+        for address in (refusals.keys() & slots.keys()) - self._refused:
+            self._refused.add(address)
+            _logger.warning("a Dask worker gets no jobs: %s", refusals[address])
+        now = time.monotonic()
+        if any(slots.values()) or not (self._waiting or self._running):
+            self._last_worker_at = now
+        elif slots and slots.keys() <= refusals.keys():
+            next_step = "Install the same versions on the workers as where the grader runs."
+            self._fail_all(MachineError(refusals[min(slots)], next_step=next_step))
+        elif self._patience_seconds and now - self._last_worker_at > self._patience_seconds:
+            self._fail_all(
+                MachineError(
+                    "the Dask scheduler has had no worker with this grader for "
+                    f"{self._patience_seconds:.0f} s",
+                    next_step="Start workers where this grader is installed (`dask worker "
+                    "ADDRESS`). If a worker ends at once, see its log.",
+                )
+            )
+        return int(sum(slots.values()))
+
+    def _submit_waiting(self, *, slots: int) -> None:
+        """Give Dask as many orders as the workers can train at once.
+
+        Dask assigns every task to a worker at once, and blames a worker's death on all tasks
+        assigned there. So an order in Dask's queue would fail with the job that kills workers.
+        """
+        while self._waiting and len(self._running) < slots:
+            order = self._waiting.popleft()
+            remote = self._client.submit(
+                train_on_worker,
+                self._plugin.name,
+                order.jobs,
+                resources={self._plugin.name: 1},
+                retries=ATTEMPTS - 1,
+                pure=False,
+            )
+            self._running[order] = remote
+            remote.add_done_callback(partial(self._take_outcome, order))
+
+    def _take_outcome(
+        self, order: _Order, remote: RemoteFuture[tuple[TrainingRun, ...] | GraderError]
+    ) -> None:
+        """End an order with its runs or its error; Dask calls this in a thread of its own."""
+        try:
+            outcome = remote.result()
+        except KilledWorker as error:
+            outcome = MachineError(
+                f"training was begun {error.allowed_failures + 1} times, and its Dask worker died "
+                f"each time, at last {error.last_worker.address}",
+                next_step="See the worker's log. If memory ran out, give workers more memory or "
+                "fewer threads. Then grade again.",
+            )
+        except Exception as error:  # noqa: BLE001  # anything that a worker's Python raised
+            outcome = MachineError(
+                f"a Dask worker failed {ATTEMPTS} times: {type(error).__name__}: {error}"
+            )
+        if self._running.pop(order, None) is None:
+            return  # The order has failed already.
+        self._wake.set()
+        if remote.cancelled():  # The connection broke; Dask tries to connect again.
+            self._enqueue(order)
+        elif isinstance(outcome, GraderError):
+            order.fail(outcome)
+        else:
+            order.finish(outcome)
+
+    def _fail_all(self, error: GraderError) -> None:
+        with suppress(IndexError):  # Two threads may empty the queue at once.
+            while True:
+                self._waiting.popleft().fail(error)
+        for order in list(self._running):
+            if remote := self._running.pop(order, None):
+                order.fail(error)
+                if self._ended is None:
+                    remote.cancel()

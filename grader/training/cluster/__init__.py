@@ -1,1 +1,0 @@
-"""Training on a cluster: Dask schedulers and workers, and Slurm jobs that run them."""
