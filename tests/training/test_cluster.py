@@ -308,11 +308,17 @@ def test_encrypted_connections(dataset, tmp_path, monkeypatch):
     configuration = tmp_path / "distributed.yaml"
     configuration.write_text(shown.replace("/secrets/", f"{tmp_path}/"))
     monkeypatch.setenv("DASK_CONFIG", str(configuration))
+    tls = yaml.safe_load(configuration.read_text())["distributed"]["comm"]["tls"]
     with started_cluster(tmp_path, "--protocol", "tls") as cluster:
         assert cluster.address.startswith("tls://")
         cluster.add_worker()
         with (
-            dask.config.set(yaml.safe_load(configuration.read_text())),
+            dask.config.set(
+                {
+                    "distributed.comm.tls.ca-file": tls["ca-file"],
+                    "distributed.comm.tls.client": tls["client"],
+                }
+            ),
             DaskTrainer(dataset, address=cluster.address, patience_seconds=None) as trainer,
         ):
             assert trainer.submit(JOBS[0]).result().epochs
