@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 
     from grader.results import TrainingRun
     from grader.training.datasets import Dataset
-    from grader.training.job import TrainingJob
-    from grader.training.plans import EpochCallback
+    from grader.training.job import EpochCallback, TrainingJob
 
 CONNECT_SECONDS = 30.0
 
