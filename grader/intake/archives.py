@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, BinaryIO, Protocol, cast
+from typing import IO, BinaryIO, cast
 
 from grader.errors import MachineError, UnusableSubmissionError
 from grader.intake.files import is_skipped, kind_name
@@ -89,6 +89,8 @@ _DAMAGE = (
 """Raised by `zipfile` and `tarfile` for damaged archives; `test_random_bytes` looks for more."""
 
 Parts = tuple[str, ...]
+Opener = Callable[[], IO[bytes]]
+_Read = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +128,10 @@ def unpack(archive: Path, target: Path) -> None:
         UnusableSubmissionError: the archive is damaged, hostile, or too large.
         MachineError: the disk is full.
     """
-    with _named(archive), _Archive(archive, members=MAXIMUM_MEMBERS) as file:
+    with (
+        _refusing_damage(f"{display_name(archive.name)} cannot be unpacked: "),
+        _Archive(archive, members=MAXIMUM_MEMBERS) as file,
+    ):
         by_ratio = max(RATIO_FREE_BYTES, MAXIMUM_RATIO * os.fstat(file.fileno()).st_size)
         total_bytes = min(MAXIMUM_UNPACKED_BYTES, by_ratio)
         plan = _Plan(total_bytes=total_bytes)
@@ -144,7 +149,10 @@ def unpack_class(archive: Path, target: Path) -> UnpackedClass:
         UnusableSubmissionError: the archive as a whole cannot be read.
         MachineError: the disk is full.
     """
-    with _named(archive), _Archive(archive, members=MAXIMUM_CLASS_MEMBERS) as file:
+    with (
+        _refusing_damage(f"{display_name(archive.name)} cannot be unpacked: "),
+        _Archive(archive, members=MAXIMUM_CLASS_MEMBERS) as file,
+    ):
         members = [member for member, _ in _read_members(file, MAXIMUM_CLASS_BYTES)]
         wrapping = _find_wrapping(members)
         plans: dict[str, _Plan] = {}
@@ -160,7 +168,7 @@ def unpack_class(archive: Path, target: Path) -> UnpackedClass:
             entry = _entry_of(member, wrapping)
             if entry not in refusals and entry in plans and index in plans[entry].files:
                 try:
-                    with _explained_damage():
+                    with _refusing_damage():
                         _write(opener, target.joinpath(*plans[entry].files[index]))
                 except UnusableSubmissionError as error:
                     refusals[entry] = str(error)
@@ -247,8 +255,6 @@ class _Plan:
             self._add_name(parts[:length], is_file=is_file)
         if member.is_directory:
             return
-        if member.size_bytes > MAXIMUM_TOTAL_BYTES:
-            raise _refusal(f"{shown} in it has more than {MAXIMUM_TOTAL_BYTES:,} bytes")
         self.declared_bytes += member.size_bytes
         if self.declared_bytes > self.total_bytes:
             raise _too_large(self.total_bytes)
@@ -299,9 +305,6 @@ def _without_case(path: Parts) -> Parts:
     )
 
 
-Opener = Callable[[], IO[bytes]]
-
-
 def _write(opener: Opener, destination: Path) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
     with opener() as source, destination.open("xb") as copy:
@@ -339,13 +342,13 @@ def _read_members(file: BinaryIO, total_bytes: int) -> Iterator[tuple[_Member, O
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _read_zip(file)
     if start.startswith(b"\x1f\x8b"):
-        return _read_tar(gzip.GzipFile(fileobj=file), total_bytes)
+        return _read_tar(gzip.GzipFile(fileobj=file).read, total_bytes)
     if start.startswith(b"BZh"):
-        return _read_tar(bz2.BZ2File(file), total_bytes)
+        return _read_tar(bz2.BZ2File(file).read, total_bytes)
     if start.startswith(b"\xfd7zXZ\x00"):
-        return _read_tar(_XzStream(file), total_bytes)
+        return _read_tar(_unxz(file), total_bytes)
     if start[257:262] == b"ustar":
-        return _read_tar(file, total_bytes)
+        return _read_tar(file.read, total_bytes)
     raise _refusal("it is no zip or tar archive, whatever its name says")
 
 
@@ -369,8 +372,8 @@ def _read_zip(file: BinaryIO) -> Iterator[tuple[_Member, Opener]]:
             yield member, partial(archive.open, entry)
 
 
-def _read_tar(source: _Readable, total_bytes: int) -> Iterator[tuple[_Member, Opener]]:
-    stream = _TarStream(source, total_bytes)
+def _read_tar(read: _Read, total_bytes: int) -> Iterator[tuple[_Member, Opener]]:
+    stream = _TarStream(read, total_bytes)
     with tarfile.open(fileobj=cast("IO[bytes]", stream), mode="r:") as archive:
         while (entry := archive.next()) is not None:
             stream.header_end = archive.offset + MAXIMUM_HEADER_BYTES
@@ -378,20 +381,13 @@ def _read_tar(source: _Readable, total_bytes: int) -> Iterator[tuple[_Member, Op
             # documentation does not name `members`; Python 3.11 to 3.14 have it.
             archive.members = []  # type: ignore[attr-defined]
             archive.pax_headers = {}
-            regular = entry.isreg() and not entry.issparse()
+            flaw = ""
+            if entry.size < 0 or entry.issparse() or not (entry.isreg() or entry.isdir()):
+                flaw = _TAR_KINDS.get(entry.type, "not a regular file")
             member = _Member(
-                path=entry.name,
-                is_directory=entry.isdir(),
-                size_bytes=entry.size,
-                flaw=""
-                if regular or entry.isdir()
-                else _TAR_KINDS.get(entry.type, "not a regular file"),
+                path=entry.name, is_directory=entry.isdir(), size_bytes=entry.size, flaw=flaw
             )
             yield member, cast("Opener", partial(archive.extractfile, entry))
-
-
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
 
 
 class _TarStream:
@@ -401,8 +397,8 @@ class _TarStream:
         header_end: the position by which the next member's headers must end.
     """
 
-    def __init__(self, source: _Readable, total_bytes: int) -> None:
-        self._source = source
+    def __init__(self, read: _Read, total_bytes: int) -> None:
+        self._read = read
         self._total_bytes = total_bytes
         self._position = 0
         self.header_end = MAXIMUM_HEADER_BYTES
@@ -413,7 +409,7 @@ class _TarStream:
             raise _too_large(self._total_bytes)
         if self._position + size > self.header_end:
             raise _refusal(f"the headers of a member have more than {MAXIMUM_HEADER_BYTES:,} bytes")
-        content = self._source.read(size)
+        content = self._read(size)
         self._position += len(content)
         return content
 
@@ -427,22 +423,20 @@ class _TarStream:
             pass
 
 
-class _XzStream:
-    """A stand-in for `lzma.LZMAFile`, which cannot limit the memory of the decompressor."""
+def _unxz(file: BinaryIO) -> _Read:
+    """Return the reader of an xz stream; `lzma.LZMAFile` cannot limit the memory it takes."""
+    decompressor = lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES)
 
-    def __init__(self, source: BinaryIO) -> None:
-        self._source = source
-        self._decompressor = lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES)
-
-    def read(self, size: int, /) -> bytes:
-        """Read `size` bytes, fewer only at the end."""
+    def read(size: int) -> bytes:
         content = bytearray()
-        while len(content) < size and not self._decompressor.eof:
-            packed = self._source.read(_CHUNK_BYTES) if self._decompressor.needs_input else b""
-            if self._decompressor.needs_input and not packed:
+        while len(content) < size and not decompressor.eof:
+            packed = file.read(_CHUNK_BYTES) if decompressor.needs_input else b""
+            if decompressor.needs_input and not packed:
                 raise EOFError
-            content += self._decompressor.decompress(packed, size - len(content))
+            content += decompressor.decompress(packed, size - len(content))
         return bytes(content)
+
+    return read
 
 
 def _refusal(message: str) -> UnusableSubmissionError:
@@ -456,28 +450,19 @@ def _too_large(limit_bytes: int) -> UnusableSubmissionError:
 
 
 @contextmanager
-def _named(archive: Path) -> Iterator[None]:
-    """Put the archive's name before a refusal."""
-    try:
-        with _explained_damage():
-            yield
-    except UnusableSubmissionError as error:
-        raise UnusableSubmissionError(
-            f"{display_name(archive.name)} cannot be unpacked: {error}", next_step=error.next_step
-        ) from error
-
-
-@contextmanager
-def _explained_damage() -> Iterator[None]:
+def _refusing_damage(prefix: str = "") -> Iterator[None]:
     """Turn the libraries' errors into refusals, and a full disk into a `MachineError`."""
     try:
         yield
+    except UnusableSubmissionError as error:
+        raise _refusal(f"{prefix}{error}") from error
     except _DAMAGE as error:
-        raise _refusal(f"it is damaged ({display_name(str(error)) or 'it ends early'})") from error
+        found = display_name(str(error)) or "it ends early"
+        raise _refusal(f"{prefix}it is damaged ({found})") from error
     except OSError as error:
         # gzip and bz2 raise an OSError without a number for damage; EINVAL is a wrong offset.
         if error.errno in {None, errno.EINVAL}:
-            raise _refusal(f"it is damaged ({display_name(str(error))})") from error
+            raise _refusal(f"{prefix}it is damaged ({display_name(str(error))})") from error
         raise MachineError(
             f"an archive could not be unpacked: {error.strerror}",
             next_step="make room in the temporary directory (TMPDIR), then start again",

@@ -1,7 +1,7 @@
-"""The pictures that students hand in with written answers, made safe to look at.
+"""Pictures that students submit with written answers, made safe to look at.
 
-Nothing of a student's own bytes is kept: what Pillow reads is written anew, as PNG, without
-metadata, under a name that says what it was called and what is in it.
+None of the student's bytes are kept: Pillow's pixels are written again as PNG, without metadata,
+under a name made of the old name and the content's digest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PICTURES_NAME = "pictures"
 MAXIMUM_PICTURES = 20
 MAXIMUM_PIXELS = 40_000_000
-"""Of one picture as handed in: 120 MB once decoded, and more than a phone's camera takes."""
+"""Of one submitted picture: 120 MB decoded, and more than a phone's camera takes."""
 
 MAXIMUM_SCANS = 100
 """Of one JPEG: a progressive one has about ten, and each takes time for every pixel."""
@@ -36,11 +36,11 @@ def keep_pictures(submission: Submission, folder: Path) -> list[str]:
     """Keep a submission's PNG and JPEG files below `folder`, in place of earlier ones.
 
     Args:
-        submission: the private copy of what was handed in.
-        folder: of the student's reports.
+        submission: the private copy.
+        folder: the directory of the student's reports.
 
     Returns:
-        The names under which they were kept; what is no picture, or too large, is left out.
+        The names of the kept pictures; files that are no picture, or too large, are left out.
     """
     target = folder / PICTURES_NAME
     shutil.rmtree(target, ignore_errors=True)
@@ -60,7 +60,7 @@ def keep_pictures(submission: Submission, folder: Path) -> list[str]:
 
 
 def list_pictures(folder: Path) -> list[str]:
-    """The names of the pictures kept for a student, in order."""
+    """Return the names of the pictures kept for a student, in order."""
     target = folder / PICTURES_NAME
     if not target.is_dir():
         return []
@@ -68,7 +68,7 @@ def list_pictures(folder: Path) -> list[str]:
 
 
 def _decode(content: bytes) -> Image.Image | None:
-    """The pixels, upright and no larger than a screen needs, or None if there are none to see."""
+    """Return the pixels, upright and no larger than a screen needs, or None if unusable."""
     if content.count(_START_OF_SCAN) > MAXIMUM_SCANS:
         return None
     try:
@@ -76,7 +76,7 @@ def _decode(content: bytes) -> Image.Image | None:
             if opened.width * opened.height > MAXIMUM_PIXELS:
                 return None
             upright = ImageOps.exif_transpose(opened)
-    # Pillow's decoders raise many kinds of errors on what is broken or hostile.
+    # Pillow's decoders raise many kinds of errors for broken or hostile files.
     except Exception:  # noqa: BLE001
         return None
     upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE))

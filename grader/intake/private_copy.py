@@ -1,7 +1,7 @@
-"""Take a submission in: a private, read-only copy of its regular files, and nothing else.
+"""Copy the regular files of a submission, and nothing else, into a private read-only directory.
 
-The directory belongs to a stranger and may change while it is read. So it is walked by directory
-descriptors, never by path; no link is followed; and every size is capped as it is read.
+The directory is the student's and may change while it is read. So it is walked by directory
+descriptors, never by path; no link is followed; and every size is limited while reading.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ MAXIMUM_NOTES = 100
 
 _DATA_SET_DIRECTORIES = frozenset({"data", "dataset", "datasets", "mnist"})
 _DATA_SET_ENDINGS = ("-ubyte", "-ubyte.gz", "mnist.npz", "mnist.pkl.gz")
-_DATA_SET_MESSAGE = "left out: a data set is not needed, the grader has its own"
+_DATA_SET_REASON = "a data set is not needed, the grader has its own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +43,12 @@ class Submission:
     """A submission's private copy, until it is closed.
 
     Attributes:
-        name: the directory's name.
+        name: the submitted directory's name.
         root: the copy; every file in it is regular, read-only and has one name.
-        files: what was copied, as text, in order.
-        notes: what was left out, and why.
-        sha256: over the names and contents of the copied files, in hexadecimal.
-        private: the directory that holds the copy, and goes away with it.
+        private: the directory that holds the copy.
+        files: the copied files' names as text, sorted.
+        notes: the files that were left out, with the reasons.
+        sha256: of the names and contents of the copied files, in hexadecimal.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Submission:
         self.private.delete()
 
     def read_written(self, file: str) -> str | Failure:
-        """A written answer, or why there is none."""
+        """Return a written answer, or a failure if the file cannot be read."""
         if file not in self.files:
             return self.explain_absence(file)
         encoded = (self.root / file).read_bytes()
@@ -77,7 +78,7 @@ class Submission:
                 "limit",
                 file,
                 f"{file} has {len(encoded):,} bytes; at most {MAXIMUM_WRITTEN_BYTES:,} are read.",
-                "Hand in text only; images and notebooks do not belong into this file.",
+                "Hand in text only; images and notebooks do not belong in this file.",
             )
         try:
             return encoded.decode("utf-8-sig")
@@ -92,7 +93,7 @@ class Submission:
             )
 
     def explain_absence(self, file: str) -> Failure:
-        """Why a file is not in the copy."""
+        """Return a failure that says why a file is not in the copy."""
         for note in self.notes:
             if note.file == file:
                 return _unreadable(
@@ -110,11 +111,11 @@ def collect(directory: Path, files: Sequence[str]) -> Submission:
     """Copy the regular files in `directory`.
 
     Args:
-        directory: what was handed in.
+        directory: the submitted directory.
         files: the assignment's files; they are copied first, so that no other can crowd them out.
 
     Raises:
-        UsageError: it is no directory, cannot be read, or holds none of `files`.
+        UsageError: `directory` is no directory, cannot be read, or holds none of `files`.
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -134,33 +135,34 @@ def collect(directory: Path, files: Sequence[str]) -> Submission:
             f"{display_name(str(directory))} cannot be opened: {error.strerror}",
             next_step="check its permissions",
         ) from None
-    # Only the outer directory is private: a sandbox's user, which is another, reads the inner one.
+    # Only the outer directory is private: the sandbox's user, another one, reads the inner one.
     private = make_private_directory()
-    intake = _Intake(wanted=tuple(files), root=private.path / "files")
-    intake.root.mkdir()
+    copying = _Copying(expected=tuple(files), root=private.path / "files")
+    copying.root.mkdir()
     try:
-        intake.copy_wanted(descriptor)
-        intake.copy_others(descriptor)
-        intake.require_some(directory)
-        submission = intake.finish(display_name(directory.resolve().name), private)
+        for file in files:
+            copying.copy_expected(descriptor, PurePosixPath(file))
+        copying.copy_others(descriptor)
+        copying.require_some(directory)
+        return copying.finish(display_name(directory.resolve().name), private)
     except BaseException:
         private.delete()
         raise
     finally:
         os.close(descriptor)
-    return submission
 
 
 @dataclass(kw_only=True)
-class _Intake:
+class _Copying:
     """The copying of one submission.
 
     Attributes:
+        expected: the assignment's files.
         digests: the SHA-256 of every copied file, by its path as bytes.
-        elsewhere: directories that hold a file named like a wanted one.
+        elsewhere: directories that hold a file named like an expected one.
     """
 
-    wanted: tuple[str, ...]
+    expected: tuple[str, ...]
     root: Path
     digests: dict[bytes, bytes] = field(default_factory=dict)
     notes: list[IntakeNote] = field(default_factory=list)
@@ -168,31 +170,25 @@ class _Intake:
     entries: int = 0
     total_bytes: int = 0
 
-    def copy_wanted(self, top: int) -> None:
-        """Copy the assignment's own files."""
-        for file in self.wanted:
-            self._copy_wanted_file(top, PurePosixPath(file))
-
-    def _copy_wanted_file(self, top: int, path: PurePosixPath) -> None:
-        opened = []
-        directory = top
-        try:
+    def copy_expected(self, top: int, path: PurePosixPath) -> None:
+        """Copy one of the assignment's files."""
+        with ExitStack() as opened:
+            directory = top
             for index, part in enumerate(path.parts[:-1]):
                 status = _status(part, directory)
                 if status is None:
                     return
                 if not stat.S_ISDIR(status.st_mode):
                     parent = "/".join(path.parts[: index + 1])
-                    self._note(str(path), f"left out: {parent} is {kind_name(status.st_mode)}")
+                    self._leave_out(str(path), f"{parent} is {kind_name(status.st_mode)}")
                     return
-                directory = _open_directory(part, directory)
-                opened.append(directory)
+                try:
+                    directory = _open_directory(part, directory)
+                except OSError as error:
+                    self._leave_out(str(path), _unreadable_because(error))
+                    return
+                opened.callback(os.close, directory)
             self._take(path.name, directory, os.fsencode(str(path)))
-        except OSError as error:
-            self._note(str(path), f"left out: it cannot be read ({error.strerror})")
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
 
     def copy_others(self, top: int) -> None:
         """Copy every other file: helper modules, small tables of weights and the like."""
@@ -206,19 +202,17 @@ class _Intake:
             if self.entries > MAXIMUM_ENTRIES:
                 return
             path = prefix + os.fsencode(entry)
-            if path in self.digests or is_skipped(entry):
-                continue
             status = _status(entry, directory)
-            if status is None:
+            if status is None or path in self.digests or is_skipped(entry):
                 continue
             if not stat.S_ISDIR(status.st_mode):
-                if prefix and entry in self.wanted:
+                if prefix and entry in self.expected:
                     self.elsewhere.add(display_name(prefix.rstrip(b"/")))
                 self._take(entry, directory, path)
             elif entry.lower() in _DATA_SET_DIRECTORIES:
-                self._note(path, _DATA_SET_MESSAGE)
+                self._leave_out(path, _DATA_SET_REASON)
             elif depth == MAXIMUM_DEPTH:
-                self._note(path, f"left out: more than {MAXIMUM_DEPTH} directories deep")
+                self._leave_out(path, f"more than {MAXIMUM_DEPTH} directories deep")
             else:
                 self._descend(entry, directory, path, depth)
 
@@ -226,7 +220,7 @@ class _Intake:
         try:
             child = _open_directory(entry, directory)
         except OSError as error:
-            self._note(path, f"left out: it cannot be read ({error.strerror})")
+            self._leave_out(path, _unreadable_because(error))
             return
         try:
             self._walk(child, path + b"/", depth + 1)
@@ -238,52 +232,55 @@ class _Intake:
         status = _status(entry, directory)
         if status is None:
             return
-        if not stat.S_ISREG(status.st_mode):
-            self._note(path, f"left out: it is {kind_name(status.st_mode)}")
-        elif status.st_nlink > 1:
-            self._note(path, "left out: it is a hard link to another file")
-        elif entry.lower().endswith(_DATA_SET_ENDINGS):
-            self._note(path, _DATA_SET_MESSAGE)
-        elif len(self.digests) >= MAXIMUM_FILES:
-            self._note(path, f"left out: more than {MAXIMUM_FILES} files")
-        else:
-            try:
-                self._copy(entry, directory, path)
-            except OSError as error:
-                self._note(path, f"left out: it cannot be read ({error.strerror})")
+        try:
+            reason = self._reason_against(entry, status) or self._copy(entry, directory, path)
+        except OSError as error:
+            reason = _unreadable_because(error)
+        if reason:
+            self._leave_out(path, reason)
 
-    def _copy(self, entry: str, directory: int, path: bytes) -> None:
+    def _reason_against(self, entry: str, status: os.stat_result) -> str:
+        if not stat.S_ISREG(status.st_mode):
+            return f"it is {kind_name(status.st_mode)}"
+        if status.st_nlink > 1:
+            return "it is a hard link to another file"
+        if entry.lower().endswith(_DATA_SET_ENDINGS):
+            return _DATA_SET_REASON
+        return f"more than {MAXIMUM_FILES} files" if len(self.digests) >= MAXIMUM_FILES else ""
+
+    def _copy(self, entry: str, directory: int, path: bytes) -> str:
+        """Copy one regular file, or return the reason against it."""
         with open_regular(entry, directory) as source:
             if os.fstat(source.fileno()).st_nlink > 1:
-                self._note(path, "left out: it changed while it was read")
-                return
+                return "it changed while it was read"
             content = source.read(MAXIMUM_FILE_BYTES + 1)
         if len(content) > MAXIMUM_FILE_BYTES:
-            self._note(path, f"left out: larger than {MAXIMUM_FILE_BYTES:,} bytes")
-            return
+            return f"larger than {MAXIMUM_FILE_BYTES:,} bytes"
         if self.total_bytes + len(content) > MAXIMUM_TOTAL_BYTES:
-            self._note(path, f"left out: more than {MAXIMUM_TOTAL_BYTES:,} bytes in all")
-            return
+            return f"more than {MAXIMUM_TOTAL_BYTES:,} bytes in all"
         target = self.root / os.fsdecode(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
         self.total_bytes += len(content)
         self.digests[path] = hashlib.sha256(content).digest()
+        return ""
+
+    def _leave_out(self, path: str | bytes, reason: str) -> None:
+        self._note(path, f"left out: {reason}")
 
     def _note(self, path: str | bytes, message: str) -> None:
-        if len(self.notes) < MAXIMUM_NOTES:
-            note = IntakeNote(file=display_name(path), message=message)
-            if note not in self.notes:
-                self.notes.append(note)
+        note = IntakeNote(file=display_name(path), message=message)
+        if len(self.notes) < MAXIMUM_NOTES and note not in self.notes:
+            self.notes.append(note)
 
     def require_some(self, directory: Path) -> None:
         """Refuse a directory that is plainly not the submission.
 
         Raises:
-            UsageError: none of the wanted files is there, not even as something unusable.
+            UsageError: no expected file is there, not even one that was left out.
         """
         noted = {note.file for note in self.notes}
-        if any(os.fsencode(file) in self.digests or file in noted for file in self.wanted):
+        if any(os.fsencode(file) in self.digests or file in noted for file in self.expected):
             return
         next_step = "name the directory that holds them"
         if self.elsewhere:
@@ -291,7 +288,7 @@ class _Intake:
             next_step = f"some are in {display_name(str(inner))}: name that directory"
         raise UsageError(
             f"no file of the assignment found in {display_name(str(directory))}; "
-            f"expected {', '.join(self.wanted)}",
+            f"expected {', '.join(self.expected)}",
             next_step=next_step,
         )
 
@@ -324,6 +321,10 @@ def _status(entry: str, directory: int) -> os.stat_result | None:
 def _open_directory(entry: str, directory: int) -> int:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(entry, flags, dir_fd=directory)
+
+
+def _unreadable_because(error: OSError) -> str:
+    return f"it cannot be read ({error.strerror})"
 
 
 def _unreadable(

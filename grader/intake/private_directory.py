@@ -1,7 +1,7 @@
-"""A temporary directory that a grader which was killed does not leave for ever.
+"""Temporary directories that the next run cleans up after a crash.
 
-Each holds a file that its grader keeps locked as long as it lives, however it ends; the next
-grader deletes those whose lock is free.
+Each holds a lock file. The kernel frees the lock when the grader ends, however it ends, and the
+next grader deletes the directories whose lock is free.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 PREFIX = "grader-submission-"
 LOCK = "lock"
 SETTLING_SECONDS = 60.0
-"""A directory that is younger may belong to a grader that is about to lock it."""
+"""A younger directory may belong to a grader that is about to lock it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,22 +26,21 @@ class PrivateDirectory:
     """A directory that only this user can enter, until it is deleted.
 
     Attributes:
-        path: where it is.
-        lock: the descriptor that keeps it.
+        lock: the descriptor of the locked file.
     """
 
     path: Path
     lock: int
 
     def delete(self) -> None:
-        """Delete it with all that is in it, read-only directories too."""
+        """Delete the directory and its contents, read-only directories too."""
         with contextlib.suppress(OSError):
             os.close(self.lock)
         _delete(self.path)
 
 
 def make_private_directory() -> PrivateDirectory:
-    """Make one, and delete those of graders that have ended without doing so."""
+    """Make a private directory, and delete those that killed graders left."""
     _delete_abandoned(Path(tempfile.gettempdir()))
     path = Path(tempfile.mkdtemp(prefix=PREFIX))
     lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -57,10 +56,10 @@ def _delete_abandoned(parent: Path) -> None:
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Whether a directory is this user's, and nobody's who is still grading.
+    """Return True if a directory is this user's, and its grader has ended.
 
     Raises:
-        OSError: it is being deleted by another, or is not what it looks like.
+        OSError: another grader is deleting the directory, or it holds no lock file.
     """
     status = path.lstat()
     if status.st_uid != os.geteuid() or time.time() - status.st_mtime < SETTLING_SECONDS:
@@ -78,7 +77,7 @@ def _is_abandoned(path: Path) -> bool:
 def _delete(root: Path) -> None:
     for parent, _, _ in os.walk(root):
         Path(parent).chmod(0o700)
-    # The lock last: should this be cut short, the next grader still knows whose it was.
+    # The lock last: if this is interrupted, the next grader can still delete the rest.
     for path in root.iterdir():
         if path.name != LOCK:
             shutil.rmtree(path, ignore_errors=True)

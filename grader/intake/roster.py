@@ -1,7 +1,7 @@
-"""The list of a course's students, read from what a learning platform exports as CSV.
+"""Read the list of a course's students from the CSV that a learning platform exports.
 
 Headers are those of Canvas's gradebook, Moodle's participants, grades and grading worksheet,
-Gradescope's roster and nbgrader's export; their order does not matter, nor does case.
+Gradescope's roster and nbgrader's export; their order and case do not matter.
 """
 
 from __future__ import annotations
@@ -20,18 +20,24 @@ from grader.text import clean_line, display_name
 
 MAXIMUM_ROSTER_BYTES = 20_000_000
 
-_ID_HEADERS = (
-    *("id", "student id", "student_id", "studentid", "sid", "id number", "idnumber"),
-    *("sis user id", "sis login id", "org defined id", "orgdefinedid", "username", "user name"),
-    *("login", "login id", "net id", "netid", "identifier", "participant", "canvas id"),
+_ID, _NAME, _FIRST_NAME, _LAST_NAME, _EMAIL, _ROLE, _ACCOUNT = (
+    *("id", "name", "first name", "last name", "email", "role", "account"),
 )
-"""Columns that tell one student from another; the first that is there gives the id."""
+_HEADERS = {
+    _ID: (
+        *("id", "student id", "student_id", "studentid", "sid", "id number", "idnumber"),
+        *("sis user id", "sis login id", "org defined id", "orgdefinedid", "username"),
+        *("user name", "login", "login id", "net id", "netid", "identifier", "participant"),
+        *("canvas id",),
+    ),
+    _NAME: ("name", "full name", "fullname", "student", "student name", "display name"),
+    _FIRST_NAME: ("first name", "first_name", "firstname", "given name", "forename"),
+    _LAST_NAME: ("last name", "last_name", "lastname", "surname", "family name"),
+    _EMAIL: ("email", "e-mail", "email address", "e-mail address", "mail"),
+    _ROLE: ("role", "roles"),
+}
+"""The headers of each column. The first header in the file counts; all ids identify a student."""
 
-_NAME_HEADERS = ("name", "full name", "fullname", "student", "student name", "display name")
-_FIRST_NAME_HEADERS = ("first name", "first_name", "firstname", "given name", "forename")
-_LAST_NAME_HEADERS = ("last name", "last_name", "lastname", "surname", "family name")
-_EMAIL_HEADERS = ("email", "e-mail", "email address", "e-mail address", "mail")
-_ROLE_HEADERS = ("role", "roles")
 _DELIMITERS = ",;\t"
 _EXCEL_DELIMITER_LINE = "sep="
 _NOBODY = ("points possible", "student, test")
@@ -42,20 +48,20 @@ _MOODLE_PARTICIPANT = "participant "
 
 @dataclass(frozen=True, kw_only=True)
 class Roster:
-    """Everybody who takes the course, in the order of the file."""
+    """The students of a course, in the order of the file."""
 
     path: Path
     students: tuple[Student, ...]
 
     def match(self, identity: Identity) -> tuple[Student, ...]:
-        """Whom this can be: by an id, else by the address, else by the name.
+        """Find the students that match: by id, else by email address, else by name.
 
-        Several are returned if one name is that of several students, or if the id is one
-        student's and the address or the name another's: platforms number users as they like.
+        Several are returned if they share a name, or if the id is one student's and the address
+        or the name another's: platforms number users as they like.
         """
-        by_id = self._find((_ID, wanted.casefold()) for wanted in identity.ids)
+        by_id = self._find((_ID, student_id.casefold()) for student_id in identity.ids)
         by_email = self._find([(_EMAIL, identity.email.casefold())])
-        by_account = self._find((_ACCOUNT, wanted.casefold()) for wanted in identity.ids)
+        by_account = self._find((_ACCOUNT, student_id.casefold()) for student_id in identity.ids)
         by_name = self._find((_NAME, key) for key in name_keys(identity.name))
         found = by_id or by_email or by_account or by_name
         independent_name = {} if identity.name in identity.ids else by_name
@@ -76,13 +82,10 @@ class Roster:
         return index
 
 
-_ID, _EMAIL, _ACCOUNT, _NAME = "id", "email", "account", "name"
-
-
 def _keys(student: Student) -> Iterator[tuple[str, str]]:
     yield _ID, student.id.casefold()
     for header, text in student.columns.items():
-        if text and _plain(header) in _ID_HEADERS:
+        if text and _plain(header) in _HEADERS[_ID]:
             yield _ID, text.casefold().removeprefix(_MOODLE_PARTICIPANT)
     if student.email:
         yield _EMAIL, student.email.casefold()
@@ -100,18 +103,17 @@ def read_roster(path: Path) -> Roster:
             The first line names the columns. One of them must be an id or an email address.
 
     Raises:
-        UsageError: it cannot be read, or has mistakes; all of them are reported at once.
+        UsageError: the file cannot be read, or has mistakes; all of them are reported at once.
     """
     shown = display_name(path.name)
     mistakes = _Mistakes(file=shown)
-    lines = _read_lines(path, shown)
-    rows = _read_rows(lines, mistakes)
+    rows = _read_rows(_read_lines(path, shown), mistakes)
     header = next(rows, None)
     if header is None:
         raise UsageError(
             f"{shown} is empty", next_step="its first line names the columns: id, name, email"
         )
-    columns = _Columns.of(header, mistakes)
+    columns = _read_header(header, mistakes)
     students = tuple(_read_students(rows, columns, mistakes))
     if not students and not mistakes.found:
         mistakes.add(header.line, "there is no student below the header")
@@ -168,14 +170,17 @@ def _read_lines(path: Path, shown: str) -> list[str]:
 
 
 def _read_rows(lines: list[str], mistakes: _Mistakes) -> Iterator[_Row]:
-    """Every row that is not blank, with the line it begins in."""
+    """Yield every row that is not blank, with the number of its first line."""
     skipped = 0
     delimiter = ""
     if lines and lines[0].lower().startswith(_EXCEL_DELIMITER_LINE):
         skipped = 1
         delimiter = lines[0].strip()[len(_EXCEL_DELIMITER_LINE) :][:1]
     header = next((line for line in lines[skipped:] if line.strip()), "")
-    reader = csv.reader(lines[skipped:], delimiter=delimiter or _delimiter_of(header), strict=True)
+    unquoted = "".join(header.split('"')[::2])
+    reader = csv.reader(
+        lines[skipped:], delimiter=delimiter or max(_DELIMITERS, key=unquoted.count), strict=True
+    )
     line = skipped + 1
     try:
         for cells in reader:
@@ -187,79 +192,72 @@ def _read_rows(lines: list[str], mistakes: _Mistakes) -> Iterator[_Row]:
         mistakes.add(line, f"this is no CSV: {error}")
 
 
-def _delimiter_of(header: str) -> str:
-    bare = "".join(header.split('"')[::2])
-    return max(_DELIMITERS, key=bare.count)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Columns:
-    """Which column holds what, by position; None where there is none."""
+    """The columns of the file.
+
+    Attributes:
+        positions: by the keys of `_HEADERS`, without the missing columns.
+    """
 
     headers: tuple[str, ...]
-    id: int | None
-    email: int | None
-    name: int | None
-    first_name: int | None
-    last_name: int | None
-    role: int | None
+    positions: Mapping[str, int]
 
-    @classmethod
-    def of(cls, header: _Row, mistakes: _Mistakes) -> _Columns:
-        """Understand the header.
+    def cell(self, row: _Row, column: str) -> str:
+        return self._at(row, self.positions.get(column, len(row.cells)))
 
-        Raises:
-            UsageError: no column tells one student from another, so no row can be read.
-        """
-        plain = [_plain(cell) for cell in header.cells]
-        for name, count in Counter(plain).items():
-            if name and count > 1:
-                mistakes.add(header.line, f"{count} columns are headed {clean_line(name)!r}")
-        columns = cls(
-            headers=tuple(header.cells),
-            id=_find(plain, _ID_HEADERS),
-            email=_find(plain, _EMAIL_HEADERS),
-            name=_find(plain, _NAME_HEADERS),
-            first_name=_find(plain, _FIRST_NAME_HEADERS),
-            last_name=_find(plain, _LAST_NAME_HEADERS),
-            role=_find(plain, _ROLE_HEADERS),
-        )
-        if columns.id is None and columns.email is None:
-            named = ", ".join(clean_line(cell) for cell in header.cells if cell)
-            mistakes.add(
-                header.line, f"no column is headed id or email; the headers are: {named[:300]}"
-            )
-            mistakes.raise_any()
-        return columns
-
-    def cell(self, row: _Row, position: int | None) -> str:
-        return "" if position is None or position >= len(row.cells) else row.cells[position]
+    def _at(self, row: _Row, position: int) -> str:
+        return row.cells[position] if position < len(row.cells) else ""
 
     def student(self, row: _Row) -> Student:
-        email = self.cell(row, self.email)
-        parts = (self.cell(row, self.first_name), self.cell(row, self.last_name))
-        known = {self.id, self.email, self.name, self.first_name, self.last_name}
+        email = self.cell(row, _EMAIL)
+        parts = (self.cell(row, _FIRST_NAME), self.cell(row, _LAST_NAME))
+        known = {self.positions.get(column) for column in _HEADERS if column != _ROLE}
         return Student(
-            id=self.cell(row, self.id) or email,
-            name=self.cell(row, self.name) or " ".join(part for part in parts if part),
+            id=self.cell(row, _ID) or email,
+            name=self.cell(row, _NAME) or " ".join(part for part in parts if part),
             email=email,
             columns={
-                header: self.cell(row, position)
+                header: self._at(row, position)
                 for position, header in enumerate(self.headers)
                 if header and position not in known
             },
         )
 
     def is_student(self, row: _Row) -> bool:
-        """Whether a row is about a student: not about the staff, and none of Canvas's own."""
-        if self.cell(row, self.role).casefold() not in {"", "student"}:
+        """Return False for staff, and for rows of Canvas's own."""
+        if self.cell(row, _ROLE).casefold() not in {"", "student"}:
             return False
-        is_canvas = self.name is not None and self.headers[self.name].casefold() == "student"
-        if is_canvas and not any(
-            self.cell(row, position) for position in (self.id, self.name, self.email)
-        ):
-            return False  # Canvas says there which assignments are posted by hand
-        return self.cell(row, self.name).casefold() not in _NOBODY
+        is_canvas = _NAME in self.positions and (
+            self.headers[self.positions[_NAME]].casefold() == "student"
+        )
+        if is_canvas and not any(self.cell(row, column) for column in (_ID, _NAME, _EMAIL)):
+            return False  # there Canvas says which assignments are posted by hand
+        return self.cell(row, _NAME).casefold() not in _NOBODY
+
+
+def _read_header(header: _Row, mistakes: _Mistakes) -> _Columns:
+    """Find the columns.
+
+    Raises:
+        UsageError: there is neither an id nor an email address, so no row can be read.
+    """
+    plain = [_plain(cell) for cell in header.cells]
+    for name, count in Counter(plain).items():
+        if name and count > 1:
+            mistakes.add(header.line, f"{count} columns are headed {clean_line(name)!r}")
+    positions = {}
+    for column, synonyms in _HEADERS.items():
+        present = [synonym for synonym in synonyms if synonym in plain]
+        if present:
+            positions[column] = plain.index(present[0])
+    if positions.keys().isdisjoint({_ID, _EMAIL}):
+        named = ", ".join(clean_line(cell) for cell in header.cells if cell)
+        mistakes.add(
+            header.line, f"no column is headed id or email; the headers are: {named[:300]}"
+        )
+        mistakes.raise_any()
+    return _Columns(headers=tuple(header.cells), positions=positions)
 
 
 def _read_students(
@@ -275,7 +273,7 @@ def _read_students(
                 row.line, f"{len(row.cells)} cells, but only {len(columns.headers)} headers"
             )
         if not student.id:
-            mistakes.add(row.line, "there is no id")
+            mistakes.add(row.line, "the id is missing")
         elif display_name(student.id) != student.id:
             mistakes.add(row.line, f"the id {display_name(student.id)} has hidden characters")
         elif (earlier := lines.setdefault(student.id.casefold(), row.line)) != row.line:
@@ -283,10 +281,6 @@ def _read_students(
         if student.email and "@" not in student.email:
             mistakes.add(row.line, f"{clean_line(student.email)} is no email address")
         yield student
-
-
-def _find(plain: list[str], synonyms: tuple[str, ...]) -> int | None:
-    return next((plain.index(header) for header in synonyms if header in plain), None)
 
 
 def _plain(header: str) -> str:

@@ -1,4 +1,4 @@
-"""Who is graded, and what a submission's name or its metadata says of who handed it in."""
+"""Students, and what a submission tells about its student."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class Student:
-    """One who takes the course, or handed something in.
+    """A student on the roster, or the student of a submission.
 
     Attributes:
-        id: the roster's id; without a roster, what the submission itself names its student by.
+        id: the roster's id; without a roster, the name or number in the submission's own name.
         name: in the roster's own order and spelling.
-        email: empty where it is not known.
+        email: "" if unknown.
         columns: all other columns of the roster, as text, by their headers.
-        on_roster: whether a roster names this student; true where there is no roster.
+        on_roster: True if the student is on the roster, or if there is no roster.
     """
 
     id: str
@@ -29,12 +29,12 @@ class Student:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What is known of who handed something in, before a roster is asked.
+    """A submission's student, as far as the layout tells.
 
     Attributes:
-        label: what to call this student where no roster says better; unique in its layout.
-        ids: what may be the student's id in one of the roster's columns, the surest first.
-        email: empty where it is not known.
+        label: the id of students that are on no roster; unique in its layout.
+        ids: candidates for the id in one of the roster's columns, the surest first.
+        email: "" if unknown.
         name: in any order, with or without spaces.
     """
 
@@ -44,15 +44,15 @@ class Identity:
     name: str = ""
 
     def to_student(self, *, on_roster: bool) -> Student:
-        """The student, as far as known."""
+        """Return the student without a roster's help."""
         return Student(id=self.label, name=self.name, email=self.email, on_roster=on_roster)
 
 
 def name_keys(name: str) -> frozenset[str]:
-    """What two spellings of one name have in common.
+    """Return keys, of which two spellings of one name share at least one.
 
-    Case, accents, punctuation and the order of given and family name do not count, nor do
-    spaces: Canvas writes `Doe, Jane` as `doejane`.
+    Case, accents, punctuation, spaces, and the order of given and family name do not count:
+    Canvas writes `Doe, Jane` as `doejane`.
     """
     decomposed = unicodedata.normalize("NFKD", name)
     plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))

@@ -270,6 +270,15 @@ def test_sparse_map_refused(tmp_path: Path, target: Path) -> None:
     assert "headers" in refusal(tmp_path / "a.tar", target)
 
 
+def test_negative_size_refused(tmp_path: Path, target: Path) -> None:
+    """It would make room for a bomb, and take some readers back to where they were."""
+    header = bytearray(special("a.py", tarfile.REGTYPE).tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = (-1024).to_bytes(12, "big", signed=True)
+    header[148:156] = b"%06o\0 " % (256 + sum(header[:148]) + sum(header[156:512]))
+    (tmp_path / "a.tar").write_bytes(bytes(header) * 3 + bytes(1024))
+    assert refusal(tmp_path / "a.tar", target)
+
+
 def test_global_headers_forgotten(tmp_path: Path, target: Path) -> None:
     """Otherwise each member would hold a copy of all that came before it."""
     path = tmp_path / "a.tar"

@@ -85,7 +85,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     assert mistakes(tmp_path, text) == [
         "the roster has 6 mistakes:",
         "roster.csv:1: 2 columns are headed 'name'",
-        "roster.csv:4: there is no id",
+        "roster.csv:4: the id is missing",
         "roster.csv:5: the id A is in line 2 already",
         "roster.csv:6: carol at home is no email address",
         "roster.csv:7: 5 cells, but only 4 headers",
