@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _TERMINAL_SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor movements
@@ -41,6 +43,13 @@ def make_visible(text: str) -> str:
 def display_name(name: str | bytes) -> str:
     """Return a file name as one line of text; different names stay different."""
     return _show_hidden(os.fsencode(name).decode("utf-8", "backslashreplace"), kept="")
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a suggestion to put behind a message about `word`, or "" if nothing is close."""
+    by_lower_case = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(word.lower(), by_lower_case, n=1)
+    return f"; did you mean {by_lower_case[close[0]]!r}?" if close else ""
 
 
 def is_hidden(character: str) -> bool:

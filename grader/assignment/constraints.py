@@ -1,19 +1,20 @@
-"""What an assignment may demand of a model's layers: plain data that can check a `ModelSpec`.
+"""Constraints on a model's layers: plain data that can check a `ModelSpec`.
 
-Every check here is arithmetic on the description of a model: nothing is built and nothing runs.
-`check_ordinary_layers` belongs before all the others, which take a layer's class and arguments
-at their word; those that count raise `ModelError` where an irregular layer lacks its sizes.
+Every check is arithmetic on the description of a model: nothing is built and nothing runs.
+`check_ordinary_layers` comes before all others, which trust a layer's class and arguments; checks
+that count raise `ModelError` if an irregular layer lacks its sizes.
 """
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar
 
 from grader.models.kinds import IRREGULARITIES, LAYER_KINDS
 from grader.models.spec import count_layer_parameters
 from grader.results import CheckResult, Outcome
+from grader.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,18 +22,9 @@ if TYPE_CHECKING:
     from grader.models.spec import LayerSpec, ModelSpec
 
 ACTIVATIONS = (
-    "ReLU",
-    "ReLU6",
-    "LeakyReLU",
-    "ELU",
-    "SELU",
-    "SiLU",
-    "GELU",
-    "Sigmoid",
-    "Tanh",
-    "Softplus",
+    *("ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "SiLU", "GELU", "Sigmoid", "Tanh", "Softplus"),
 )
-"""The elementwise nonlinear layers, the most usual first."""
+"""Elementwise nonlinear layers, the most common first."""
 
 _FAMILIES: tuple[tuple[str, ...], ...] = (
     ACTIVATIONS,
@@ -42,7 +34,7 @@ _FAMILIES: tuple[tuple[str, ...], ...] = (
     ("BatchNorm2d", "BatchNorm1d", "LayerNorm"),
     ("Dropout", "Dropout2d", "Dropout1d"),
 )
-"""Layers that can stand in for one another, the most usual first."""
+"""Layers that can replace one another, the most common first."""
 
 _USUAL_PLACES: dict[str, str] = {
     "Dropout": ", for example before the last Linear",
@@ -66,32 +58,52 @@ _REMEDIES: dict[str, str] = {
 }
 
 _LAYERS_NAMED = 6
-"""A message names at most this many layers, so that it stays readable."""
+"""The maximum number of layers in a message, so that it stays readable."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AllowedLayers:
-    """Every layer is of one of `kinds`, by their names in `torch.nn`."""
+class Constraint(ABC):
+    """A constraint, whose fields are counts or layer kinds of `torch.nn`.
+
+    A count's metadata name its minimum.
+    """
+
+    @abstractmethod
+    def check(self, model: ModelSpec) -> CheckResult:
+        """Fail if the model breaks the constraint."""
+
+    def mistakes(self) -> list[str]:
+        """Return the constraint's own mistakes, each sentence led by the field's name."""
+        found = []
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            minimum = entry.metadata.get("minimum")
+            if minimum is None:
+                mistakes = _kind_mistakes(value)
+            else:
+                mistakes = [f"must be at least {minimum}, got {value}"] if value < minimum else []
+            found += [f"{entry.name}: {mistake}" for mistake in mistakes]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllowedLayers(Constraint):
+    """Every layer is of one of `kinds`, named as in `torch.nn`."""
 
     id: ClassVar[str] = "allowed-layers"
     kinds: tuple[str, ...]
 
     def check(self, model: ModelSpec) -> CheckResult:
         """Fail if a layer is of another kind."""
-        strangers = [
-            (index, layer)
-            for index, layer in enumerate(model.layers)
-            if layer.kind not in self.kinds
-        ]
-        named = [name_layer(index, layer) for index, layer in strangers]
-        kinds = dict.fromkeys(layer.kind for _, layer in strangers)
+        others = dict.fromkeys(layer.kind for layer in model.layers if layer.kind not in self.kinds)
+        named = _name_layers(model, tuple(others))
         return _result(
             self.id,
             "Allowed layers",
-            passed=not strangers,
-            observed=f"not allowed: {_listing(named)}" if strangers else "only allowed layers",
+            passed=not others,
+            observed=f"not allowed: {_listing(named)}" if others else "only allowed layers",
             expected=f"only {', '.join(self.kinds)}",
-            next_step="; ".join(self._replacement(kind) for kind in kinds),
+            next_step="; ".join(self._replacement(kind) for kind in others),
         )
 
     def _replacement(self, kind: str) -> str:
@@ -103,22 +115,16 @@ class AllowedLayers:
             return f"remove {kind}: nothing like it is allowed"
         return f"build {kind} from the allowed layers, or remove it"
 
-    def mistakes(self) -> list[str]:
-        """What is wrong with the constraint itself, each sentence led by the field's name."""
-        if not isinstance(self.kinds, tuple) or not self.kinds:
-            return [f"kinds: must be a tuple of at least one layer kind, got {self.kinds!r}"]
-        return [sentence for kind in self.kinds for sentence in _kind_mistakes("kinds", kind)]
-
 
 @dataclass(frozen=True, kw_only=True)
-class MaxHiddenUnits:
+class MaxHiddenUnits(Constraint):
     """At most `units` hidden units: the sum of `out_features` over every Linear but the last."""
 
     id: ClassVar[str] = "max-hidden-units"
-    units: int
+    units: int = field(metadata={"minimum": 0})
 
     def check(self, model: ModelSpec) -> CheckResult:
-        """Fail if the hidden layers have more units together."""
+        """Fail if the hidden layers together have more units."""
         hidden = model.linear_layers()[:-1]
         units = [layer.integer("out_features") for _, layer in hidden]
         excess = sum(units) - self.units
@@ -135,17 +141,13 @@ class MaxHiddenUnits:
             next_step=f"remove at least {excess:,}, from {_listing(widths)}",
         )
 
-    def mistakes(self) -> list[str]:
-        """What is wrong with the constraint itself, each sentence led by the field's name."""
-        return _count_mistakes("units", self.units, minimum=0)
-
 
 @dataclass(frozen=True, kw_only=True)
-class MinHiddenLayers:
+class MinHiddenLayers(Constraint):
     """At least `layers` hidden layers: Linear layers, not counting the last."""
 
     id: ClassVar[str] = "min-hidden-layers"
-    layers: int
+    layers: int = field(metadata={"minimum": 0})
 
     def check(self, model: ModelSpec) -> CheckResult:
         """Fail if there are fewer."""
@@ -167,90 +169,69 @@ class MinHiddenLayers:
             ),
         )
 
-    def mistakes(self) -> list[str]:
-        """What is wrong with the constraint itself, each sentence led by the field's name."""
-        return _count_mistakes("layers", self.layers, minimum=0)
-
 
 @dataclass(frozen=True, kw_only=True)
-class ExactLinearLayers:
+class ExactLinearLayers(Constraint):
     """Exactly `layers` Linear layers, the last one included."""
 
     id: ClassVar[str] = "exact-linear-layers"
-    layers: int
+    layers: int = field(metadata={"minimum": 1})
 
     def check(self, model: ModelSpec) -> CheckResult:
         """Fail if there are more or fewer."""
-        linear = model.linear_layers()
-        excess = len(linear) - self.layers
-        named = [name_layer(index, layer) for index, layer in linear]
-        where = f": {_listing(named)}" if linear else ""
+        named = _name_layers(model, ("Linear",))
+        excess = len(named) - self.layers
+        where = f": {_listing(named)}" if named else ""
         verb = "remove" if excess > 0 else "add"
         return _result(
             self.id,
             "Linear layers",
             passed=excess == 0,
-            observed=f"{_count(len(linear), 'Linear layer')}{where}",
+            observed=f"{_count(len(named), 'Linear layer')}{where}",
             expected=f"exactly {_count(self.layers, 'Linear layer')}",
             next_step=f"{verb} {_count(abs(excess), 'Linear layer')}",
         )
 
-    def mistakes(self) -> list[str]:
-        """What is wrong with the constraint itself, each sentence led by the field's name."""
-        return _count_mistakes("layers", self.layers, minimum=1)
-
 
 @dataclass(frozen=True, kw_only=True)
-class MaxParameters:
+class MaxParameters(Constraint):
     """At most `parameters` trainable values."""
 
     id: ClassVar[str] = "max-parameters"
-    parameters: int
+    parameters: int = field(metadata={"minimum": 0})
 
     def check(self, model: ModelSpec) -> CheckResult:
         """Fail if the model has more."""
         return _check_parameters(self.id, model, self.parameters, strictly=False)
 
-    def mistakes(self) -> list[str]:
-        """What is wrong with the constraint itself, each sentence led by the field's name."""
-        return _count_mistakes("parameters", self.parameters, minimum=0)
-
 
 @dataclass(frozen=True, kw_only=True)
-class FewerParametersThan:
+class FewerParametersThan(Constraint):
     """Fewer than `parameters` trainable values."""
 
     id: ClassVar[str] = "fewer-parameters-than"
-    parameters: int
+    parameters: int = field(metadata={"minimum": 1})
 
     def check(self, model: ModelSpec) -> CheckResult:
         """Fail if the model has as many or more."""
         return _check_parameters(self.id, model, self.parameters, strictly=True)
 
-    def mistakes(self) -> list[str]:
-        """What is wrong with the constraint itself, each sentence led by the field's name."""
-        return _count_mistakes("parameters", self.parameters, minimum=1)
-
 
 @dataclass(frozen=True, kw_only=True)
-class RequiredLayer:
+class RequiredLayer(Constraint):
     """At least `at_least` layers of `kind`."""
 
     kind: str
-    at_least: int = 1
+    at_least: int = field(default=1, metadata={"minimum": 1})
 
     @property
     def id(self) -> str:
-        """The check's id, which names the kind: an item may require several kinds."""
+        """The check's id with the kind, because an item may require several kinds."""
         return f"required-layer-{self.kind.lower()}"
 
     def check(self, model: ModelSpec) -> CheckResult:
         """Fail if there are fewer."""
-        named = [
-            name_layer(index, layer)
-            for index, layer in enumerate(model.layers)
-            if layer.kind == self.kind
-        ]
+        named = _name_layers(model, (self.kind,))
         missing = self.at_least - len(named)
         where = f": {_listing(named)}" if named else ""
         return _result(
@@ -264,28 +245,9 @@ class RequiredLayer:
             ),
         )
 
-    def mistakes(self) -> list[str]:
-        """What is wrong with the constraint itself, each sentence led by the field's name."""
-        return [
-            *_kind_mistakes("kind", self.kind),
-            *_count_mistakes("at_least", self.at_least, minimum=1),
-        ]
-
-
-Constraint = (
-    AllowedLayers
-    | MaxHiddenUnits
-    | MinHiddenLayers
-    | ExactLinearLayers
-    | MaxParameters
-    | FewerParametersThan
-    | RequiredLayer
-)
-"""What an item may demand of a model's layers."""
-
 
 def check_ordinary_layers(model: ModelSpec) -> CheckResult:
-    """Fail if a layer is another thing than its class and arguments say."""
+    """Fail if a layer differs from an ordinary layer of its class and arguments."""
     irregular = [
         (index, layer, layer.irregularity)
         for index, layer in enumerate(model.layers)
@@ -308,16 +270,15 @@ def check_ordinary_layers(model: ModelSpec) -> CheckResult:
 
 
 def name_layer(index: int, layer: LayerSpec) -> str:
-    """A layer as messages name it: "layer 3 (Tanh)", with its path where that says more."""
+    """Return a layer's name for messages: "layer 3 (Tanh)", with its path if that adds anything."""
     path = "" if layer.path == str(index) else f', "{layer.path}" in your model'
     return f"layer {index} ({layer.kind}{path})"
 
 
-def suggest(name: str, known: Sequence[str]) -> str:
-    """A "did you mean" to put behind a message about `name`, or nothing if none is close."""
-    by_lower_case = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
-    return f"; did you mean {by_lower_case[close[0]]!r}?" if close else ""
+def _name_layers(model: ModelSpec, kinds: Sequence[str]) -> list[str]:
+    return [
+        name_layer(index, layer) for index, layer in enumerate(model.layers) if layer.kind in kinds
+    ]
 
 
 def _check_parameters(check_id: str, model: ModelSpec, cap: int, *, strictly: bool) -> CheckResult:
@@ -366,23 +327,19 @@ def _count(number: int, noun: str) -> str:
 
 
 def _listing(names: Sequence[str]) -> str:
-    """Names for a sentence, the first few of them: "a, b and c", "a, b and 7 more"."""
+    """Join names for a sentence: "a, b and c", or "a, b and 7 more"."""
     shown = list(names[:_LAYERS_NAMED])
     if len(names) > _LAYERS_NAMED:
         shown.append(f"{len(names) - _LAYERS_NAMED} more")
     return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
 
 
-def _count_mistakes(name: str, value: object, *, minimum: int) -> list[str]:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= minimum:
-        return []
-    return [f"{name}: must be an integer of at least {minimum}, got {value!r}"]
-
-
-def _kind_mistakes(name: str, kind: object) -> list[str]:
-    if not isinstance(kind, str):
-        return [f"{name}: must name layers of torch.nn, got {kind!r}"]
-    if kind in LAYER_KINDS:
-        return []
-    hint = suggest(kind, tuple(LAYER_KINDS))
-    return [f"{name}: {kind!r} is not a layer that this grader knows{hint}"]
+def _kind_mistakes(value: str | tuple[str, ...]) -> list[str]:
+    kinds = value if isinstance(value, tuple) else (value,)
+    if not kinds:
+        return ["must name at least one layer kind"]
+    return [
+        f"{kind!r} is not a layer that this grader knows{did_you_mean(kind, LAYER_KINDS)}"
+        for kind in kinds
+        if kind not in LAYER_KINDS
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import keyword
 import pkgutil
@@ -16,7 +15,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from grader.assignment import bundled
+from grader.assignment import bundled, constraints, records
 from grader.assignment.records import (
     AnswerItem,
     Assignment,
@@ -26,12 +25,13 @@ from grader.assignment.records import (
     WrittenItem,
 )
 from grader.errors import AssignmentError, UsageError
+from grader.text import did_you_mean
 
 DATASETS = ("mnist", "mnist-5k")
 
 
 def bundled_assignments() -> list[str]:
-    """The names of the assignments that come with the grader."""
+    """Return the names of the assignments that come with the grader."""
     names = (module.name for module in pkgutil.iter_modules(bundled.__path__))
     return sorted(name for name in names if not name.startswith("_"))
 
@@ -45,7 +45,7 @@ def load_assignment(name: str, *, submission: Path | None = None) -> Assignment:
 
     Raises:
         UsageError: there is no such assignment, or its file lies in the submission.
-        AssignmentError: it has mistakes.
+        AssignmentError: the assignment has mistakes.
     """
     if name in bundled_assignments():
         namespace = vars(importlib.import_module(f"grader.assignment.bundled.{name}"))
@@ -53,7 +53,7 @@ def load_assignment(name: str, *, submission: Path | None = None) -> Assignment:
         namespace = _run_file(Path(name), submission)
     else:
         raise UsageError(
-            f"there is no assignment {name!r}{_did_you_mean(name, bundled_assignments())}",
+            f"there is no assignment {name!r}{did_you_mean(name, bundled_assignments())}",
             next_step="name a bundled assignment or give the path of a Python file; bundled: "
             + ", ".join(bundled_assignments()),
         )
@@ -90,57 +90,54 @@ def _explain_type_error(error: TypeError) -> str:
     if not match:
         return str(error)
     class_name, argument = match.groups()
-    described = getattr(
-        importlib.import_module("grader.assignment.records"), class_name, None
-    ) or getattr(importlib.import_module("grader.assignment.constraints"), class_name, None)
+    described = getattr(records, class_name, None) or getattr(constraints, class_name, None)
     known = [field.name for field in fields(described)] if described else []
-    return f"{class_name}.{argument}: there is no such field{_did_you_mean(argument, known)}"
+    return f"{class_name}.{argument}: there is no such field{did_you_mean(argument, known)}"
 
 
 def find_mistakes(assignment: Assignment) -> list[str]:
-    """Every mistake in an assignment, one sentence each, beginning with the field's path."""
+    """Return every mistake in an assignment, one sentence each, led by the field's path."""
     misplaced = list(_find_misplaced_values("assignment", assignment))
     # The rules about values take the types for granted.
     return misplaced or list(_find_broken_rules(assignment))
 
 
 def _find_misplaced_values(path: str, record: Any) -> Iterator[str]:
-    """Values that are not plain data, or not of their field's type."""
+    """Yield values of a record that are not plain data, or not of their field's type."""
     hints = get_type_hints(type(record))
     for field in fields(record):
         value = getattr(record, field.name)
         where = f"{path}.{field.name}"
-        not_plain = list(_find_live_values(where, value))
-        if not_plain:
-            yield from not_plain
-        elif records := list(_records_within(where, value)):
-            for inner_path, inner in records:
-                yield from _find_misplaced_values(inner_path, inner)
-        elif field.name != "accepted":
-            try:
-                msgspec.convert(value, hints[field.name])
-            except msgspec.ValidationError as error:
-                yield f"{where}: {_lower_first(str(error))} (it is {value!r})"
+        found = list(_find_live_values(where, value))
+        yield from found
+        # msgspec checks neither records, which were checked above, nor answers of any type.
+        if found or _holds_records(value) or field.name == "accepted":
+            continue
+        try:
+            msgspec.convert(value, hints[field.name])
+        except msgspec.ValidationError as error:
+            message = str(error)
+            yield f"{where}: {message[:1].lower()}{message[1:]} (it is {value!r})"
 
 
 def _find_live_values(path: str, value: Any) -> Iterator[str]:
-    if isinstance(value, tuple):
+    if is_dataclass(value):
+        yield from _find_misplaced_values(path, value)
+    elif isinstance(value, tuple):
         for index, item in enumerate(value):
             yield from _find_live_values(f"{path}[{index}]", item)
-    elif callable(value) and not is_dataclass(value):
+    elif callable(value):
         yield f"{path}: is a callable ({value!r}); an assignment holds plain data only"
     elif isinstance(value, list):
         yield f"{path}: is a list; write a tuple, so that the assignment cannot change"
-    elif not isinstance(value, None | bool | int | float | str) and not is_dataclass(value):
+    elif not isinstance(value, None | bool | int | float | str):
         yield f"{path}: is a {type(value).__name__}; an assignment holds plain data only"
 
 
-def _records_within(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if is_dataclass(value):
-        yield path, value
-    elif isinstance(value, tuple):
-        for index, item in enumerate(value):
-            yield from _records_within(f"{path}[{index}]", item)
+def _holds_records(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return not value or any(map(_holds_records, value))
+    return is_dataclass(value)
 
 
 def _find_broken_rules(assignment: Assignment) -> Iterator[str]:
@@ -172,8 +169,7 @@ def _find_broken_rules(assignment: Assignment) -> Iterator[str]:
 def _find_wrong_practice(assignment: Assignment, model_ids: list[str]) -> Iterator[str]:
     for item_id, threshold in assignment.practice.thresholds:
         if item_id not in model_ids:
-            suggestion = _did_you_mean(item_id, model_ids)
-            yield f"practice.thresholds: there is no model item {item_id!r}{suggestion}"
+            yield f"practice.thresholds: {_no_model(item_id, model_ids)}"
         yield from _find_wrong_share(f"practice.thresholds[{item_id}]", threshold)
 
 
@@ -206,7 +202,7 @@ def _find_wrong_totals(assignment: Assignment) -> Iterator[str]:
         ("assignment.practice.dataset", assignment.practice.dataset),
     ):
         if dataset not in DATASETS:
-            yield f"{path}: there is no data set {dataset!r}{_did_you_mean(dataset, DATASETS)}"
+            yield f"{path}: there is no data set {dataset!r}{did_you_mean(dataset, DATASETS)}"
 
 
 def _find_wrong_names(item_id: str, item: Any) -> Iterator[str]:
@@ -224,31 +220,23 @@ def _find_wrong_names(item_id: str, item: Any) -> Iterator[str]:
 def _find_wrong_recipe(item_id: str, item: ModelItem) -> Iterator[str]:
     recipe = item.recipe
     yield from _find_wrong_share(f"item {item_id}.threshold.accuracy", item.threshold.accuracy)
-    if not 1 <= recipe.epochs <= recipe.maximum_epochs:
-        yield (
-            f"item {item_id}.recipe.epochs: is {recipe.epochs}, but must be from 1 to "
-            f"maximum_epochs, {recipe.maximum_epochs}"
-        )
-    if not 1 <= recipe.minimum_batch_size <= recipe.batch_size <= recipe.maximum_batch_size:
-        yield (
-            f"item {item_id}.recipe.batch_size: is {recipe.batch_size}, but must be from "
-            f"{recipe.minimum_batch_size} to {recipe.maximum_batch_size}"
-        )
+    path = f"item {item_id}.recipe"
+    yield from _find_wrong_number(f"{path}.epochs", recipe.epochs, 1, recipe.maximum_epochs)
+    sizes = (recipe.batch_size, recipe.minimum_batch_size, recipe.maximum_batch_size)
+    yield from _find_wrong_number(f"{path}.batch_size", *sizes)
+    if recipe.minimum_batch_size < 1:
+        yield f"{path}.minimum_batch_size: is {recipe.minimum_batch_size}, but must be at least 1"
     if item.training is None and not recipe.fixed:
         yield f"item {item_id}.training: is None, so the recipe must be fixed"
 
 
 def _find_wrong_sweep(item_id: str, item: SweepItem, model_ids: list[str]) -> Iterator[str]:
     if item.model_item not in model_ids:
-        suggestion = _did_you_mean(item.model_item, model_ids)
-        yield f"item {item_id}.model_item: there is no model item {item.model_item!r}{suggestion}"
+        yield f"item {item_id}.model_item: {_no_model(item.model_item, model_ids)}"
     for index, probability in enumerate(item.probabilities):
         yield from _find_wrong_share(f"item {item_id}.probabilities[{index}]", probability)
-    if not 0 <= item.minimum_agreeing <= len(item.probabilities):
-        yield (
-            f"item {item_id}.minimum_agreeing: is {item.minimum_agreeing}, but must be from 0 to "
-            f"{len(item.probabilities)}"
-        )
+    path, maximum = f"item {item_id}.minimum_agreeing", len(item.probabilities)
+    yield from _find_wrong_number(path, item.minimum_agreeing, 0, maximum)
 
 
 def _find_wrong_rubric(item_id: str, item: WrittenItem) -> Iterator[str]:
@@ -263,19 +251,19 @@ def _find_wrong_rubric(item_id: str, item: WrittenItem) -> Iterator[str]:
         return
     most = sum(max(rubric_item.points, 0.0) for rubric_item in rubric_items)
     if most < item.points - 1e-9:
-        yield f"{path}: gives at most {most:g} of {item.points:g} points, so none can have all"
+        yield f"{path}: gives at most {most:g} of the item's {item.points:g} points"
+
+
+def _no_model(item_id: str, model_ids: list[str]) -> str:
+    return f"there is no model item {item_id!r}{did_you_mean(item_id, model_ids)}"
+
+
+def _find_wrong_number(path: str, value: int, minimum: int, maximum: int) -> Iterator[str]:
+    if not minimum <= value <= maximum:
+        yield f"{path}: is {value}, but must be from {minimum} to {maximum}"
 
 
 def _find_wrong_share(path: str, value: float) -> Iterator[str]:
     if not 0.0 <= value <= 1.0:
         percent = " (write 0.975, not 97.5)" if 1.0 < value <= 100.0 else ""
         yield f"{path}: is {value:g}, but must be a share from 0 to 1{percent}"
-
-
-def _did_you_mean(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]

@@ -1,6 +1,7 @@
-"""What an author writes: an assignment as frozen dataclasses of plain data.
+"""The records that an author writes: an assignment as frozen dataclasses of plain data.
 
-`grader.assignment.loading` loads one and reports all its mistakes at once.
+`grader.assignment.loading` loads an assignment and reports all its mistakes at once. Digests are
+made of the names of these classes and fields: a renamed one invalidates every cache and store.
 """
 
 from __future__ import annotations
@@ -15,24 +16,23 @@ from grader.questions import PlainValue
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one submission may use; each limit costs only the question that hits it.
+    """Limits on one submission; each limit fails only the question that hits it.
 
     Attributes:
         question_seconds: wall time for one question, importing the file included.
         submission_seconds: wall time for all questions of a submission together.
         cpu_seconds: processor time for one question.
-        memory_bytes: memory above what torch itself takes, of all processes of a question.
-        processes: processes and threads at once, the one that answers included.
-        open_files: file descriptors at once.
-        scratch_bytes: files written to the scratch directory.
-        scratch_files: how many of them, empty ones too.
+        memory_bytes: memory of all processes of a question, beyond torch's own.
+        processes: simultaneous processes and threads, the answering process included.
+        open_files: simultaneous file descriptors.
+        scratch_bytes: size of the scratch directory's files.
+        scratch_files: number of the scratch directory's files.
         output_bytes: printed text that is kept for one question.
-        message_bytes: the largest answer.
-        message_depth: the deepest nesting of an answer.
-        layers: layers of one model.
-        parameters: parameters of one model.
-        training_multiply_adds: forward multiply-adds over all training of one submission, with
-            every seed counted.
+        message_bytes: size of one answer.
+        message_depth: nesting of one answer.
+        layers, parameters: size of one model.
+        training_multiply_adds: forward multiply-adds of all training runs together, all seeds
+            included.
     """
 
     question_seconds: float = 20.0
@@ -53,14 +53,12 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What of the training the student may choose, and what holds otherwise.
+    """The student's choice of training settings.
 
     Attributes:
-        epochs: used when the student says nothing.
-        maximum_epochs: the cap; equal to `epochs` where `fixed`.
-        batch_size: used when the student says nothing.
-        minimum_batch_size, maximum_batch_size: the range allowed.
-        fixed: whether the student may not choose at all.
+        epochs, batch_size: defaults.
+        maximum_epochs: equal to `epochs` if `fixed`.
+        fixed: True if the student has no choice.
     """
 
     epochs: int = 10
@@ -73,23 +71,23 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold:
-    """The test accuracy wanted (0 to 1), of the best or of the final epoch."""
+    """The expected test accuracy (0 to 1), of the best or of the final epoch."""
 
     accuracy: float
     epoch: Literal["best", "final"]
 
 
 ANSWER_MARKER = "<!-- Write your answer below this line. -->"
-"""In a written file, what stands above this line is the question and not the student's."""
+"""The text above this line of a written file is the question, not the student's answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RubricItem:
-    """One thing that a person looks for in a written answer.
+    """One criterion for a written answer.
 
     Attributes:
-        id: unique in its rubric, and kept when text or points change: judgements name it.
-        points: given if it is there, or, if negative, taken off.
+        id: unique in its rubric. Keep the id when text or points change: judgements refer to it.
+        points: added if the criterion applies; negative for a deduction.
     """
 
     id: str
@@ -99,14 +97,14 @@ class RubricItem:
 
 @dataclass(frozen=True, kw_only=True)
 class Rubric:
-    """How a person grades a written answer.
+    """The criteria by which a person grades a written answer.
 
     Attributes:
-        items: in the order in which they are shown; the first nine have number keys.
-        starts_full: whether grading starts from the item's points, for a rubric of deductions,
-            and not from 0.
-        model_answer: Markdown that is shown beside the student's answer; never to students.
-        notes: advice to those who grade.
+        items: in the order of display; the first nine have number keys.
+        starts_full: True for a rubric of deductions: grading starts from the item's points, not
+            from 0.
+        model_answer: Markdown, shown beside the student's answer; never shown to students.
+        notes: advice to graders.
     """
 
     items: tuple[RubricItem, ...] = ()
@@ -117,10 +115,10 @@ class Rubric:
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenItem:
-    """A text that a person grades, in a Markdown file, below `ANSWER_MARKER` if that is there.
+    """A text that a person grades, in a Markdown file, below `ANSWER_MARKER` if present.
 
     Attributes:
-        rubric: empty if those who grade write their own.
+        rubric: empty if the graders write their own.
     """
 
     kind: ClassVar[str] = "written"
@@ -136,8 +134,8 @@ class AnswerItem:
     """The value of a function.
 
     Attributes:
-        accepted: the values that are right; any of them will do.
-        tolerance: the absolute difference allowed for floats; integers are exact.
+        accepted: the right values; any of them is enough.
+        tolerance: the maximum absolute difference of floats; integers are exact.
     """
 
     kind: ClassVar[str] = "answer"
@@ -151,7 +149,7 @@ class AnswerItem:
 
 @dataclass(frozen=True, kw_only=True)
 class VersionsItem:
-    """The installed versions of torch and torchvision, which must be a pair that goes together."""
+    """The installed versions of torch and torchvision, which must be a compatible pair."""
 
     kind: ClassVar[str] = "versions"
     title: str
@@ -162,10 +160,7 @@ class VersionsItem:
 
 @dataclass(frozen=True, kw_only=True)
 class TruthTableRow:
-    """One input of a small network and what its output must be.
-
-    Exactly one of `equals` and `at_least` is given.
-    """
+    """One input of a small network, and its expected output: either `equals` or `at_least`."""
 
     inputs: tuple[float, ...]
     equals: float | None = None
@@ -188,12 +183,12 @@ class TruthTableItem:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelItem:
-    """A model that the grader trains and holds against a threshold.
+    """A model that the grader trains and compares with a threshold.
 
     Attributes:
         model, optimizer, scheduler, training, reported: the names of the student's functions.
-        input_shapes: the shapes one example may be fed in, in order of preference.
-        classes: how many outputs the model must have.
+        input_shapes: accepted shapes of one example, in order of preference.
+        classes: the expected number of outputs.
     """
 
     kind: ClassVar[str] = "model"
@@ -217,11 +212,11 @@ class SweepItem:
     """Accuracies that the student reports for several dropout probabilities, each retrained.
 
     Attributes:
-        model_item: the id of the item whose model is swept: "3G.model".
-        probabilities: what every Dropout is set to, in turn.
-        epochs: how long each is trained.
-        judged: whether reported accuracies are held against reproduced ones; not in practice.
-        minimum_agreeing: how many must agree for the points.
+        model_item: the id of the swept model's item: "3G.model".
+        probabilities: the values to which every Dropout is set, in turn.
+        epochs: the length of each training run.
+        minimum_agreeing: the number of accuracies that must agree for the points.
+        judged: True if reported accuracies are compared with reproduced ones; False in practice.
     """
 
     kind: ClassVar[str] = "sweep"
@@ -244,9 +239,9 @@ class Part:
     """One lettered part.
 
     Attributes:
-        items: by a name that is unique in the part: "network". A part of one item names it "".
-        hidden: students do not see its result where a gradebook shows them results. It changes
-            no grade, so it is not part of the digest.
+        items: by a name that is unique in the part: "network". The name of an only item is "".
+        hidden: True if gradebooks do not show the result to students. It changes no grade, so it
+            is not part of the digest.
     """
 
     id: str
@@ -256,11 +251,11 @@ class Part:
 
     @property
     def points(self) -> float:
-        """The points of all its items."""
+        """The points of all items."""
         return sum(item.points for _, item in self.items)
 
     def item_ids(self) -> list[tuple[str, Item]]:
-        """The items by their full ids: "1E.network", or "2C" for a part's only item."""
+        """Return the items by their full ids: "1E.network", or "2C" for a part's only item."""
         return [(f"{self.id}.{name}" if name else self.id, item) for name, item in self.items]
 
 
@@ -275,11 +270,10 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Practice:
-    """How the assignment is graded on a small embedded data set, for practice only.
+    """Grading on a small embedded data set, for practice only.
 
     Attributes:
-        dataset: its name.
-        thresholds: the accuracy wanted of each model item, by item id.
+        thresholds: the expected accuracy of each model item, by item id.
     """
 
     dataset: str
@@ -291,9 +285,9 @@ class Assignment:
     """A whole assignment: data only.
 
     Attributes:
-        id: its name on the command line.
-        points: what all parts must add up to; a guard against slips.
-        dataset: the data set that models are trained on.
+        id: the name on the command line.
+        points: the expected sum of all parts; a guard against slips.
+        dataset: the data set on which models are trained.
         seeds: of the training runs; they belong to the assignment, never to a submission.
     """
 
@@ -307,7 +301,7 @@ class Assignment:
     limits: Limits = Limits()
 
     def item_ids(self) -> list[tuple[str, Item]]:
-        """Every item by its full id, in order."""
+        """Return every item by its full id, in order."""
         return [
             entry
             for problem in self.problems
@@ -316,17 +310,17 @@ class Assignment:
         ]
 
     def files(self) -> list[str]:
-        """Every file a student hands in, in order, each once."""
+        """Return every file that a student submits, in order, each once."""
         return list(dict.fromkeys(item.file for _, item in self.item_ids()))
 
     def digest(self) -> str:
-        """The SHA-256 of the assignment's canonical JSON, in hexadecimal."""
+        """Return the SHA-256 of the assignment's canonical JSON, in hexadecimal."""
         return digest_of(self)
 
     def for_practice(self) -> Assignment:
-        """The same assignment with the practice set's data and thresholds.
+        """Return the assignment with the practice set's data and thresholds.
 
-        Sweeps are not judged: what they report was measured on another data set.
+        Sweeps are not judged: students measured the reported accuracies on another data set.
         """
         thresholds = dict(self.practice.thresholds)
 
@@ -334,22 +328,15 @@ class Assignment:
             if isinstance(item, ModelItem) and item_id in thresholds:
                 threshold = replace(item.threshold, accuracy=thresholds[item_id])
                 return replace(item, threshold=threshold)
-            if isinstance(item, SweepItem):
-                return replace(item, judged=False)
-            return item
+            return replace(item, judged=False) if isinstance(item, SweepItem) else item
 
         def practised_part(part: Part) -> Part:
-            full_ids = [full_id for full_id, _ in part.item_ids()]
-            return replace(
-                part,
-                items=tuple(
-                    (name, practised(full_id, item))
-                    for full_id, (name, item) in zip(full_ids, part.items, strict=True)
-                ),
-            )
+            pairs = zip(part.items, part.item_ids(), strict=True)
+            items = tuple((name, practised(full_id, item)) for (name, item), (full_id, _) in pairs)
+            return replace(part, items=items)
 
         problems = tuple(
-            replace(problem, parts=tuple(practised_part(part) for part in problem.parts))
+            replace(problem, parts=tuple(map(practised_part, problem.parts)))
             for problem in self.problems
         )
         return replace(self, dataset=self.practice.dataset, problems=problems)

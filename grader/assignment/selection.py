@@ -1,4 +1,4 @@
-"""Which items to grade, and what to ask the sandbox for them."""
+"""Select the items to grade, and list the sandbox's questions for them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from grader.questions import Question
 
 
 def reported_id(item_id: str) -> str:
-    """The id of the question for the accuracy that a student reports for a model."""
+    """Return the id of the question for a model's reported accuracy."""
     return f"{item_id}:reported"
 
 
 def list_questions(assignment: Assignment, selected: frozenset[str]) -> list[Question]:
-    """What to ask the sandbox for the selected items; a sweep needs its model too."""
+    """List the sandbox's questions for the selected items; a sweep needs its model too."""
     needed = set(selected)
     for item_id, item in assignment.item_ids():
         if isinstance(item, SweepItem) and item_id in selected:
@@ -69,7 +69,7 @@ def list_questions(assignment: Assignment, selected: frozenset[str]) -> list[Que
 
 
 def select_items(assignment: Assignment, only: Sequence[str]) -> frozenset[str]:
-    """The ids of the items that `only` names: problems ("2"), parts ("2C") or items ("1E.text").
+    """Return the ids of the items in `only`: problems ("2"), parts ("2C") or items ("1E.text").
 
     Raises:
         UsageError: a name matches nothing.

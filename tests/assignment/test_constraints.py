@@ -16,13 +16,13 @@ from grader.assignment.constraints import (
     RequiredLayer,
     check_ordinary_layers,
     name_layer,
-    suggest,
 )
 from grader.digest import digest_of
 from grader.errors import ModelError
 from grader.models.kinds import IRREGULARITIES
 from grader.models.spec import LayerSpec, ModelSpec
 from grader.results import CheckResult, Outcome
+from grader.text import did_you_mean
 
 
 def layer(kind: str, **arguments: object) -> LayerSpec:
@@ -289,11 +289,7 @@ def test_a_layer_without_sizes_cannot_be_counted(constraint):
 @pytest.mark.parametrize(
     ("constraint", "mistake"),
     [
-        (AllowedLayers(kinds=()), "kinds: must be a tuple of at least one layer kind, got ()"),
-        (
-            AllowedLayers(kinds="ReLU"),
-            "kinds: must be a tuple of at least one layer kind, got 'ReLU'",
-        ),
+        (AllowedLayers(kinds=()), "kinds: must name at least one layer kind"),
         (
             AllowedLayers(kinds=("Linear", "relu")),
             "kinds: 'relu' is not a layer that this grader knows; did you mean 'ReLU'?",
@@ -302,20 +298,18 @@ def test_a_layer_without_sizes_cannot_be_counted(constraint):
             AllowedLayers(kinds=("Linear", "Transformer")),
             "kinds: 'Transformer' is not a layer that this grader knows",
         ),
-        (AllowedLayers(kinds=(3,)), "kinds: must name layers of torch.nn, got 3"),
-        (MaxHiddenUnits(units=-1), "units: must be an integer of at least 0, got -1"),
-        (MaxHiddenUnits(units=1.5), "units: must be an integer of at least 0, got 1.5"),
-        (MinHiddenLayers(layers=True), "layers: must be an integer of at least 0, got True"),
-        (ExactLinearLayers(layers=0), "layers: must be an integer of at least 1, got 0"),
-        (MaxParameters(parameters=-5), "parameters: must be an integer of at least 0, got -5"),
-        (FewerParametersThan(parameters=0), "parameters: must be an integer of at least 1, got 0"),
+        (MaxHiddenUnits(units=-1), "units: must be at least 0, got -1"),
+        (MinHiddenLayers(layers=-1), "layers: must be at least 0, got -1"),
+        (ExactLinearLayers(layers=0), "layers: must be at least 1, got 0"),
+        (MaxParameters(parameters=-5), "parameters: must be at least 0, got -5"),
+        (FewerParametersThan(parameters=0), "parameters: must be at least 1, got 0"),
         (
             RequiredLayer(kind="Droput"),
             "kind: 'Droput' is not a layer that this grader knows; did you mean 'Dropout'?",
         ),
         (
             RequiredLayer(kind="Dropout", at_least=0),
-            "at_least: must be an integer of at least 1, got 0",
+            "at_least: must be at least 1, got 0",
         ),
     ],
 )
@@ -324,10 +318,11 @@ def test_a_constraint_tells_its_own_mistake(constraint, mistake):
     assert constraint.mistakes() == [mistake]
 
 
-def test_a_suggestion_ignores_case_and_stays_silent_without_a_match():
+def test_suggestion():
     """A near miss is suggested as it is spelt; nonsense gets no suggestion."""
-    assert suggest("batchnorm2D", ["BatchNorm1d", "BatchNorm2d"]) == "; did you mean 'BatchNorm2d'?"
-    assert suggest("xyz", ["Linear"]) == ""
+    known = ["BatchNorm1d", "BatchNorm2d"]
+    assert did_you_mean("batchnorm2D", known) == "; did you mean 'BatchNorm2d'?"
+    assert did_you_mean("xyz", known) == ""
 
 
 def test_constraints_with_the_same_fields_have_different_digests():

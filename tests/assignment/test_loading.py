@@ -5,6 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from grader.assignment.constraints import (
+    AllowedLayers,
+    Constraint,
+    MaxHiddenUnits,
+    MinHiddenLayers,
+)
 from grader.assignment.loading import bundled_assignments, find_mistakes, load_assignment
 from grader.assignment.records import Assignment, Recipe, Rubric, RubricItem, Threshold
 from grader.errors import AssignmentError, UsageError
@@ -31,15 +37,15 @@ def change_item(assignment: Assignment, item_id: str, **changes: object) -> Assi
     return replace(assignment, problems=tuple(problems))
 
 
-def test_every_bundled_assignment_is_without_mistakes():
+def test_bundled_assignments_load():
     """What ships loads."""
     assert bundled_assignments() == ["set4"]
     for name in bundled_assignments():
         assert load_assignment(name).id == name
 
 
-def test_all_mistakes_are_reported_at_once(set4: Assignment):
-    """An author mends everything in one go; each line begins with the field's path."""
+def test_all_mistakes_at_once(set4: Assignment):
+    """An author fixes everything in one go; each line begins with the field's path."""
     broken = replace(set4, points=99, dataset="minst", seeds=(1, 1))
     broken = change_item(broken, "2C", threshold=Threshold(accuracy=97.5, epoch="best"))
     mistakes = find_mistakes(broken)
@@ -73,31 +79,55 @@ def _rubric(*ids: str) -> Rubric:
         ("1D", {"rows": ()}, "item 1D.rows: is empty"),
         ("2B.text", {"rubric": _rubric("a", "a")}, "the id 'a' is used 2 times"),
         ("2B.text", {"rubric": _rubric("A b")}, "must be of small letters, digits and hyphens"),
-        ("3A", {"rubric": _rubric("a", "b")}, "gives at most 2 of 5 points, so none can have all"),
+        (
+            "3A",
+            {"rubric": _rubric("a", "b")},
+            "gives at most 2 of the item's 5 points",
+        ),
     ],
 )
-def test_a_broken_rule_is_named(
-    set4: Assignment, item_id: str, changes: dict[str, object], expected: str
-):
+def test_broken_rules(set4: Assignment, item_id: str, changes: dict[str, object], expected: str):
     """Each rule has its sentence."""
     mistakes = find_mistakes(change_item(set4, item_id, **changes))
     assert any(expected in mistake for mistake in mistakes), mistakes
 
 
-def test_a_callable_is_refused_with_its_path(set4: Assignment):
+def test_callable_refused(set4: Assignment):
     """An assignment is data, so that it can be digested, cached and sent."""
     mistakes = find_mistakes(change_item(set4, "3B", accepted=(lambda: 608,)))
     assert len(mistakes) == 1
     assert "accepted[0]: is a callable" in mistakes[0]
 
 
-def test_a_value_of_the_wrong_type_is_named(set4: Assignment):
+def test_wrong_type(set4: Assignment):
     """A string where a number belongs is not carried into the grading."""
     (mistake,) = find_mistakes(change_item(set4, "2C", points="eight"))
     assert "points: expected `float`, got `str` (it is 'eight')" in mistake
 
 
-def test_a_misspelt_field_gets_a_suggestion(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("constraint", "expected"),
+    [
+        (AllowedLayers(kinds="ReLU"), "kinds: expected `array`, got `str` (it is 'ReLU')"),
+        (AllowedLayers(kinds=(3,)), "kinds: expected `str`, got `int`"),
+        (MaxHiddenUnits(units=1.5), "units: expected `int`, got `float` (it is 1.5)"),
+        (MinHiddenLayers(layers=True), "layers: expected `int`, got `bool` (it is True)"),
+    ],
+)
+def test_constraint_types_checked(set4: Assignment, constraint: Constraint, expected: str):
+    """A constraint's own fields are held against their types, too."""
+    (mistake,) = find_mistakes(change_item(set4, "2C", constraints=(constraint,)))
+    assert f"constraints[0].{expected}" in mistake
+
+
+def test_constraints_optional(set4: Assignment):
+    """An item may have none, and a text in the place of a constraint is named."""
+    assert find_mistakes(change_item(set4, "2C", constraints=())) == []
+    (mistake,) = find_mistakes(change_item(set4, "2C", constraints=("MaxHiddenUnits",)))
+    assert "constraints: expected `object`, got `str`" in mistake
+
+
+def test_misspelt_field(tmp_path: Path):
     """A dataclass's TypeError is turned into advice."""
     file = tmp_path / "mine.py"
     file.write_text(
@@ -107,7 +137,7 @@ def test_a_misspelt_field_gets_a_suggestion(tmp_path: Path):
         load_assignment(str(file))
 
 
-def test_an_author_file_is_loaded_by_its_path(tmp_path: Path):
+def test_author_file(tmp_path: Path):
     """A course keeps its own assignment beside the grader."""
     file = tmp_path / "mine.py"
     file.write_text(
@@ -118,20 +148,20 @@ def test_an_author_file_is_loaded_by_its_path(tmp_path: Path):
     assert load_assignment(str(file)).id == "mine"
 
 
-def test_an_assignment_is_never_read_from_the_submission(tmp_path: Path):
+def test_never_read_from_submission(tmp_path: Path):
     """A student cannot bring the rules along."""
     (tmp_path / "mine.py").write_text("raise SystemExit('this must not run')")
     with pytest.raises(UsageError, match="lies in the submission"):
         load_assignment(str(tmp_path / "mine.py"), submission=tmp_path)
 
 
-def test_an_unknown_name_gets_a_suggestion():
+def test_unknown_name():
     """A typing error is not a riddle."""
     with pytest.raises(UsageError, match="did you mean 'set4'"):
         load_assignment("set5")
 
 
-def test_the_digest_follows_the_content(set4: Assignment):
+def test_digest_follows_content(set4: Assignment):
     """The same content has the same digest, another content another one."""
     assert set4.digest() == load_assignment("set4").digest()
     assert set4.digest() != change_item(set4, "3B", points=3).digest()

@@ -36,16 +36,7 @@ _FULLY_CONNECTED = AllowedLayers(kinds=("Linear", "ReLU", "Softmax", "Dropout", 
 """Flatten has neither weights nor units; the course's own sample model starts with it."""
 
 _CONVOLUTIONAL = AllowedLayers(
-    kinds=(
-        "Linear",
-        "Conv2d",
-        "MaxPool2d",
-        "BatchNorm2d",
-        "Dropout",
-        "ReLU",
-        "Softmax",
-        "Flatten",
-    )
+    kinds=("Linear", "Conv2d", "MaxPool2d", "BatchNorm2d", "Dropout", "ReLU", "Softmax", "Flatten")
 )
 _LOGIC = AllowedLayers(kinds=("Linear", "ReLU"))
 
@@ -69,7 +60,7 @@ def _written(part_id: str, points: float, question: str) -> WrittenItem:
 def _network(
     function: str, operation: str, points: float, *outputs: float, constraint: Constraint
 ) -> TruthTableItem:
-    """A network for two binary inputs; `outputs` are for 00, 01, 10, 11, where 1 means at least."""
+    """A network for two binary inputs. `outputs` are for 00, 01, 10 and 11; 1 means at least 1."""
     inputs = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
     rows = tuple(
         TruthTableRow(inputs=pair, at_least=1.0)

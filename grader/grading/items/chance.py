@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grader.assignment.constraints import suggest
 from grader.errors import SubmissionError
 from grader.grading.items.comparison import format_value
 from grader.questions import PlainMapping
 from grader.results import CheckResult, Outcome
+from grader.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -264,7 +264,7 @@ def check_training_choice(value: PlainValue, recipe: Recipe) -> TrainingChoice:
         )
     for key, number in value.pairs if isinstance(value, PlainMapping) else ():
         if not isinstance(key, str) or key not in ranges:
-            hint = suggest(key, tuple(ranges)) if isinstance(key, str) else ""
+            hint = did_you_mean(key, ranges) if isinstance(key, str) else ""
             observed = f"{format_value(key, 40)} cannot be chosen{hint}"
             faults.append((observed, 'use only the keys "epochs" and "batch_size"'))
             continue
