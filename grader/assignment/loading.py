@@ -110,8 +110,9 @@ def _find_misplaced_values(path: str, record: Any) -> Iterator[str]:
         where = f"{path}.{field.name}"
         found = list(_find_live_values(where, value))
         yield from found
-        # msgspec checks neither records, which were checked above, nor answers of any type.
-        if found or _holds_records(value) or field.name == "accepted":
+        # Records were checked above, accepted answers have any type, and msgspec refuses to look
+        # at an empty tuple of records of several classes.
+        if found or _holds_records(value) or value == () or field.name == "accepted":
             continue
         try:
             msgspec.convert(value, hints[field.name])
@@ -121,7 +122,7 @@ def _find_misplaced_values(path: str, record: Any) -> Iterator[str]:
 
 
 def _find_live_values(path: str, value: Any) -> Iterator[str]:
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         yield from _find_misplaced_values(path, value)
     elif isinstance(value, tuple):
         for index, item in enumerate(value):
@@ -135,9 +136,7 @@ def _find_live_values(path: str, value: Any) -> Iterator[str]:
 
 
 def _holds_records(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return not value or any(map(_holds_records, value))
-    return is_dataclass(value)
+    return any(map(_holds_records, value)) if isinstance(value, tuple) else is_dataclass(value)
 
 
 def _find_broken_rules(assignment: Assignment) -> Iterator[str]:

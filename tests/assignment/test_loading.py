@@ -97,6 +97,8 @@ def test_callable_refused(set4: Assignment):
     mistakes = find_mistakes(change_item(set4, "3B", accepted=(lambda: 608,)))
     assert len(mistakes) == 1
     assert "accepted[0]: is a callable" in mistakes[0]
+    (mistake,) = find_mistakes(change_item(set4, "2C", threshold=Threshold))
+    assert "threshold: is a callable" in mistake
 
 
 def test_wrong_type(set4: Assignment):
