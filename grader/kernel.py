@@ -7,10 +7,16 @@ import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+"""Where cgroup v2 is mounted."""
+PROCESSES = Path("/proc")
+"""Where procfs is mounted."""
 
 # Of <linux/prctl.h> and <linux/seccomp.h>.
 PR_SET_PDEATHSIG = 1
@@ -83,3 +89,22 @@ def reading_as(user_id: int, group_id: int) -> Iterator[None]:
     finally:
         libc.setfsuid(user_before)
         libc.setfsgid(group_before)
+
+
+def own_control_groups(control_groups: Path, processes: Path) -> tuple[Path, ...]:
+    """Return the directories of this process's control group and of those above it, its own first.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html: a process's group is the line "0::PATH".
+
+    Args:
+        control_groups: where cgroup v2 is mounted.
+        processes: where procfs is mounted.
+    """
+    with contextlib.suppress(OSError):
+        for line in (processes / "self" / "cgroup").read_text(encoding="utf-8").splitlines():
+            # A group outside of the process's cgroup namespace begins with "..", and is not seen.
+            if line.startswith("0::/") and ".." not in line.split("/"):
+                own = control_groups / line[4:]
+                depth = len(own.relative_to(control_groups).parts)
+                return (own, *own.parents[:depth])
+    return ()

@@ -93,6 +93,23 @@ def write_frame(descriptor: int, kind: bytes, payload: bytes = b"") -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnResources:
+    """What a sandbox does not share with the machine, so that the worker may clear or limit it.
+
+    Attributes:
+        processes: no process outside the sandbox can be reached.
+        shared_memory: nobody else uses /dev/shm.
+        tasks_of_user: processes and threads of the student's user that are not the student's: the
+            manager, its thread that records the running line before a timeout, and a namespace's
+            first process. None if other programs have that user too.
+    """
+
+    processes: bool
+    shared_memory: bool
+    tasks_of_user: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkerLimits:
     """The limits of one question, as the worker enforces them; see `assignment.records.Limits`.
 

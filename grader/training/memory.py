@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-_CONTROL_GROUPS = Path("/sys/fs/cgroup")
-_PROCESSES = Path("/proc")
+from grader.kernel import CONTROL_GROUPS, PROCESSES, own_control_groups
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def count_memory_kills(
-    *, control_groups: Path = _CONTROL_GROUPS, processes: Path = _PROCESSES
+    *, control_groups: Path = CONTROL_GROUPS, processes: Path = PROCESSES
 ) -> int:
     """How many processes the kernel has killed so far because memory ran out.
 
@@ -23,7 +25,7 @@ def count_memory_kills(
     """
     # https://docs.kernel.org/admin-guide/cgroup-v2.html: memory.events has a line
     # "oom_kill COUNT", as vmstat(5) has for the machine.
-    groups = _own_groups(control_groups, processes)
+    groups = own_control_groups(control_groups, processes)
     files = [group / "memory.events" for group in groups[:1]]
     for file in (*files, processes / "vmstat"):
         with suppress(OSError):
@@ -35,7 +37,7 @@ def count_memory_kills(
 
 
 def memory_cap_bytes(
-    *, control_groups: Path = _CONTROL_GROUPS, processes: Path = _PROCESSES
+    *, control_groups: Path = CONTROL_GROUPS, processes: Path = PROCESSES
 ) -> int | None:
     """How much memory this process's control group may take together, or None if there is no cap.
 
@@ -44,21 +46,7 @@ def memory_cap_bytes(
         processes: where procfs is mounted.
     """
     caps = []
-    for group in _own_groups(control_groups, processes):
+    for group in own_control_groups(control_groups, processes):
         with suppress(OSError, ValueError):  # no file, or "max"
             caps.append(int((group / "memory.max").read_text(encoding="ascii")))
     return min(caps, default=None)
-
-
-def _own_groups(control_groups: Path, processes: Path) -> tuple[Path, ...]:
-    """The directories of this process's control group and of those above it, its own first.
-
-    https://docs.kernel.org/admin-guide/cgroup-v2.html: a process's group is the line "0::PATH".
-    """
-    with suppress(OSError):
-        for line in (processes / "self" / "cgroup").read_text(encoding="utf-8").splitlines():
-            if line.startswith("0::"):
-                own = control_groups / line[4:]
-                depth = len(own.relative_to(control_groups).parts)
-                return (own, *own.parents[:depth])
-    return ()

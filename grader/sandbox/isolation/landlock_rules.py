@@ -1,15 +1,11 @@
-"""Which paths of the machine Landlock leaves open to student code."""
+"""The paths of the machine that Landlock leaves open to student code."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grader.errors import SandboxError
 from grader.sandbox.isolation import exposed_paths
-from grader.sandbox.isolation.user_ids import find_closed
 from grader.sandbox.supervisor.landlock import LIST, READ, USE_DEVICE, Access
 
 if TYPE_CHECKING:
@@ -21,11 +17,11 @@ _DEVICES = {"/dev/null": USE_DEVICE} | dict.fromkeys(
 
 
 def open_paths(hidden: Iterable[Path]) -> list[tuple[Path, Access]]:
-    """The system, Python and its packages to read, less what is hidden; and a few devices.
+    """Return the system, Python and its packages to read, less what is hidden; and a few devices.
 
-    A right on a directory holds for all below it and cannot be taken back there. So where
-    something is to be hidden, its directory's other entries are opened one by one. What stays is
-    that the names, but not the contents, of hidden files can be listed.
+    A right on a directory holds for everything below it and cannot be taken back there. So the
+    neighbours of a hidden path are opened one by one. The names, but not the contents, of hidden
+    files can still be listed.
     """
     closed = {
         path.resolve()
@@ -53,26 +49,6 @@ def _open_below(top: Path, closed: set[Path]) -> Iterator[tuple[Path, Access]]:
         return
     yield top, LIST
     for entry in top.iterdir():
-        # What a link leads to has a rule of its own, or is not to be opened.
+        # The target of a link has a rule of its own, or must stay closed.
         if not entry.is_symlink():
             yield from _open_below(entry, closed)
-
-
-def require_access() -> None:
-    """Check that Python and PyTorch can be read by a user who is neither root nor in its groups.
-
-    Raises:
-        SandboxError: they cannot; says what would help.
-    """
-    torch = importlib.util.find_spec("torch")
-    needed = [Path(sys.executable), *exposed_paths.python_directories()]
-    if torch is not None and torch.origin is not None:
-        needed.append(Path(torch.origin))
-    for path in dict.fromkeys([*needed, *(path.resolve() for path in needed)]):
-        closed = find_closed(path)
-        if closed is not None:
-            raise SandboxError(
-                f"Python lies in {closed}, which only root may enter: chmod o+x {closed}"
-            )
-        if path.is_file() and not path.stat().st_mode & 0o004:
-            raise SandboxError(f"only root may read {path}: chmod -R o+rX {path.parent}")

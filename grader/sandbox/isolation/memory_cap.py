@@ -1,7 +1,7 @@
-"""A cap on the memory of a sandbox's processes together, by cgroup v2, where it may be used here.
+"""A cap on the memory of all processes of a sandbox, by cgroup v2, if this user may use it.
 
-The watch of `grader.sandbox.connection` counts more exactly, but only some twenty
-times a second; the kernel holds the cap at every moment. The files are described in
+The watch of `grader.sandbox.connection` counts more exactly, but only some twenty times a second.
+The kernel holds the cap at every moment. The files are described in
 https://docs.kernel.org/admin-guide/cgroup-v2.html.
 """
 
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import psutil
+
+from grader.kernel import CONTROL_GROUPS, PROCESSES, own_control_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,13 +42,12 @@ class MemoryCap:
     def create(cls, parent: Path, maximum_bytes: int, process_ids: Iterable[int]) -> Self:
         """Put processes, and all that they will start, under one cap.
 
-        What they have taken already does not count. When they would take more, the kernel ends
-        them all.
+        Memory that they have taken already does not count. At the cap the kernel kills them all.
 
         Args:
             parent: as `find_parent` returns it.
             maximum_bytes: of memory, swapped pages and files in memory included.
-            process_ids: of the processes.
+            process_ids: the processes.
 
         Raises:
             OSError: the kernel refuses.
@@ -66,14 +67,14 @@ class MemoryCap:
         return cap
 
     def was_hit(self) -> bool:
-        """Whether the kernel has ended processes because of the cap."""
+        """Return True if the kernel has killed processes because of the cap."""
         with suppress(OSError):
             events = self._group.joinpath("memory.events").read_text().split()
             return int(events[events.index("oom_kill") + 1]) > 0
         return False
 
     def remove(self) -> None:
-        """End every process that is still in the group, and delete it."""
+        """Kill the remaining processes of the group, and delete it."""
         with suppress(OSError):
             self._write("cgroup.kill", 1)
         deadline = time.monotonic() + REMOVAL_SECONDS
@@ -89,39 +90,22 @@ class MemoryCap:
 
 
 def find_parent(
-    *, mounts: Path = Path("/proc/self/mountinfo"), membership: Path = Path("/proc/self/cgroup")
+    *, control_groups: Path = CONTROL_GROUPS, processes: Path = PROCESSES
 ) -> Path | None:
-    """The nearest control group in which this process can make others with a cap on memory.
+    """Return the nearest control group in which this process can make groups with a cap on memory.
 
     Args:
-        mounts: procfs's list of what is mounted.
-        membership: procfs's list of this process's groups.
+        control_groups: where cgroup v2 is mounted.
+        processes: where procfs is mounted.
     """
-    try:
-        own = _own_group(mounts.read_text(), membership.read_text())
-    except OSError:
-        return None
-    for group in (own, *own.parents) if own is not None else ():
+    for group in own_control_groups(control_groups, processes):
         if _hands_memory_down(group) and _works(group):
             return group
     return None
 
 
-def _own_group(mounts: str, membership: str) -> Path | None:
-    """The directory of this process's control group of version 2 (proc_pid_mountinfo(5))."""
-    for line in mounts.splitlines():
-        before, _, after = line.partition(" - ")
-        root, top = before.split()[3:5]
-        if after.startswith("cgroup2 ") and root == "/":
-            for group in membership.splitlines():
-                path = group.removeprefix("0::/")
-                if path != group and ".." not in path.split("/"):
-                    return Path(top, path)
-    return None
-
-
 def _hands_memory_down(group: Path) -> bool:
-    """Whether groups in it have the memory controller, and this user may make and fill them."""
+    """Return True if groups in it have the memory controller, and this user may make them."""
     with suppress(OSError):
         return "memory" in group.joinpath("cgroup.subtree_control").read_text().split() and all(
             os.access(path, os.W_OK) for path in (group, group / "cgroup.procs")
@@ -130,7 +114,7 @@ def _hands_memory_down(group: Path) -> bool:
 
 
 def _works(parent: Path) -> bool:
-    """Whether a process can be put under a cap there."""
+    """Return True if a process can be put under a cap there."""
     waiting = [sys.executable, "-I", "-S", "-c", "input()"]
     with subprocess.Popen(  # noqa: S603 - the grader's own
         waiting, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL

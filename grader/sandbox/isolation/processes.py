@@ -1,25 +1,33 @@
-"""All processes of one sandbox, seen from outside: how much they use, and how to end them."""
+"""All processes of one sandbox, seen from outside: their memory and files, and how to kill them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from grader.kernel import reading_as
+from grader.sandbox.supervisor.scratch import BLOCK_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAXIMUM_KILL_ROUNDS = 100
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# A mapping of proc_pid_maps(5): addresses, permissions, offset, device, inode, path.
+_MAPPING = r"^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ (\d+) +{directory}/.* \(deleted\)$"
 
 
 class ProcessTree:
     """A process and all its descendants.
 
     Args:
-        pid: of the root, which is a child of this process and has not been waited for.
+        pid: of the root, a child of this process that has not been waited for.
     """
 
     def __init__(self, pid: int) -> None:
@@ -31,7 +39,7 @@ class ProcessTree:
         self._seen: set[psutil.Process] = set()
 
     def processes(self) -> list[psutil.Process]:
-        """Those alive now, the root first."""
+        """Return the processes that are alive now, the root first."""
         if self._root is None:
             return []
         found = [self._root]
@@ -41,7 +49,7 @@ class ProcessTree:
         return found
 
     def count_tasks(self) -> int:
-        """How many processes and threads there are."""
+        """Return the number of processes and threads."""
         count = 0
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
@@ -49,7 +57,7 @@ class ProcessTree:
         return count
 
     def address_bytes(self) -> int:
-        """The virtual memory of the process that has most of it."""
+        """Return the largest virtual memory of a process."""
         sizes = [0]
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
@@ -57,20 +65,36 @@ class ProcessTree:
         return max(sizes)
 
     def memory_bytes(self, *, enough: int = 0) -> int:
-        """The memory that all processes together take away from the machine.
+        """Return the memory that all processes together take from the machine.
 
-        Pages of files, such as PyTorch's libraries, are not counted, and one that processes share
-        counts once. That is slow to read, so a sum of resident sizes, which is never smaller, is
-        returned instead where it is at most `enough`.
+        Pages of files, such as PyTorch's libraries, do not count, and shared pages count once.
+        That is slow to read. So a sum of resident sizes, which is never smaller, is returned
+        instead if it is at most `enough`.
         """
         processes = self.processes()
-        resident = sum(_resident_bytes(directory_of(process.pid)) for process in processes)
+        resident = sum(_resident_bytes(_procfs(process.pid)) for process in processes)
         if resident <= enough:
             return resident
         return sum(_proportional_bytes(process) for process in processes)
 
+    def deleted_bytes(self, directory: Path) -> int:
+        """Return the size of files deleted from a directory that are still open or mapped.
+
+        Processes that have ended, or that this process may not inspect, are skipped.
+        """
+        pattern = re.compile(
+            _MAPPING.format(directory=re.escape(str(directory))).encode(), re.MULTILINE
+        )
+        device = directory.stat().st_dev
+        sizes: dict[int, int] = {}
+        for process in self.processes():
+            with contextlib.suppress(OSError, psutil.Error), _inspecting(process) as procfs:
+                for inode, size in (*_open_files(procfs, device), *_mappings(procfs, pattern)):
+                    sizes[inode] = max(size, sizes.get(inode, 0))
+        return sum(sizes.values())
+
     def kill(self) -> bool:
-        """Send SIGKILL to every process, round after round; whether none is left.
+        """Send SIGKILL to every process, round after round; return True if none remains.
 
         A process whose parent ended is no longer found from the root, hence `_seen`.
         """
@@ -86,8 +110,16 @@ class ProcessTree:
         return False
 
 
+def has_processes(user_id: int) -> bool:
+    """Return True if any process of a user runs; zombies do not count."""
+    return any(
+        user_id in (process.info["uids"] or ()) and process.info["status"] != psutil.STATUS_ZOMBIE
+        for process in psutil.process_iter(["uids", "status"])
+    )
+
+
 def _is_alive(process: psutil.Process) -> bool:
-    """Whether a process still runs; one that only waits for its parent to take notice does not."""
+    """Return False for zombies, unless other threads of the process still run."""
     try:
         return process.is_running() and (
             process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
@@ -96,11 +128,18 @@ def _is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def directory_of(pid: int) -> Path:
-    """Where procfs shows a process's memory and files.
+@contextlib.contextmanager
+def _inspecting(process: psutil.Process) -> Iterator[Path]:
+    """Yield the procfs directory of a process, readable until the block ends."""
+    with reading_as(process.uids().effective, process.gids().effective):
+        yield _procfs(process.pid)
 
-    The process's own directory shows neither once its main thread has ended, though other threads
-    may go on and hold both; then it is the directory of one of these.
+
+def _procfs(pid: int) -> Path:
+    """Return the procfs directory that shows a process's memory and files.
+
+    A process's own directory shows neither once its main thread has ended, though other threads
+    may go on and hold both. Then it is the directory of one of these threads.
     """
     own = Path(f"/proc/{pid}")
     if not _resident_bytes(own):
@@ -109,28 +148,41 @@ def directory_of(pid: int) -> Path:
     return own
 
 
-def _resident_bytes(directory: Path) -> int:
-    """The resident size by the second field of statm, in pages (proc_pid_statm(5))."""
+def _resident_bytes(procfs: Path) -> int:
+    """Return the resident size by the second field of statm, in pages (proc_pid_statm(5))."""
     try:
-        return int(directory.joinpath("statm").read_text().split()[1]) * _PAGE_BYTES
+        return int(procfs.joinpath("statm").read_text().split()[1]) * _PAGE_BYTES
     except (OSError, IndexError):
         return 0
 
 
 def _proportional_bytes(process: psutil.Process) -> int:
-    """The process's share of its pages that belong to no file.
+    """Return the process's share of its pages that belong to no file.
 
-    Pss_Anon and Pss_Shmem of /proc/PID/smaps_rollup (proc(5)); where that cannot be read, the
-    resident size.
+    Pss_Anon and Pss_Shmem of /proc/PID/smaps_rollup (proc(5)), or the resident size if that file
+    cannot be read.
     """
     total = 0
-    directory = directory_of(process.pid)
-    try:
-        with reading_as(process.uids().effective, process.gids().effective):
-            text = directory.joinpath("smaps_rollup").read_text()
-        for line in text.splitlines():
+    with (
+        contextlib.suppress(OSError, ValueError, psutil.Error),
+        _inspecting(process) as procfs,
+    ):
+        for line in procfs.joinpath("smaps_rollup").read_text().splitlines():
             if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
                 total += int(line.split()[1]) * 1024
-    except (OSError, ValueError, psutil.Error):
-        total = 0
-    return total or _resident_bytes(directory)
+    return total or _resident_bytes(_procfs(process.pid))
+
+
+def _open_files(procfs: Path, device: int) -> Iterator[tuple[int, int]]:
+    for descriptor in procfs.joinpath("fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            status = descriptor.stat()
+            if status.st_nlink == 0 and status.st_dev == device:
+                yield status.st_ino, status.st_blocks * BLOCK_BYTES
+
+
+def _mappings(procfs: Path, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, int]]:
+    sizes: dict[int, int] = {}
+    for start, end, inode in pattern.findall(procfs.joinpath("maps").read_bytes()):
+        sizes[int(inode)] = sizes.get(int(inode), 0) + int(end, 16) - int(start, 16)
+    yield from sizes.items()

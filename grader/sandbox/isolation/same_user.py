@@ -1,8 +1,8 @@
 """Isolation without namespaces or root: the user who grades, under Landlock and seccomp.
 
 The program has the user of the grader, so that no mode of a file and no owner of a process keeps it
-from anything. Landlock closes what has to be opened, and keeps signals inside; the filter refuses
-what a user may do to files and processes without opening them.
+from anything. Landlock closes everything that must be opened, and keeps signals inside. The filter
+refuses what a user may do to files and processes without opening them.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import tempfile
 from pathlib import Path
 
 from grader.errors import SandboxError
-from grader.sandbox.isolation.seccomp import compile_filter
 from grader.sandbox.isolation.supervised import SupervisedSandbox
+from grader.sandbox.protocol import OwnResources
 from grader.sandbox.supervisor import landlock
 
 
 class SameUser(SupervisedSandbox):
-    """The user who grades, to whom Landlock and seccomp leave only what is the program's own.
+    """The user who grades; Landlock and seccomp close all but the program's own.
 
     Args:
-        hidden: directories that must not be read even if they lie below the system's own.
+        hidden: directories to hide even if they lie below the system's own.
     """
 
     name = "same-user"
@@ -29,11 +29,11 @@ class SameUser(SupervisedSandbox):
         "Student code ran under Landlock and a system call filter, as the user who grades: no "
         "network, a read-only system, no files but its own."
     )
-    namespace = "scope"
-    own_tasks = 3
+    own = OwnResources(processes=True, shared_memory=False, tasks_of_user=None)
+    shares_user = True
 
     def __init__(self, hidden: tuple[Path, ...] = ()) -> None:
-        super().__init__(compile_filter(shares_user=True), hidden)
+        super().__init__(hidden)
         version = landlock.abi_version()
         self.details = (
             f"runs as the user who grades (uid {os.geteuid()})",

@@ -1,39 +1,29 @@
-"""The rules of `grader.sandbox.isolation.seccomp_rules`, compiled to a seccomp filter."""
+"""The seccomp filters of the sandbox, compiled by `tools/seccomp_filter.py` from its rules.
+
+The rules are constants, so the filters are shipped, and no compiler is needed: decision 017.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import suppress
+import os
+from pathlib import Path
 
-from grader.sandbox.isolation.seccomp_rules import rules_against_owners, rules_for_all
+from grader.errors import SandboxError
+
+FILTERS = Path(__file__).with_name("filters")
 
 
-def compile_filter(*, shares_user: bool = False) -> bytes | None:
-    """The filter as a BPF program.
+def read_filter(*, shares_user: bool = False) -> bytes:
+    """Return the filter for this processor as a BPF program.
 
     Args:
-        shares_user: the program has the user of the grader.
+        shares_user: the program has the grader's own user.
 
-    Returns:
-        None where libseccomp, which pyseccomp needs, is not installed.
+    Raises:
+        SandboxError: no filter was compiled for this processor.
     """
-    try:
-        import pyseccomp  # noqa: PLC0415 - importing it fails where libseccomp is missing
-    except (ImportError, OSError, RuntimeError):
-        return None
-    program = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
-    # A call by the number of another ABI of the same processor ends the process at once.
-    program.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
-    rules = [*rules_for_all(), *(rules_against_owners() if shares_user else ())]
-    for call, error, condition in rules:
-        conditions = []
-        if condition is not None:
-            argument, comparison, *operands = condition
-            conditions.append(pyseccomp.Arg(argument, getattr(pyseccomp, comparison), *operands))
-        # An older libseccomp does not know the newest calls, and no processor has every old one.
-        with suppress(RuntimeError, OSError, ValueError):
-            program.add_rule(pyseccomp.ERRNO(error), call, *conditions)
-    with tempfile.TemporaryFile() as file:
-        program.export_bpf(file)
-        file.seek(0)
-        return file.read()
+    machine = os.uname().machine
+    file = FILTERS / f"{machine}{'-shared-user' if shares_user else ''}.bpf"
+    if not file.is_file():
+        raise SandboxError(f"no system call filter for {machine}, only for x86-64 and aarch64")
+    return file.read_bytes()

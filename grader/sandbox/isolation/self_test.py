@@ -1,4 +1,4 @@
-"""Does a sandbox hold on this machine? Found by trying, never from a version."""
+"""The self-test of a sandbox: try to break each promise, since versions prove nothing."""
 
 from __future__ import annotations
 
@@ -92,10 +92,10 @@ time.sleep(60)
 
 
 def find_fault(sandbox: Sandbox) -> str | None:
-    """What does not hold, in a few words, or None if everything does.
+    """Return the first broken promise in a few words, or None.
 
     A probe inside tries to read or change a private file, the environment and other processes, to
-    reach sockets and to write elsewhere; then all its processes must end when they are told to.
+    reach sockets and to write elsewhere. Then killing the sandbox must kill all its processes.
     """
     import socket  # noqa: PLC0415 - only the self-test needs it
 
@@ -133,7 +133,7 @@ def find_fault(sandbox: Sandbox) -> str | None:
 
 
 def _probe(process: SandboxedProcess, request: dict[str, object]) -> str | None:
-    # One that ended at once says why on standard error, which is read below.
+    # A probe that ended at once says why on standard error, which is read below.
     with contextlib.suppress(BrokenPipeError):
         process.commands.write(json.dumps(request).encode() + b"\n")
     answer = _read_line(process)
@@ -146,7 +146,7 @@ def _probe(process: SandboxedProcess, request: dict[str, object]) -> str | None:
 
 
 def _read_line(process: SandboxedProcess) -> bytes:
-    """The first line of output, or what came before its end or the time was up."""
+    """Return the first line of output, or its beginning if output or time ended before."""
     received = b""
     deadline = time.monotonic() + PATIENCE_SECONDS
     with selectors.DefaultSelector() as selector:

@@ -1,19 +1,20 @@
-"""Run as root before bubblewrap: makes its sources reachable, then gives up root for good.
+"""Run bubblewrap as nobody, though its sources lie where only root may enter.
 
 An unprivileged bubblewrap can only bind what its own user can reach, and root's Python or the
 private copy of a submission often lies below a directory that only root may enter. So each
 source is bound to a numbered name on a small file system that only this process and its
-children see. This file is run as a script of its own; it imports nothing but the standard library.
+children see. This file is run as a script; it imports nothing but the standard library.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import sys
 from pathlib import Path
 
+BIND = "--ro-bind"
+"""bubblewrap's option before a source and its target."""
 STAGE = "/tmp"  # noqa: S108 - covered by a private file system; nothing is written to the machine's
 UNPRIVILEGED_ID = 65534
 """The user and group "nobody" (Linux's overflow id), which owns no file."""
@@ -25,14 +26,26 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 
 
-def staged_path(index: int) -> str:
-    """Where the source with this index is bound."""
-    return f"{STAGE}/{index}"
-
-
 def main() -> None:
-    """Bind the sources, drop to nobody without groups or environment, and become the program."""
-    plan = json.loads(sys.argv[1])
+    """Stage the sources of a bubblewrap command, give up root, and become bubblewrap.
+
+    The first argument is the directory of bubblewrap and its libraries, the rest is the command.
+    """
+    top, *command = sys.argv[1:]
+    options = range(command.index("--"))
+    indices = [index + 1 for index in options if command[index] == BIND]
+    _stage([top, *(command[index] for index in indices)])
+    command[0] = f"{STAGE}/0{command[0].removeprefix(top.rstrip('/'))}"
+    for number, index in enumerate(indices, start=1):
+        command[index] = f"{STAGE}/{number}"
+    os.setgroups([])
+    os.setgid(UNPRIVILEGED_ID)
+    os.setuid(UNPRIVILEGED_ID)
+    os.execve(command[0], command, {})  # noqa: S606 - that is its purpose
+
+
+def _stage(sources: list[str]) -> None:
+    """Bind each source to its number below the stage, in a mount namespace."""
     libc = ctypes.CDLL(None, use_errno=True)
 
     def mount(source: str | None, target: str, kind: str | None, flags: int, data: str) -> None:
@@ -44,19 +57,15 @@ def main() -> None:
         raise OSError(ctypes.get_errno(), "cannot make a mount namespace")
     mount(None, "/", None, MS_REC | MS_PRIVATE, "")
     # Opened before the stage covers a directory that may hold some of them.
-    descriptors = [os.open(source, os.O_PATH | os.O_CLOEXEC) for source in plan["sources"]]
+    descriptors = [os.open(source, os.O_PATH | os.O_CLOEXEC) for source in sources]
     mount("tmpfs", STAGE, "tmpfs", 0, "mode=0755,size=65536")
-    for index, descriptor in enumerate(descriptors):
-        source, target = f"/proc/self/fd/{descriptor}", staged_path(index)
+    for number, descriptor in enumerate(descriptors):
+        source, target = f"/proc/self/fd/{descriptor}", f"{STAGE}/{number}"
         if Path(source).is_dir():
             Path(target).mkdir()
         else:
             Path(target).touch()
         mount(source, target, None, MS_BIND | MS_REC, "")
-    os.setgroups([])
-    os.setgid(UNPRIVILEGED_ID)
-    os.setuid(UNPRIVILEGED_ID)
-    os.execve(plan["arguments"][0], plan["arguments"], {})  # noqa: S606 - that is its purpose
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the kinds of isolation without namespaces share: Landlock, seccomp, and a supervisor."""
+"""The shared part of the kinds without namespaces: Landlock, seccomp, and a supervisor."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 
 from grader.errors import SandboxError
 from grader.sandbox.isolation import exposed_paths
-from grader.sandbox.isolation.deleted_files import deleted_bytes
-from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess
+from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess, start
 from grader.sandbox.isolation.landlock_rules import open_paths
-from grader.sandbox.isolation.user_ids import has_processes
+from grader.sandbox.isolation.processes import has_processes
+from grader.sandbox.isolation.seccomp import read_filter
 from grader.sandbox.supervisor import scratch
-from grader.sandbox.supervisor.main import Plan
-from grader.sandbox.supervisor.users import kill_all_of
+from grader.sandbox.supervisor.main import Plan, kill_all_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,20 +36,19 @@ _SUPERVISOR = (
 
 
 class SupervisedSandbox(Sandbox):
-    """A program under a supervisor that confines it, ends all its processes and cleans up.
+    """A program under a supervisor that confines it, kills all its processes and cleans up.
 
     Args:
-        call_filter: the seccomp filter; None where there is none to be had.
-        hidden: directories that must not be read even if they lie below the system's own.
+        hidden: directories to hide even if they lie below the system's own.
 
     Attributes:
-        namespace: what the program shares with the machine, as `Sandbox.launch` names it.
+        shares_user: the program has the grader's own user.
     """
 
-    namespace: str
+    own_tasks = 3
+    shares_user: bool
 
-    def __init__(self, call_filter: bytes | None, hidden: tuple[Path, ...]) -> None:
-        self._filter = call_filter
+    def __init__(self, hidden: tuple[Path, ...]) -> None:
         self._hidden = hidden
 
     @abstractmethod
@@ -63,21 +61,20 @@ class SupervisedSandbox(Sandbox):
 
     @abstractmethod
     def _claim_place(self) -> tuple[int | None, Path]:
-        """A user for the program, None for this process's own; and a new, empty directory."""
+        """Return a user for the program, None for the grader's own; and a new, empty directory."""
 
     @cached_property
     def _rules(self) -> list[tuple[str, int]]:
-        """What is opened, found once, since it takes a while."""
+        """The rules of Landlock, found once because that takes a while."""
         return [(str(path), int(access)) for path, access in open_paths(self._hidden)]
 
     def launch(self, program: str, *, submission: Path, scratch_bytes: int) -> SandboxedProcess:
         """Start a program; see `Sandbox.launch`."""
-        if self._filter is None:
-            raise SandboxError("libseccomp is not installed (on Debian: apt install libseccomp2)")
         self._require_support()
+        call_filter = read_filter(shares_user=self.shares_user)
         rules = self._rules
         user_id, directory = self._claim_place()
-        places = [str(directory / name) for name in (CODE, SUBMISSION, SCRATCH)]
+        code, files, writable = (str(directory / name) for name in (CODE, SUBMISSION, SCRATCH))
         plan = Plan(
             grader_pid=os.getpid(),
             user_id=user_id,
@@ -90,37 +87,28 @@ class SupervisedSandbox(Sandbox):
                 ),
             ],
             rules=rules,
-            call_filter=self._filter.hex(),
+            call_filter=call_filter.hex(),
             scratch=SCRATCH,
             scratch_bytes=scratch_bytes,
-            command=[sys.executable, "-I", "-B", "-u", "-c", program, *places, self.namespace],
-            environment=exposed_paths.environment(str(directory / SCRATCH))
-            | {"PWD": str(directory / SCRATCH)},
+            command=self.command(program, code, files, writable),
+            environment=exposed_paths.environment(writable) | {"PWD": writable},
         )
         supervisor = _SUPERVISOR.format(path=str(exposed_paths.PACKAGE.parent))
+        command = [sys.executable, "-I", "-S", "-B", "-c", supervisor, json.dumps(plan._asdict())]
         try:
-            popen = subprocess.Popen(  # noqa: S603 - every part is the grader's own
-                [sys.executable, "-I", "-S", "-B", "-c", supervisor, json.dumps(plan._asdict())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                env=plan.environment,
-                cwd="/",
-                start_new_session=True,
-            )
-        except OSError as error:
+            popen = start(command, environment=plan.environment)
+        except SandboxError:
             scratch.delete(directory)
-            raise SandboxError(f"Python cannot be started: {error}") from error
+            raise
         return _SupervisedProcess(popen, user_id, directory)
 
 
 class _SupervisedProcess(SandboxedProcess):
-    """A program whose supervisor ends all its processes and deletes its directory.
+    """A program whose supervisor kills all its processes and deletes its directory.
 
     Args:
         popen: of the supervisor.
-        user_id: of the program; None for this process's own.
+        user_id: of the program; None for the grader's own.
         directory: of the sandbox.
     """
 
@@ -132,12 +120,12 @@ class _SupervisedProcess(SandboxedProcess):
         self._directory = directory
 
     def find_scratch_excess(self, *, maximum_bytes: int, maximum_files: int) -> Excess | None:
-        """What its files are too much of, those included that were deleted while open."""
+        """Return the scratch limit that is exceeded, or None; deleted files that are open count."""
         directory = self._directory / SCRATCH
         # Files take whole pages, as in a file system of that size.
         maximum_bytes += -maximum_bytes % resource.getpagesize()
         with suppress(FileNotFoundError):
-            deleted = deleted_bytes(self.tree.processes(), directory)
+            deleted = self.tree.deleted_bytes(directory)
             if deleted > maximum_bytes:
                 return "bytes"
             return scratch.find_excess(
@@ -146,10 +134,10 @@ class _SupervisedProcess(SandboxedProcess):
         return None
 
     def kill(self) -> None:
-        """End every process of the sandbox, and wait until none is left.
+        """Tell the supervisor to clean up; do its work if it was killed itself.
 
         Raises:
-            SandboxError: a process cannot be ended.
+            SandboxError: a process cannot be killed.
         """
         self._popen.terminate()
         try:
@@ -157,26 +145,13 @@ class _SupervisedProcess(SandboxedProcess):
         except subprocess.TimeoutExpired:
             self._popen.kill()
             self._popen.wait()
-        self._end_what_is_left()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self._user_id is not None and has_processes(self._user_id):
+            if time.monotonic() > deadline:
+                raise SandboxError("a process of the sandbox cannot be killed")
+            kill_all_of(self._user_id)
+            time.sleep(PAUSE_SECONDS)
+        super().kill()
         if self._popen.returncode != 0:
             with suppress(FileNotFoundError):
                 scratch.delete(self._directory)
-        for pipe in (self.commands, self.replies, self.diagnostics):
-            pipe.close()
-
-    def _end_what_is_left(self) -> None:
-        """Do the supervisor's work, should it have been killed itself.
-
-        Raises:
-            SandboxError: a process cannot be ended.
-        """
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        if self._user_id is None:
-            ended = self.tree.kill()
-        else:
-            while has_processes(self._user_id) and time.monotonic() < deadline:
-                kill_all_of(self._user_id)
-                time.sleep(PAUSE_SECONDS)
-            ended = not has_processes(self._user_id)
-        if not ended:
-            raise SandboxError("a process of the sandbox cannot be ended")

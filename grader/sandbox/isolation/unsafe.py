@@ -1,15 +1,18 @@
-"""No isolation: a plain subprocess, for machines without any, on the user's explicit wish."""
+"""No isolation: a plain subprocess, if the user asks for it."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from grader.errors import SandboxError
 from grader.sandbox.isolation import exposed_paths
-from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess
+from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess, start
+from grader.sandbox.protocol import OwnResources
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
 
 
 class NoSandbox(Sandbox):
@@ -22,32 +25,26 @@ class NoSandbox(Sandbox):
     )
     details = ("a plain subprocess with limits on time, memory, processes and files",)
     unsafe = True
+    own = OwnResources(processes=False, shared_memory=False, tasks_of_user=None)
 
     def launch(self, program: str, *, submission: Path, scratch_bytes: int) -> SandboxedProcess:  # noqa: ARG002 - only a file system of its own could cap the whole
         """Start a program; see `Sandbox.launch`."""
         scratch = tempfile.TemporaryDirectory(prefix="grader-scratch-")
-        code = Path(__file__).resolve().parents[3]
-        inner = [sys.executable, "-I", "-B", "-u", "-c", program]
-        inner += [str(code), str(submission), scratch.name, "shared"]
+        code = str(exposed_paths.PACKAGE.parent)
         try:
-            popen = subprocess.Popen(  # noqa: S603 - every part is the grader's own
-                inner,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                env=exposed_paths.environment(scratch.name),
-                cwd=scratch.name,
-                start_new_session=True,
+            popen = start(
+                self.command(program, code, str(submission), scratch.name),
+                environment=exposed_paths.environment(scratch.name),
+                directory=scratch.name,
             )
-        except OSError as error:
+        except SandboxError:
             scratch.cleanup()
-            raise SandboxError(f"Python cannot be started: {error}") from error
+            raise
         return _ProcessWithScratch(popen, scratch)
 
 
 class _ProcessWithScratch(SandboxedProcess):
-    """A process whose scratch directory goes with it."""
+    """A process whose scratch directory is deleted with it."""
 
     def __init__(
         self, popen: subprocess.Popen[bytes], scratch: tempfile.TemporaryDirectory[str]

@@ -1,6 +1,5 @@
-"""What root does to give a program a user of its own: confine it, watch over it, end all of it.
+"""The supervisor of a program without namespaces: confine it, watch it, kill all of it.
 
-Like `grader.sandbox.worker`, this package is started as a program of its own, in an interpreter
-without site-packages, so that it starts within milliseconds. It imports nothing but the standard
-library.
+Like `grader.sandbox.worker`, it runs in an interpreter without site-packages, so that it starts
+within milliseconds. It imports nothing but the standard library and `grader.kernel`.
 """

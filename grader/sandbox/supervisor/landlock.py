@@ -1,7 +1,7 @@
-"""Landlock: which files a process and its descendants may use from now on (landlock(7)).
+"""Landlock: restrict the files that a process and its descendants may use (landlock(7)).
 
-Landlock only takes away: what the process's user could not open before stays closed. It does not
-rule on what opens no file: a path's existence, size and times can be asked for (stat(2)).
+Landlock only takes away: files that the user could not open before stay closed. It does not rule on
+calls that open no file: a path's existence, size and times can be asked for (stat(2)).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Access(IntFlag):
 READ = Access.EXECUTE | Access.READ_FILE | Access.READ_DIR
 LIST = Access.READ_DIR
 USE_DEVICE = Access.READ_FILE | Access.WRITE_FILE | Access.TRUNCATE
-# Programs cannot be run from there: one that its owner may run but not read would hide its memory.
+# No EXECUTE: a program that its owner may run but not read would hide its memory.
 WRITE = (
     Access.READ_FILE
     | Access.READ_DIR
@@ -71,7 +71,7 @@ _FILE_RIGHTS = Access.EXECUTE | USE_DEVICE | Access.IOCTL_DEV
 
 
 class _Ruleset(ctypes.Structure):
-    """`struct landlock_ruleset_attr`; a kernel that knows less of it wants the rest to be zero."""
+    """`struct landlock_ruleset_attr`; an older kernel expects zeros in the fields it lacks."""
 
     _fields_ = (
         ("handled_access_fs", ctypes.c_uint64),
@@ -88,7 +88,7 @@ class _PathBeneath(ctypes.Structure):
 
 
 def abi_version() -> int:
-    """The version of Landlock that the kernel offers; 0 where there is none."""
+    """Return the version of Landlock that the kernel offers; 0 if it has none."""
     try:
         return _call(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)
     except OSError:
@@ -96,11 +96,11 @@ def abi_version() -> int:
 
 
 def confine_files(rules: Iterable[tuple[Path, Access]]) -> None:
-    """Close every file that no rule opens, to this process and its descendants, for good.
+    """Close every file that no rule opens, to this process and its descendants, forever.
 
-    A right on a directory holds for everything below it. From version 4 of Landlock on, TCP is
-    closed as well; from version 6 on, so are abstract sockets of other processes, and signals to
-    them. Sets no_new_privs.
+    A right on a directory holds for everything below it. Landlock 4 and later also closes TCP.
+    Landlock 6 and later also closes abstract sockets of other processes, and signals to them. Sets
+    no_new_privs.
 
     Raises:
         OSError: the kernel has no Landlock, or a path of a rule cannot be found.
@@ -116,10 +116,10 @@ def confine_files(rules: Iterable[tuple[Path, Access]]) -> None:
 
 
 def confine_signals() -> None:
-    """Keep signals of this process and its descendants among themselves, for good.
+    """Keep signals of this process and its descendants among themselves, forever.
 
-    What a descendant confines further can still be reached from here, but not the other way round.
-    Sets no_new_privs.
+    Signals still reach descendants that are confined further, but not the other way round. Sets
+    no_new_privs.
 
     Raises:
         OSError: the kernel has no Landlock of version 6.
@@ -141,7 +141,7 @@ def _restrict(ruleset: _Ruleset, rules: Iterable[tuple[Path, Access]]) -> None:
 
 
 def _handled(version: int) -> Access:
-    """The rights that this version of Landlock knows."""
+    """Return the rights that this version of Landlock knows."""
     newer = {2: Access.REFER, 3: Access.TRUNCATE, 5: Access.IOCTL_DEV}
     handled = Access(Access.REFER - 1)
     for since, access in newer.items():

@@ -1,9 +1,9 @@
-"""Starts a program without namespaces, confined, and ends all the processes that come of it.
+"""Start a program without namespaces, confined, and kill all processes that come of it.
 
-It ends them when the program has ended, when it is told to (SIGTERM), and when the grader is gone,
-however that ended. So it must outlive the grader, and nothing that student code can do reaches it:
-run as root, it gives the program another user; run by a plain user, it makes Landlock refuse
-signals from the program, and confines its own to what it started.
+The supervisor kills them when the program has ended, on SIGTERM, and when the grader is gone,
+however the grader ended. So the supervisor must outlive the grader, and student code must not reach
+it. Run as root, it gives the program another user. Run by a plain user, it makes Landlock refuse
+signals from the program, and confines its own to its descendants.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import resource
 import signal
 import sys
 import time
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from grader.kernel import (
     PR_SET_CHILD_SUBREAPER,
@@ -26,31 +25,27 @@ from grader.kernel import (
 )
 from grader.sandbox.supervisor import scratch
 from grader.sandbox.supervisor.landlock import READ, WRITE, Access, confine_files, confine_signals
-from grader.sandbox.supervisor.users import kill_all_in_scope, kill_all_of, reap_ended_children
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 POLL_SECONDS = 0.1
 PAUSE_SECONDS = 0.002
 DELETION_SECONDS = 1.0
 WATCHED = (signal.SIGCHLD, signal.SIGTERM)
-# None of these may be had at all: core dumps hold what was in memory, the others memory uncounted.
+# Zero for the program: core dumps hold what was in memory, the others memory that nothing counts.
 FORBIDDEN_RESOURCES = (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE)
 
 
 class Plan(NamedTuple):
-    """What to start, and as whom. The module `dataclasses` would take long to import.
+    """The program to start, and its user. The module `dataclasses` would take long to import.
 
     Attributes:
         grader_pid: the process that must stay alive.
-        user_id: of the user, and of its group; that of the next must be free too. None for the
-            user who grades.
-        directory: of the sandbox; it exists, is empty and is deleted in the end.
+        user_id: of the user, and of its group; the next number must be free too. None for the
+            grader's own user.
+        directory: of the sandbox; exists, is empty, and is deleted in the end.
         sources: paths to copy, and their names below the directory.
         rules: paths outside of it, and the rights of Landlock on each.
         call_filter: the seccomp filter in hexadecimal.
-        scratch: the name below the directory of the one that can be written to.
+        scratch: the name below the directory of the only one that can be written to.
         scratch_bytes: the largest file.
         command: the program with its arguments.
         environment: its environment.
@@ -69,13 +64,14 @@ class Plan(NamedTuple):
 
 
 def main() -> None:
-    """Start the program, wait for the end, and leave nothing."""
+    """Start the program, wait for its end, and clean up."""
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     plan = Plan(**json.loads(sys.argv[1]))
     set_process_option(PR_SET_CHILD_SUBREAPER, 1)
     set_process_option(PR_SET_PDEATHSIG, signal.SIGTERM)
     try:
-        kill_all = _find_way_to_kill_all(plan)
+        if plan.user_id is None:
+            _confine_own_signals(plan.grader_pid)
         try:
             _fill(plan)
             program = os.fork()
@@ -86,31 +82,28 @@ def main() -> None:
                 os.dup2(null, descriptor)
             _wait_for_end(program, plan.grader_pid)
         finally:
-            _end_all(kill_all)
+            _kill_all(plan.user_id)
     finally:
         _delete(Path(plan.directory))
 
 
-def _find_way_to_kill_all(plan: Plan) -> Callable[[], None]:
-    """What ends every process of the program, and no other.
+def _confine_own_signals(grader: int) -> None:
+    """Keep this process's signals among its descendants, so that it may send one to all.
 
     Raises:
-        OSError: Landlock does not confine signals, so that there is none.
+        OSError: Landlock does not confine signals.
     """
-    if plan.user_id is not None:
-        return partial(kill_all_of, plan.user_id)
     confine_signals()
     try:
-        os.kill(plan.grader_pid, 0)
+        os.kill(grader, 0)
     except PermissionError:
-        return kill_all_in_scope
+        return
+    # Nothing is started: to kill all would kill everything that the user runs.
     raise OSError("Landlock lets signals out of the sandbox")
 
 
 def _fill(plan: Plan) -> None:
-    """Copy what the program needs; only its own user or group may enter, and only scratch is to be
-    its own.
-    """
+    """Copy the program's files; only its user or group may enter, and it owns only scratch."""
     os.umask(0o022)
     directory = Path(plan.directory)
     for source, name in plan.sources:
@@ -173,31 +166,73 @@ def _become_program(plan: Plan) -> NoReturn:
 def _wait_for_end(program: int, grader: int) -> None:
     """Return once the program has ended, the grader is gone, or the grader says so.
 
-    Processes whose parents ended are handed on to this one, and reaped here too, since those that
-    are not count against the user's limit.
+    Orphans are reaped meanwhile, since zombies count against the user's limit.
     """
     while os.getppid() == grader:
-        ended, _ = reap_ended_children()
-        if program in ended:
+        if program in _reap_children()[0]:
             return
         received = signal.sigtimedwait(WATCHED, POLL_SECONDS)
         if received is not None and received.si_signo == signal.SIGTERM:
             return
 
 
-def _end_all(kill_all: Callable[[], None]) -> None:
-    """End every process of the program, and wait until the last is gone."""
-    kill_all()
-    while reap_ended_children()[1]:
+def _kill_all(user_id: int | None) -> None:
+    """Kill every process of the program, and wait until none remains."""
+    while True:
+        if user_id is None:
+            # Reaches descendants only, and not this process: see `_confine_own_signals`.
+            os.kill(-1, signal.SIGKILL)
+        else:
+            kill_all_of(user_id)
+        if not _reap_children()[1]:
+            return
         time.sleep(PAUSE_SECONDS)
-        kill_all()
+
+
+def kill_all_of(user_id: int) -> None:
+    """Send SIGKILL to every process of a user, atomically: none can fork away from it.
+
+    A child sends it whose effective user is that one, which decides whom it may reach. Its real and
+    saved user is the next number. So the processes cannot kill the child first: kill(2) compares
+    with the real and the saved user of the receiver.
+
+    Args:
+        user_id: of the processes to kill and of no other; no process may have the next number.
+    """
+    killer = os.fork()
+    if killer == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(user_id, user_id, user_id)
+            os.setresuid(user_id + 1, user_id, user_id + 1)
+            os.kill(-1, signal.SIGKILL)
+        finally:
+            os._exit(0)
+    os.waitpid(killer, 0)
+
+
+def _reap_children() -> tuple[set[int], bool]:
+    """Reap all exited children, including orphans.
+
+    Returns:
+        The exited children, and True if any child still runs.
+    """
+    ended: set[int] = set()
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended, False
+        if pid == 0:
+            return ended, True
+        ended.add(pid)
 
 
 def _delete(directory: Path) -> None:
-    """Delete the sandbox's directory; what takes long goes on when this process has ended.
+    """Delete the sandbox's directory; a long deletion goes on after this process has ended.
 
-    Some file systems take milliseconds for each directory, and a grade should not wait for those
-    that a submission made.
+    Some file systems take milliseconds for each directory, and a grade should not wait for the
+    thousands that a submission may make.
     """
     deleter = os.fork()
     if deleter == 0:
@@ -206,5 +241,5 @@ def _delete(directory: Path) -> None:
         finally:
             os._exit(0)
     deadline = time.monotonic() + DELETION_SECONDS
-    while time.monotonic() < deadline and reap_ended_children()[1]:
+    while time.monotonic() < deadline and _reap_children()[1]:
         time.sleep(PAUSE_SECONDS)

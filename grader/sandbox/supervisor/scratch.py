@@ -1,4 +1,4 @@
-"""A directory on the machine's own file system that student code may write to."""
+"""The scratch directory, if it lies on the machine's own file system."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def find_excess(directory: Path, *, maximum_bytes: int, maximum_files: int) -> Excess | None:
-    """What the directory holds more of than it may, found while its files may be changing.
+    """Return the limit that a directory exceeds, or None; its files may change meanwhile.
 
-    It is walked by descriptors, so that nothing lies too deep for it and no link leads it astray.
-    A directory so branched that the walk would need too many descriptors has too many files.
+    The walk goes by descriptors, so that depth does not matter and no link is followed. A tree
+    that needs too many descriptors has too many files.
     """
     bytes_used = file_count = 0
     waiting: list[tuple[int, list[str]]] = []
@@ -33,7 +33,9 @@ def find_excess(directory: Path, *, maximum_bytes: int, maximum_files: int) -> E
         while waiting:
             parent, names = waiting[-1]
             name = names.pop()
-            opened = _open_if_there(name, parent)
+            opened = None
+            with contextlib.suppress(OSError):
+                opened = os.open(name, _FLAGS, dir_fd=parent)
             # Closed with its last child, so that a long chain of directories needs only two.
             if not names:
                 waiting.pop()
@@ -62,14 +64,8 @@ def find_excess(directory: Path, *, maximum_bytes: int, maximum_files: int) -> E
     return None
 
 
-def _open_if_there(name: str, parent: int) -> int | None:
-    with contextlib.suppress(OSError):
-        return os.open(name, _FLAGS, dir_fd=parent)
-    return None
-
-
 def _entries(directory: int) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
-    """What is in a directory, less what goes while it is read."""
+    """Yield the entries of a directory; entries that vanish meanwhile are skipped."""
     with os.scandir(directory) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
@@ -77,39 +73,24 @@ def _entries(directory: int) -> Iterator[tuple[os.DirEntry[str], os.stat_result]
 
 
 def delete(directory: Path) -> None:
-    """Delete a directory that nobody changes any more, with all that is in it, however deep."""
-    here = os.open(directory, _FLAGS)
-    names: list[str] = []
-    waiting = [_delete_files(here)]
-    while waiting:
-        if waiting[-1]:
-            name = waiting[-1].pop()
-            names.append(name)
-            here = _move(here, name)
-            waiting.append(_delete_files(here))
-        else:
-            waiting.pop()
-            if names:
-                here = _move(here, "..")
-                os.rmdir(names.pop(), dir_fd=here)
-    os.close(here)
+    """Delete a directory that nobody changes any more, with everything in it."""
+    while children := _delete_files(directory):
+        for child in children:
+            for grandchild in _delete_files(child):
+                # Moved up, since the tree may be deeper than a path may be long.
+                grandchild.rename(directory / os.urandom(16).hex())
+            child.rmdir()
     directory.rmdir()
 
 
-def _delete_files(directory: int) -> list[str]:
-    """Delete what is no directory; the names of the directories that are left."""
+def _delete_files(directory: Path) -> list[Path]:
+    """Delete everything but directories; return the directories."""
     children = []
     with os.scandir(directory) as entries:
         for entry in list(entries):
+            path = directory / entry.name
             if entry.is_dir(follow_symlinks=False):
-                children.append(entry.name)
+                children.append(path)
             else:
-                os.unlink(entry.name, dir_fd=directory)
+                path.unlink()
     return children
-
-
-def _move(directory: int, name: str) -> int:
-    """Open a directory that is named relative to another, and close that one."""
-    opened = os.open(name, _FLAGS, dir_fd=directory)
-    os.close(directory)
-    return opened

@@ -28,6 +28,7 @@ from grader.sandbox.protocol import (
     Frame,
     FrameError,
     FrameReader,
+    OwnResources,
     WorkerLimits,
     write_frame,
 )
@@ -49,9 +50,6 @@ READ_BYTES = 65536
 MAXIMUM_COMMAND_BYTES = 100_000
 MAXIMUM_PHASE_BYTES = 500
 TRACE_BYTES = 8192
-SANDBOX_TASKS = {"own": 3, "user": 2}
-"""Tasks that are not the student's: the manager, the thread that records the running line before a
-timeout, and a namespace's first process."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a private one
 
 
@@ -62,38 +60,29 @@ class Place:
     Attributes:
         submission: the directory of the student's files.
         scratch: the only writable directory.
-        own_processes: every other process within reach is the student's.
-        sandbox_tasks: processes and threads of this user that are not the student's, or None if
-            others share the user.
-        own_shared_memory: nobody else uses `SHARED_MEMORY`.
+        own: what the sandbox does not share with the machine.
     """
 
     submission: Path
     scratch: Path
-    own_processes: bool
-    sandbox_tasks: int | None
-    own_shared_memory: bool
+    own: OwnResources
 
     def writable(self) -> list[Path]:
         """Return every directory that student code can write to, where that is known."""
-        return [self.scratch, SHARED_MEMORY] if self.own_shared_memory else [self.scratch]
+        return [self.scratch, SHARED_MEMORY] if self.own.shared_memory else [self.scratch]
 
 
 def main() -> None:
     """Serve questions from standard input until it ends."""
-    code, submission, scratch, namespace = sys.argv[1:5]
+    code, submission, scratch, own = sys.argv[1:5]
     commands, replies = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(2, 1)
     place = Place(
-        submission=Path(submission),
-        scratch=Path(scratch),
-        own_processes=namespace != "shared",
-        sandbox_tasks=SANDBOX_TASKS.get(namespace),
-        own_shared_memory=namespace == "own",
+        submission=Path(submission), scratch=Path(scratch), own=OwnResources(**json.loads(own))
     )
-    if not place.own_processes:
+    if not place.own.processes:
         exit_with_parent()
     if _is_abandoned(commands):
         return
@@ -182,7 +171,7 @@ class _Run:
                 os.dup2(ends["output"][1], 1)
                 os.dup2(ends["output"][1], 2)
                 os.close(ends["output"][1])
-                limit_resources(self.limits, sandbox_tasks=self.place.sandbox_tasks)
+                limit_resources(self.limits, sandbox_tasks=self.place.own.tasks_of_user)
                 answer_question(
                     question=self.question,
                     limits=self.limits,
@@ -240,7 +229,7 @@ class _Run:
 
     def clean_up(self) -> None:
         """Kill every process that the question left behind, and read the last output."""
-        if self.place.own_processes:
+        if self.place.own.processes:
             kill_every_other_process()
         else:
             send_kill(self.pid)

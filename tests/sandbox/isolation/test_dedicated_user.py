@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from grader.errors import SandboxError
-from grader.sandbox.isolation import dedicated_user, landlock_rules
-from grader.sandbox.isolation import user_ids as free_users
+from grader.sandbox.isolation import dedicated_user, seccomp
 from grader.sandbox.isolation.dedicated_user import DedicatedUser
 from grader.sandbox.isolation.self_test import find_fault
 from grader.sandbox.supervisor import landlock
@@ -52,7 +51,7 @@ print(json.dumps([libc.unshare(0x10000000), libc.unshare(0x20000),
     assert any("filtered by seccomp" in detail for detail in answer[6])
 
 
-def test_nobody_else_has_its_user(sandbox: DedicatedUser) -> None:
+def test_own_user(sandbox: DedicatedUser) -> None:
     """It has a user and a group of its own and no other, no capability, and no way to another."""
     program = """
 def attempt(action, *arguments):
@@ -69,13 +68,13 @@ print(json.dumps([os.getresuid(), os.getresgid(), os.getgroups(), owner,
     users, groups, others, owner, attempts = run_inside(sandbox, program, parent=os.getpid())
     assert len(set(users)) == 1
     assert users == groups
-    assert any(users[0] in numbers for numbers in free_users.RANGES)
+    assert any(users[0] in numbers for numbers in dedicated_user.RANGES)
     assert others == []
     assert owner == 0
     assert set(attempts) == {"refused"}
 
 
-def test_kernel_holds_it_to_that(sandbox: DedicatedUser, tmp_path: Path) -> None:
+def test_seen_from_outside(sandbox: DedicatedUser, tmp_path: Path) -> None:
     """Seen from outside: no capability, no way to gain one, and a filter."""
     program = "import time\nprint('ready', flush=True)\ntime.sleep(600)"
     with sandbox.launch(program, submission=tmp_path, scratch_bytes=MEGABYTE) as process:
@@ -92,7 +91,7 @@ def test_kernel_holds_it_to_that(sandbox: DedicatedUser, tmp_path: Path) -> None
     assert "Max core file size        0 " in limits
 
 
-def test_python_of_root_alone_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_python_of_root_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where only root can enter Python's directory, the reason says what would help."""
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
@@ -102,35 +101,37 @@ def test_python_of_root_alone_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_
     executable.touch()
     monkeypatch.setattr(sys, "executable", str(executable))
     with pytest.raises(SandboxError, match=f"chmod o\\+x {private}"):
-        landlock_rules.require_access()
+        dedicated_user.require_access()
 
 
 @pytest.mark.parametrize(
     ("missing", "reason"),
-    [("abi_version", "has no Landlock"), ("compile_filter", "libseccomp is not installed")],
+    [("abi_version", "has no Landlock"), ("filter", "no system call filter")],
 )
-def test_nothing_starts_without_its_parts(
-    monkeypatch: pytest.MonkeyPatch, missing: str, reason: str
+def test_parts_missing(
+    monkeypatch: pytest.MonkeyPatch, missing: str, reason: str, tmp_path: Path
 ) -> None:
     """Without Landlock or the filter it refuses."""
     if missing == "abi_version":
         monkeypatch.setattr(landlock, "abi_version", lambda: 0)
     else:
         monkeypatch.setattr(landlock, "abi_version", lambda: 1)
-        monkeypatch.setattr(dedicated_user, "compile_filter", lambda: None)
+        monkeypatch.setattr(dedicated_user, "require_access", lambda: None)
+        monkeypatch.setattr(seccomp, "FILTERS", tmp_path)
     fault = find_fault(DedicatedUser())
     assert fault is not None
     assert reason in fault
 
 
-def test_users_are_claimed_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_claimed_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A user whose directory exists, or who has a process, is not taken again."""
-    monkeypatch.setattr(free_users, "RANGES", (range(61184, 61190, 2),))
-    monkeypatch.setattr(free_users, "_find_place", lambda: tmp_path)
-    monkeypatch.setattr(free_users, "_is_mapped", lambda users: True)
-    claimed = {free_users.claim_user() for _ in range(3)}
+    monkeypatch.setattr(dedicated_user, "RANGES", (range(61184, 61190, 2),))
+    monkeypatch.setattr(dedicated_user, "_find_place", lambda: tmp_path)
+    monkeypatch.setattr(dedicated_user, "_is_mapped", lambda users: True)
+    sandbox = DedicatedUser()
+    claimed = {sandbox._claim_place() for _ in range(3)}
     assert {user for user, _ in claimed} == {61184, 61186, 61188}
     assert all(directory.parent == tmp_path for _, directory in claimed)
     with pytest.raises(SandboxError, match="no free user"):
-        free_users.claim_user()
-    assert not free_users._is_free(os.getuid())
+        sandbox._claim_place()
+    assert not dedicated_user._is_free(os.getuid())

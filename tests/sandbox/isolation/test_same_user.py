@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from grader.errors import SandboxError
-from grader.sandbox.isolation import same_user
+from grader.sandbox.isolation import seccomp
 from grader.sandbox.isolation.same_user import SameUser
 from grader.sandbox.isolation.self_test import find_fault
 from grader.sandbox.supervisor import landlock
@@ -196,7 +197,7 @@ print(json.dumps([left, os.nice(1) >= 0, os.isatty(0)]))
         (1000, 0, "has none"),
     ],
 )
-def test_nothing_starts_without_its_parts(
+def test_parts_missing(
     monkeypatch: pytest.MonkeyPatch, user: int, version: int, reason: str, tmp_path: Path
 ) -> None:
     """As root, or where Landlock cannot confine signals, it refuses."""
@@ -206,21 +207,21 @@ def test_nothing_starts_without_its_parts(
         SameUser().launch("", submission=tmp_path, scratch_bytes=0)
 
 
-def test_nothing_starts_without_the_filter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without libseccomp it refuses."""
-    monkeypatch.setattr(same_user, "compile_filter", lambda **_: None)
-    with pytest.raises(SandboxError, match="libseccomp is not installed"):
+def test_filter_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a filter for this processor it refuses."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(landlock, "abi_version", lambda: 7)
+    monkeypatch.setattr(seccomp, "FILTERS", tmp_path)
+    with pytest.raises(SandboxError, match="no system call filter"):
         SameUser().launch("", submission=tmp_path, scratch_bytes=0)
 
 
-def test_supervisor_never_signals_all_unless_it_is_confined(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_unconfined_supervisor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Should Landlock not hold, the program is not started, and nobody is sent a signal."""
     plan = supervisor.Plan(
         grader_pid=os.getpid(),
         user_id=None,
-        directory=str(tmp_path),
+        directory=str(tmp_path / "sandbox"),
         sources=[],
         rules=[],
         call_filter="",
@@ -229,6 +230,23 @@ def test_supervisor_never_signals_all_unless_it_is_confined(
         command=[],
         environment={},
     )
+    (tmp_path / "sandbox").mkdir()
+    sent = []
+    kill = os.kill
+
+    def record(pid: int, number: int) -> None:
+        sent.append((pid, number))
+        assert number == 0
+        kill(pid, number)
+
     monkeypatch.setattr(supervisor, "confine_signals", lambda: None)
-    with pytest.raises(OSError, match="lets signals out"):
-        supervisor._find_way_to_kill_all(plan)
+    monkeypatch.setattr(supervisor, "set_process_option", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["supervisor", json.dumps(plan._asdict())])
+    monkeypatch.setattr(os, "kill", record)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    try:
+        with pytest.raises(OSError, match="lets signals out"):
+            supervisor.main()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    assert sent == [(os.getpid(), 0)]

@@ -36,7 +36,7 @@ def sandbox() -> Sandbox:
     return chosen
 
 
-def test_nothing_else_can_be_opened(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_all_else_is_closed(sandbox: Sandbox, tmp_path: Path) -> None:
     """Not the repository, nor /etc, /proc, /tmp, other sandboxes or anything by a link or `..`."""
     (tmp_path / "other").write_text("x")
     for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
@@ -122,7 +122,7 @@ def test_scratch_is_watched(
     assert found == excess
 
 
-def test_memory_that_processes_share_counts_once(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_shared_memory_counts_once(sandbox: Sandbox, tmp_path: Path) -> None:
     """Though a container's root may not look into other users' processes as a matter of course."""
     program = """
 import os, time
@@ -176,7 +176,7 @@ while True:
     assert not directory.exists()
 
 
-def test_hidden_files_are_left_out_of_the_rules(tmp_path: Path) -> None:
+def test_hidden_files(tmp_path: Path) -> None:
     """What surrounds a hidden directory is opened one by one; links are not followed."""
     for name in ("a/b/secret/labels", "a/b/open/file", "a/c/file", "d/file"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +195,7 @@ def test_hidden_files_are_left_out_of_the_rules(tmp_path: Path) -> None:
     assert dict(landlock_rules._open_below(tmp_path, {tmp_path})) == {}
 
 
-def test_rules_open_no_labels_and_no_grader() -> None:
+def test_labels_and_grader_stay_closed() -> None:
     """Neither the repository nor the practice set lies below anything that can be read."""
     hidden = [exposed_paths.PACKAGE, *exposed_paths.embedded_data_sets()]
     read = [
@@ -205,7 +205,7 @@ def test_rules_open_no_labels_and_no_grader() -> None:
     assert not [path for path in read for secret in hidden if secret.is_relative_to(path)]
 
 
-def test_walk_and_deletion_reach_any_depth(tmp_path: Path) -> None:
+def test_any_depth(tmp_path: Path) -> None:
     """A tree deeper than a path may be long is counted, and deleted, without following links."""
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -229,7 +229,7 @@ def test_walk_and_deletion_reach_any_depth(tmp_path: Path) -> None:
     assert scratch.find_excess(top, maximum_bytes=0, maximum_files=0) is None
 
 
-def test_walk_needs_few_descriptors(tmp_path: Path) -> None:
+def test_few_descriptors(tmp_path: Path) -> None:
     """A tree that leaves a branch behind at each of many levels is refused rather than followed."""
     here = tmp_path
     for _ in range(scratch.MAXIMUM_OPEN_DIRECTORIES + 10):

@@ -8,9 +8,8 @@ version=$(<"$source/python-version")
 export DEBIAN_FRONTEND=noninteractive
 export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
-# libseccomp filters the system calls of student code.
 apt-get update
-apt-get install --yes --no-install-recommends ca-certificates libseccomp2 python3 python3-venv
+apt-get install --yes --no-install-recommends ca-certificates python3 python3-venv
 
 # The Python that the versions were pinned for: the system's, or one that uv downloads. Not in /root,
 # which the user of the sandbox cannot read.
