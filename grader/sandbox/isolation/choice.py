@@ -40,7 +40,7 @@ def choose_sandbox(*, unsafe: bool = False, hidden: Sequence[Path] = ()) -> Sand
     Raises:
         SandboxError: no kind passes; the message says why, and the next step what would help here.
     """
-    sandbox = NoSandbox() if unsafe else _find_working(tuple(hidden))
+    sandbox: Sandbox = NoSandbox() if unsafe else _find_working(tuple(hidden))
     sandbox.control_group = find_parent()
     sandbox.details = (
         *sandbox.details,

@@ -26,11 +26,7 @@ ATTEMPTS = 100
 
 
 class DedicatedUser(SupervisedSandbox):
-    """A user that no other process has; Landlock and seccomp close all but the program's own.
-
-    Args:
-        hidden: directories to hide even if they lie below the system's own.
-    """
+    """A user that no other process has; Landlock and seccomp close all but the program's own."""
 
     name = "uid"
     isolation = (

@@ -15,7 +15,7 @@ from grader.sandbox.isolation.memory_cap import MemoryCap
 from grader.sandbox.isolation.processes import ProcessTree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Self
 
     from grader.sandbox.protocol import OwnResources
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 class Sandbox(ABC):
     """One kind of isolation.
+
+    Args:
+        hidden: directories to hide even if they lie below the system's or Python's own.
 
     Attributes:
         name: "bubblewrap".
@@ -43,6 +46,9 @@ class Sandbox(ABC):
     own_tasks: int = 4
     own: OwnResources
     control_group: Path | None = None
+
+    def __init__(self, hidden: tuple[Path, ...] = ()) -> None:
+        self._hidden = hidden
 
     @abstractmethod
     def launch(self, program: str, *, submission: Path, scratch_bytes: int) -> SandboxedProcess:
@@ -76,12 +82,6 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a program with three unbuffered pipes in a session of its own.
 
-    Args:
-        command: the program and its arguments.
-        environment: all its variables.
-        directory: its working directory.
-        descriptors: further descriptors that it inherits.
-
     Raises:
         SandboxError: the program cannot be started.
     """
@@ -106,9 +106,12 @@ class SandboxedProcess:
 
     Args:
         popen: as `start` returns it.
+        clean_up: called in the end.
     """
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, popen: subprocess.Popen[bytes], clean_up: Callable[[], object] = lambda: None
+    ) -> None:
         if popen.stdin is None or popen.stdout is None or popen.stderr is None:
             raise ValueError("a sandboxed process needs all three pipes")
         self._popen = popen
@@ -117,6 +120,7 @@ class SandboxedProcess:
         self.diagnostics = popen.stderr
         self.tree = ProcessTree(popen.pid)
         self._memory_cap: MemoryCap | None = None
+        self._clean_up = clean_up
 
     def __enter__(self) -> Self:
         return self
@@ -127,6 +131,7 @@ class SandboxedProcess:
         finally:
             if self._memory_cap is not None:
                 self._memory_cap.remove()
+            self._clean_up()
 
     def cap_memory(self, control_group: Path, maximum_bytes: int) -> None:
         """Cap the memory of all its processes together; the kernel kills them at the cap.

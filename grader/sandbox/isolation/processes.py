@@ -31,17 +31,11 @@ class ProcessTree:
     """
 
     def __init__(self, pid: int) -> None:
-        self._root: psutil.Process | None
-        try:
-            self._root = psutil.Process(pid)
-        except psutil.NoSuchProcess:
-            self._root = None
+        self._root = psutil.Process(pid)
         self._seen: set[psutil.Process] = set()
 
     def processes(self) -> list[psutil.Process]:
         """Return the processes that are alive now, the root first."""
-        if self._root is None:
-            return []
         found = [self._root]
         with contextlib.suppress(psutil.NoSuchProcess):
             found += self._root.children(recursive=True)

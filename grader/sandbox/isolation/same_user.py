@@ -18,11 +18,7 @@ from grader.sandbox.supervisor import landlock
 
 
 class SameUser(SupervisedSandbox):
-    """The user who grades; Landlock and seccomp close all but the program's own.
-
-    Args:
-        hidden: directories to hide even if they lie below the system's own.
-    """
+    """The user who grades; Landlock and seccomp close all but the program's own."""
 
     name = "same-user"
     isolation = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import selectors
+import select
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -18,12 +19,10 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 20.0
 SCRATCH_BYTES = 1_000_000
-VARIABLE = "GRADER_SELF_TEST"
 
 PROBE = """
 import ctypes, json, os, resource, socket, sys, time
 code, submission, scratch, _ = sys.argv[1:5]
-request = json.loads(sys.stdin.buffer.readline())
 
 def fails(action):
     try:
@@ -52,7 +51,7 @@ def change_priority():
 
 faults = {
     "can read a private file of the grader": not fails(lambda: open(request["secret"]).read()),
-    "can see the grader's environment": request["variable"] in os.environ or not fails(
+    "can see the grader's environment": "GRADER_SELF_TEST" in os.environ or not fails(
         lambda: open("/proc/1/environ").read()
     ),
     "can reach the network": not fails(connect),
@@ -97,8 +96,6 @@ def find_fault(sandbox: Sandbox) -> str | None:
     A probe inside tries to read or change a private file, the environment and other processes, to
     reach sockets and to write elsewhere. Then killing the sandbox must kill all its processes.
     """
-    import socket  # noqa: PLC0415 - only the self-test needs it
-
     with (
         tempfile.TemporaryDirectory(prefix="grader-self-test-") as directory,
         socket.create_server(("127.0.0.1", 0)) as server,
@@ -118,42 +115,35 @@ def find_fault(sandbox: Sandbox) -> str | None:
             "secret": str(secret),
             "port": server.getsockname()[1],
             "pid": os.getpid(),
-            "variable": VARIABLE,
         }
-        os.environ[VARIABLE] = "hidden"
+        os.environ["GRADER_SELF_TEST"] = "hidden"
         try:
             with sandbox.launch(
-                PROBE, submission=submission, scratch_bytes=SCRATCH_BYTES
+                f"request = {request!r}\n{PROBE}",
+                submission=submission,
+                scratch_bytes=SCRATCH_BYTES,
             ) as process:
-                return _probe(process, request)
+                return _find_fault_of(process)
         except SandboxError as error:
             return str(error)
         finally:
-            del os.environ[VARIABLE]
+            del os.environ["GRADER_SELF_TEST"]
 
 
-def _probe(process: SandboxedProcess, request: dict[str, object]) -> str | None:
-    # A probe that ended at once says why on standard error, which is read below.
-    with contextlib.suppress(BrokenPipeError):
-        process.commands.write(json.dumps(request).encode() + b"\n")
-    answer = _read_line(process)
+def _find_fault_of(process: SandboxedProcess) -> str | None:
+    answer = b""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    poller = select.poll()
+    poller.register(process.replies, select.POLLIN)
+    # Until the first line, the end of the output, or the deadline.
+    while b"\n" not in answer and poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        data = os.read(process.replies.fileno(), 4096)
+        if not data:
+            break
+        answer += data
     try:
         faults = json.loads(answer)
     except ValueError:
         errors = answer or process.diagnostics.read(2000)
         return f"it does not start: {errors.decode(errors='replace').strip()}"
     return str(faults[0]) if faults else None
-
-
-def _read_line(process: SandboxedProcess) -> bytes:
-    """Return the first line of output, or its beginning if output or time ended before."""
-    received = b""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.replies, selectors.EVENT_READ)
-        while b"\n" not in received and selector.select(max(0.0, deadline - time.monotonic())):
-            data = os.read(process.replies.fileno(), 4096)
-            if not data:
-                break
-            received += data
-    return received

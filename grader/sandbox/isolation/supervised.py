@@ -38,18 +38,12 @@ _SUPERVISOR = (
 class SupervisedSandbox(Sandbox):
     """A program under a supervisor that confines it, kills all its processes and cleans up.
 
-    Args:
-        hidden: directories to hide even if they lie below the system's own.
-
     Attributes:
         shares_user: the program has the grader's own user.
     """
 
     own_tasks = 3
     shares_user: bool
-
-    def __init__(self, hidden: tuple[Path, ...]) -> None:
-        self._hidden = hidden
 
     @abstractmethod
     def _require_support(self) -> None:

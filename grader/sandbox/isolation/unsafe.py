@@ -11,7 +11,6 @@ from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess, start
 from grader.sandbox.protocol import OwnResources
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
 
@@ -40,18 +39,4 @@ class NoSandbox(Sandbox):
         except SandboxError:
             scratch.cleanup()
             raise
-        return _ProcessWithScratch(popen, scratch)
-
-
-class _ProcessWithScratch(SandboxedProcess):
-    """A process whose scratch directory is deleted with it."""
-
-    def __init__(
-        self, popen: subprocess.Popen[bytes], scratch: tempfile.TemporaryDirectory[str]
-    ) -> None:
-        super().__init__(popen)
-        self._scratch = scratch
-
-    def __exit__(self, *_error: object) -> None:
-        super().__exit__()
-        self._scratch.cleanup()
+        return SandboxedProcess(popen, scratch.cleanup)

@@ -142,12 +142,8 @@ def _restrict(ruleset: _Ruleset, rules: Iterable[tuple[Path, Access]]) -> None:
 
 def _handled(version: int) -> Access:
     """Return the rights that this version of Landlock knows."""
-    newer = {2: Access.REFER, 3: Access.TRUNCATE, 5: Access.IOCTL_DEV}
-    handled = Access(Access.REFER - 1)
-    for since, access in newer.items():
-        if version >= since:
-            handled |= access
-    return handled
+    last = {1: Access.MAKE_SYM, 2: Access.REFER, 3: Access.TRUNCATE, 4: Access.TRUNCATE}
+    return Access(2 * last.get(version, Access.IOCTL_DEV) - 1)
 
 
 def _add_rule(ruleset: int, path: Path, access: Access) -> None:
