@@ -217,7 +217,8 @@ def test_a_worker_whose_grader_has_ended_does_not_start(tmp_path: Path) -> None:
         "import grader.sandbox.worker.manager as m; m.main(); "
         "import sys; print('torch' in sys.modules)"
     )
-    arguments = [str(ROOT), str(tmp_path), str(tmp_path), "own"]
+    own = '{"processes": true, "shared_memory": true, "tasks_of_user": 3}'
+    arguments = [str(ROOT), str(tmp_path), str(tmp_path), own]
     with os.fdopen(read_end) as commands:
         ended = subprocess.run(
             [sys.executable, "-c", program, *arguments],
