@@ -25,7 +25,7 @@ from grader.text import clean_line
 DEFAULT_COMMAND = "submission"
 
 _COMMANDS = {
-    "submission": "Grade one submission and write a report; what `grade DIR` does.",
+    "submission": "Grade one submission; `grade DIR` does the same.",
     "batch": "Grade a class, and write the class page.",
     "diff": "List the students whose grade changed in the last regrade.",
     "review": "Grade written answers on a local web page.",
@@ -40,18 +40,18 @@ _COMMANDS = {
 EXAMPLES = """
 \b
 Examples:
-  grade .                    check your own work before you hand it in
-  grade . --quick            everything but training, in seconds
-  grade submission --help    all options for one submission
-  grade doctor               check this machine
+  grade .                  check your own work
+  grade . --quick          everything but training
+  grade submission --help  all options for one submission
+  grade doctor             check this machine
 """
 
 COMPLETION = """
 \b
-Tab completion, one line for your shell:
-  bash  eval "$(_GRADE_COMPLETE=bash_source grade)"    in ~/.bashrc
-  zsh   eval "$(_GRADE_COMPLETE=zsh_source grade)"     in ~/.zshrc, after compinit
-  fish  _GRADE_COMPLETE=fish_source grade | source     in ~/.config/fish/config.fish
+Tab completion, by a line in your shell's start-up file:
+  bash  eval "$(_GRADE_COMPLETE=bash_source grade)"
+  zsh   eval "$(_GRADE_COMPLETE=zsh_source grade)"
+  fish  _GRADE_COMPLETE=fish_source grade | source
 """
 
 

@@ -7,22 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from grader.assignment.loading import load_assignment
 from grader.cli.class_progress import ClassProgress
-from grader.cli.exit_codes import (
-    EXIT_CODES,
-    EXIT_FELL_SHORT,
-    EXIT_INTERRUPTED,
-    EXIT_NO_GRADE,
-    EXIT_PASSED,
-)
+from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
 from grader.cli.late_options import late_options, late_policy
-from grader.cli.options import grading_options, json_option
+from grader.cli.options import grading_options, json_option, print_json, split_list
 from grader.cohort.batch import EVERYBODY, ClassRequest, ClassTotals, grade_class
 from grader.grading.stages import Options
 from grader.intake.roster import read_roster
@@ -32,16 +25,12 @@ from grader.report.files import CLASS_PAGE_NAME
 EXAMPLES = """
 \b
 Examples:
-  grade batch submissions/                          a folder or an archive for each student
-  grade batch submissions.zip --roster roster.csv   a download from Canvas, Moodle or Gradescope
-  grade batch submissions/                          again: grades only what is new or changed
-  grade batch submissions/ --regrade alice,bob      grades these two again
-  grade batch submissions/ --due '2026-03-01 23:59' --penalty-per-day 0.1
+  grade batch class/                      the first time
+  grade batch class/                      later: only new work
+  grade batch class.zip --roster all.csv  with a roster
+  grade batch class/ --regrade alice,bob  these two again
+  grade batch class/ --due 2026-03-01 --penalty-per-day 0.1
 """
-
-
-def _split_ids(_context: click.Context, _parameter: click.Parameter, value: str) -> frozenset[str]:
-    return frozenset(name.strip() for name in value.split(",") if name.strip())
 
 
 @click.command(epilog=EXAMPLES + EXIT_CODES)
@@ -53,8 +42,9 @@ def _split_ids(_context: click.Context, _parameter: click.Parameter, value: str)
 )
 @click.option(
     "--regrade",
+    metavar="IDS",
     default="",
-    callback=_split_ids,
+    callback=split_list,
     help=f"Ids of students to grade again, such as alice,bob, or {EVERYBODY}.",
 )
 @click.option(
@@ -75,7 +65,7 @@ def batch(
     assignment: str,
     output: Path,
     roster: Path | None,
-    regrade: frozenset[str],
+    regrade: tuple[str, ...],
     template: Path | None,
     *,
     quiet: bool,
@@ -96,7 +86,7 @@ def batch(
         assignment=load_assignment(assignment, submission=submissions),
         options=Options(**options, may_fall_back=False),
         roster=read_roster(roster) if roster else None,
-        regrade=regrade,
+        regrade=frozenset(regrade),
         template=template,
     )
     page = output / CLASS_PAGE_NAME
@@ -110,14 +100,14 @@ def batch(
             )
             sys.exit(EXIT_INTERRUPTED)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(totals), indent=2))
+        print_json(totals)
     elif not quiet:
         _print_totals(totals, page)
-    sys.exit(_exit_code(totals))
+    sys.exit(exit_code(error=totals.error > 0, failed=totals.fell_short + totals.unusable > 0))
 
 
 def _print_totals(totals: ClassTotals, page: Path) -> None:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = Table.grid(padding=(0, 2, 0, 0))
     for count, meaning in (
         (totals.passed, "passed every automatic part"),
         (totals.fell_short, "failed at least one part"),
@@ -132,9 +122,3 @@ def _print_totals(totals: ClassTotals, page: Path) -> None:
     console = Console()
     console.print(table)
     console.print(f"class page: {page}", soft_wrap=True)
-
-
-def _exit_code(totals: ClassTotals) -> int:
-    if totals.error:
-        return EXIT_NO_GRADE
-    return EXIT_FELL_SHORT if totals.fell_short or totals.unusable else EXIT_PASSED

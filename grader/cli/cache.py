@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import click
-import msgspec
 
-from grader.cli.options import json_option
+from grader.cli.options import json_option, print_json
 from grader.training.data_places import default_cache_directory
 from grader.training.run_cache import CacheInfo, cache_info, clear_cache
 
 EXAMPLES = """
 \b
 Examples:
-  grade cache info           number, place and size of the cached runs
-  grade cache info --json    the same for another program
-  grade cache clear          delete them; data sets stay
+  grade cache info         number, place and size of the runs
+  grade cache info --json  the same for another program
+  grade cache clear        delete them; data sets stay
 """
 
 
@@ -39,6 +38,6 @@ def empty_cache(*, as_json: bool) -> None:
 
 def _say(info: CacheInfo, prefix: str = "", *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(info, enc_hook=str), indent=2))
+        print_json(info)
     else:
         click.echo(f"{prefix}{info.entries} runs, {info.size_bytes / 1e6:.1f} MB, {info.directory}")

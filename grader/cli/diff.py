@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from grader.cli.options import class_option, json_option
+from grader.cli.options import class_option, json_option, print_json
 from grader.cohort.changes import GradeChange, changed_grades
 from grader.cohort.store import Store
 from grader.text import clean_line
@@ -33,7 +32,7 @@ def diff(output: Path, *, as_json: bool) -> None:
     with Store.open_existing(output) as store:
         changes = list(changed_grades(store))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(changes), indent=2))
+        print_json(changes)
         return
     console = Console()
     for change in changes:

@@ -11,13 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import click
-import msgspec
 import psutil
 from packaging.requirements import Requirement
 from rich.console import Console
@@ -26,7 +24,7 @@ from rich.text import Text
 
 import grader
 from grader.cli.exit_codes import EXIT_NO_GRADE, EXIT_PASSED
-from grader.cli.options import data_option, json_option, output_option
+from grader.cli.options import data_option, json_option, output_option, print_json
 from grader.errors import DatasetError, SandboxError
 from grader.grading.items.versions import check_versions
 from grader.results import Outcome
@@ -48,15 +46,15 @@ _REINSTALL = "Reinstall both together: pip install --upgrade --force-reinstall t
 EXAMPLES = """
 \b
 Examples:
-  grade doctor                    before the first grading, or when something fails
-  grade doctor --data ~/mnist     with MNIST from a directory
-  grade doctor --json             for another program
+  grade doctor                 before the first grading
+  grade doctor --data ~/mnist  with MNIST from a directory
+  grade doctor --json          for another program
 
 \b
 Exit codes:
   0  this machine can grade, perhaps with warnings
-  3  this machine cannot grade, for example because MNIST is missing and cannot be
-     downloaded
+  3  this machine cannot grade, for example because MNIST
+     is missing and cannot be downloaded
 """
 
 
@@ -68,7 +66,7 @@ class Severity(StrEnum):
     PROBLEM = "problem"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Finding:
     """The result of one check.
 
@@ -85,10 +83,8 @@ class Finding:
     remedy: str = ""
 
 
-_ok = partial(Finding, status=Severity.OK)
-_warning = partial(Finding, status=Severity.WARNING)
-_problem = partial(Finding, status=Severity.PROBLEM)
-_STYLES = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.PROBLEM: "bold red"}
+_OK, _WARNING, _PROBLEM = Severity
+_STYLES = {_OK: "green", _WARNING: "yellow", _PROBLEM: "bold red"}
 
 
 @click.command(epilog=EXAMPLES)
@@ -103,10 +99,9 @@ def doctor(data_directory: Path | None, output: Path, *, as_json: bool) -> None:
     """
     with Console(stderr=True).status("looking around …") as status:
         findings = list(examine(data_directory, output, on_stage=status.update))
-    problems = sum(finding.status is Severity.PROBLEM for finding in findings)
+    problems = sum(finding.status is _PROBLEM for finding in findings)
     if as_json:
-        diagnosis = {"can_grade": not problems, "findings": findings}
-        click.echo(msgspec.json.format(msgspec.json.encode(diagnosis), indent=2))
+        print_json({"can_grade": not problems, "findings": findings})
     else:
         _print(findings, problems)
     sys.exit(EXIT_NO_GRADE if problems else EXIT_PASSED)
@@ -132,25 +127,26 @@ def examine(
     data_directory: Path | None, output: Path, *, on_stage: Callable[[str], None]
 ) -> Iterator[Finding]:
     """Run all checks; call `on_stage` with a text before a slow one."""
-    yield _ok(
-        name="Python",
-        observed=f"{platform.python_version()} with sequential-grader {grader.__version__}: "
+    yield Finding(
+        "Python",
+        _OK,
+        f"{platform.python_version()} with sequential-grader {grader.__version__}: "
         f"{sys.executable}",
     )
     yield check_packages()
     on_stage("loading torch …")
     loaded = check_torch()
     yield loaded
-    if loaded.status is not Severity.PROBLEM:
+    if loaded.status is not _PROBLEM:
         yield check_device()
         on_stage("reading the data …")
         yield check_mnist(data_directory)
     on_stage("trying the sandboxes …")
     yield check_isolation()
-    yield _ok(
-        name="cores",
-        observed=f"{count_cores()} of {os.cpu_count()} train models; set {CORES_VARIABLE}=N to "
-        "change that",
+    yield Finding(
+        "cores",
+        _OK,
+        f"{count_cores()} of {os.cpu_count()} train models; set {CORES_VARIABLE}=N to change that",
     )
     memory = psutil.virtual_memory()
     yield judge_memory(
@@ -171,11 +167,12 @@ def check_packages() -> Finding:
     """Check that all required packages are installed in suitable versions."""
     unmet = find_unmet_requirements()
     if not unmet:
-        return _ok(name="packages", observed="all installed, in suitable versions")
-    return _problem(
-        name="packages",
-        observed="\n".join(unmet),
-        remedy="Reinstall the grader: pip install --upgrade sequential-grader",
+        return Finding("packages", _OK, "all installed, in suitable versions")
+    return Finding(
+        "packages",
+        _PROBLEM,
+        "\n".join(unmet),
+        "Reinstall the grader: pip install --upgrade sequential-grader",
     )
 
 
@@ -203,10 +200,9 @@ def check_torch() -> Finding:
         try:
             versions[name] = str(importlib.import_module(name).__version__)
         except Exception as error:  # noqa: BLE001 - a broken installation can raise anything
-            observed = f"{name} does not load, so device and data were not checked: " + (
-                str(error).strip() or type(error).__name__
-            )
-            return _problem(name="torch", observed=observed, remedy=_REINSTALL)
+            reason = str(error).strip() or type(error).__name__
+            observed = f"{name} does not load, so device and data were not checked: {reason}"
+            return Finding("torch", _PROBLEM, observed, _REINSTALL)
     return judge_pair(versions["torch"], versions["torchvision"])
 
 
@@ -215,11 +211,12 @@ def judge_pair(torch_version: str, torchvision_version: str) -> Finding:
     checks, _ = check_versions((torch_version, torchvision_version), grader_torch=torch_version)
     observed = f"{torch_version} with torchvision {torchvision_version}"
     if all(check.outcome is Outcome.PASSED for check in checks):
-        return _ok(name="torch", observed=observed)
-    return _problem(
-        name="torch",
-        observed=f"{observed}, which do not fit together; expected: {checks[-1].expected}",
-        remedy=_REINSTALL,
+        return Finding("torch", _OK, observed)
+    return Finding(
+        "torch",
+        _PROBLEM,
+        f"{observed}, which do not fit together; expected: {checks[-1].expected}",
+        _REINSTALL,
     )
 
 
@@ -231,17 +228,18 @@ def check_device() -> Finding:
 
     with torch_warnings_ignored():
         if not torch.cuda.is_available():
-            return _ok(name="device", observed="the CPU; torch finds no usable GPU")
+            return Finding("device", _OK, "the CPU; torch finds no usable GPU")
         name = torch.cuda.get_device_name()
         try:
             torch.ones(8, device="cuda").sum().item()
         except RuntimeError as error:
-            return _problem(
-                name="device",
-                observed=f"the GPU {name} does not work: {str(error).strip()}",
-                remedy="Grade with --device cpu, or install a torch that supports this GPU.",
+            return Finding(
+                "device",
+                _PROBLEM,
+                f"the GPU {name} does not work: {str(error).strip()}",
+                "Grade with --device cpu, or install a torch that supports this GPU.",
             )
-    return _ok(name="device", observed=f"the GPU {name}, and the CPU")
+    return Finding("device", _OK, f"the GPU {name}, and the CPU")
 
 
 def check_mnist(data_directory: Path | None) -> Finding:
@@ -256,8 +254,8 @@ def check_mnist(data_directory: Path | None) -> Finding:
             return check_download(MNIST.mirrors)
         load_dataset("mnist", data_directory=data_directory, download=False)
     except DatasetError as error:
-        return _problem(name="MNIST", observed=str(error), remedy=error.next_step)
-    return _ok(name="MNIST", observed=f"{found}, with the right checksums")
+        return Finding("MNIST", _PROBLEM, str(error), error.next_step)
+    return Finding("MNIST", _OK, f"{found}, with the right checksums")
 
 
 def check_download(mirrors: Sequence[str]) -> Finding:
@@ -266,18 +264,20 @@ def check_download(mirrors: Sequence[str]) -> Finding:
         request = Request(f"{mirror}train-labels-idx1-ubyte.gz", method="HEAD")  # noqa: S310 - torchvision's addresses
         try:
             with urlopen(request, timeout=_ANSWER_SECONDS):  # noqa: S310 - torchvision's addresses
-                return _warning(
-                    name="MNIST",
-                    observed=f"not on this machine yet, but {mirror} has it",
-                    remedy="The first grading downloads it. If there will be no network, name the "
+                return Finding(
+                    "MNIST",
+                    _WARNING,
+                    f"not on this machine yet, but {mirror} has it",
+                    "The first grading downloads it. If there will be no network, name the "
                     "directory that holds MNIST/raw with --data DIR.",
                 )
         except OSError:
             continue
-    return _problem(
-        name="MNIST",
-        observed="not on this machine, and no server that has it can be reached",
-        remedy="Copy MNIST/raw here and name the directory that holds it with --data DIR or "
+    return Finding(
+        "MNIST",
+        _PROBLEM,
+        "not on this machine, and no server that has it can be reached",
+        "Copy MNIST/raw here and name the directory that holds it with --data DIR or "
         "GRADER_DATA. Without MNIST only --practice works, which gives no grade.",
     )
 
@@ -287,43 +287,30 @@ def check_isolation() -> Finding:
     try:
         sandbox = choose_sandbox()
     except SandboxError as error:
-        return _problem(name="isolation", observed=str(error), remedy=error.next_step)
+        return Finding("isolation", _PROBLEM, str(error), error.next_step)
     faults = {label: fault for label, _, fault in try_sandboxes()}
     used, *others = [label for label, fault in faults.items() if fault is None]
     also = f"; {', '.join(others)} would work too" if others else ""
     first_line = f"{sandbox.name} ({used}) passes its self-test{also}"
     rejected = [f"{label} does not work: {fault}" for label, fault in faults.items() if fault]
     observed = "\n  - ".join((first_line, *sandbox.details, *rejected))
-    return _ok(name="isolation", observed=observed)
+    return Finding("isolation", _OK, observed)
 
 
 def judge_memory(*, free_bytes: int, total_bytes: int, cap_bytes: int | None) -> Finding:
-    """Check that the memory suffices for the grader and a student's question.
-
-    Args:
-        free_bytes: of the machine.
-        total_bytes: of the machine.
-        cap_bytes: limit of the control group, or None.
-    """
+    """Check the machine's memory, or what its control group allows, if `cap_bytes` is not None."""
     observed = f"{_gigabytes(free_bytes)} of {_gigabytes(total_bytes)} are free"
     if cap_bytes is not None and cap_bytes < total_bytes:
         observed += f", and a control group allows {_gigabytes(cap_bytes)}"
         free_bytes = min(free_bytes, cap_bytes)
     if free_bytes >= LEAST_MEMORY_BYTES:
-        return _ok(name="memory", observed=observed)
+        return Finding("memory", _OK, observed)
     remedy = f"Memory may run out: free {_gigabytes(LEAST_MEMORY_BYTES)}."
-    return _warning(name="memory", observed=observed, remedy=remedy)
+    return Finding("memory", _WARNING, observed, remedy)
 
 
 def check_room(name: str, directory: Path, *, remedy: str, needed: bool = True) -> Finding:
-    """Write to a directory, or to its nearest existing parent, and check the free space.
-
-    Args:
-        name: of the finding.
-        directory: to write to.
-        remedy: what to do if the check fails.
-        needed: grading fails without this directory.
-    """
+    """Write to a directory, or to its nearest existing parent, and check the free space."""
     absolute = directory.absolute()
     try:
         existing = next(path for path in (absolute, *absolute.parents) if path.exists())
@@ -332,13 +319,13 @@ def check_room(name: str, directory: Path, *, remedy: str, needed: bool = True) 
             file.flush()
         free_bytes = shutil.disk_usage(existing).free
     except OSError as error:
-        report = _problem if needed else _warning
+        status = _PROBLEM if needed else _WARNING
         observed = f"{directory} cannot be written to: {error.strerror}"
-        return report(name=name, observed=observed, remedy=remedy)
+        return Finding(name, status, observed, remedy)
     observed = f"{directory} has {_gigabytes(free_bytes)} free"
     if free_bytes >= LEAST_FREE_BYTES:
-        return _ok(name=name, observed=observed)
-    return _warning(name=name, observed=observed, remedy=f"Free some space. {remedy}")
+        return Finding(name, _OK, observed)
+    return Finding(name, _WARNING, observed, f"Free some space. {remedy}")
 
 
 def _gigabytes(count: int) -> str:

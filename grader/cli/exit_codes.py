@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from grader.results import Outcome, SubmissionResult
-
 EXIT_PASSED, EXIT_FELL_SHORT, EXIT_NO_GRADE, EXIT_INTERRUPTED = 0, 1, 3, 130
 
 EXIT_CODES = """
@@ -13,13 +11,12 @@ Exit codes:
   1    graded, and something failed
   2    the command was used wrongly
   3    no grade: the grader or the machine failed
-  130  stopped by Ctrl-C; the report holds what was finished
+  130  stopped by Ctrl-C; finished parts are in the report
 """
 
 
-def exit_code(result: SubmissionResult) -> int:
-    """Return the exit code for a result."""
-    outcomes = {item.outcome for item in result.items()}
-    if Outcome.ERROR in outcomes:
+def exit_code(*, error: bool, failed: bool) -> int:
+    """Return the exit code of a grading that was not interrupted."""
+    if error:
         return EXIT_NO_GRADE
-    return EXIT_FELL_SHORT if Outcome.FAILED in outcomes else EXIT_PASSED
+    return EXIT_FELL_SHORT if failed else EXIT_PASSED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,38 +90,27 @@ def read_points(store: Store, *, practice: bool) -> tuple[list[StudentSummary], 
         )
     _warn(summaries)
     possible = max(summary.score.possible for summary in summaries)
-    return summaries, Column(title=_assignment_title(store, summaries), points_possible=possible)
-
-
-def _assignment_title(store: Store, summaries: list[StudentSummary]) -> str:
-    for summary in summaries:
-        result = store.result(summary.student.id)
-        if result is not None:
-            return result.provenance.assignment_title
-    return "assignment"
+    results = (store.result(summary.student.id) for summary in summaries)
+    titles = (result.provenance.assignment_title for result in results if result is not None)
+    return summaries, Column(title=next(titles, "assignment"), points_possible=possible)
 
 
 def _warn(summaries: list[StudentSummary]) -> None:
     """Print a warning for each reason why the points are not final."""
-    console = Console(stderr=True)
-    for count, meaning in (
-        (
-            sum(summary.score.pending > 0 for summary in summaries),
-            "a person must still grade some parts, which count 0 until then",
-        ),
-        (
-            sum(s.status is Status.GRADED and not s.complete for s in summaries),
-            "graded only in part (--only, or stopped), so the points are not final",
-        ),
-        (
-            sum(summary.status is Status.ERROR for summary in summaries),
-            "no grade because of an error, so the cell is empty",
-        ),
-        (
-            sum(summary.late.needs_person for summary in summaries),
-            "late by an unknown time, so there is no penalty",
-        ),
-    ):
+    reasons: Counter[str] = Counter()
+    for summary in summaries:
+        reasons["a person must still grade some parts, which count 0 until then"] += (
+            summary.score.pending > 0
+        )
+        reasons["graded only in part (--only, or stopped), so the points are not final"] += (
+            summary.status is Status.GRADED and not summary.complete
+        )
+        reasons["no grade because of an error, so the cell is empty"] += (
+            summary.status is Status.ERROR
+        )
+        reasons["late by an unknown time, so there is no penalty"] += summary.late.needs_person
+    for reason, count in reasons.items():
         if count:
             noun = "student" if count == 1 else "students"
-            console.print(Text(f"warning: {count} {noun}: {meaning}", style="yellow"))
+            message = f"warning: {count} {noun}: {reason}"
+            Console(stderr=True).print(message, style="yellow", highlight=False)

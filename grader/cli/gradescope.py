@@ -23,10 +23,10 @@ MNIST_MEGABYTES, MNIST_MINUTES = 1536, 20
 EXAMPLES = """
 \b
 Examples:
-  grade gradescope build                              set4 on MNIST, as autograder.zip
-  grade gradescope build --leaderboard                with a leaderboard
-  grade gradescope build --assignment mine.py         your own assignment
-  grade gradescope build --minutes 40 --memory 1536   as in the settings on Gradescope
+  grade gradescope build                       set4 on MNIST
+  grade gradescope build --leaderboard         with a leaderboard
+  grade gradescope build --assignment mine.py  your own assignment
+  grade gradescope build --minutes 40 --memory 1536
 """
 
 

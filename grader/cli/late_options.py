@@ -7,17 +7,24 @@ from typing import Any
 
 import click
 
-from grader.cli.options import Command, add_options
+from grader.cli.options import option_group
 from grader.cohort.late_policy import LatePolicy, find_timezone, read_time
 from grader.errors import UsageError
 
-_OPTIONS = (
-    click.option("--due", help="Deadline, such as '2026-03-01 23:59'. Without it, nobody is late."),
+late_options = option_group(
     click.option(
-        "--timezone", help="Of --due and the roster's extensions. [default: this machine's]"
+        "--due",
+        metavar="TIME",
+        help="Deadline, such as '2026-03-01 23:59'. Without it, nobody is late.",
+    ),
+    click.option(
+        "--timezone",
+        metavar="NAME",
+        help="Time zone of --due and of the roster. [default: this machine's]",
     ),
     click.option(
         "--grace-minutes",
+        metavar="MINUTES",
         type=click.IntRange(min=0),
         default=0,
         show_default=True,
@@ -25,31 +32,29 @@ _OPTIONS = (
     ),
     click.option(
         "--penalty-per-day",
+        metavar="SHARE",
         type=click.FloatRange(0, 1),
         default=0.0,
         show_default=True,
-        help="Fraction of the earned points that each started day takes.",
+        help="Share of the earned points that each started day takes.",
     ),
     click.option(
         "--penalty-floor",
         "floor",
+        metavar="SHARE",
         type=click.FloatRange(0, 1),
         default=0.0,
         show_default=True,
-        help="Fraction of the earned points that always remains.",
+        help="Share of the earned points that always remains.",
     ),
     click.option(
         "--maximum-days-late",
         "maximum_days",
+        metavar="DAYS",
         type=click.IntRange(min=0),
-        help="After so many days, the submission gets no points.",
+        help="No points if the submission is more days late than this.",
     ),
 )
-
-
-def late_options(command: Command) -> Command:
-    """Add the options of the late policy; `late_policy` reads them."""
-    return add_options(command, _OPTIONS)
 
 
 def late_policy(options: dict[str, Any]) -> LatePolicy | None:

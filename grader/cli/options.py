@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import msgspec
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
@@ -15,13 +17,14 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _split(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
+def split_list(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    """Split an option's value at commas; a callback of click."""
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
 def _split_seeds(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
     try:
-        seeds = tuple(map(int, _split(context, parameter, value)))
+        seeds = tuple(map(int, split_list(context, parameter, value)))
     except ValueError:
         raise click.BadParameter("give whole numbers, such as 1,2,3") from None
     if any(not 0 <= seed < 2**31 for seed in seeds) or len(set(seeds)) < len(seeds):
@@ -67,27 +70,34 @@ def _list_parts(assignment: Assignment) -> Iterator[tuple[str, str]]:
                     yield item_id, item.title
 
 
+def option_group(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Return a decorator that adds options, in the order in which `--help` lists them."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 assignment_option = click.option(
     "--assignment",
+    metavar="NAME|FILE",
     default="set4",
     show_default=True,
     shell_complete=_complete_assignments,
     help="A bundled assignment, or an author's file.",
 )
-output_option = click.option(
+_output = partial(
+    click.option,
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("reports"),
     show_default=True,
-    help="Directory for the reports: OUTPUT/NAME/report.html and result.json.",
 )
-class_option = click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("reports"),
-    show_default=True,
-    help="The --output of `grade batch`, where the class is stored.",
-)
+output_option = _output(help="Directory for reports: OUTPUT/NAME/report.html and result.json.")
+class_option = _output(help="The --output of `grade batch`, where the class is stored.")
 data_option = click.option(
     "--data",
     "data_directory",
@@ -98,6 +108,7 @@ data_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON, for other programs."
 )
+
 practice_results_option = click.option(
     "--practice", is_flag=True, help="Accept results on the practice digits. They are not grades."
 )
@@ -105,19 +116,21 @@ practice_option = click.option(
     "--practice", is_flag=True, help="Use the 5,000 practice digits. The result is not a grade."
 )
 
-_GRADING_OPTIONS = (
+grading_options = option_group(
     assignment_option,
     data_option,
     practice_option,
     click.option(
         "--only",
+        metavar="PARTS",
         default="",
-        callback=_split,
+        callback=split_list,
         shell_complete=_complete_parts,
         help="Parts to grade, such as 2C,3G or 1E.network.",
     ),
     click.option(
         "--seeds",
+        metavar="NUMBERS",
         default="",
         callback=_split_seeds,
         help="Train with all of these seeds, such as 1,2,3, instead of the assignment's.",
@@ -141,19 +154,16 @@ _GRADING_OPTIONS = (
     ),
     output_option,
     click.option(
-        "--unsafe-no-sandbox", "unsafe", is_flag=True, help="Run student code unprotected."
+        "--unsafe-no-sandbox",
+        "unsafe",
+        is_flag=True,
+        help="Run student code without any protection.",
     ),
     click.option("-q", "--quiet", is_flag=True, help="Print only warnings and errors."),
 )
+"""The options of `grade DIR` and `grade batch`: the fields of `stages.Options`, and others."""
 
 
-def add_options(command: Command, options: tuple[Callable[[Command], Command], ...]) -> Command:
-    """Add options to a command, in the order in which `--help` lists them."""
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def grading_options(command: Command) -> Command:
-    """Add the options of `grade DIR` and `grade batch`: those of `stages.Options`, and others."""
-    return add_options(command, _GRADING_OPTIONS)
+def print_json(value: Any) -> None:
+    """Print records as JSON."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2))

@@ -22,8 +22,8 @@ STUDENTS_NAME = "students"
 EXAMPLES = """
 \b
 Examples:
-  grade release -o feedback/                        a folder for each student, and grades.csv
-  grade release --output spring/reports -o out/     a class that is stored elsewhere
+  grade release -o feedback/
+  grade release -o feedback/ --output spring/reports
 """
 
 

@@ -15,18 +15,23 @@ from rich.console import Console
 from grader.assignment.loading import load_assignment
 from grader.cli.options import assignment_option, class_option
 from grader.cohort.store import Store
+from grader.review.accounts import invite as make_invitation
+from grader.review.accounts import revoke
+from grader.review.answers import collect_answers
+from grader.review.settings import set_double_share
+from grader.review.table import export_table, import_table
 
 DEFAULT_PORT = 8765
 
 EXAMPLES = """
 \b
 Examples:
-  grade review                          grade the class in reports/
-  grade review invite Grace             print a link for Grace, who grades too
-  grade review revoke Grace             end Grace's access
-  grade review --double 0.1             two people grade a tenth of the answers
-  grade review export answers.csv       to grade in a spreadsheet
-  grade review import answers.csv       and back
+  grade review                     grade the class in reports/
+  grade review invite Grace        print a link for Grace
+  grade review revoke Grace        end Grace's access
+  grade review --double 0.1        a tenth of the answers twice
+  grade review export answers.csv  grade in a spreadsheet
+  grade review import answers.csv  and take the grades over
 """
 
 _name_option = click.option(
@@ -85,9 +90,7 @@ def review(
     """
     if context.invoked_subcommand is not None:
         return
-    from grader.review.accounts import invite as make_invitation  # noqa: PLC0415
-    from grader.review.server import serve  # noqa: PLC0415
-    from grader.review.settings import set_double_share  # noqa: PLC0415
+    from grader.review.server import serve  # noqa: PLC0415 - slow
 
     loaded = load_assignment(assignment)
     name = grader or getpass.getuser()
@@ -115,8 +118,6 @@ def review(
 @_port_option
 def send_invitation(*, name: str, output: Path, grader: str, public_url: str, port: int) -> None:
     """Print a link for NAME to grade with. It is valid for 14 days."""
-    from grader.review.accounts import invite as make_invitation  # noqa: PLC0415
-
     with Store.open_existing(output) as store:
         click.echo(
             _link(make_invitation(store, name, by=grader or getpass.getuser()), public_url, port)
@@ -129,8 +130,6 @@ def send_invitation(*, name: str, output: Path, grader: str, public_url: str, po
 @_name_option
 def revoke_invitation(*, name: str, output: Path, grader: str) -> None:
     """End NAME's invitations and sessions. NAME's judgements stay."""
-    from grader.review.accounts import revoke  # noqa: PLC0415
-
     with Store.open_existing(output) as store:
         revoke(store, name, by=grader or getpass.getuser())
     click.echo(f"{name} can no longer grade")
@@ -142,9 +141,6 @@ def revoke_invitation(*, name: str, output: Path, grader: str) -> None:
 @assignment_option
 def export_answers(*, table: Path, output: Path, assignment: str) -> None:
     """Write answers and judgements to the CSV file TABLE."""
-    from grader.review.answers import collect_answers  # noqa: PLC0415
-    from grader.review.table import export_table  # noqa: PLC0415
-
     loaded = load_assignment(assignment)
     with Store.open_existing(output) as store:
         collect_answers(store, output)
@@ -163,9 +159,7 @@ def import_judgements(*, table: Path, output: Path, assignment: str, grader: str
     Fill in `found` with ids of rubric items, or "none"; `adjustment`, `comment` and `flagged` are
     optional. If a row has a mistake, no row is imported. Newer judgements are never overwritten.
     """
-    from grader.review.answers import collect_answers  # noqa: PLC0415
-    from grader.review.publishing import publish  # noqa: PLC0415
-    from grader.review.table import import_table  # noqa: PLC0415
+    from grader.review.publishing import publish  # noqa: PLC0415 - slow
 
     loaded = load_assignment(assignment)
     with Store.open_existing(output) as store:

@@ -22,17 +22,18 @@ from grader.report.json import render_json
 from grader.report.junit import write_junit
 from grader.report.progress import TerminalProgress
 from grader.report.terminal import print_summary
+from grader.results import Outcome
 
 EXAMPLES = """
 \b
 Examples:
-  grade .                         check your own work before you hand it in
-  grade . --quick                 everything but training, in seconds
-  grade . --only 2C,3G            two parts
-  grade . --practice              on the 5,000 practice digits; not a grade
-  grade alice/ --data ~/mnist     with MNIST from a directory
-  grade . --junit junit.xml       also write JUnit XML, a test case for each check
-  grade . --quick --json          the result for another program
+  grade .                      check your own work before you hand it in
+  grade . --quick              everything but training, in seconds
+  grade . --only 2C,3G         two parts
+  grade . --practice           on the practice digits; not a grade
+  grade alice/ --data ~/mnist  with MNIST from a directory
+  grade . --junit junit.xml    also JUnit XML, a test case for each check
+  grade . --quick --json       the result for another program
 """
 
 
@@ -81,7 +82,9 @@ def submission(
     if as_json:
         click.echo(render_json(graded.result), nl=False)
     report_to_actions(graded.result, directory)
-    sys.exit(EXIT_INTERRUPTED if graded.interrupted else exit_code(graded.result))
+    outcomes = {item.outcome for item in graded.result.items()}
+    code = exit_code(error=Outcome.ERROR in outcomes, failed=Outcome.FAILED in outcomes)
+    sys.exit(EXIT_INTERRUPTED if graded.interrupted else code)
 
 
 def _load_report() -> None:
