@@ -68,7 +68,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
 
 
 @pytest.mark.parametrize("constraint", CONSTRAINTS, ids=lambda constraint: constraint.id)
-def test_a_model_just_within_a_constraint_passes(constraint):
+def test_at_the_limit_passes(constraint):
     """Each constraint passes at its very limit, asks for nothing, and is itself well-formed."""
     check = constraint.check(GOOD)
     assert check.outcome is Outcome.PASSED
@@ -97,8 +97,8 @@ def test_a_model_just_within_a_constraint_passes(constraint):
         ),
     ],
 )
-def test_a_model_that_breaks_one_constraint_fails_only_that(breaking, broken):
-    """The other constraints still pass."""
+def test_breaks_only_one(breaking, broken):
+    """A model that breaks one constraint passes the others."""
     failed = [
         constraint.id
         for constraint in CONSTRAINTS
@@ -107,7 +107,7 @@ def test_a_model_that_breaks_one_constraint_fails_only_that(breaking, broken):
     assert failed == [broken]
 
 
-def test_a_layer_that_is_not_allowed_is_named_with_its_replacement():
+def test_forbidden_layer_named():
     """The failure gives index, kind, the allowed kinds, and a layer to use instead."""
     check = AllowedLayers(kinds=("Linear", "ReLU")).check(
         model(linear(784, 10), layer("Tanh"), linear(10, 10))
@@ -129,27 +129,27 @@ def test_a_layer_that_is_not_allowed_is_named_with_its_replacement():
         ("Swish", "build Swish from the allowed layers, or remove it"),
     ],
 )
-def test_the_next_step_depends_on_what_is_allowed(kind, next_step):
-    """A layer of the same family is proposed; where there is none, the layer has to go."""
+def test_replacement_is_allowed(kind, next_step):
+    """A layer of the same family is proposed; if none is allowed, the layer has to go."""
     check = AllowedLayers(kinds=("Linear", "Softmax", "MaxPool2d")).check(model(layer(kind)))
     assert check.next_step == next_step
 
 
-def test_many_layers_that_are_not_allowed_make_one_readable_sentence():
+def test_many_forbidden_layers():
     """Past six layers the rest are counted, and each kind's next step is given once."""
     check = AllowedLayers(kinds=("Linear",)).check(model(*[layer("Tanh")] * 8))
     assert check.observed.endswith("layer 5 (Tanh) and 2 more")
     assert check.next_step == "remove Tanh: nothing like it is allowed"
 
 
-def test_a_nested_layer_is_named_by_its_path_too():
+def test_nested_layer_path():
     """In a nested Sequential the index alone would not lead to the layer."""
     nested = LayerSpec(kind="Tanh", path="features.1")
     assert name_layer(3, nested) == 'layer 3 (Tanh, "features.1" in your model)'
     assert name_layer(3, LayerSpec(kind="Tanh", path="3")) == "layer 3 (Tanh)"
 
 
-def test_too_many_hidden_units_are_added_up():
+def test_hidden_units_added():
     """The failure shows the sum, by how much it is too large, and where the units are."""
     check = MaxHiddenUnits(units=200).check(
         model(linear(784, 300), RELU, linear(300, 200), RELU, linear(200, 10))
@@ -170,14 +170,14 @@ def test_too_many_hidden_units_are_added_up():
         ((linear(2, 1), RELU, linear(1, 1)), "the hidden layer has 1 unit"),
     ],
 )
-def test_few_hidden_units_are_put_in_words(layers, observed):
+def test_hidden_units_in_words(layers, observed):
     """The last Linear counts for nothing, and one unit is singular."""
     check = MaxHiddenUnits(units=1).check(model(*layers))
     assert check.outcome is Outcome.PASSED
     assert check.observed == observed
 
 
-def test_too_few_hidden_layers_are_counted_without_the_last():
+def test_few_hidden_layers():
     """The failure says why two Linear layers are one hidden layer."""
     check = MinHiddenLayers(layers=3).check(model(linear(784, 10), RELU, linear(10, 10)))
     assert check.outcome is Outcome.FAILED
@@ -188,7 +188,7 @@ def test_too_few_hidden_layers_are_counted_without_the_last():
     )
 
 
-def test_a_model_without_linear_layers_has_no_hidden_layer():
+def test_no_linear_layers():
     """Without any Linear there is no last one to leave out."""
     check = MinHiddenLayers(layers=1).check(model(RELU))
     assert check.observed.startswith("0 Linear layers, so 0 hidden layers")
@@ -207,14 +207,14 @@ def test_a_model_without_linear_layers_has_no_hidden_layer():
         ((), "0 Linear layers", "add 2 Linear layers"),
     ],
 )
-def test_the_wrong_number_of_linear_layers_is_corrected_either_way(layers, observed, next_step):
-    """Too many are to be removed, too few to be added."""
+def test_linear_layers_exact(layers, observed, next_step):
+    """Superfluous layers are to be removed, missing ones to be added."""
     check = ExactLinearLayers(layers=2).check(model(*layers))
     assert check.outcome is Outcome.FAILED
     assert told(check) == (observed, "exactly 2 Linear layers", next_step)
 
 
-def test_at_most_and_fewer_than_differ_by_one():
+def test_at_most_and_fewer_than():
     """As many parameters as the cap pass the one and fail the other."""
     assert MaxParameters(parameters=49_950).check(GOOD).outcome is Outcome.PASSED
     check = FewerParametersThan(parameters=49_950).check(GOOD)
@@ -223,7 +223,7 @@ def test_at_most_and_fewer_than_differ_by_one():
     assert check.next_step.startswith("remove at least 1;")
 
 
-def test_too_many_parameters_are_laid_to_the_largest_layers():
+def test_largest_layers_named():
     """The failure names the layers with the most, largest first, and none without any."""
     check = MaxParameters(parameters=40_000).check(GOOD)
     assert check.outcome is Outcome.FAILED
@@ -237,8 +237,8 @@ def test_too_many_parameters_are_laid_to_the_largest_layers():
     )
 
 
-def test_a_required_layer_counts_every_one_of_its_kind():
-    """One of two is not enough, and the one that is there is named."""
+def test_required_layer_counted():
+    """One of two is not enough, and the layer that is there is named."""
     check = RequiredLayer(kind="Dropout", at_least=2).check(GOOD)
     assert check.outcome is Outcome.FAILED
     assert told(check) == (
@@ -248,13 +248,13 @@ def test_a_required_layer_counts_every_one_of_its_kind():
     )
 
 
-def test_required_layers_of_one_item_have_different_ids():
+def test_required_layer_ids():
     """An item can require several kinds without their checks colliding."""
     assert RequiredLayer(kind="Dropout").id != RequiredLayer(kind="BatchNorm2d").id
 
 
 @pytest.mark.parametrize("code", sorted(IRREGULARITIES))
-def test_every_irregular_layer_fails(code):
+def test_irregular_layers_fail(code):
     """An ordinary model with one layer of each irregularity fails by that layer's name."""
     odd = LayerSpec(
         kind="ReLU", path="head.act", irregularity=code, irregularity_detail="forward hook"
@@ -268,7 +268,7 @@ def test_every_irregular_layer_fails(code):
     assert check.next_step == _REMEDIES[code]
 
 
-def test_every_irregularity_has_a_remedy():
+def test_irregularities_have_remedies():
     """No code can be added to the table without saying what to do about it."""
     assert set(_REMEDIES) == set(IRREGULARITIES)
 
@@ -280,7 +280,7 @@ def test_ordinary_layers_pass():
 
 
 @pytest.mark.parametrize("constraint", [MaxHiddenUnits(units=9), MaxParameters(parameters=9)])
-def test_a_layer_without_sizes_cannot_be_counted(constraint):
+def test_layer_without_sizes(constraint):
     """A layer that the sandbox could not describe is an error, never a pass."""
     with pytest.raises(ModelError, match="Linear needs an integer out_features"):
         constraint.check(model(layer("Linear"), linear(2, 1)))
@@ -313,7 +313,7 @@ def test_a_layer_without_sizes_cannot_be_counted(constraint):
         ),
     ],
 )
-def test_a_constraint_tells_its_own_mistake(constraint, mistake):
+def test_own_mistakes(constraint, mistake):
     """An author reads which field is wrong, and what was probably meant."""
     assert constraint.mistakes() == [mistake]
 
@@ -325,7 +325,7 @@ def test_suggestion():
     assert did_you_mean("xyz", known) == ""
 
 
-def test_constraints_with_the_same_fields_have_different_digests():
+def test_digests_differ():
     """An assignment's digest changes when "at most" becomes "fewer than"."""
     assert digest_of(MaxParameters(parameters=5)) != digest_of(FewerParametersThan(parameters=5))
     assert digest_of(MinHiddenLayers(layers=2)) != digest_of(ExactLinearLayers(layers=2))

@@ -10,21 +10,21 @@ POINTS = {
 }  # fmt: skip
 
 
-def test_every_part_has_its_points():
+def test_points():
     """The parts and points are the course's own."""
     assignment = load_assignment("set4")
     parts = [part for problem in assignment.problems for part in problem.parts]
     assert {part.id: part.points for part in parts} == POINTS
 
 
-def test_39_points_are_for_a_person():
+def test_written_points():
     """Written answers are worth 39 points, the automatic parts 61."""
     items = [item for _, item in load_assignment("set4").item_ids()]
     assert sum(item.points for item in items if isinstance(item, WrittenItem)) == 39
     assert sum(item.points for item in items) == 100
 
 
-def test_every_written_answer_has_a_rubric_that_gives_just_its_points():
+def test_rubrics():
     """All positive rubric items together are worth the item; there is a model answer and advice."""
     for item_id, item in load_assignment("set4").item_ids():
         if isinstance(item, WrittenItem):
@@ -35,8 +35,8 @@ def test_every_written_answer_has_a_rubric_that_gives_just_its_points():
             assert len(item.rubric.items) <= 9, "each has a number key"
 
 
-def test_practice_changes_thresholds_and_nothing_else_of_a_model():
-    """The practice set has thresholds of its own; the rules stay."""
+def test_practice_thresholds():
+    """The practice set has its own thresholds; everything else of a model stays."""
     assignment = load_assignment("set4")
     official, practice = dict(assignment.item_ids()), dict(assignment.for_practice().item_ids())
     assert practice["2C"].threshold.accuracy < official["2C"].threshold.accuracy

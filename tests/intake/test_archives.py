@@ -81,7 +81,7 @@ def refusal(archive: Path, target: Path) -> str:
     ],
 )
 def test_every_format_unpacks(tmp_path: Path, target: Path, name: str, mode: str) -> None:
-    """Contents and directories are the same, and no file can be executed."""
+    """Contents and directories are the same, and no file is executable."""
     archive = make_tar(tmp_path / name, FILES, mode) if mode else make_zip(tmp_path / name, FILES)
     unpack(archive, target)
     assert unpacked(target) == FILES
@@ -133,7 +133,7 @@ def test_odd_names_kept(tmp_path: Path, target: Path) -> None:
 def test_outside_paths_refused(
     tmp_path: Path, target: Path, make: Callable[..., Path], path: str, says: str
 ) -> None:
-    """Not even the honest member before them is written."""
+    """A path that leads outside is refused, and not even the honest member before it is written."""
     assert says in refusal(make(tmp_path / "a.zip", FILES | {path: "evil"}), target)
 
 
@@ -185,13 +185,13 @@ def test_colliding_names_refused(
     "names", [["a.py", "a.py"], ["a", "a/b.py"], ["a/b.py", "a"], ["a.py", "./a.py"]]
 )
 def test_repeated_names_refused(tmp_path: Path, target: Path, names: list[str]) -> None:
-    """Nor is one both a file and a directory."""
+    """A name may not be there twice, nor be both a file and a directory."""
     archive = make_tar_of(tmp_path / "a.tar", [(regular(name, 1), "x") for name in names], "w")
     assert "is in it twice" in refusal(archive, target)
 
 
 def test_directory_before_files(tmp_path: Path, target: Path) -> None:
-    """As most tools do."""
+    """A directory may be named before its files, as most tools do."""
     entries = [(special("a", tarfile.DIRTYPE), ""), (regular("a/b.py", 1), "x")]
     unpack(make_tar_of(tmp_path / "a.tar", entries, "w"), target)
     assert unpacked(target) == {"a/b.py": "x"}
@@ -207,7 +207,7 @@ def test_bombs_refused_by_declared_size(
 
 
 def test_lying_sizes_refused(tmp_path: Path, target: Path) -> None:
-    """What comes out is counted, and compared with its checksum."""
+    """A member gives at most its declared size, and its checksum tells the rest."""
     archive = make_lying_zip(tmp_path / "a.zip", really_bytes=100_000_000)
     assert archive.stat().st_size < 150_000
     with pytest.raises(UnusableSubmissionError, match="damaged"):
@@ -216,7 +216,7 @@ def test_lying_sizes_refused(tmp_path: Path, target: Path) -> None:
 
 
 def test_many_members_refused(tmp_path: Path, target: Path) -> None:
-    """Whether they are files, or directories that nobody would count."""
+    """Files and directories count, and so do skipped names."""
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for number in range(20_001):
             archive.writestr(f"{number}/", "")
@@ -297,7 +297,7 @@ def test_global_headers_forgotten(tmp_path: Path, target: Path) -> None:
 
 
 def test_large_extended_header_refused(tmp_path: Path, target: Path) -> None:
-    """Python would search it for hours."""
+    """A long header is refused unread: Python would search it for hours."""
     header = special("x", tarfile.XHDTYPE)
     header.size = MAXIMUM_HEADER_BYTES + 1
     archive = make_tar_of(tmp_path / "a.tar", [(header, "1" * header.size)], "w")
@@ -306,7 +306,7 @@ def test_large_extended_header_refused(tmp_path: Path, target: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar.xz", "a.tar.bz2", "a.tar"])
 def test_truncated_refused(tmp_path: Path, target: Path, name: str) -> None:
-    """Wherever it ends early."""
+    """An archive that ends early is refused."""
     mode = {"a.tar": "w"}.get(name, "w:" + name.rpartition(".")[2])
     content = {"a.py": bytes(range(256)) * 100}
     make = make_zip(tmp_path / name, content)
@@ -333,7 +333,7 @@ def test_other_formats_refused(tmp_path: Path, target: Path, content: bytes) -> 
 def test_random_bytes(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, magic: bytes
 ) -> None:
-    """Only the student's own error comes out of them."""
+    """Random bytes raise only the student's own error."""
     directory = tmp_path_factory.mktemp("random")
     archive = directory / "a.zip"
     archive.write_bytes(magic + content)
@@ -347,7 +347,7 @@ def test_random_bytes(
 def test_changed_bytes_stay_inside(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """Whatever byte is changed, nothing is written beside the target."""
+    """If a byte is changed, nothing is written beside the target."""
     directory = tmp_path_factory.mktemp("changed")
     mode = data.draw(st.sampled_from(["", "w", "w:gz"]))
     archive = directory / "a.zip"
@@ -368,7 +368,7 @@ def test_changed_bytes_stay_inside(
 
 
 def test_bad_part_harms_no_other(tmp_path: Path, target: Path) -> None:
-    """In a whole class's download, it alone is not written."""
+    """In a class's download, only the student with a bad part is refused."""
     archive = make_zip(
         tmp_path / "class.zip",
         {
@@ -390,7 +390,7 @@ def test_bad_part_harms_no_other(tmp_path: Path, target: Path) -> None:
 
 
 def test_damaged_member_harms_no_other(tmp_path: Path, target: Path) -> None:
-    """Its checksum tells while it is written."""
+    """A wrong checksum, found while writing, refuses that student alone."""
     archive = tmp_path / "class.zip"
     with zipfile.ZipFile(archive, "w") as opened:
         opened.writestr("alice/problem_1.py", "here it is")
@@ -419,7 +419,7 @@ def test_wrapping_directory(tmp_path: Path, target: Path, names: list[str], root
 
 
 def test_archive_names() -> None:
-    """In capitals too; the longest ending goes."""
+    """Endings in capitals count; the longest ending is removed."""
     assert is_archive("Homework.ZIP")
     assert is_archive("a.tar.gz")
     assert not is_archive("a.py")

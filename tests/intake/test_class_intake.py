@@ -82,7 +82,7 @@ def test_canvas_files(tmp_path: Path) -> None:
 
 
 def test_canvas_zips(tmp_path: Path) -> None:
-    """Beside other files, too."""
+    """A student's zip from Canvas is unpacked, even beside other files."""
     directory = write(tmp_path / "class", {"doejane_1_3_scan.pdf": "%PDF"})
     make_zip(directory / "doejane_1_2_homework.zip", {"hw/problem_1.py": "jane"})
     (work,) = find_submissions(directory).submitted
@@ -90,7 +90,7 @@ def test_canvas_zips(tmp_path: Path) -> None:
 
 
 def test_moodle(tmp_path: Path) -> None:
-    """What was typed in beside the files is not mistaken for them."""
+    """Directories and flat files of Moodle; typed text is not mistaken for them."""
     directory = write(
         tmp_path / "class",
         {
@@ -140,7 +140,7 @@ submission_13:
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_gradescope(tmp_path: Path, *, zipped: bool) -> None:
-    """Both of those who handed in together; what does not fit is named."""
+    """Both partners of a submission are found; entries that do not fit are named."""
     files = {
         "export/submission_metadata.yml": GRADESCOPE,
         "export/submission_11/problem_1.py": "both",
@@ -164,7 +164,7 @@ def test_gradescope(tmp_path: Path, *, zipped: bool) -> None:
 
 @pytest.mark.parametrize("text", ["- a list", "{", "a: !!python/object/apply:os.system [id]"])
 def test_hostile_metadata_refused(tmp_path: Path, text: str) -> None:
-    """And no Python object is ever made from it."""
+    """Bad metadata is refused, and no Python object is ever made from it."""
     write(tmp_path / "class", {"submission_metadata.yml": text})
     with pytest.raises(UsageError, match=r"submission_metadata\.yml"):
         find_submissions(tmp_path / "class")
@@ -172,7 +172,7 @@ def test_hostile_metadata_refused(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("inside", ["submitted/", ""])
 def test_nbgrader(tmp_path: Path, inside: str) -> None:
-    """In a course's directory, or in what it collected."""
+    """Times are read in a course's directory, or in the collected one."""
     stamps = {
         "alice": "2026-03-10 23:58:59.250000 UTC",
         "bob": "2026-03-10 23:58:59 +0100\n",
@@ -195,7 +195,7 @@ def test_nbgrader(tmp_path: Path, inside: str) -> None:
 
 
 def test_one_entry_each(tmp_path: Path) -> None:
-    """What is none of them is named, and a link is not followed."""
+    """A directory, clone or archive each; the rest is named, and links are not followed."""
     directory = write(
         tmp_path / "class",
         {
@@ -224,7 +224,7 @@ def test_one_entry_each(tmp_path: Path) -> None:
 
 
 def test_odd_names_stay_apart(tmp_path: Path) -> None:
-    """As ids, they are one line of text."""
+    """Odd names become ids of one line of text."""
     directory = tmp_path / "class"
     for name in ("new\nline", "\x1b[31mred", "-rf", "caf\udce9"):
         write(directory / name, {"problem_1.py": "x"})
@@ -234,7 +234,7 @@ def test_odd_names_stay_apart(tmp_path: Path) -> None:
 
 
 def test_list_of_paths(tmp_path: Path) -> None:
-    """Relative to the list, with or without an id; all wrong lines are named."""
+    """Paths are relative to the list, with or without an id; all wrong lines are named."""
     write(tmp_path, {"clones/repo-1/problem_1.py": "1", "clones/repo-2/problem_1.py": "2"})
     listing = tmp_path / "list.txt"
     listing.write_text("# clones\nclones/repo-1\n\nbob, clones/repo-2\n")
@@ -248,7 +248,7 @@ def test_list_of_paths(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrapping", ["", "hw4 submissions/"])
 def test_class_archive(tmp_path: Path, wrapping: str) -> None:
-    """What one student put into it keeps no other from being graded."""
+    """One student's bad part keeps no other from being graded."""
     inner = make_zip(tmp_path / "inner.zip", {"problem_1.py": "carol"}).read_bytes()
     archive = make_zip(
         tmp_path / "class.zip",
@@ -270,7 +270,7 @@ def test_class_archive(tmp_path: Path, wrapping: str) -> None:
 
 
 def test_missing_extra_and_ambiguous(tmp_path: Path) -> None:
-    """Those on it come first, in its order; whoever is not on it is graded all the same."""
+    """Students on the roster come first, in its order; all others are graded, too."""
     roster = roster_of(
         tmp_path,
         "id,name,email\nc,Carol Poe,\na,Alice Ray,alice@b.org\nj1,John Doe,\nj2,John Doe,\nx,Xu,\n",
@@ -293,7 +293,7 @@ def test_missing_extra_and_ambiguous(tmp_path: Path) -> None:
 
 
 def test_outsider_never_takes_id(tmp_path: Path) -> None:
-    """Its grade would become that student's."""
+    """A submission of no student on the roster must not become a student's grade."""
     roster = roster_of(tmp_path, "id,name,login\nann,Ann,\nb,Bo,ann\n")
     directory = write(tmp_path / "class", {"ann/problem_1.py": "whose?"})
     intake = find_submissions(directory, roster)
@@ -302,7 +302,7 @@ def test_outsider_never_takes_id(tmp_path: Path) -> None:
 
 
 def test_canvas_matched_by_number_or_name(tmp_path: Path) -> None:
-    """The gradebook has the number; another list may have only the name."""
+    """The gradebook has Canvas's number; another roster may have only the name."""
     directory = write(tmp_path / "class", CANVAS)
     gradebook = 'Student,ID,SIS Login ID\n"Doe, Jane",101,jd1\n"Roe, John",102,jr2\n'
     assert {"101", "102"} <= by_id(
@@ -316,7 +316,7 @@ def test_canvas_matched_by_number_or_name(tmp_path: Path) -> None:
 
 
 def test_two_submissions_refused(tmp_path: Path) -> None:
-    """A person must, and both are named; twins by case are one student, too."""
+    """A person must choose; ids that differ by case are one student."""
     directory = write(tmp_path / "class", {"alice/problem_1.py": "1", "Bob/problem_1.py": "1"})
     make_zip(directory / "alice.zip", {"problem_1.py": "2"})
     make_zip(directory / "bob.zip", {"problem_1.py": "2"})
@@ -344,7 +344,7 @@ def test_two_submissions_refused(tmp_path: Path) -> None:
 def test_unusable_says_why(
     tmp_path: Path, files: dict[str, str], says: str, *, needs_person: bool
 ) -> None:
-    """And whether the student may have done nothing wrong."""
+    """The refusal gives the reason, and tells if the student may have done nothing wrong."""
     (tmp_path / "class/alice").mkdir(parents=True)
     write(tmp_path / "class/alice", files)
     (work,) = find_submissions(tmp_path / "class").submitted
@@ -355,7 +355,7 @@ def test_unusable_says_why(
 
 
 def test_nested_archives(tmp_path: Path) -> None:
-    """As people hand in; but not without end."""
+    """Archives in directories in archives are opened, but not without end."""
     content: dict[str, str | bytes] = {"problem_1.py": "deep"}
     directory = tmp_path / "class"
     directory.mkdir()
@@ -370,7 +370,7 @@ def test_nested_archives(tmp_path: Path) -> None:
 
 
 def test_loose_link_not_read(tmp_path: Path) -> None:
-    """A file of Canvas's that is a link, to whatever, is none."""
+    """A link among Canvas's files is not read, wherever it leads."""
     directory = write(tmp_path / "class", {"doejane_1_2_problem_1.py": "mine"})
     (tmp_path / "secret").write_text("secret")
     (directory / "doejane_1_3_problem_2.py").symlink_to(tmp_path / "secret")
@@ -379,7 +379,7 @@ def test_loose_link_not_read(tmp_path: Path) -> None:
 
 
 def test_unpacked_files_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither of what was graded, nor of what was refused half-way."""
+    """Unpacked files are deleted after grading, and after a refusal."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     make_zip(write(tmp_path, {"class/doejane_1_2_..": ""}) / "class/a.zip", {"problem_1.py": ""})
@@ -397,7 +397,7 @@ def test_unpacked_files_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_nothing_found(tmp_path: Path) -> None:
-    """A directory without submissions, none at all, or something else."""
+    """A directory without submissions, a missing one, or another file."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "image.png").write_bytes(b"\x89PNG\xff")
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04")
@@ -419,7 +419,7 @@ def one(tmp_path: Path) -> SubmittedWork:
 
 
 def test_pickled(tmp_path: Path) -> None:
-    """With all that opening it needs."""
+    """A submission goes to another process with all that opening it needs."""
     write(tmp_path / "class", CANVAS)
     for work in find_submissions(tmp_path / "class").submitted:
         assert pickle.loads(pickle.dumps(work)) == work
@@ -437,7 +437,7 @@ def test_pickled(tmp_path: Path) -> None:
     ],
 )
 def test_digest_changes(tmp_path: Path, change: Callable[[Path], object]) -> None:
-    """With names and contents, wherever they are."""
+    """The digest changes with names and contents, wherever they are."""
     directory = write(tmp_path / "class/alice", {"problem_1.py": "x = 1\n", "written/1A.md": "a"})
     before = submission_digest(one(tmp_path))
     change(directory)
@@ -445,7 +445,7 @@ def test_digest_changes(tmp_path: Path, change: Callable[[Path], object]) -> Non
 
 
 def test_digest_stays(tmp_path: Path) -> None:
-    """Neither times, nor what tools write, nor what a link leads to counts."""
+    """Times, tools' files and the targets of links do not count."""
     directory = write(tmp_path / "class/alice", {"problem_1.py": "x = 1\n"})
     (directory / "link").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(directory / "pipe")
@@ -457,7 +457,7 @@ def test_digest_stays(tmp_path: Path) -> None:
 
 
 def test_digest_of_archive_bytes(tmp_path: Path) -> None:
-    """It is not unpacked; the same holds for loose files."""
+    """An archive counts by its bytes, unopened; so do loose files."""
     (tmp_path / "class").mkdir()
     archive = make_zip(tmp_path / "class/alice.zip", {"problem_1.py": "x = 1\n"})
     before = submission_digest(one(tmp_path))

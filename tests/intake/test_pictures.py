@@ -54,8 +54,8 @@ def keep(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "kind"), [("1E.png", "PNG"), ("written/1E.JPG", "JPEG")])
-def test_a_picture_is_encoded_anew(name, kind, keep):
-    """As PNG without metadata, no larger than a screen; nothing of the file itself is kept."""
+def test_picture_encoded_again(name, kind, keep):
+    """Pictures become PNG without metadata, no larger than a screen; no byte of the file is kept."""
     image = Image.new("RGB", (4000, 1000), "orange")
     names, folder = keep({name: encoded(image, kind, comment="secret") + b"<script>"})
     assert names == list_pictures(folder)
@@ -79,12 +79,12 @@ def test_a_picture_is_encoded_anew(name, kind, keep):
     ],
     ids=["empty", "text", "svg", "gif", "cut off", "bomb", "too many pixels"],
 )
-def test_what_is_no_usable_picture_is_left_out(content, keep):
-    """Whatever its name says."""
+def test_unusable_pictures_left_out(content, keep):
+    """A file's name does not make it a picture."""
     assert keep({"1E.png": content})[0] == []
 
 
-def test_what_is_transparent_is_on_white(keep):
+def test_transparent_on_white(keep):
     """A drawing with a transparent background does not become black on black."""
     drawing = Image.new("RGBA", (9, 9), (0, 0, 0, 0))
     names, folder = keep({"1E.png": encoded(drawing, "PNG")})
@@ -92,8 +92,8 @@ def test_what_is_transparent_is_on_white(keep):
         assert opened.getpixel((4, 4)) == (255, 255, 255)
 
 
-def test_names_are_harmless_and_say_what_is_in_the_picture(keep):
-    """Odd characters are dashes, and the same picture has the same name again."""
+def test_harmless_names(keep):
+    """Odd characters become dashes, and the same picture has the same name again."""
     content = encoded(Image.new("RGB", (9, 9)), "PNG")
     first, _ = keep({"1E <b>….png": content})
     again, folder = keep({"1E <b>….png": content})
@@ -101,8 +101,8 @@ def test_names_are_harmless_and_say_what_is_in_the_picture(keep):
     assert first[0].startswith("1E-b-")
 
 
-def test_a_picture_that_would_take_long_is_left_out(keep):
-    """Thousands of scans of a few bytes each, with every pixel to be gone over for each."""
+def test_slow_picture_left_out(keep):
+    """Thousands of scans of a few bytes each would each take time for every pixel."""
     picture = encoded(Image.new("L", (100, 100), 7), "JPEG", progressive=True)
     start = picture.rindex(b"\xff\xda")
     scan, end = picture[start:-2], picture[-2:]
@@ -110,8 +110,8 @@ def test_a_picture_that_would_take_long_is_left_out(keep):
     assert [name.partition("-")[0] for name in names] == ["1E"]
 
 
-def test_there_are_not_more_than_twenty(keep):
-    """However many are handed in; those of an earlier time are gone."""
+def test_twenty_pictures(keep):
+    """At most twenty are kept, and those of an earlier grading are deleted."""
     keep({"old.png": encoded(Image.new("RGB", (9, 9), "red"), "PNG")})
     files = {
         f"{number:03}.png": encoded(Image.new("RGB", (9, 9), (number, 0, 0)), "PNG")

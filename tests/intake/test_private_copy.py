@@ -34,7 +34,7 @@ def notes_of(submission: Submission) -> dict[str, str]:
     return {note.file: note.message for note in submission.notes}
 
 
-def test_files_are_copied_read_only_and_the_copy_goes_away(directory: Path) -> None:
+def test_copied_read_only(directory: Path) -> None:
     """Helper modules come along, and closing deletes the copy."""
     (directory / "written").mkdir()
     (directory / "written" / "1A.md").write_text("because\n")
@@ -65,9 +65,7 @@ def test_files_are_copied_read_only_and_the_copy_goes_away(directory: Path) -> N
         ("data", "data set"),
     ],
 )
-def test_anything_but_regular_files_is_left_out_and_named(
-    directory: Path, tmp_path: Path, name: str, says: str
-) -> None:
+def test_special_files_left_out(directory: Path, tmp_path: Path, name: str, says: str) -> None:
     """Links, pipes, sockets and data sets do not come in, and a note says why."""
     secret = tmp_path / "secret"
     secret.write_text("secret")
@@ -86,7 +84,7 @@ def test_anything_but_regular_files_is_left_out_and_named(
         assert sorted(path.name for path in submission.root.rglob("*")) == ["problem_1.py"]
 
 
-def test_clutter_is_skipped_silently(directory: Path) -> None:
+def test_clutter_skipped(directory: Path) -> None:
     """Repositories, environments and caches are no part of a submission."""
     for name in (".git", "__pycache__", ".venv", "venv"):
         (directory / name).mkdir()
@@ -97,7 +95,7 @@ def test_clutter_is_skipped_silently(directory: Path) -> None:
         assert submission.notes == ()
 
 
-def test_a_wanted_file_that_is_a_link_is_explained(directory: Path) -> None:
+def test_expected_file_is_link(directory: Path) -> None:
     """The failure says what the file is instead of what it is not."""
     (directory / "written").mkdir()
     (directory / "written" / "1A.md").symlink_to("/etc/passwd")
@@ -108,7 +106,7 @@ def test_a_wanted_file_that_is_a_link_is_explained(directory: Path) -> None:
         assert answer.message == "written/1A.md was left out: it is a symbolic link."
 
 
-def test_a_linked_directory_is_not_entered(directory: Path, tmp_path: Path) -> None:
+def test_linked_directory_not_entered(directory: Path, tmp_path: Path) -> None:
     """A symbolic link in place of written/ leads nowhere."""
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -120,7 +118,7 @@ def test_a_linked_directory_is_not_entered(directory: Path, tmp_path: Path) -> N
         assert "written is a symbolic link" in answer.message
 
 
-def test_an_unreadable_file_is_noted(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_file(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that cannot be opened fails nothing but itself."""
     (directory / "helper.py").write_text("")
     original = os.open
@@ -135,7 +133,7 @@ def test_an_unreadable_file_is_noted(directory: Path, monkeypatch: pytest.Monkey
         assert "Permission denied" in notes_of(submission)["helper.py"]
 
 
-def test_sizes_are_capped(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_capped(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too large, too many and too deep are left out, and the assignment's files come first."""
     monkeypatch.setattr(collect_module, "MAXIMUM_FILE_BYTES", 100)
     monkeypatch.setattr(collect_module, "MAXIMUM_TOTAL_BYTES", 150)
@@ -157,7 +155,7 @@ def test_sizes_are_capped(directory: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert "directories deep" in notes["x/y/z"]
 
 
-def test_many_entries_are_cut_off(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_entries(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory of countless files is not walked to its end."""
     monkeypatch.setattr(collect_module, "MAXIMUM_ENTRIES", 3)
     for number in range(10):
@@ -167,7 +165,7 @@ def test_many_entries_are_cut_off(directory: Path, monkeypatch: pytest.MonkeyPat
         assert "only its first 3 files" in notes_of(submission)["."]
 
 
-def test_odd_names_survive_as_text(directory: Path) -> None:
+def test_odd_names(directory: Path) -> None:
     """Names with line breaks, escapes, other bytes or a leading dash become visible text."""
     names = [b"-rf", b"a\nb", b"\x1b[31mred", b"\xff\xfe", "é\u202e.py".encode()]
     for name in names:
@@ -181,7 +179,7 @@ def test_odd_names_survive_as_text(directory: Path) -> None:
         assert copied == {*names, b"problem_1.py"}
 
 
-def test_digest_covers_names_and_contents(directory: Path) -> None:
+def test_digest(directory: Path) -> None:
     """The digest changes with a name or a byte, and with nothing else."""
 
     def digest() -> str:
@@ -207,10 +205,8 @@ def test_digest_covers_names_and_contents(directory: Path) -> None:
         (b"x" * 200_001, "limit", "200,001 bytes"),
     ],
 )
-def test_written_answers_that_cannot_be_read_are_explained(
-    directory: Path, content: bytes, kind: str, says: str
-) -> None:
-    """Another encoding or a huge file is told, with what to do."""
+def test_unreadable_written_answer(directory: Path, content: bytes, kind: str, says: str) -> None:
+    """Another encoding or a huge file is explained, with the next step."""
     (directory / "written").mkdir()
     (directory / "written" / "1A.md").write_bytes(content)
     with collect(directory, FILES) as submission:
@@ -221,8 +217,8 @@ def test_written_answers_that_cannot_be_read_are_explained(
     assert answer.next_step
 
 
-def test_written_answers_are_read(directory: Path) -> None:
-    """UTF-8 is read, with or without a byte order mark; what is missing is told."""
+def test_written_answer(directory: Path) -> None:
+    """UTF-8 is read, with or without a byte order mark; a missing file is explained."""
     (directory / "written").mkdir()
     (directory / "written" / "1A.md").write_bytes(b"\xef\xbb\xbf# \xc3\xa9\r\n")
     with collect(directory, [*FILES, "written/1B.md"]) as submission:
@@ -232,8 +228,8 @@ def test_written_answers_are_read(directory: Path) -> None:
     assert missing.kind == "missing-file"
 
 
-def test_directories_that_are_none_are_refused(tmp_path: Path, directory: Path) -> None:
-    """A missing directory, a file and a directory of nothing wanted are wrong use."""
+def test_wrong_directories(tmp_path: Path, directory: Path) -> None:
+    """A missing directory, a file and a directory without expected files are wrong use."""
     with pytest.raises(UsageError, match="there is no directory"):
         collect(tmp_path / "absent", FILES)
     with pytest.raises(UsageError, match="is a file, not a directory"):
@@ -243,14 +239,14 @@ def test_directories_that_are_none_are_refused(tmp_path: Path, directory: Path) 
         collect(tmp_path / "empty", FILES)
 
 
-def test_files_one_level_down_are_pointed_out(tmp_path: Path, directory: Path) -> None:
+def test_files_one_level_down(tmp_path: Path, directory: Path) -> None:
     """Naming the parent by mistake gets the right directory as advice."""
     with pytest.raises(UsageError) as caught:
         collect(tmp_path, FILES)
     assert str(directory) in caught.value.next_step
 
 
-def test_a_failed_intake_leaves_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_copy_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is left in the temporary directory after wrong use."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "temporary").mkdir()
@@ -270,10 +266,10 @@ sys.stdin.read()
 """
 
 
-def test_copies_of_killed_graders_are_deleted_by_the_next(
+def test_copies_of_killed_graders(
     tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy outlives a SIGKILL, and the next grader; those of graders at work stay."""
+    """A copy outlives a SIGKILL until the next grader; copies of running graders stay."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
@@ -301,10 +297,10 @@ def test_copies_of_killed_graders_are_deleted_by_the_next(
     assert list(temporary.iterdir()) == []
 
 
-def test_what_only_looks_like_a_copy_is_left_alone(
+def test_foreign_directories_kept(
     tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a lock, or with a link in its place, a directory is not ours to delete."""
+    """Without a lock file, or with a link in its place, a directory is not ours to delete."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "target").write_text("")
     for name in ("grader-submission-plain", "grader-submission-link"):
@@ -316,7 +312,7 @@ def test_what_only_looks_like_a_copy_is_left_alone(
     assert len(list(tmp_path.glob("grader-submission-*"))) == 2
 
 
-def test_reports_of_an_earlier_grading_are_no_part_of_the_submission(tmp_path):
+def test_earlier_reports_skipped(tmp_path):
     """`grade .` writes below the directory that it grades, and the digest stays the same."""
     (tmp_path / "problem_1.py").write_text("x = 1\n")
     digests = []

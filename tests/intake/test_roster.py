@@ -41,26 +41,26 @@ JANE = Student(id="jd1", name="Jane Doe", email="jane@example.edu")
         "first_name,last_name,student_id,email\nJane,Doe,jd1,jane@example.edu,,\n",
     ],
 )
-def test_headers_of_all_platforms_mean_the_same(tmp_path: Path, text: str) -> None:
-    """In any order and case, between commas, semicolons or tabs."""
+def test_headers(tmp_path: Path, text: str) -> None:
+    """Headers of all platforms, in any order and case, between commas, semicolons or tabs."""
     assert read(tmp_path, text).students == (JANE,)
 
 
-def test_other_columns_are_kept_as_text(tmp_path: Path) -> None:
-    """By their headers; a short row has empty ones."""
+def test_other_columns_kept(tmp_path: Path) -> None:
+    """Other columns are kept as text by their headers; a short row has empty ones."""
     roster = read(tmp_path, "id,Section,extension_days\n007,A,2\n008\n")
     assert [student.id for student in roster.students] == ["007", "008"]
     assert roster.students[0].columns == {"Section": "A", "extension_days": "2"}
     assert roster.students[1].columns == {"Section": "", "extension_days": ""}
 
 
-def test_an_address_will_do_for_an_id(tmp_path: Path) -> None:
-    """Where there is no other."""
+def test_email_as_id(tmp_path: Path) -> None:
+    """An email address is the id if no column has one."""
     assert read(tmp_path, "email\na@b.org\n").students == (Student(id="a@b.org", email="a@b.org"),)
 
 
-def test_rows_that_are_nobodys_are_left_out(tmp_path: Path) -> None:
-    """Canvas's points and test student, and Gradescope's staff."""
+def test_other_rows_skipped(tmp_path: Path) -> None:
+    """Canvas's points and test student, and Gradescope's staff, are no students."""
     canvas = (
         'Student,ID,SIS Login ID\n"    Points Possible",,\n"Student, Test",9,t\n"Doe, Jane",1,jd1\n'
     )
@@ -71,8 +71,8 @@ def test_rows_that_are_nobodys_are_left_out(tmp_path: Path) -> None:
     assert [student.id for student in read(tmp_path, gradescope).students] == ["1"]
 
 
-def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
-    """Each with the line in which its row begins, though a cell has two lines."""
+def test_all_mistakes_at_once(tmp_path: Path) -> None:
+    """Each mistake has the line in which its row begins, even if a cell has two lines."""
     text = (
         "id,name,email,name\n"
         'a,"one\ntwo",a@b.org,\n'
@@ -103,13 +103,13 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
         ('id,name\n1,"open\n', "roster.csv:2: this is no CSV: unexpected end of data"),
     ],
 )
-def test_what_is_no_roster_is_refused(tmp_path: Path, text: str | bytes, says: str) -> None:
-    """With the line, where there is one."""
+def test_bad_roster_refused(tmp_path: Path, text: str | bytes, says: str) -> None:
+    """A file that is no roster is refused with the line number, if any."""
     assert says in mistakes(tmp_path, text)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """And a directory is no roster."""
+def test_missing_roster(tmp_path: Path) -> None:
+    """A missing file is named, and a directory is no roster."""
     with pytest.raises(UsageError, match=r"no\.csv cannot be read"):
         read_roster(tmp_path / "no.csv")
     with pytest.raises(UsageError, match="cannot be read"):
@@ -146,9 +146,7 @@ ID,Student,SIS Login ID,Identifier,Email
         (Identity(label="", name="!?"), []),
     ],
 )
-def test_students_are_found_by_what_is_known_of_them(
-    tmp_path: Path, identity: Identity, ids: list[str]
-) -> None:
+def test_match(tmp_path: Path, identity: Identity, ids: list[str]) -> None:
     """An id counts before an address, an address before a name; contradictions are shown."""
     roster = read(tmp_path, CLASS)
     assert [student.id for student in roster.match(identity)] == ids
