@@ -34,14 +34,8 @@ from grader.intake.files import is_skipped, kind_name
 from grader.intake.private_copy import MAXIMUM_DEPTH, MAXIMUM_ENTRIES, MAXIMUM_TOTAL_BYTES
 from grader.text import display_name
 
-ARCHIVE_ENDINGS = (
-    *(".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2"),
-    *(".rar", ".7z"),
-)
-"""Endings of archives; the last two are recognised only to refuse them with a reason."""
-
-MAXIMUM_MEMBERS = MAXIMUM_ENTRIES
-"""Of one student, directories and skipped files included."""
+_ENDING = re.compile(r"\.(?:zip|tar(?:\.(?:gz|xz|bz2))?|tgz|txz|tbz2|rar|7z)\Z", re.IGNORECASE)
+"""rar and 7z are recognised only to refuse them with a reason."""
 
 MAXIMUM_UNPACKED_BYTES = 4 * MAXIMUM_TOTAL_BYTES
 MAXIMUM_CLASS_MEMBERS = 1_000_000
@@ -108,13 +102,12 @@ class UnpackedClass:
 
 def is_archive(name: str) -> bool:
     """Return True if the ending of `name` is an archive's."""
-    return name.lower().endswith(ARCHIVE_ENDINGS)
+    return _ENDING.search(name) is not None
 
 
 def without_ending(name: str) -> str:
-    """Return `name` without the longest ending that makes it an archive's."""
-    endings = [ending for ending in ARCHIVE_ENDINGS if name.lower().endswith(ending)]
-    return name[: -len(max(endings, key=len))] if endings else name
+    """Return `name` without the ending that makes it an archive's."""
+    return _ENDING.sub("", name)
 
 
 def unpack(archive: Path, target: Path) -> None:
@@ -130,7 +123,7 @@ def unpack(archive: Path, target: Path) -> None:
     """
     with (
         _refusing_damage(f"{display_name(archive.name)} cannot be unpacked: "),
-        _Archive(archive, members=MAXIMUM_MEMBERS) as file,
+        _Archive(archive, members=MAXIMUM_ENTRIES) as file,
     ):
         by_ratio = max(RATIO_FREE_BYTES, MAXIMUM_RATIO * os.fstat(file.fileno()).st_size)
         total_bytes = min(MAXIMUM_UNPACKED_BYTES, by_ratio)
@@ -240,8 +233,8 @@ class _Plan:
             UnusableSubmissionError: the member must not be written.
         """
         self.members += 1
-        if self.members > MAXIMUM_MEMBERS:
-            raise _refusal(f"it has more than {MAXIMUM_MEMBERS:,} members")
+        if self.members > MAXIMUM_ENTRIES:
+            raise _refusal(f"it has more than {MAXIMUM_ENTRIES:,} members")
         parts = _require_safe(member.path)
         if not parts or any(map(is_skipped, parts)):
             return

@@ -119,22 +119,17 @@ def collect(directory: Path, files: Sequence[str]) -> Submission:
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise UsageError(
-            f"there is no directory {display_name(str(directory))}",
-            next_step="name the directory that holds the submission's files",
-        ) from None
-    except NotADirectoryError:
-        raise UsageError(
-            f"{display_name(str(directory))} is a file, not a directory",
-            next_step="name the directory that holds the submission's files; unpack an archive "
-            "first",
-        ) from None
     except OSError as error:
-        raise UsageError(
-            f"{display_name(str(directory))} cannot be opened: {error.strerror}",
-            next_step="check its permissions",
-        ) from None
+        shown = display_name(str(directory))
+        next_step = "name the directory that holds the submission's files; unpack an archive first"
+        if isinstance(error, FileNotFoundError):
+            problem = f"there is no directory {shown}"
+        elif isinstance(error, NotADirectoryError):
+            problem = f"{shown} is a file, not a directory"
+        else:
+            problem = f"{shown} cannot be opened: {error.strerror}"
+            next_step = "check its permissions"
+        raise UsageError(problem, next_step=next_step) from None
     # Only the outer directory is private: the sandbox's user, another one, reads the inner one.
     private = make_private_directory()
     copying = _Copying(expected=tuple(files), root=private.path / "files")
@@ -182,12 +177,10 @@ class _Copying:
                     parent = "/".join(path.parts[: index + 1])
                     self._leave_out(str(path), f"{parent} is {kind_name(status.st_mode)}")
                     return
-                try:
-                    directory = _open_directory(part, directory)
-                except OSError as error:
-                    self._leave_out(str(path), _unreadable_because(error))
+                inner = self._enter(part, directory, str(path), opened)
+                if inner is None:
                     return
-                opened.callback(os.close, directory)
+                directory = inner
             self._take(path.name, directory, os.fsencode(str(path)))
 
     def copy_others(self, top: int) -> None:
@@ -214,18 +207,23 @@ class _Copying:
             elif depth == MAXIMUM_DEPTH:
                 self._leave_out(path, f"more than {MAXIMUM_DEPTH} directories deep")
             else:
-                self._descend(entry, directory, path, depth)
+                with ExitStack() as opened:
+                    inner = self._enter(entry, directory, path, opened)
+                    if inner is not None:
+                        self._walk(inner, path + b"/", depth + 1)
 
-    def _descend(self, entry: str, directory: int, path: bytes, depth: int) -> None:
+    def _enter(
+        self, entry: str, directory: int, path: str | bytes, opened: ExitStack
+    ) -> int | None:
+        """Open a directory below another until `opened` closes, or note why not."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            child = _open_directory(entry, directory)
+            inner = os.open(entry, flags, dir_fd=directory)
         except OSError as error:
-            self._leave_out(path, _unreadable_because(error))
-            return
-        try:
-            self._walk(child, path + b"/", depth + 1)
-        finally:
-            os.close(child)
+            self._leave_out(path, f"it cannot be read ({error.strerror})")
+            return None
+        opened.callback(os.close, inner)
+        return inner
 
     def _take(self, entry: str, directory: int, path: bytes) -> None:
         """Copy one file, or note why not."""
@@ -235,7 +233,7 @@ class _Copying:
         try:
             reason = self._reason_against(entry, status) or self._copy(entry, directory, path)
         except OSError as error:
-            reason = _unreadable_because(error)
+            reason = f"it cannot be read ({error.strerror})"
         if reason:
             self._leave_out(path, reason)
 
@@ -316,15 +314,6 @@ def _status(entry: str, directory: int) -> os.stat_result | None:
         return os.stat(entry, dir_fd=directory, follow_symlinks=False)
     except OSError:
         return None
-
-
-def _open_directory(entry: str, directory: int) -> int:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(entry, flags, dir_fd=directory)
-
-
-def _unreadable_because(error: OSError) -> str:
-    return f"it cannot be read ({error.strerror})"
 
 
 def _unreadable(

@@ -10,7 +10,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -20,9 +20,8 @@ from grader.text import clean_line, display_name
 
 MAXIMUM_ROSTER_BYTES = 20_000_000
 
-_ID, _NAME, _FIRST_NAME, _LAST_NAME, _EMAIL, _ROLE, _ACCOUNT = (
-    *("id", "name", "first name", "last name", "email", "role", "account"),
-)
+_ID, _NAME, _FIRST_NAME, _LAST_NAME = "id", "name", "first name", "last name"
+_EMAIL, _ROLE, _ACCOUNT = "email", "role", "account"
 _HEADERS = {
     _ID: (
         *("id", "student id", "student_id", "studentid", "sid", "id number", "idnumber"),
@@ -106,7 +105,7 @@ def read_roster(path: Path) -> Roster:
         UsageError: the file cannot be read, or has mistakes; all of them are reported at once.
     """
     shown = display_name(path.name)
-    mistakes = _Mistakes(file=shown)
+    mistakes: list[_Mistake] = []
     rows = _read_rows(_read_lines(path, shown), mistakes)
     header = next(rows, None)
     if header is None:
@@ -114,35 +113,26 @@ def read_roster(path: Path) -> Roster:
             f"{shown} is empty", next_step="its first line names the columns: id, name, email"
         )
     columns = _read_header(header, mistakes)
-    students = tuple(_read_students(rows, columns, mistakes))
-    if not students and not mistakes.found:
-        mistakes.add(header.line, "there is no student below the header")
-    mistakes.raise_any()
+    students = tuple(_read_students(rows, columns, mistakes)) if columns else ()
+    if not students and not mistakes:
+        mistakes.append((header.line, "there is no student below the header"))
+    if mistakes:
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        listing = "\n".join(f"  - {shown}:{line}: {message}" for line, message in mistakes)
+        raise UsageError(
+            f"the roster has {count}:\n{listing}", next_step="correct these lines, then start again"
+        )
     return Roster(path=path, students=students)
+
+
+_Mistake = tuple[int, str]
+"""The number of the line, and a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
     line: int
     cells: list[str]
-
-
-@dataclass(kw_only=True)
-class _Mistakes:
-    file: str
-    found: list[str] = field(default_factory=list)
-
-    def add(self, line: int, message: str) -> None:
-        self.found.append(f"{self.file}:{line}: {message}")
-
-    def raise_any(self) -> None:
-        if self.found:
-            count = "1 mistake" if len(self.found) == 1 else f"{len(self.found)} mistakes"
-            listing = "\n".join(f"  - {mistake}" for mistake in self.found)
-            raise UsageError(
-                f"the roster has {count}:\n{listing}",
-                next_step="correct these lines, then start again",
-            )
 
 
 def _read_lines(path: Path, shown: str) -> list[str]:
@@ -169,7 +159,7 @@ def _read_lines(path: Path, shown: str) -> list[str]:
         ) from None
 
 
-def _read_rows(lines: list[str], mistakes: _Mistakes) -> Iterator[_Row]:
+def _read_rows(lines: list[str], mistakes: list[_Mistake]) -> Iterator[_Row]:
     """Yield every row that is not blank, with the number of its first line."""
     skipped = 0
     delimiter = ""
@@ -189,7 +179,7 @@ def _read_rows(lines: list[str], mistakes: _Mistakes) -> Iterator[_Row]:
                 yield _Row(line=line, cells=stripped)
             line = skipped + reader.line_num + 1
     except csv.Error as error:
-        mistakes.add(line, f"this is no CSV: {error}")
+        mistakes.append((line, f"this is no CSV: {error}"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,16 +226,12 @@ class _Columns:
         return self.cell(row, _NAME).casefold() not in _NOBODY
 
 
-def _read_header(header: _Row, mistakes: _Mistakes) -> _Columns:
-    """Find the columns.
-
-    Raises:
-        UsageError: there is neither an id nor an email address, so no row can be read.
-    """
+def _read_header(header: _Row, mistakes: list[_Mistake]) -> _Columns | None:
+    """Find the columns; None without an id and an email address, for then no row can be read."""
     plain = [_plain(cell) for cell in header.cells]
     for name, count in Counter(plain).items():
         if name and count > 1:
-            mistakes.add(header.line, f"{count} columns are headed {clean_line(name)!r}")
+            mistakes.append((header.line, f"{count} columns are headed {clean_line(name)!r}"))
     positions = {}
     for column, synonyms in _HEADERS.items():
         present = [synonym for synonym in synonyms if synonym in plain]
@@ -253,33 +239,32 @@ def _read_header(header: _Row, mistakes: _Mistakes) -> _Columns:
             positions[column] = plain.index(present[0])
     if positions.keys().isdisjoint({_ID, _EMAIL}):
         named = ", ".join(clean_line(cell) for cell in header.cells if cell)
-        mistakes.add(
-            header.line, f"no column is headed id or email; the headers are: {named[:300]}"
-        )
-        mistakes.raise_any()
+        message = f"no column is headed id or email; the headers are: {named[:300]}"
+        mistakes.append((header.line, message))
+        return None
     return _Columns(headers=tuple(header.cells), positions=positions)
 
 
 def _read_students(
-    rows: Iterable[_Row], columns: _Columns, mistakes: _Mistakes
+    rows: Iterable[_Row], columns: _Columns, mistakes: list[_Mistake]
 ) -> Iterator[Student]:
     lines: dict[str, int] = {}
     for row in rows:
         if not columns.is_student(row):
             continue
         student = columns.student(row)
+        found = []
         if any(row.cells[len(columns.headers) :]):
-            mistakes.add(
-                row.line, f"{len(row.cells)} cells, but only {len(columns.headers)} headers"
-            )
+            found.append(f"{len(row.cells)} cells, but only {len(columns.headers)} headers")
         if not student.id:
-            mistakes.add(row.line, "the id is missing")
+            found.append("the id is missing")
         elif display_name(student.id) != student.id:
-            mistakes.add(row.line, f"the id {display_name(student.id)} has hidden characters")
+            found.append(f"the id {display_name(student.id)} has hidden characters")
         elif (earlier := lines.setdefault(student.id.casefold(), row.line)) != row.line:
-            mistakes.add(row.line, f"the id {student.id} is in line {earlier} already")
+            found.append(f"the id {student.id} is in line {earlier} already")
         if student.email and "@" not in student.email:
-            mistakes.add(row.line, f"{clean_line(student.email)} is no email address")
+            found.append(f"{clean_line(student.email)} is no email address")
+        mistakes += [(row.line, message) for message in found]
         yield student
 
 

@@ -55,7 +55,7 @@ def keep(tmp_path):
 
 @pytest.mark.parametrize(("name", "kind"), [("1E.png", "PNG"), ("written/1E.JPG", "JPEG")])
 def test_picture_encoded_again(name, kind, keep):
-    """Pictures become PNG without metadata, no larger than a screen; no byte of the file is kept."""
+    """Pictures become PNG without metadata, no larger than a screen, made of pixels only."""
     image = Image.new("RGB", (4000, 1000), "orange")
     names, folder = keep({name: encoded(image, kind, comment="secret") + b"<script>"})
     assert names == list_pictures(folder)
