@@ -324,7 +324,7 @@ class _Archive(io.BufferedReader):
 def _read_members(file: BinaryIO, total_bytes: int) -> Iterator[tuple[_Member, Opener]]:
     """Go through an archive once; each member is to be read before the next is asked for.
 
-    The first bytes tell the format, whatever the name says.
+    The first bytes tell the format, not the name.
 
     Raises:
         UnusableSubmissionError: the format is not supported, or a tar has more than `total_bytes`.

@@ -1,4 +1,4 @@
-"""One student's submitted work: open it, whatever wraps it, and compute its digest."""
+"""One student's submitted work: find the assignment's files in it, and compute its digest."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class _Search:
             try:
                 source = open_regular(file.path)
             except OSError:
-                continue  # a link, or a file deleted meanwhile: it was not handed in
+                continue  # a link, or a file that was deleted
             destination = target / self._expected_path(file.name)
             destination.parent.mkdir(parents=True, exist_ok=True)
             with source:

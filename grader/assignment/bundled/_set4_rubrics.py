@@ -1,14 +1,14 @@
-r"""How people grade the written answers of `set4`: 39 points in eight rubrics.
+r"""Rubrics for the written answers of `set4`: 39 points in eight rubrics.
 
-Each says the answer in short, not the only way to put it. Deductions are for what is wrong beside
-a right argument; a missing argument is a point that is not given.
+A model answer is one short version of the right answer. Deductions are for a mistake beside a right
+argument; a missing argument is a point that is not given.
 """
 
 from grader.assignment.records import Rubric, RubricItem
 
 
 def _rubric(model_answer: str, notes: str, **items: tuple[float, str]) -> Rubric:
-    """`items` are points and texts by their ids, underscores for hyphens."""
+    """Return a rubric; `items` are points and texts by their ids, underscores for hyphens."""
     return Rubric(
         items=tuple(
             RubricItem(id=name.replace("_", "-"), text=text, points=points)
@@ -190,4 +190,4 @@ search, and use the test set once, at the end.
 )
 
 RUBRICS = {"1A": _1A, "1B": _1B, "1C": _1C, "1E": _1E, "2B": _2B, "3A": _3A, "3F": _3F, "3G": _3G}
-"""By the part that the written answer belongs to."""
+"""By the id of the part."""

@@ -42,7 +42,7 @@ _LOGIC = AllowedLayers(kinds=("Linear", "ReLU"))
 
 
 def _part(part_id: str, title: str, only_item: Item | None = None, /, **items: Item) -> Part:
-    """A part with one nameless item, or with several named ones."""
+    """Return a part with one nameless item, or with several named items."""
     named = (("", only_item),) if only_item else tuple(items.items())
     return Part(id=part_id, title=title, items=named)
 
@@ -60,7 +60,7 @@ def _written(part_id: str, points: float, question: str) -> WrittenItem:
 def _network(
     function: str, operation: str, points: float, *outputs: float, constraint: Constraint
 ) -> TruthTableItem:
-    """A network for two binary inputs. `outputs` are for 00, 01, 10 and 11; 1 means at least 1."""
+    """Return a network of two binary inputs; `outputs` for 00, 01, 10, 11; 1 means at least 1."""
     inputs = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
     rows = tuple(
         TruthTableRow(inputs=pair, at_least=1.0)
