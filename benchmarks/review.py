@@ -18,10 +18,11 @@ from statistics import median, quantiles
 import httpx
 
 from benchmarks.measuring import Outcome, Settings
-from grader.cohort.store import STORE_NAME, Store
+from grader.cohort.store import STORE_NAME
 from grader.intake.students import Student
 from grader.results import SubmissionResult
 from grader.review.answers import collect_answers
+from grader.review.store import ReviewStore
 from tests.support.review_class import WRITTEN, make_class
 from tests.support.review_server import ReviewServer
 
@@ -48,7 +49,7 @@ def measure_review(settings: Settings) -> Outcome:
 
 def fill_class(output: Path, students: int) -> None:
     """Store the first student's result again for all others, with words of their own."""
-    with Store(output / STORE_NAME) as store:
+    with ReviewStore(output / STORE_NAME) as store:
         (first,) = store.summaries()
         result = store.result(FIRST)
         assert result is not None

@@ -6,6 +6,7 @@ ends in `_seconds` or `_at` are the only ones that differ between two gradings o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -327,6 +328,13 @@ class PartResult:
     score: Score
     items: tuple[ItemResult, ...]
 
+    @classmethod
+    def of(cls, part_id: str, title: str, items: tuple[ItemResult, ...]) -> PartResult:
+        """Return the part with the outcome and the score of its items."""
+        outcome = worst([item.outcome for item in items])
+        score = Score.total([item.score for item in items])
+        return cls(id=part_id, title=title, outcome=outcome, score=score, items=items)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProblemResult:
@@ -336,6 +344,12 @@ class ProblemResult:
     title: str
     score: Score
     parts: tuple[PartResult, ...]
+
+    @classmethod
+    def of(cls, problem_id: str, title: str, parts: tuple[PartResult, ...]) -> ProblemResult:
+        """Return the problem with the score of its parts."""
+        score = Score.total([part.score for part in parts])
+        return cls(id=problem_id, title=title, score=score, parts=parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -407,10 +421,13 @@ class Lateness:
     reason: str = ""
     needs_person: bool = False
 
-    def applied_to(self, earned_points: float) -> tuple[float, Lateness]:
-        """Return the final points, and the lateness with the deducted points."""
-        final_points = earned_points * self.share_kept
-        return final_points, replace(self, penalty_points=earned_points - final_points)
+    def final_points(self, earned_points: float) -> float:
+        """Return the points that remain of the earned points."""
+        return earned_points * self.share_kept
+
+    def with_penalty(self, earned_points: float) -> Lateness:
+        """Return the lateness with the deducted points."""
+        return replace(self, penalty_points=earned_points - self.final_points(earned_points))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -440,6 +457,17 @@ class SubmissionResult:
     def items(self) -> list[ItemResult]:
         """Return every item, in the assignment's order."""
         return [item for problem in self.problems for part in problem.parts for item in part.items]
+
+    def with_parts(self, revise: Callable[[PartResult], PartResult | None]) -> SubmissionResult:
+        """Return the result with revised parts, without those revised to None, and new totals."""
+        problems = []
+        for problem in self.problems:
+            parts = tuple(filter(None, map(revise, problem.parts)))
+            if parts:
+                problems.append(ProblemResult.of(problem.id, problem.title, parts))
+        score = Score.total([problem.score for problem in problems])
+        late = self.late and self.late.with_penalty(score.earned)
+        return replace(self, problems=tuple(problems), score=score, late=late)
 
 
 def worst(outcomes: list[Outcome]) -> Outcome:

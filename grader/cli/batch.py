@@ -16,11 +16,21 @@ from grader.cli.class_progress import ClassProgress
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
 from grader.cli.late_options import late_options, late_policy
 from grader.cli.options import grading_options, json_option, print_json, split_list
-from grader.cohort.batch import EVERYBODY, ClassRequest, ClassTotals, grade_class
+from grader.cohort.batch import (
+    EVERYBODY,
+    ClassRequest,
+    ClassTotals,
+    count_totals,
+    grade_class,
+    locked,
+)
+from grader.cohort.class_page import is_page_current, write_class_page
+from grader.cohort.store import STORE_NAME
 from grader.grading.stages import Options
 from grader.intake.roster import read_roster
 from grader.platforms.github.fence import fenced_log
 from grader.report.files import CLASS_PAGE_NAME
+from grader.review.store import ReviewStore
 
 EXAMPLES = """
 \b
@@ -87,12 +97,16 @@ def batch(
         options=Options(**options, may_fall_back=False),
         roster=read_roster(roster) if roster else None,
         regrade=frozenset(regrade),
-        template=template,
     )
     page = output / CLASS_PAGE_NAME
     with fenced_log(), ClassProgress(error_console, quiet=quiet) as progress:
         try:
-            totals = grade_class(request, progress)
+            with locked(output), ReviewStore(output / STORE_NAME) as store:
+                try:
+                    grade_class(request, store, progress)
+                finally:
+                    _write_page(request, store, template, progress)
+                totals = count_totals(store.summaries())
         except KeyboardInterrupt:
             error_console.print(
                 f"stopped; finished students are in {page}. Run the same command to continue",
@@ -104,6 +118,20 @@ def batch(
     elif not quiet:
         _print_totals(totals, page)
     sys.exit(exit_code(error=totals.error > 0, failed=totals.fell_short + totals.unusable > 0))
+
+
+def _write_page(
+    request: ClassRequest, store: ReviewStore, template: Path | None, progress: ClassProgress
+) -> None:
+    """Apply people's judgements to new gradings and write the class page, unless it is current."""
+    if is_page_current(store, request.output):
+        return
+    from grader.review.publishing import publish  # noqa: PLC0415 - slow
+
+    progress.stage("writing the class page")
+    publish(store, request.assignment, request.output)
+    title = request.assignment.title
+    write_class_page(store, request.output, title=title, template=template)
 
 
 def _print_totals(totals: ClassTotals, page: Path) -> None:

@@ -12,8 +12,8 @@ from grader.assignment.loading import load_assignment
 from grader.cli.export import read_points
 from grader.cli.options import assignment_option, class_option, practice_results_option
 from grader.cohort.gradebooks import write_gradebook
-from grader.cohort.release import refuse_another_assignment
 from grader.cohort.release import release as write_release
+from grader.cohort.release import require_assignment
 from grader.cohort.store import Store
 
 GRADEBOOK_NAME = "grades.csv"
@@ -49,7 +49,7 @@ def release(target: Path, assignment: str, output: Path, *, practice: bool) -> N
     hidden = {part.id for problem in loaded.problems for part in problem.parts if part.hidden}
     with Store.open_existing(output) as store:
         summaries, column = read_points(store, practice=practice)
-        refuse_another_assignment(store, loaded)
+        require_assignment(store, loaded)
         released = write_release(store, target / STUDENTS_NAME, hidden=hidden)
         write_gradebook("csv", summaries, column, target / GRADEBOOK_NAME)
     click.echo(

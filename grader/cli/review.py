@@ -14,11 +14,10 @@ from rich.console import Console
 
 from grader.assignment.loading import load_assignment
 from grader.cli.options import assignment_option, class_option
-from grader.cohort.store import Store
 from grader.review.accounts import invite as make_invitation
 from grader.review.accounts import revoke
 from grader.review.answers import collect_answers
-from grader.review.settings import set_double_share
+from grader.review.store import ReviewStore
 from grader.review.table import export_table, import_table
 
 DEFAULT_PORT = 8765
@@ -94,9 +93,9 @@ def review(
 
     loaded = load_assignment(assignment)
     name = grader or getpass.getuser()
-    with Store.open_existing(output) as store:
+    with ReviewStore.open_existing(output) as store:
         if double is not None:
-            set_double_share(store, double, by=name)
+            store.set_double_share(double, by=name)
         token = make_invitation(store, name, by=name)
         link = _link(token, address["public_url"], address["port"])
         Console(stderr=True).print(
@@ -118,7 +117,7 @@ def review(
 @_port_option
 def send_invitation(*, name: str, output: Path, grader: str, public_url: str, port: int) -> None:
     """Print a link for NAME to grade with. It is valid for 14 days."""
-    with Store.open_existing(output) as store:
+    with ReviewStore.open_existing(output) as store:
         click.echo(
             _link(make_invitation(store, name, by=grader or getpass.getuser()), public_url, port)
         )
@@ -130,7 +129,7 @@ def send_invitation(*, name: str, output: Path, grader: str, public_url: str, po
 @_name_option
 def revoke_invitation(*, name: str, output: Path, grader: str) -> None:
     """End NAME's invitations and sessions. NAME's judgements stay."""
-    with Store.open_existing(output) as store:
+    with ReviewStore.open_existing(output) as store:
         revoke(store, name, by=grader or getpass.getuser())
     click.echo(f"{name} can no longer grade")
 
@@ -142,7 +141,7 @@ def revoke_invitation(*, name: str, output: Path, grader: str) -> None:
 def export_answers(*, table: Path, output: Path, assignment: str) -> None:
     """Write answers and judgements to the CSV file TABLE."""
     loaded = load_assignment(assignment)
-    with Store.open_existing(output) as store:
+    with ReviewStore.open_existing(output) as store:
         collect_answers(store, output)
         rows = export_table(store, loaded, table)
     click.echo(f"{rows} answers in {table}")
@@ -162,7 +161,7 @@ def import_judgements(*, table: Path, output: Path, assignment: str, grader: str
     from grader.review.publishing import publish  # noqa: PLC0415 - slow
 
     loaded = load_assignment(assignment)
-    with Store.open_existing(output) as store:
+    with ReviewStore.open_existing(output) as store:
         collect_answers(store, output)
         imported = import_table(store, loaded, table, grader=grader or getpass.getuser())
         changed = publish(store, loaded, output)

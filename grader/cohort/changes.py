@@ -1,4 +1,4 @@
-"""Whose grade changed between two gradings, by how much, and which check did it."""
+"""Compare each student's two newest gradings: points, items and checks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class ItemChange:
     """One item whose points or outcome changed.
 
     Attributes:
-        before, after: "passed, 4 points", or empty where the item was not graded.
-        checks: "accuracy: passed → failed", for each check that ended otherwise.
+        before, after: "passed, 4 points", or empty if the item was not graded.
+        checks: "accuracy: passed → failed", for each check with another outcome.
     """
 
     id: str
@@ -30,9 +30,9 @@ class GradeChange:
     """One student whose grade changed.
 
     Attributes:
-        graded_at: when the later grading ended, ISO 8601 in UTC.
+        graded_at: the end of the later grading, ISO 8601 in UTC.
         before, after: earned points after the late policy; None without a grade.
-        reason: what changed beside the items, such as the status.
+        reason: other changes than the items', such as the status.
     """
 
     student: Student
@@ -44,12 +44,12 @@ class GradeChange:
 
     @property
     def difference(self) -> float:
-        """In points; no grade counts as none."""
+        """The difference in points; a missing grade counts as 0."""
         return (self.after or 0.0) - (self.before or 0.0)
 
 
 def changed_grades(store: Store) -> Iterator[GradeChange]:
-    """Compare the current grading of each student with the one before it, by student id."""
+    """Yield every student whose newest grading differs from the one before it, by id."""
     for current in store.automatic():
         history = store.history(current.summary.student.id)
         if len(history) < 2:

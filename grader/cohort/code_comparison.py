@@ -1,13 +1,13 @@
-"""Compare the code of many students, as a process of its own, with its parent's number:
-`python -m grader.cohort.code_comparison PARENT`.
+"""Compare the code of many students, in a process of its own:
+`python -m grader.cohort.code_comparison PARENT_PID`.
 
 copydetect fingerprints Python files by winnowing (Schleimer et al., "Winnowing: Local Algorithms
-for Document Fingerprinting", SIGMOD 2003), blind to names and comments. It reads files as text and
-runs none of it. All the same, a stranger's text may keep a lexer busy for ever; so this runs apart
-from the grader, with a limit to each file's time. `grader.cohort.similarity` starts it, with
-Python's own hashes fixed, on which the fingerprints rest.
+for Document Fingerprinting", SIGMOD 2003), regardless of names and comments. It reads files as text
+and runs no code. A hostile text may still keep the lexer busy forever, so the comparison runs apart
+from the grader, with a time limit for each file. `grader.cohort.similarity` starts it with a fixed
+PYTHONHASHSEED, because the fingerprints are built from Python's own hashes.
 
-A request comes on standard input, the files that are alike go to standard output, both as JSON.
+The request comes on standard input and the answer goes to standard output, both as JSON.
 """
 
 from __future__ import annotations
@@ -34,32 +34,32 @@ if TYPE_CHECKING:
 
 MAXIMUM_FILE_BYTES = 100_000
 MAXIMUM_FILES = 20
-"""Of one student; what is beyond is not compared."""
+"""Of one student; further files are not compared."""
 
 MAXIMUM_DEPTH = 4
 SECONDS_FOR_EACH_FILE = 10.0
 MAXIMUM_COMPARISONS = 20_000
-"""Of files that have most fingerprints in common, over the class."""
+"""Of pairs of files over the class, those with most fingerprints in common first."""
 
 SIMILAR_SHARE = 0.9
-"""How much of both files must be found in the other."""
+"""The share of each file that must be found in the other."""
 
 LEAST_CHARACTERS = 200
-"""Of a file without names, comments and what the template has: shorter ones are alike anyway."""
+"""Of a file without names, comments and starter code; shorter files are always similar."""
 
 _FINGERPRINT_CHARACTERS, _WINDOW = 25, 26
-"""As copydetect sets them: what is alike for 50 characters is never overlooked."""
+"""copydetect's defaults: similar code of 50 characters is always found."""
 
 _SHARED_FINGERPRINTS = 0.7
-"""The share of fingerprints in common from which a close comparison pays."""
+"""The share of common fingerprints from which a close comparison is worthwhile."""
 
 
 class ComparisonRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose code to compare.
+    """The code to compare.
 
     Attributes:
         sources: the directory of each student's files, by student id.
-        template: the directory of what all were given, which does not count; or None.
+        template: the directory of the starter code, which does not count; or None.
     """
 
     sources: dict[str, str]
@@ -70,7 +70,7 @@ class SimilarFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Students whose files of one name are nearly the same.
 
     Attributes:
-        share: how much of each is found in the next, at least; 0 to 1.
+        share: the least share of one file that is found in the next, 0 to 1.
     """
 
     file: str
@@ -79,11 +79,11 @@ class SimilarFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """What came out.
+    """The answer.
 
     Attributes:
         similar: the groups of nearly identical files, by file.
-        untouched: the students all of whose files are the template's.
+        untouched: ids of students whose files are all unchanged starter code.
     """
 
     similar: list[SimilarFiles]
@@ -92,13 +92,13 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Version:
-    """One text of a file, and everybody who handed in just that."""
+    """One text of a file, and the students who submitted exactly this text."""
 
     student_ids: list[str]
     fingerprint: CodeFingerprint
 
-    def may_resemble(self, other: _Version) -> float:
-        """The share of the larger one's fingerprints that both have."""
+    def resemblance(self, other: _Version) -> float:
+        """Return the share of the larger version's fingerprints that both have."""
         mine, others = self.fingerprint.hashes, other.fingerprint.hashes
         larger = max(len(mine), len(others))
         if min(len(mine), len(others)) < _SHARED_FINGERPRINTS * larger:
@@ -108,26 +108,26 @@ class _Version:
 
 @dataclass(kw_only=True)
 class _Groups:
-    """Versions that resemble each other, directly or by way of others (a union-find)."""
+    """Versions that resemble each other, directly or through others (a union-find)."""
 
     parents: dict[_Version, _Version] = field(default_factory=dict)
     shares: dict[_Version, float] = field(default_factory=dict)
 
     def root(self, version: _Version) -> _Version:
-        """The version that stands for the whole group."""
+        """Return the version that represents the whole group."""
         while (parent := self.parents.get(version, version)) is not version:
             version = parent
         return version
 
     def join(self, first: _Version, second: _Version, share: float) -> None:
-        """Make one group of two."""
+        """Merge two groups."""
         kept, joined = self.root(first), self.root(second)
         self.parents[joined] = kept
         self.shares[kept] = min(share, self.shares.get(kept, 1.0), self.shares.get(joined, 1.0))
 
 
 def compare(request: ComparisonRequest) -> Comparison:
-    """Find nearly identical files, and those who changed none."""
+    """Find nearly identical files, and students who changed no starter code."""
     template = _read_files(Path(request.template)) if request.template else {}
     texts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     untouched = []
@@ -148,7 +148,7 @@ def compare(request: ComparisonRequest) -> Comparison:
 
 
 def _read_files(directory: Path) -> dict[str, str]:
-    """The Python files below a directory as text, by their paths in it; links are not followed."""
+    """Return the Python files below a directory as text, by path; links are not followed."""
     files = {}
     for path in islice(_python_files(directory), MAXIMUM_FILES):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -171,8 +171,8 @@ def _python_files(directory: Path) -> Iterator[Path]:
 
 
 def _fingerprint(by_text: dict[str, list[str]], template: str) -> Iterator[_Version]:
-    """The fingerprints of what is long enough to tell something."""
-    import numpy as np  # noqa: PLC0415  # those who only read requests do without
+    """Yield the versions that are long enough to compare."""
+    import numpy as np  # noqa: PLC0415  # only this process needs it
     from copydetect import CodeFingerprint  # noqa: PLC0415  # loads matplotlib
 
     def read(text: str, window: int, given: Sequence[int]) -> CodeFingerprint:
@@ -198,7 +198,7 @@ def _fingerprint(by_text: dict[str, list[str]], template: str) -> Iterator[_Vers
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the block when the time is up."""
+    """Raise TimeoutError in the block after this time."""
 
     def stop(*_: object) -> None:
         raise TimeoutError
@@ -213,7 +213,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 
 def _group(versions: Sequence[_Version]) -> Iterable[tuple[list[str], float]]:
-    """The students of every group of more than one, with the least share in common."""
+    """Yield the students of every group of more than one, with the least common share."""
     from copydetect import compare_files  # noqa: PLC0415  # loads matplotlib
 
     groups = _Groups()
@@ -230,11 +230,11 @@ def _group(versions: Sequence[_Version]) -> Iterable[tuple[list[str], float]]:
 
 
 def _closest_pairs(versions: Sequence[_Version]) -> list[tuple[_Version, _Version]]:
-    """The pairs that are worth a close comparison, the most promising first."""
+    """Return the pairs that are worth a close comparison, the most similar first."""
     pairs = [
-        (resemblance, first, second)
+        (common, first, second)
         for first, second in combinations(versions, 2)
-        if (resemblance := first.may_resemble(second)) >= _SHARED_FINGERPRINTS
+        if (common := first.resemblance(second)) >= _SHARED_FINGERPRINTS
     ]
     pairs.sort(key=lambda pair: -pair[0])
     return [(first, second) for _, first, second in pairs[:MAXIMUM_COMPARISONS]]

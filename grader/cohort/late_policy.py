@@ -1,10 +1,10 @@
-"""What being late costs: due date, grace, a penalty for each day, and extensions from the roster.
+"""The penalty for late submissions: a due date, a grace period, and extensions from the roster.
 
-The penalty is a fraction of the points *earned*: it takes the same share from everybody, needs no
-points possible, and never makes a score negative. The score before it is always kept.
+The penalty is a share of the *earned* points, so it is the same for everybody and never makes a
+score negative (decision 007). The score before the penalty is always kept.
 
-A day ends at the same time of day in the due date's time zone, so that a clock change makes nobody
-later than the calendar says.
+A late day ends at the same time of day in the due date's time zone, so that a clock change makes
+nobody later than the calendar says.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from grader.text import clean_line
 DUE_HEADERS = ("due", "due date", "due_date", "extended to", "extended_to")
 DAYS_HEADERS = ("extension_days", "extension days", "extra days", "extra_days")
 EITHER_HEADERS = ("extension",)
-"""Columns of the roster that move one student's due date: to a time, by days, or either."""
+"""Columns of the roster that extend one student's due date: to a time, by days, or either."""
 
 MAXIMUM_EXTENSION_DAYS = 366
 
@@ -40,10 +40,10 @@ class LatePolicy:
 
     Attributes:
         due: with its time zone.
-        grace: after the due date, still in time. Days are counted from its end.
-        penalty_per_day: fraction of the earned points that each begun day takes, 0 to 1.
-        floor: fraction of the earned points that is left however late, 0 to 1.
-        maximum_days: later than that there are no points at all; None for no such limit.
+        grace: late days are counted from its end.
+        penalty_per_day: share of the earned points that each begun day takes, 0 to 1.
+        floor: share of the earned points that remains however late, 0 to 1.
+        maximum_days: no points remain after more days; None for no such limit.
     """
 
     due: datetime
@@ -52,29 +52,58 @@ class LatePolicy:
     floor: float = 0.0
     maximum_days: int | None = None
 
-    def __post_init__(self) -> None:
-        if self.due.tzinfo is None:
-            raise ValueError("due needs a time zone")
-        mistakes = [
-            f"{name} is a fraction from 0 to 1, not {value:g}"
-            for name, value in (("penalty per day", self.penalty_per_day), ("floor", self.floor))
-            if not 0 <= value <= 1
-        ]
-        if self.grace < timedelta():
-            mistakes.append("the grace is negative")
-        if self.maximum_days is not None and self.maximum_days < 0:
-            mistakes.append("the maximum of days is negative")
-        if mistakes:
-            raise UsageError(
-                f"the late policy is wrong: {'; '.join(mistakes)}",
-                next_step="write 0.1 for a tenth",
-            )
+    def lateness(
+        self, student: Student, submitted_at: datetime | None, *, marked_late: bool | None = None
+    ) -> Lateness:
+        """Return the student's lateness with the share of points that is kept.
 
-    def due_for(self, student: Student) -> datetime:
-        """The due date with the student's extension.
+        Args:
+            student: with the roster's columns, which may extend the due date.
+            submitted_at: a time without a zone is in the due date's zone; None if unknown.
+            marked_late: the platform's mark, which counts only if the time is unknown.
 
         Raises:
-            UsageError: the roster's extension cannot be understood.
+            UsageError: the roster's extension cannot be read.
+        """
+        due = self.due_for(student)
+        due_at = due.isoformat(timespec="seconds")
+        if submitted_at is None:
+            reason = {
+                True: "marked late, but the time of submission is unknown",
+                False: "",
+                None: "the time of submission is unknown, so the submission counts as in time",
+            }[marked_late]
+            return Lateness(due_at=due_at, reason=reason, needs_person=marked_late is True)
+        if submitted_at.tzinfo is None:
+            submitted_at = submitted_at.replace(tzinfo=self.due.tzinfo)
+        days = days_late(due, self.grace, submitted_at)
+        kept, reason = self._share_kept(days)
+        extended = f" (extended to {due:%Y-%m-%d %H:%M %Z})" if days and due != self.due else ""
+        return Lateness(
+            submitted_at=submitted_at.isoformat(timespec="seconds"),
+            due_at=due_at,
+            days_late=days,
+            share_kept=kept,
+            reason=reason + extended,
+        )
+
+    def _share_kept(self, days: int) -> tuple[float, str]:
+        """Return the share of the earned points that is kept, and the reason."""
+        if days == 0:
+            return 1.0, ""
+        late = "1 day late" if days == 1 else f"{days} days late"
+        if self.maximum_days is not None and days > self.maximum_days:
+            return 0.0, f"{late}; no points remain after {self.maximum_days}"
+        kept = 1 - self.penalty_per_day * days
+        if kept < self.floor:
+            return self.floor, f"{late}; {self.floor:.0%} of the points remain however late"
+        return max(0.0, kept), f"{late}, at {self.penalty_per_day:.0%} of the points a day"
+
+    def due_for(self, student: Student) -> datetime:
+        """Return the due date with the student's extension.
+
+        Raises:
+            UsageError: the extension cannot be read.
         """
         columns = {
             " ".join(name.casefold().split()): text for name, text in student.columns.items()
@@ -84,21 +113,22 @@ class LatePolicy:
             for header in (*DUE_HEADERS, *DAYS_HEADERS, *EITHER_HEADERS)
             if columns.get(header, "").strip()
         ]
+        if not given:
+            return self.due
         if len(given) > 1:
             named = " and ".join(header for header, _ in given)
             raise UsageError(
                 f"{student.id} has {len(given)} extensions: {named}",
                 next_step="leave one of these cells of the roster empty",
             )
-        return self._extended(student, *given[0]) if given else self.due
-
-    def _extended(self, student: Student, header: str, text: str) -> datetime:
-        days = None if header in DUE_HEADERS else _read_days(text)
-        if days is not None:
+        ((header, text),) = given
+        match = _DAYS.fullmatch(text) if header not in DUE_HEADERS else None
+        days = float(match[1].replace(",", ".")) if match else None
+        if days is not None and days <= MAXIMUM_EXTENSION_DAYS:
             return self.due + timedelta(days=days)
         if header in DAYS_HEADERS:
             raise UsageError(
-                f"the {header} of {student.id} is no number of days: {clean_line(text)[:80]}",
+                f"the {header} of {student.id} is not a number of days: {clean_line(text)[:80]}",
                 next_step="write 2 for two more days",
             )
         return read_time(text, self.due.tzinfo, what=f"the {header} of {student.id}")
@@ -107,7 +137,7 @@ class LatePolicy:
         """Read every student's extension.
 
         Raises:
-            UsageError: some cannot be understood; all of them are reported at once.
+            UsageError: some extensions cannot be read; all of them are reported at once.
         """
         mistakes = []
         for student in students:
@@ -117,58 +147,17 @@ class LatePolicy:
                 mistakes.append(f"  - {error}")
         if mistakes:
             raise UsageError(
-                "the roster has extensions that cannot be understood:\n" + "\n".join(mistakes),
+                "the roster has extensions that cannot be read:\n" + "\n".join(mistakes),
                 next_step="write a date such as 2026-03-01 23:59, or a number of days",
             )
 
 
-def judge(
-    policy: LatePolicy,
-    student: Student,
-    submitted_at: datetime | None,
-    *,
-    late: bool | None = None,
-) -> Lateness:
-    """What being late costs, whatever the points are.
-
-    Args:
-        policy: the rules.
-        student: with the roster's columns, which may extend the due date.
-        submitted_at: naive times are read in the due date's zone; None if it is not known.
-        late: the platform's mark, of use only where the time is not known.
-
-    Raises:
-        UsageError: the roster's extension cannot be understood.
-    """
-    due = policy.due_for(student)
-    due_at = due.isoformat(timespec="seconds")
-    if submitted_at is None:
-        reason = ""
-        if late:
-            reason = "marked late, but nothing says when it was handed in"
-        elif late is None:
-            reason = "nothing says when it was handed in, so it counts as in time"
-        return Lateness(due_at=due_at, reason=reason, needs_person=late is True)
-    if submitted_at.tzinfo is None:
-        submitted_at = submitted_at.replace(tzinfo=policy.due.tzinfo)
-    days = days_late(due, policy.grace, submitted_at)
-    kept, reason = _share_kept(policy, days)
-    extended = f" (extended to {due:%Y-%m-%d %H:%M %Z})" if due != policy.due else ""
-    return Lateness(
-        submitted_at=submitted_at.isoformat(timespec="seconds"),
-        due_at=due_at,
-        days_late=days,
-        share_kept=kept,
-        reason=f"{reason}{extended}" if reason else "",
-    )
-
-
 def days_late(due: datetime, grace: timedelta, submitted_at: datetime) -> int:
-    """Begun days after the due date and the grace: 0 up to the very end of the grace.
+    """Return the begun days after the due date and the grace; 0 up to the very end of the grace.
 
     Args:
         due: with its time zone, in which days begin and end.
-        grace: a time that passes, whatever the clocks do.
+        grace: elapsed time, regardless of clock changes.
         submitted_at: with a time zone.
     """
     submitted = submitted_at.astimezone(UTC)
@@ -182,36 +171,22 @@ def days_late(due: datetime, grace: timedelta, submitted_at: datetime) -> int:
     return days
 
 
-def _share_kept(policy: LatePolicy, days: int) -> tuple[float, str]:
-    """The fraction of the earned points that is kept, and why."""
-    if days == 0:
-        return 1.0, ""
-    late = "1 day late" if days == 1 else f"{days} days late"
-    if policy.maximum_days is not None and days > policy.maximum_days:
-        return 0.0, f"{late}, and nothing counts after {policy.maximum_days}"
-    taken = policy.penalty_per_day * days
-    if 1 - taken < policy.floor:
-        return policy.floor, f"{late}, and {policy.floor:.0%} of the points are left however late"
-    left = max(0.0, 1 - taken)
-    return left, f"{late}, at {policy.penalty_per_day:.0%} of the points a day"
-
-
 def read_time(text: str, timezone: tzinfo | None, *, what: str = "the time") -> datetime:
-    """A time in ISO 8601, with its zone.
+    """Return a time in ISO 8601, with its zone.
 
     Args:
         text: such as `2026-03-01 23:59`, with or without an offset; a date alone means its end.
         timezone: for times without an offset; None for the machine's.
-        what: the time is, for the error.
+        what: the name of the time in the error.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is not a time.
     """
     try:
         moment = _parse_time(text.strip())
     except ValueError:
         raise UsageError(
-            f"{what} is no date or time: {clean_line(text)[:80]}",
+            f"{what} is not a date or time: {clean_line(text)[:80]}",
             next_step="write it as 2026-03-01 23:59, or 2026-03-01T23:59+01:00",
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone or find_timezone(None))
@@ -225,7 +200,7 @@ def _parse_time(text: str) -> datetime:
 
 
 def find_timezone(name: str | None) -> tzinfo:
-    """A time zone by its name in the tz database, or the machine's own.
+    """Return a time zone by its name in the tz database, or the machine's own.
 
     Raises:
         UsageError: there is no such zone.
@@ -238,18 +213,10 @@ def find_timezone(name: str | None) -> tzinfo:
             if name is not None:
                 raise UsageError(
                     f"there is no time zone {clean_line(name)!r}",
-                    next_step="name one as the tz database does, such as Europe/Berlin",
+                    next_step="use a name from the tz database, such as Europe/Berlin",
                 ) from None
     try:
         with _LOCAL_TIMEZONE_FILE.open("rb") as file:
             return ZoneInfo.from_file(file)
     except (OSError, ValueError):
         return UTC
-
-
-def _read_days(text: str) -> float | None:
-    match = _DAYS.fullmatch(text)
-    if match is None:
-        return None
-    days = float(match[1].replace(",", "."))
-    return days if days <= MAXIMUM_EXTENSION_DAYS else None

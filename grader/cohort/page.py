@@ -12,21 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import msgspec
-
 from grader.cohort import charts, statistics
 from grader.cohort.similarity import Likeness, Shared, SimilarGroup, Similarity
 from grader.cohort.statistics import Concern, PendingItem, Reason, concerns, failed_parts
-from grader.cohort.store import Store
 from grader.cohort.summary import ItemSummary, Status, StudentSummary
-from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME
+from grader.report.files import REPORT_NAME
 from grader.report.html import template_environment
 from grader.report.inlined import inlined
 from grader.report.wording import percentage
 from grader.results import Outcome
 
 SHOWN_GROUPS = 60
-_SIMILARITY = "similarity"
 
 _LATE, _MISSING = "late", "missing"
 _FLAGS = {
@@ -111,26 +107,6 @@ def write_class_page(
     written = path.with_name(f".{path.name}.new")
     written.write_text(render_class_page(summaries, similar, title=title), encoding="utf-8")
     written.replace(path)
-
-
-def keep_similarity(store: Store, similar: Similarity) -> None:
-    """Keep what is alike in a class, for those who write its page anew without comparing."""
-    store.keep_setting(_SIMILARITY, msgspec.json.encode(similar).decode())
-
-
-def refresh_class_page(store: Store, output: Path, *, title: str) -> None:
-    """Write the page of a class anew after points changed, if there is one.
-
-    Args:
-        store: of the class.
-        output: the directory that holds the page and the students' folders.
-        title: of the assignment.
-    """
-    path = output / CLASS_PAGE_NAME
-    kept = store.setting(_SIMILARITY)
-    if path.is_file() and kept is not None:
-        similar = msgspec.json.decode(kept, type=Similarity)
-        write_class_page(list(store.summaries()), similar, path, title=title)
 
 
 def render_class_page(

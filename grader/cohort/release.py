@@ -1,9 +1,9 @@
-"""What students may see of a graded class: one folder each, without what is hidden from them."""
+"""Release a graded class to its students: one folder each, without the hidden parts."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from grader.assignment.records import Assignment
@@ -11,16 +11,16 @@ from grader.cohort.store import Store
 from grader.cohort.summary import Status
 from grader.errors import UsageError
 from grader.report.files import write_reports
-from grader.results import Score, SubmissionResult
+from grader.results import SubmissionResult
 
 
 @dataclass(frozen=True, kw_only=True)
 class Released:
-    """What was written.
+    """The written folders.
 
     Attributes:
-        folders: how many students got one.
-        without_grade: the ids of those who did not, because there is no grade to show.
+        folders: the number of students with a folder.
+        without_grade: the ids of students without a folder, because they have no grade.
     """
 
     folders: int
@@ -33,14 +33,14 @@ def release(store: Store, target: Path, *, hidden: Collection[str]) -> Released:
     Args:
         store: the class.
         target: an empty directory, or one that does not exist yet.
-        hidden: the ids of the parts that students do not see.
+        hidden: the ids of the hidden parts.
 
     Raises:
-        UsageError: the directory holds something already.
+        UsageError: the directory is not empty.
     """
     if target.exists() and any(target.iterdir()):
         raise UsageError(
-            f"{target} is not empty, and may hold what somebody was shown before",
+            f"{target} is not empty, and may hold an earlier release",
             next_step="name a new directory with --to",
         )
     without_grade = []
@@ -55,33 +55,23 @@ def release(store: Store, target: Path, *, hidden: Collection[str]) -> Released:
     return Released(folders=folders, without_grade=tuple(without_grade))
 
 
-def refuse_another_assignment(store: Store, assignment: Assignment) -> None:
-    """Let only the assignment say what is hidden that the class was graded by.
+def require_assignment(store: Store, assignment: Assignment) -> None:
+    """Raise if the class was graded with another assignment.
 
     Raises:
-        UsageError: somebody was graded by another.
+        UsageError: names the first such student.
     """
     digests = {assignment.digest(), assignment.for_practice().digest()}
     for summary in store.summaries():
         result = store.result(summary.student.id)
         if result is not None and result.provenance.assignment_sha256 not in digests:
             raise UsageError(
-                f"{summary.student.id} was graded by another assignment, or an earlier version: "
+                f"{summary.student.id} was graded with another assignment, or an earlier version: "
                 f"{result.provenance.assignment_title}",
                 next_step="name the assignment of the class with --assignment, or grade again",
             )
 
 
 def without_parts(result: SubmissionResult, hidden: Collection[str]) -> SubmissionResult:
-    """The result without these parts and their points."""
-    if not hidden:
-        return result
-    problems = []
-    for problem in result.problems:
-        parts = tuple(part for part in problem.parts if part.id not in hidden)
-        if parts:
-            score = Score.total([part.score for part in parts])
-            problems.append(replace(problem, parts=parts, score=score))
-    score = Score.total([problem.score for problem in problems])
-    late = result.late.applied_to(score.earned)[1] if result.late else None
-    return replace(result, problems=tuple(problems), score=score, late=late)
+    """Return the result without these parts and their points."""
+    return result.with_parts(lambda part: None if part.id in hidden else part)

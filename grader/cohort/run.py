@@ -1,19 +1,20 @@
-"""One run over the students of a class: take in, train what is needed, record what is done.
+"""One run over the students of a class: extract, train the plans together, and yield results.
 
-Student code runs in sandboxes on this machine. What it leaves to be trained are jobs, which are
-pure data; equal jobs of different students are trained once. Whatever one submission does, and
-whatever fails while it is graded, ends that student's grading and nobody else's.
+Student code runs in sandboxes on this machine. It leaves training jobs, which are pure data; equal
+jobs of different students are trained once. A failure ends the grading of one student only.
 """
 
 from __future__ import annotations
 
+import shutil
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,14 +22,17 @@ from grader.cohort.summary import Status, StudentSummary, summarize_items
 from grader.errors import GraderError, SubmissionError, UnusableSubmissionError, UsageError
 from grader.grading.stages import Clock, Options, Setting, Underway, ask, begin, prepare
 from grader.intake.pictures import keep_pictures
-from grader.intake.private_copy import collect
+from grader.intake.private_copy import Submission, collect
 from grader.intake.submitted import SubmittedWork, open_submission
-from grader.report.files import keep_graded_files
-from grader.results import Outcome, Score, SubmissionResult
-from grader.training.cached_trainer import CachedTrainer
+from grader.report.files import FILES_NAME, write_reports
+from grader.results import Lateness, Outcome, Score, SubmissionResult
+from grader.sandbox.isolation.choice import choose_sandbox
+from grader.training.cached_trainer import CachedTrainer, StartPool
+from grader.training.data_places import default_cache_directory, directories_with_labels
 from grader.training.job import TrainingJob
 from grader.training.plans import PlanRunner
-from grader.training.pool import count_cores
+from grader.training.pool import TrainingPool, count_cores
+from grader.training.run_cache import RunCache
 
 if TYPE_CHECKING:
     from grader.assignment.records import Assignment
@@ -36,8 +40,11 @@ if TYPE_CHECKING:
     from grader.sandbox.isolation.choice import Sandbox
 
 STUDENTS_AHEAD = 16
-"""Students between intake and result beyond one for each round in training: enough to find long
-trainings early, and few enough that memory does not grow with the class."""
+"""Students in progress beyond one for each round in training: enough to find long trainings early,
+and few enough that memory does not grow with the class."""
+
+CLUSTER_ROUNDS = 1000
+"""Rounds in training at a time on a cluster: enough for some hundred workers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,31 +54,35 @@ class Task:
     Attributes:
         work: the student's submission.
         folder: of the student's reports, below the output directory.
-        inputs_sha256: over all that the grade depends on.
+        late: under the late policy.
+        inputs_sha256: over everything that the grade depends on.
     """
 
     work: SubmittedWork
     folder: str
+    late: Lateness
     inputs_sha256: str
+
+    def decide(self, summary: StudentSummary) -> StudentSummary:
+        """Return a summary with this student and with the points after the late policy."""
+        return replace(summary, student=self.work.student).with_score(summary.score, self.late)
+
+
+Graded = tuple[Task, StudentSummary, SubmissionResult | None]
+"""A finished student; the result is None if nothing could be graded."""
 
 
 class RunObserver(Protocol):
-    """Told what happens while a class is graded, in the thread that grades."""
+    """An observer of the grading, called in the thread that grades."""
 
     def warn(self, text: str) -> None:
-        """Something that the user must not miss."""
+        """Show a message that the user must not miss."""
 
     def taken_in(self, student_id: str) -> None:
-        """A student's questions were asked; training follows, where any is needed."""
+        """Count a student whose extraction has ended and whose training follows."""
 
     def runs_counted(self, *, trained: int, reused: int) -> None:
-        """How many training runs were begun so far, and how many more could be shared or reused."""
-
-
-Recorder = Callable[["Task", StudentSummary, SubmissionResult | None], None]
-"""Keeps a finished student's result, in the thread that grades."""
-
-TrainerFactory = Callable[[Setting], CachedTrainer]
+        """Show the numbers of training runs begun, and of runs shared or reused."""
 
 
 @dataclass(kw_only=True)
@@ -79,7 +90,7 @@ class _Student:
     """A student in training.
 
     Attributes:
-        waiting_for: the items whose plans have not ended.
+        waiting_for: ids of the items whose plans have not ended.
     """
 
     task: Task
@@ -94,78 +105,97 @@ class ClassRun:
     Attributes:
         assignment: as its author wrote it.
         options: for every student alike.
-        sandbox: that works here.
-        output: where reports go.
-        record: called once for each student, in the calling thread.
-        make_trainer: a context manager that trains.
-        rounds_at_once: how many rounds the trainer is given at a time: enough that it is never
-            idle, and few enough that a longer one can still overtake those that wait.
+        output: of the class.
     """
 
     assignment: Assignment
     options: Options
-    sandbox: Sandbox
     output: Path
     observer: RunObserver
-    record: Recorder
-    make_trainer: TrainerFactory
-    rounds_at_once: int
     _stop: threading.Event = field(default_factory=threading.Event)
     _setting: Future[Setting] = field(default_factory=Future)
-    _taking_in: dict[Future[Underway], Task] = field(default_factory=dict)
+    _extracting: dict[Future[Underway], Task] = field(default_factory=dict)
     _students: dict[str, _Student] = field(default_factory=dict)
 
-    def grade(self, tasks: Sequence[Task]) -> None:
-        """Grade everybody; what was recorded before an exception stays.
+    def grade(self, tasks: Sequence[Task]) -> Generator[Graded, None, None]:
+        """Yield every student as soon as it is finished, with the reports written.
 
         Raises:
-            MachineError: the data cannot be had, so nobody can be graded.
+            MachineError: there is no sandbox or no data, so nobody can be graded.
             KeyboardInterrupt: Ctrl-C.
         """
-        left = deque(tasks)
+        hidden = directories_with_labels(self.options.data_directory)
+        sandbox = choose_sandbox(unsafe=self.options.unsafe, hidden=hidden)
+        remaining = deque(tasks)
         with ExitStack() as resources:
             extractors = ThreadPoolExecutor(count_cores(), thread_name_prefix="extract")
             resources.callback(extractors.shutdown, wait=True, cancel_futures=True)
             resources.callback(self._stop.set)
-            self._fill_window(left, extractors)
-            self._load_setting()
-            trainer = resources.enter_context(self.make_trainer(self._setting.result()))
-            self._run(left, extractors, trainer)
+            fill_window = partial(self._fill_window, remaining, extractors, sandbox)
+            fill_window()
+            self._load_setting(sandbox)
+            trainer = resources.enter_context(self._make_trainer())
+            yield from self._run(trainer, fill_window)
 
-    def _load_setting(self) -> None:
-        """Load torch and the data while the first sandboxes are at work already."""
+    @property
+    def _rounds_at_once(self) -> int:
+        """Enough rounds that the trainer is never idle, and few enough that long ones overtake."""
+        return CLUSTER_ROUNDS if self.options.scheduler else 2 * count_cores()
+
+    def _fill_window(
+        self, remaining: deque[Task], extractors: ThreadPoolExecutor, sandbox: Sandbox
+    ) -> None:
+        window = STUDENTS_AHEAD + self._rounds_at_once
+        while remaining and len(self._extracting) + len(self._students) < window:
+            task = remaining.popleft()
+            self._extracting[extractors.submit(self._extract, task, sandbox)] = task
+
+    def _load_setting(self, sandbox: Sandbox) -> None:
+        """Load torch and the data while the first sandboxes are already running."""
         try:
-            setting = prepare(self.assignment, self.options, self.sandbox, self.observer.warn)
+            setting = prepare(self.assignment, self.options, sandbox, self.observer.warn)
         except BaseException as error:
             self._setting.set_exception(error)
             raise
         self._setting.set_result(setting)
 
-    def _run(
-        self, left: deque[Task], extractors: ThreadPoolExecutor, trainer: CachedTrainer
-    ) -> None:
+    def _make_trainer(self) -> CachedTrainer:
+        setting = self._setting.result()
+        directory = default_cache_directory() if self.options.use_cache else self.output
+        cache = RunCache(directory, dataset_sha256=setting.dataset.sha256, device=setting.device)
+        start_pool: StartPool = partial(TrainingPool, device=setting.device)
+        if address := self.options.scheduler:
+            try:
+                from grader.training.cluster import DaskTrainer  # noqa: PLC0415  # an extra
+            except ImportError as error:
+                raise UsageError(
+                    f"training on a cluster needs Dask: {error}",
+                    next_step="Install it: pip install 'sequential-grader[cluster]'",
+                ) from error
+            start_pool = partial(DaskTrainer, address=address, device=setting.device)
+        return CachedTrainer(setting.dataset, start_pool=start_pool, cache=cache)
+
+    def _run(self, trainer: CachedTrainer, fill_window: Callable[[], None]) -> Iterator[Graded]:
         runner: PlanRunner[tuple[str, str]] = PlanRunner(
-            trainer, _ignore_epoch, rounds_at_once=self.rounds_at_once
+            trainer, _ignore_epoch, rounds_at_once=self._rounds_at_once
         )
-        while self._taking_in or self._students:
-            waited: list[Future[Any]] = [*self._taking_in, *runner.futures()]
+        while self._extracting or self._students:
+            waited: list[Future[Any]] = [*self._extracting, *runner.futures()]
             if waited:
                 wait(waited, return_when=FIRST_COMPLETED)
-            for future in [future for future in self._taking_in if future.done()]:
-                self._begin_training(self._taking_in.pop(future), future, runner)
+            for future in [future for future in self._extracting if future.done()]:
+                task = self._extracting.pop(future)
+                yield from self._attempt(task, partial(self._start_training, task, future, runner))
             for (student_id, item_id), outcome in runner.collect():
-                self._finish_item(student_id, item_id, outcome)
+                student = self._students.get(student_id)
+                if student is not None:  # else another of the student's items failed earlier
+                    finish = partial(self._finish_item, student, item_id, outcome)
+                    yield from self._attempt(student.task, finish)
             self.observer.runs_counted(trained=trainer.trained_runs, reused=trainer.reused_runs)
-            self._fill_window(left, extractors)
+            fill_window()
 
-    def _fill_window(self, left: deque[Task], extractors: ThreadPoolExecutor) -> None:
-        window = STUDENTS_AHEAD + self.rounds_at_once
-        while left and len(self._taking_in) + len(self._students) < window:
-            task = left.popleft()
-            self._taking_in[extractors.submit(self._take_in, task)] = task
-
-    def _take_in(self, task: Task) -> Underway:
-        """Ask and check one student; runs in a thread of the extractors."""
+    def _extract(self, task: Task, sandbox: Sandbox) -> Underway:
+        """Ask and check one student, in a thread of the extractors."""
         clock = Clock()
         files = self.assignment.files()
         with (
@@ -174,75 +204,69 @@ class ClassRun:
         ):
             student = task.work.student
             named = replace(submission, name=student.name or student.id)
-            extractions = ask(named, self.assignment, self.options, self.sandbox, self._stop)
+            extractions = ask(named, self.assignment, self.options, sandbox, self._stop)
             clock.mark("extract")
-            keep_graded_files(named, files, self.output / task.folder)
+            _keep_graded_files(named, files, self.output / task.folder)
             keep_pictures(named, self.output / task.folder)
             return begin(self._setting.result(), named, extractions, clock)
 
-    def _begin_training(
-        self, task: Task, taken_in: Future[Underway], runner: PlanRunner[tuple[str, str]]
-    ) -> None:
-        with self._recording_failure(task):
-            underway = taken_in.result()
-            planned = underway.grading.plans()
-            student_id = task.work.student.id
-            self._students[student_id] = _Student(
-                task=task, underway=underway, waiting_for=set(planned)
-            )
-            self.observer.taken_in(student_id)
-            for item_id, training in planned.items():
-                runner.add((student_id, item_id), training.plan, work=training.work)
-            if not planned:
-                self._finish(student_id)
+    def _start_training(
+        self, task: Task, extracted: Future[Underway], runner: PlanRunner[tuple[str, str]]
+    ) -> Graded | None:
+        underway = extracted.result()
+        planned = underway.grading.plans()
+        student_id = task.work.student.id
+        student = _Student(task=task, underway=underway, waiting_for=set(planned))
+        self._students[student_id] = student
+        self.observer.taken_in(student_id)
+        for item_id, training in planned.items():
+            runner.add((student_id, item_id), training.plan, work=training.work)
+        return None if planned else self._finish(student)
 
-    def _finish_item(self, student_id: str, item_id: str, outcome: Any) -> None:
-        student = self._students.get(student_id)
-        if student is None:  # ended by a failure while others of its items were in training
-            return
-        with self._recording_failure(student.task):
-            student.underway.grading.finish(item_id, outcome)
-            student.waiting_for.remove(item_id)
-            if not student.waiting_for:
-                self._finish(student_id)
+    def _finish_item(self, student: _Student, item_id: str, outcome: Any) -> Graded | None:
+        student.underway.grading.finish(item_id, outcome)
+        student.waiting_for.remove(item_id)
+        return None if student.waiting_for else self._finish(student)
 
-    def _finish(self, student_id: str) -> None:
-        student = self._students[student_id]
+    def _finish(self, student: _Student) -> Graded:
+        task = student.task
         student.underway.clock.mark("train")
-        result = student.underway.result()
+        result = write_student_reports(self.output, task, student.underway.result())
         outcomes = {item.outcome for item in result.items()}
         summary = StudentSummary(
-            student=student.task.work.student,
+            student=task.work.student,
             status=Status.ERROR if Outcome.ERROR in outcomes else Status.GRADED,
             message="; ".join(f"{note.file} {note.message}" for note in result.intake[:3]),
-            folder=student.task.folder,
+            folder=task.folder,
             score=result.score,
             complete=result.complete,
             practice=result.provenance.practice,
             items=summarize_items(result),
         )
-        self.record(student.task, summary, result)
-        del self._students[student_id]
+        del self._students[task.work.student.id]
+        return task, task.decide(summary).dated(), result
 
-    @contextmanager
-    def _recording_failure(self, task: Task) -> Iterator[None]:
-        """Record whatever goes wrong with one student as that student's, and go on."""
+    def _attempt(self, task: Task, step: Callable[[], Graded | None]) -> Iterator[Graded]:
+        """Take a step for one student, and yield the student if it finished or failed."""
+        student_id = task.work.student.id
         try:
-            yield
+            graded = step()
         except UnusableSubmissionError as error:
             status = Status.ERROR if error.needs_person else Status.UNUSABLE
-            self._record_failure(task, status, str(error))
+            graded = self._failed(task, status, str(error))
         except (SubmissionError, UsageError) as error:
-            self._record_failure(task, Status.UNUSABLE, str(error))
+            graded = self._failed(task, Status.UNUSABLE, str(error))
         except GraderError as error:
-            self._record_failure(task, Status.ERROR, f"{error} {error.next_step}".strip())
-        except Exception as error:  # noqa: BLE001  # a fault of the grader costs one student only
+            graded = self._failed(task, Status.ERROR, f"{error} {error.next_step}".strip())
+        except Exception as error:  # noqa: BLE001  # a bug of the grader costs one student only
             trace = "".join(traceback.format_exception(error))
-            self.observer.warn(f"the grader failed on {task.work.student.id}:\n{trace}")
+            self.observer.warn(f"the grader failed on {student_id}:\n{trace}")
             message = f"the grader itself failed: {type(error).__name__}: {error}"
-            self._record_failure(task, Status.ERROR, message)
+            graded = self._failed(task, Status.ERROR, message)
+        if graded is not None:
+            yield graded
 
-    def _record_failure(self, task: Task, status: Status, message: str) -> None:
+    def _failed(self, task: Task, status: Status, message: str) -> Graded:
         self._students.pop(task.work.student.id, None)
         possible = self.assignment.points
         lost = possible if status is Status.UNUSABLE else 0.0
@@ -254,8 +278,30 @@ class ClassRun:
             complete=False,
             practice=self.options.practice,
         )
-        self.record(task, summary, None)
+        return task, task.decide(summary).dated(), None
+
+
+def write_student_reports(output: Path, task: Task, result: SubmissionResult) -> SubmissionResult:
+    """Write a student's reports, and return the result with its lateness if there is a policy.
+
+    Reports are written before the store, so that every stored result has its reports.
+    """
+    late = task.late.with_penalty(result.score.earned) if task.late.due_at else None
+    result = replace(result, late=late)
+    write_reports(result, output / task.folder)
+    return result
+
+
+def _keep_graded_files(submission: Submission, files: Sequence[str], folder: Path) -> None:
+    """Copy the assignment's own files of a submission below `folder`, replacing earlier ones."""
+    target = folder / FILES_NAME
+    shutil.rmtree(target, ignore_errors=True)
+    for file in files:
+        if file in submission.files:
+            copy = target / file
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(submission.root / file, copy)
 
 
 def _ignore_epoch(_key: tuple[str, str], _job: TrainingJob, _epoch: int, _: EpochResult) -> None:
-    """A class's progress is told by student, not by epoch."""
+    """Ignore an epoch; the progress of a class counts students."""

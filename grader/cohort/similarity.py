@@ -1,6 +1,6 @@
-"""What several students have in common beyond what chance and the template explain.
+"""Similarities between students beyond chance and the starter code.
 
-Likeness is something to look at, never a verdict: short answers are alike by nature, and students
+Similarity is a reason to look, never a verdict: short answers are similar by nature, and students
 may be allowed to work together.
 """
 
@@ -17,20 +17,20 @@ from pathlib import Path
 
 import msgspec
 
-from grader.cohort.code_comparison import Comparison, ComparisonRequest, SimilarFiles
+from grader.cohort.code_comparison import Comparison, ComparisonRequest
 from grader.cohort.statistics import graded
 from grader.cohort.summary import ItemSummary, StudentSummary
 from grader.results import Outcome
 
 COMPARISON_SECONDS = 900.0
 LEAST_COMMON, COMMON_SHARE = 5, 0.1
-"""What more students share than this number, and than this share of the class, is common."""
+"""A thing is common if more students share it than this number and this share of the class."""
 
 _MODEL_KIND, _ANSWER_KIND = "model", "answer"
 
 
 class Likeness(StrEnum):
-    """What can be alike."""
+    """The kinds of things that students share."""
 
     MODEL = "model"
     ANSWER = "answer"
@@ -39,11 +39,11 @@ class Likeness(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """One thing that several students have in common.
+    """One thing that several students share.
 
     Attributes:
         subject: the item's id, or the file's path.
-        share: how much of the code is alike, 0 to 1; 1 for models and answers.
+        share: of similar code, 0 to 1; 1 for models and answers.
     """
 
     kind: Likeness
@@ -54,7 +54,7 @@ class Shared:
 
 @dataclass(frozen=True, kw_only=True)
 class SimilarGroup:
-    """Students who have something in common, and all that they share."""
+    """Students with something in common, and everything that they share."""
 
     student_ids: tuple[str, ...]
     shared: tuple[Shared, ...]
@@ -62,12 +62,12 @@ class SimilarGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Similarity:
-    """What is alike in a class.
+    """The similarities in a class.
 
     Attributes:
-        groups: those who share most things first.
-        common: what so many share that it likely was given to them, or is the obvious answer.
-        not_compared: why the code was not compared; empty if it was.
+        groups: the groups that share most come first.
+        common: things that many students share, such as given code or an obvious answer.
+        not_compared: the reason if the code was not compared, or empty.
     """
 
     groups: tuple[SimilarGroup, ...] = ()
@@ -82,13 +82,13 @@ def find_similar(
 ) -> Similarity:
     """Find equal models with equal recipes, equal wrong answers, and nearly identical code.
 
-    What the template has does not count: no code of it, and no model or answer of those who
-    handed it in as it was.
+    Starter code does not count, nor do models and answers of students who submitted the starter
+    code unchanged.
 
     Args:
         summaries: of the class.
         sources: the directory of each student's Python files, by student id; read as text only.
-        template: the directory of what the students were given, or None.
+        template: the directory of the starter code, or None.
     """
     not_compared = ""
     code = Comparison(similar=[], untouched=[])
@@ -100,7 +100,15 @@ def find_similar(
     likely_common = max(LEAST_COMMON, COMMON_SHARE * len(graded(summaries)))
     found = [
         *_shared_items(summaries, untouched=frozenset(code.untouched)),
-        *map(_shared_file, code.similar),
+        *(
+            Shared(
+                kind=Likeness.CODE,
+                subject=files.file,
+                student_ids=frozenset(files.student_ids),
+                share=files.share,
+            )
+            for files in code.similar
+        ),
     ]
     return Similarity(
         groups=_merge([one for one in found if len(one.student_ids) <= likely_common]),
@@ -128,7 +136,7 @@ def _shared_items(
 
 
 def _kind(item: ItemSummary) -> Likeness | None:
-    """What two students who agree in this item share; None where agreement says nothing."""
+    """Return the kind of agreement in this item, or None if agreement means nothing."""
     if item.kind == _MODEL_KIND and item.accuracy is not None:
         return Likeness.MODEL
     if item.kind == _ANSWER_KIND and item.outcome is Outcome.FAILED:
@@ -136,17 +144,8 @@ def _kind(item: ItemSummary) -> Likeness | None:
     return None
 
 
-def _shared_file(files: SimilarFiles) -> Shared:
-    return Shared(
-        kind=Likeness.CODE,
-        subject=files.file,
-        student_ids=frozenset(files.student_ids),
-        share=files.share,
-    )
-
-
 def _merge(found: Sequence[Shared]) -> tuple[SimilarGroup, ...]:
-    """One group for each set of students, with all that the set shares."""
+    """Return one group for each set of students, with everything that the set shares."""
     of_student: dict[str, list[Shared]] = defaultdict(list)
     for one in found:
         for student_id in one.student_ids:
@@ -164,11 +163,11 @@ def _merge(found: Sequence[Shared]) -> tuple[SimilarGroup, ...]:
 
 
 def _compare_code(sources: Mapping[str, Path], template: Path | None) -> Comparison:
-    """Compare in a process of its own, which a hostile file cannot keep longer than its time.
+    """Compare in a process of its own, which ends in time whatever a hostile file does.
 
     Raises:
         OSError: the process could not be started.
-        SubprocessError: it ended without an answer, or not in time.
+        SubprocessError: the process failed or took too long.
         DecodeError: the answer is cut off.
     """
     request = ComparisonRequest(

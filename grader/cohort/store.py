@@ -1,9 +1,11 @@
 """The results of a class, in one SQLite file beside the reports.
 
-Every grading is a row that is never changed: the newest of a student is the one that counts, the
-others are the history. A row is written in one transaction, so a grading is either whole or not
-there, whenever the program is killed. One process writes; others can read meanwhile (WAL,
-https://sqlite.org/wal.html).
+Every grading is a row that never changes. A student's newest grading counts; the others are the
+history. Each row is one transaction, so a kill at any moment leaves a grading whole or absent. One
+process writes while others read (WAL, https://sqlite.org/wal.html).
+
+All tables are declared here. `grader.review.store` reads and writes those of the review; no other
+module contains SQL.
 """
 
 from __future__ import annotations
@@ -94,11 +96,11 @@ _MIGRATIONS = (
     ) STRICT;
     CREATE INDEX changes_of_grader ON changes (grader, id);
     """,
+    "ALTER TABLE review_settings RENAME TO settings",
 )
-"""Each brings a store one version further; `PRAGMA user_version` counts them. Only append."""
+"""Each script takes a store to the next version, which `PRAGMA user_version` holds. Append only."""
 
 _NEWEST = "id IN (SELECT max(id) FROM gradings GROUP BY student_id)"
-
 _GRADINGS = "SELECT id, inputs_sha256, summary FROM gradings"
 _PUBLISHED_GRADINGS = """
     SELECT gradings.id, gradings.inputs_sha256, coalesce(published.summary, gradings.summary)
@@ -112,7 +114,8 @@ class StoredGrading:
 
     Attributes:
         number: increases with every grading in the store.
-        inputs_sha256: over all that the grade depends on: files, assignment, options, versions.
+        inputs_sha256: over everything that the grade depends on: files, assignment, options,
+            versions.
     """
 
     number: int
@@ -124,20 +127,15 @@ class Store:
     """The gradings of one class; a context manager."""
 
     def __init__(self, path: Path) -> None:
-        """Open the store, and make it or bring it up to date where that is needed.
+        """Open the store; create it or migrate it if necessary.
 
         Raises:
             UsageError: the file is not a store, or a newer grader wrote it.
-            MachineError: it cannot be opened.
+            MachineError: the file cannot be opened.
         """
-        self._path = path
         try:
             self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            # FULL: a grading that was reported as stored survives even a power cut.
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
-            self._migrate()
+            self._prepare(path)
         except sqlite3.OperationalError as error:
             raise MachineError(
                 f"the class's results in {path} cannot be opened: {error}",
@@ -155,7 +153,7 @@ class Store:
         """Open the store of a class that was graded into `output`.
 
         Raises:
-            UsageError: no class was graded there.
+            UsageError: there is no store.
         """
         path = output / STORE_NAME
         if not path.is_file():
@@ -175,30 +173,9 @@ class Store:
         """Close the file."""
         self._connection.close()
 
-    def record(
-        self, summary: StudentSummary, *, inputs_sha256: str, result: SubmissionResult | None
-    ) -> None:
-        """Add one grading, which is from now on the one that counts; it is on the disk on return.
-
-        Args:
-            summary: of the result.
-            inputs_sha256: over all that the grade depends on.
-            result: the whole result, or None where nothing could be graded.
-        """
-        encoded = _encode(result) if result is not None else None
-        self._connection.execute(
-            "INSERT INTO gradings (student_id, inputs_sha256, summary, result) VALUES (?, ?, ?, ?)",
-            (summary.student.id, inputs_sha256, msgspec.json.encode(summary), encoded),
-        )
-
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """For those who keep tables of their own here; statements commit by themselves."""
-        return self._connection
-
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, and nobody else writes meanwhile; it is on the disk on return."""
+        """Write everything in the block or nothing, as the only writer; on the disk on return."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -207,16 +184,25 @@ class Store:
             raise
         self._connection.execute("COMMIT")
 
-    def setting(self, name: str) -> str | None:
-        """A small thing that belongs to the class, by its name; None if it was never kept."""
-        row = self._connection.execute(
-            "SELECT value FROM review_settings WHERE name = ?", (name,)
-        ).fetchone()
-        return row[0] if row else None
+    def record(
+        self, summary: StudentSummary, *, inputs_sha256: str, result: SubmissionResult | None
+    ) -> None:
+        """Add a grading, which counts from now on; it is on the disk on return.
 
-    def keep_setting(self, name: str, value: str) -> None:
-        """Keep a small thing that belongs to the class, in place of an earlier one."""
-        self._connection.execute("REPLACE INTO review_settings VALUES (?, ?)", (name, value))
+        Args:
+            summary: of the result.
+            inputs_sha256: over everything that the grade depends on.
+            result: the whole result, or None if nothing could be graded.
+        """
+        self._connection.execute(
+            "INSERT INTO gradings (student_id, inputs_sha256, summary, result) VALUES (?, ?, ?, ?)",
+            (
+                summary.student.id,
+                inputs_sha256,
+                msgspec.json.encode(summary),
+                _encode(result) if result is not None else None,
+            ),
+        )
 
     def publish(
         self,
@@ -226,13 +212,13 @@ class Store:
         *,
         judgements_sha256: str,
     ) -> None:
-        """Let a grading's result with people's judgements count in place of the automatic one.
+        """Put a result with people's judgements in front of the automatic one.
 
         Args:
-            number: of the grading; a newer grading is not touched.
+            number: of the grading; newer gradings are not touched.
             summary: of the result.
-            result: with the judgements in it.
-            judgements_sha256: over all that went into the result beside the grading.
+            result: includes the judgements.
+            judgements_sha256: over everything that went into the result beside the grading.
         """
         self._connection.execute(
             "REPLACE INTO published (grading_id, summary, result, judgements_sha256) "
@@ -240,30 +226,46 @@ class Store:
             (number, msgspec.json.encode(summary), _encode(result), judgements_sha256),
         )
 
+    def published(self) -> dict[int, str]:
+        """Return the digest of the judgements in each published result, by grading number."""
+        rows = self._connection.execute("SELECT grading_id, judgements_sha256 FROM published")
+        return dict(rows.fetchall())
+
+    def setting(self, name: str) -> str | None:
+        """Return a value that belongs to the class, or None if it was never kept."""
+        row = self._connection.execute(
+            "SELECT value FROM settings WHERE name = ?", (name,)
+        ).fetchone()
+        return row[0] if row else None
+
+    def keep_setting(self, name: str, value: str) -> None:
+        """Keep a value that belongs to the class in place of an earlier one."""
+        self._connection.execute("REPLACE INTO settings (name, value) VALUES (?, ?)", (name, value))
+
     def summaries(self) -> Iterator[StudentSummary]:
-        """The current summary of every student, by id."""
+        """Yield every student's current summary, by id."""
         for grading in self.current():
             yield grading.summary
 
     def current(self) -> Iterator[StoredGrading]:
-        """The current grading of every student, by id, with what people gave if published."""
+        """Yield every student's current grading, by id; the published one if there is one."""
         return self._select(f"{_PUBLISHED_GRADINGS} WHERE gradings.{_NEWEST} ORDER BY student_id")
 
     def automatic(self) -> Iterator[StoredGrading]:
-        """The current grading of every student, by id, as it was before people graded."""
+        """Yield every student's current grading before people's judgements, by id."""
         return self._select(f"{_GRADINGS} WHERE {_NEWEST} ORDER BY student_id")
 
+    def history(self, student_id: str) -> list[StoredGrading]:
+        """Return every automatic grading of a student, the oldest first."""
+        return list(self._select(f"{_GRADINGS} WHERE student_id = ? ORDER BY id", student_id))
+
     def last_number(self) -> int:
-        """The number of the newest grading, or 0."""
+        """Return the number of the newest grading, or 0."""
         (number,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM gradings").fetchone()
         return int(number)
 
-    def history(self, student_id: str) -> list[StoredGrading]:
-        """Every automatic grading of a student, the oldest first."""
-        return list(self._select(f"{_GRADINGS} WHERE student_id = ? ORDER BY id", student_id))
-
     def result(self, student_id: str) -> SubmissionResult | None:
-        """The current whole result of a student, or None where nothing could be graded."""
+        """Return a student's current result, or None if nothing could be graded."""
         return self._decode_result(
             "SELECT coalesce(published.result, gradings.result) FROM gradings "
             "LEFT JOIN published ON published.grading_id = gradings.id "
@@ -272,7 +274,7 @@ class Store:
         )
 
     def automatic_result(self, number: int) -> SubmissionResult | None:
-        """The result of one grading as it was before people graded, or None without any."""
+        """Return the result of a grading before people's judgements, or None if it has none."""
         return self._decode_result("SELECT result FROM gradings WHERE id = ?", number)
 
     def _decode_result(self, query: str, value: object) -> SubmissionResult | None:
@@ -290,22 +292,24 @@ class Store:
                     summary=msgspec.json.decode(summary, type=StudentSummary),
                 )
 
-    def _migrate(self) -> None:
-        # The lock first: two programs may open a new store at the same moment.
-        self._connection.execute("BEGIN IMMEDIATE")
+    def _prepare(self, path: Path) -> None:
         try:
-            self._run_migrations()
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # FULL: a grading that was reported as stored survives even a power cut.
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            # The lock comes first, because two programs may open a new store at the same moment.
+            with self.transaction():
+                self._migrate(path)
         except BaseException:
-            self._connection.execute("ROLLBACK")
-            self._connection.close()
+            self.close()
             raise
-        self._connection.execute("COMMIT")
 
-    def _run_migrations(self) -> None:
+    def _migrate(self, path: Path) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version > len(_MIGRATIONS):
             raise UsageError(
-                f"{self._path} was written by a newer version of the grader",
+                f"{path} was written by a newer version of the grader",
                 next_step="install that version, or choose another --output",
             )
         for script in _MIGRATIONS[version:]:

@@ -1,35 +1,37 @@
-"""What a class needs to know of one student's result: enough for the class page, a gradebook and
-the late policy, and a hundredth of the whole result's size.
+"""The row of one student: enough for the class page, a gradebook and the late policy, at a
+hundredth of the whole result's size.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Self
 
 from grader.digest import digest_of
 from grader.intake.students import Student
 from grader.results import ItemResult, Lateness, Outcome, Score, SubmissionResult
 
 TELLING_CHARACTERS = 12
-"""A shorter wrong answer, such as a number, may be anybody's."""
+"""Students may give the same shorter wrong answer, such as a number, by chance."""
 
 
 class Status(StrEnum):
-    """Where a student's grading stands."""
+    """The state of a student's grading."""
 
     GRADED = "graded"
     ERROR = "error"
-    """The grader's own fault or the machine's: there is no grade, and a retry is possible."""
+    """The grader or the machine failed: there is no grade, and a retry is possible."""
     UNUSABLE = "unusable"
-    """What was handed in cannot be graded at all; every point is lost, and the message says why."""
+    """The submission cannot be graded at all; every point is lost, and the message says why."""
     MISSING = "missing"
-    """On the roster, with nothing handed in."""
+    """On the roster, without a submission."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckSummary:
-    """One check: what it was, and how it ended; `observed` only where it did not pass."""
+    """One check and its outcome; `observed` is empty if it passed."""
 
     id: str
     title: str
@@ -44,13 +46,13 @@ class ItemSummary:
     Attributes:
         id, part, title, kind, outcome, score: as in the result.
         checks: in order.
-        accuracy: what counts of a trained model, 0 to 1.
-        threshold: the accuracy wanted, 0 to 1.
-        borderline: whether the threshold lies inside the accuracy's 95% interval.
-        reported_differs: whether the student's own figures could not be reproduced.
+        accuracy: the counted accuracy of a trained model, 0 to 1.
+        threshold: the required accuracy, 0 to 1.
+        borderline: the threshold lies inside the accuracy's 95% interval.
+        reported_differs: the student's own figures could not be reproduced.
         parameters: of a model.
-        likeness: the same text for the same model and recipe, or for the same wrong answer; empty
-            where likeness says nothing, as for a right answer.
+        likeness: equal for equal models and recipes, and for equal wrong answers; empty if
+            likeness means nothing, as for a right answer.
     """
 
     id: str
@@ -73,13 +75,12 @@ class StudentSummary:
     """One student's row.
 
     Attributes:
-        status: where the grading stands.
-        message: why there is no grade, or what was odd about what was handed in.
-        folder: of the student's reports, below the output directory; empty if there is none.
         score: before the late policy.
+        message: the reason if there is no grade, or oddities of the submission.
+        folder: of the student's reports, below the output directory; empty if there are none.
         final_points: earned points after the late policy.
-        complete: whether every item was graded.
-        practice: whether the practice set was used, which gives no grade.
+        complete: every item was graded.
+        practice: the practice set was used, which gives no grade.
         graded_at: ISO 8601, UTC.
     """
 
@@ -95,9 +96,22 @@ class StudentSummary:
     graded_at: str = ""
     items: tuple[ItemSummary, ...] = ()
 
+    def with_score(self, score: Score, late: Lateness) -> Self:
+        """Return the row with another score, and with its final points under the late policy."""
+        return replace(
+            self,
+            score=score,
+            final_points=late.final_points(score.earned),
+            late=late.with_penalty(score.earned),
+        )
+
+    def dated(self) -> Self:
+        """Return the row with the present time as `graded_at`."""
+        return replace(self, graded_at=datetime.now(UTC).isoformat(timespec="seconds"))
+
 
 def summarize_items(result: SubmissionResult) -> tuple[ItemSummary, ...]:
-    """The rows of a result's items, in the assignment's order."""
+    """Return the rows of a result's items, in the assignment's order."""
     return tuple(
         _summarize(part.id, item)
         for problem in result.problems
@@ -108,7 +122,7 @@ def summarize_items(result: SubmissionResult) -> tuple[ItemSummary, ...]:
 
 def _summarize(part_id: str, item: ItemResult) -> ItemSummary:
     training = item.training
-    # Without points the sweep's model was not trained, and nothing was reproduced.
+    # A sweep without points was not trained, so its agreement check means nothing.
     disagrees = bool(item.sweep) and any(
         check.id == "agreement" and check.outcome is Outcome.FAILED for check in item.checks
     )
@@ -138,7 +152,7 @@ def _summarize(part_id: str, item: ItemResult) -> ItemSummary:
 
 
 def _likeness(item: ItemResult) -> str:
-    """A digest of what two students hardly choose alike by chance."""
+    """Return a digest of the parts that two students rarely choose alike by chance."""
     if item.architecture:
         layers = [row.description for row in item.architecture]
         recipe = item.training.recipe if item.training else None

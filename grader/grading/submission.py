@@ -41,8 +41,6 @@ from grader.results import (
     Outcome,
     PartResult,
     ProblemResult,
-    Score,
-    worst,
 )
 from grader.training.plans import Plan, plan_model, plan_sweep
 
@@ -234,26 +232,9 @@ class Grading:
         for problem in self.assignment.problems:
             parts = []
             for part in problem.parts:
-                items = tuple(
-                    self._with_output(self.results[item_id]) for item_id, _ in part.item_ids()
-                )
-                parts.append(
-                    PartResult(
-                        id=part.id,
-                        title=part.title,
-                        outcome=worst([item.outcome for item in items]),
-                        score=Score.total([item.score for item in items]),
-                        items=items,
-                    )
-                )
-            problems.append(
-                ProblemResult(
-                    id=problem.id,
-                    title=problem.title,
-                    score=Score.total([part.score for part in parts]),
-                    parts=tuple(parts),
-                )
-            )
+                items = (self._with_output(self.results[item_id]) for item_id, _ in part.item_ids())
+                parts.append(PartResult.of(part.id, part.title, tuple(items)))
+            problems.append(ProblemResult.of(problem.id, problem.title, tuple(parts)))
         return tuple(problems)
 
     def _with_output(self, result: ItemResult) -> ItemResult:

@@ -1,4 +1,4 @@
-"""How far two people who graded the same answers independently agree."""
+"""The agreement of two people who graded the same answers independently."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grader.assignment.records import Assignment
-from grader.cohort.store import Store
 from grader.review.answers import written_items
 from grader.review.judgements import points_of
-from grader.review.ledger import COMPARED, SECOND
 from grader.review.queue import read_groups
 from grader.review.rubrics import rubric_in_force
+from grader.review.store import COMPARED, SECOND, ReviewStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +19,10 @@ class Agreement:
     """Two readings of the answers to one item.
 
     Attributes:
-        answers: how many were graded twice.
-        same: on how many both give the same points.
-        kappa: Cohen's, of the points given, or None where it is not defined.
-        differing: the digests of answers with different points, and both points.
+        answers: the number of answers that were graded twice.
+        same: the number of these with the same points in both readings.
+        kappa: Cohen's, of the points, or None if undefined.
+        differing: the digest and both points of each other answer.
     """
 
     item_id: str
@@ -33,42 +32,40 @@ class Agreement:
     differing: tuple[tuple[str, float, float], ...]
 
 
-def measure_agreement(store: Store, assignment: Assignment, item_id: str) -> Agreement:
-    """The agreement on one item, over the answers that have two readings."""
+def measure_agreement(store: ReviewStore, assignment: Assignment, item_id: str) -> Agreement:
+    """Compare both readings of the answers to one item."""
     rubric = rubric_in_force(store, assignment, item_id)
     possible = written_items(assignment)[item_id].points
-    second = {
-        group.sha256: group.judgement
-        for group in read_groups(store, item_id, reading=SECOND)
-        if group.judgement is not None
-    }
-    pairs = {
-        group.sha256: (
-            points_of(group.judgement, rubric, possible),
-            points_of(second[group.sha256], rubric, possible),
-        )
-        for group in read_groups(store, item_id, reading=COMPARED)
-        if group.judgement is not None and group.sha256 in second
-    }
+
+    def points(reading: int) -> dict[str, float]:
+        return {
+            group.sha256: points_of(group.judgement, rubric, possible)
+            for group in read_groups(store, item_id, reading=reading)
+            if group.judgement is not None
+        }
+
+    second = points(SECOND)
+    pairs = [
+        (sha256, first, second[sha256])
+        for sha256, first in points(COMPARED).items()
+        if sha256 in second
+    ]
+    differing = tuple((sha256, first, other) for sha256, first, other in pairs if first != other)
     return Agreement(
         item_id=item_id,
         answers=len(pairs),
-        same=sum(first == other for first, other in pairs.values()),
-        kappa=cohens_kappa(list(pairs.values())),
-        differing=tuple(
-            (sha256, first, other) for sha256, (first, other) in pairs.items() if first != other
-        ),
+        same=len(pairs) - len(differing),
+        kappa=cohens_kappa([(first, other) for _, first, other in pairs]),
+        differing=differing,
     )
 
 
 def cohens_kappa(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Agreement beyond chance of two people's categories: 1 is perfect, 0 is chance.
+    """Return the agreement of two people beyond chance: 1 is perfect, 0 is chance.
 
     J. Cohen, A coefficient of agreement for nominal scales, 1960: (p_o - p_e) / (1 - p_e), with
-    the observed share of agreement p_o and p_e, that of two who draw from their own frequencies.
-
-    Returns:
-        kappa, or None without pairs, or where both only ever gave one and the same category.
+    the observed share of agreement p_o, and p_e that of two people who draw at random from their
+    own frequencies. None without pairs, or if both people only ever gave one and the same value.
     """
     if not pairs:
         return None

@@ -1,4 +1,4 @@
-"""What a browser sends: capped, from this site's own pages, and read field by field."""
+"""Forms from a browser: limited in size, sent from this site's own pages, read field by field."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Form:
     fields: dict[str, list[str]]
 
     def text(self, name: str, *, longest: int = 200) -> str:
-        """A field without the spaces around it; empty if it was not sent.
+        """Return a field without surrounding spaces; empty if missing.
 
         Raises:
-            HTTPException: it is longer than any honest one.
+            HTTPException: the field is too long.
         """
         value = self.fields.get(name, [""])[-1].replace("\r\n", "\n").strip()
         if len(value) > longest:
@@ -33,41 +33,37 @@ class Form:
         return value
 
     def number(self, name: str) -> float:
-        """A field as a number; 0 if it is empty.
-
-        Raises:
-            HTTPException: it is no finite number.
-        """
+        """Return a field as a number; see `read_number`."""
         return read_number(self.text(name), name)
 
     def chosen(self, name: str) -> tuple[str, ...]:
-        """Every value of a field: the boxes that were ticked."""
+        """Return every value of a field, such as the ticked boxes."""
         return tuple(self.fields.get(name, ()))
 
 
 def read_number(text: str, name: str) -> float:
-    """A number with a point or a comma; 0 if there is none.
+    """Return a number with a decimal point or comma; 0 if empty.
 
     Raises:
-        HTTPException: it is no finite number.
+        HTTPException: the text is not a finite number.
     """
     try:
         value = float(text.replace(",", ".") or 0)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise HTTPException(400, f"{name} is no number: {text}")
+        raise HTTPException(400, f"{name} is not a number: {text}")
     return value
 
 
 async def read_form(request: Request) -> Form:
-    """The form that was sent.
+    """Return the form that was sent.
 
     Raises:
-        HTTPException: it is too large, of another kind, or not from a page of this site.
+        HTTPException: the form is too large, of another kind, or not from a page of this site.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise HTTPException(415, "only forms are taken")
+        raise HTTPException(415, "only forms are accepted")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -81,5 +77,5 @@ async def read_form(request: Request) -> Form:
     form = Form(fields)
     expected = request.session.get("csrf", "")
     if not expected or not hmac.compare_digest(form.text("csrf").encode(), expected.encode()):
-        raise HTTPException(403, "this form is not from a page of yours; load the page again")
+        raise HTTPException(403, "this form does not come from your own page; load the page again")
     return form

@@ -1,60 +1,66 @@
-"""What each page shows."""
+"""The contents of each page of the review."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from grader.assignment.records import Assignment, Part, Problem, Rubric
-from grader.cohort.store import Store
+from grader.assignment.records import Assignment, Part, Problem, WrittenItem
 from grader.report.html import template_environment
 from grader.report.markdown import render_markdown
 from grader.results import PartResult, ProblemResult
 from grader.review.agreement import measure_agreement
-from grader.review.answers import collect_answers, read_answer, written_items
-from grader.review.changes import newest_changes
+from grader.review.answers import collect_answers, written_items
 from grader.review.judgements import Judgement, points_of
-from grader.review.ledger import FIRST, SECOND, fingerprint
-from grader.review.queue import (
-    Filter,
-    Group,
-    measure_progress,
-    neighbours,
-    read_groups,
-    select,
-)
-from grader.review.rubrics import fingerprint as rubric_fingerprint
-from grader.review.rubrics import rubric_in_force
-from grader.review.settings import double_share
-from grader.review.snippets import snippets_for
+from grader.review.ledger import entries_version
+from grader.review.queue import Filter, Group, measure_progress, neighbours, read_groups, select
+from grader.review.rubrics import rubric_in_force, rubric_version
+from grader.review.store import FIRST, SECOND, ReviewStore
 
 CHANGES_SHOWN = 200
+SNIPPETS_SHOWN = 9
+"""Each of them has a key."""
 
 
 @dataclass(kw_only=True)
 class Review:
-    """The class that is reviewed.
+    """The class under review.
 
     Attributes:
-        output: where its reports lie.
+        output: the directory of the class's reports.
     """
 
-    store: Store
+    store: ReviewStore
     assignment: Assignment
     output: Path
-    _collected: int = field(default=-1, repr=False)
+    _collected: int = -1
+
+    @cached_property
+    def items(self) -> Mapping[str, WrittenItem]:
+        """The items that people grade, by id."""
+        return written_items(self.assignment)
+
+    @cached_property
+    def places(self) -> Mapping[str, tuple[Problem, Part]]:
+        """The problem and the part of each item, by item id."""
+        return {
+            item_id: (problem, part)
+            for problem in self.assignment.problems
+            for part in problem.parts
+            for item_id, _ in part.item_ids()
+        }
 
     def catch_up(self) -> None:
-        """Take in the answers of gradings that came since the last page."""
+        """Collect the answers of gradings that are newer than the last page."""
         newest = self.store.last_number()
         if newest != self._collected:
             collect_answers(self.store, self.output)
@@ -63,134 +69,77 @@ class Review:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """Who looks, and at which answers.
+    """One person's look at the class.
 
     Attributes:
+        grader: the person's name.
         csrf: the token that this person's forms carry.
+        shown: the filter of the answers.
+        query: the parameters of the address.
     """
 
+    review: Review
     grader: str
     csrf: str
-    shown: Filter
+    shown: Filter = Filter.UNGRADED
+    query: Mapping[str, str]
 
     @property
     def reading(self) -> int:
-        """Which reading of the answers is shown."""
+        """The reading of the answers on the page."""
         return SECOND if self.shown is Filter.SECOND else FIRST
+
+    def select(self, item_id: str, groups: Sequence[Group], shown: Filter) -> list[Group]:
+        """Return the answers under a filter."""
+        return select(self.review.store, item_id, groups, shown, self.grader)
 
 
 def answer_address(item_id: str, sha256: str, shown: Filter) -> str:
-    """The address of an answer's page under a filter."""
+    """Return the address of an answer's page under a filter."""
     return f"/items/{item_id}/answers/{sha256}?show={shown.value}"
 
 
-def chosen_groups(review: Review, view: View, item_id: str) -> list[Group]:
-    """The answers under the view's filter."""
-    groups = read_groups(review.store, item_id)
-    return select(review.store, item_id, groups, view.shown, view.grader)
-
-
-def following_address(review: Review, view: View, item_id: str, sha256: str) -> str:
-    """Where to go from an answer once it is judged: the next under the filter, else the first."""
-    groups = read_groups(review.store, item_id)
-    chosen = select(review.store, item_id, groups, view.shown, view.grader)
-    _, after = neighbours(groups, chosen, sha256)
+def following_address(view: View, item_id: str, sha256: str) -> str:
+    """Return the address of the next answer under the filter, or of the first."""
+    groups = read_groups(view.review.store, item_id)
+    _, after = neighbours(groups, view.select(item_id, groups, view.shown), sha256)
     if after is None:
         return f"/items/{item_id}/next?show={view.shown.value}"
     return answer_address(item_id, after.sha256, view.shown)
 
 
-def home(review: Review, view: View) -> HTMLResponse:
-    """Every part, how far it is, and where to go on."""
+def home(view: View) -> Response:
+    """Show every part with its progress, and the part to go on with."""
+    review = view.review
     rows: list[dict[str, Any]] = []
-    for item_id, item in written_items(review.assignment).items():
+    for item_id, item in review.items.items():
         groups = read_groups(review.store, item_id)
-        second = select(review.store, item_id, groups, Filter.SECOND, view.grader)
-        _, part = _find_part(review.assignment, item_id)
         rows.append(
             {
                 "item_id": item_id,
-                "title": part.title,
+                "title": review.places[item_id][1].title,
                 "points": item.points,
                 "progress": measure_progress(groups),
-                "second": len(second),
+                "second": len(view.select(item_id, groups, Filter.SECOND)),
             }
         )
-    going_on = next((row["item_id"] for row in rows if row["progress"].left), None)
     return _page(
         "home.html",
         view,
         title=review.assignment.title,
         rows=rows,
-        going_on=going_on,
-        double=double_share(review.store),
+        going_on=next((row["item_id"] for row in rows if row["progress"].left), None),
+        double=review.store.double_share(),
     )
 
 
-def answer(
-    review: Review,
-    view: View,
-    item_id: str,
-    sha256: str,
-    *,
-    mine: Judgement | None = None,
-    conflict: str = "",
-) -> HTMLResponse:
-    """One answer, anonymous, with the rubric beside it.
-
-    Args:
-        review: the class.
-        view: who looks.
-        item_id: of the written item.
-        sha256: of the answer.
-        mine: what this person was about to save, where that was refused.
-        conflict: why it was refused.
-
-    Raises:
-        HTTPException: nobody gives this answer.
-    """
-    given = read_answer(review.store, item_id, sha256)
-    groups = read_groups(review.store, item_id, reading=view.reading)
-    group = next((group for group in groups if group.sha256 == sha256), None)
-    if given is None or group is None:
-        raise HTTPException(404, "nobody gives this answer any more; go on with the next one")
-    item = written_items(review.assignment)[item_id]
-    _, part = _find_part(review.assignment, item_id)
-    rubric = rubric_in_force(review.store, review.assignment, item_id)
-    first = groups if view.reading == FIRST else read_groups(review.store, item_id)
-    chosen = select(review.store, item_id, first, view.shown, view.grader)
-    before, after = neighbours(first, chosen, sha256)
-    standing = group.judgement
-    return _page(
-        "answer.html",
-        view,
-        status=409 if conflict else 200,
-        item=item,
-        item_id=item_id,
-        part=part,
-        answer=given,
-        answer_html=render_markdown(given.text),
-        group=group,
-        total=len(groups),
-        progress=measure_progress(groups),
-        rubric=rubric,
-        model_answer=_render_ours(rubric.model_answer),
-        standing=standing,
-        standing_points=_points(standing, rubric, item.points),
-        outdated=group.outdated,
-        filled=mine or standing or group.outdated,
-        conflict=conflict,
-        seen=fingerprint(group.entries),
-        snippets=snippets_for(review.store, item_id),
-        before=before,
-        after=after,
-        filters=_filters(review, view, item_id, first),
-    )
-
-
-def nothing_left(review: Review, view: View, item_id: str) -> HTMLResponse:
-    """That an item is done under this filter, and which part is next."""
-    order = list(written_items(review.assignment))
+def next_answer(view: View, item_id: str) -> Response:
+    """Lead to the first answer under the filter, or say that none is left."""
+    review = view.review
+    chosen = view.select(item_id, read_groups(review.store, item_id), view.shown)
+    if chosen:
+        return RedirectResponse(answer_address(item_id, chosen[0].sha256, view.shown), 303)
+    order = list(review.items)
     start = order.index(item_id)
     following = next(
         (
@@ -200,12 +149,70 @@ def nothing_left(review: Review, view: View, item_id: str) -> HTMLResponse:
         ),
         None,
     )
-    _, part = _find_part(review.assignment, item_id)
-    return _page("nothing_left.html", view, item_id=item_id, part=part, following=following)
+    return _page("nothing_left.html", view, item_id=item_id, following=following)
 
 
-def rubric(review: Review, view: View, item_id: str, *, saved: bool) -> HTMLResponse:
-    """The rubric as a form, and whether it was just saved."""
+def answer(
+    view: View,
+    item_id: str,
+    sha256: str,
+    *,
+    mine: Judgement | None = None,
+    conflict: str = "",
+) -> Response:
+    """Show one answer, anonymous, beside the rubric.
+
+    Args:
+        view: of the person.
+        item_id: of the written item.
+        sha256: of the answer.
+        mine: the judgement that was refused, or None.
+        conflict: the reason of the refusal.
+
+    Raises:
+        HTTPException: no student gives this answer.
+    """
+    review = view.review
+    given = review.store.answer(item_id, sha256)
+    groups = read_groups(review.store, item_id, reading=view.reading)
+    group = next((group for group in groups if group.sha256 == sha256), None)
+    if given is None or group is None:
+        raise HTTPException(404, "no student gives this answer any more; go on with the next one")
+    item = review.items[item_id]
+    rubric = rubric_in_force(review.store, review.assignment, item_id)
+    first = groups if view.reading == FIRST else read_groups(review.store, item_id)
+    before, after = neighbours(first, view.select(item_id, first, view.shown), sha256)
+    standing = group.judgement
+    counts = [(shown, len(view.select(item_id, first, shown))) for shown in Filter]
+    return _page(
+        "answer.html",
+        view,
+        status=409 if conflict else 200,
+        item=item,
+        item_id=item_id,
+        answer=given,
+        answer_html=render_markdown(given.text),
+        group=group,
+        total=len(groups),
+        progress=measure_progress(groups),
+        rubric=rubric,
+        model_answer=_render_model_answer(rubric.model_answer),
+        standing=standing,
+        standing_points=points_of(standing, rubric, item.points) if standing else None,
+        outdated=group.outdated,
+        filled=mine or standing or group.outdated,
+        conflict=conflict,
+        seen=entries_version(group.entries),
+        snippets=review.store.snippets(item_id, SNIPPETS_SHOWN),
+        before=before,
+        after=after,
+        filters=[(shown, count) for shown, count in counts if count or shown is view.shown],
+    )
+
+
+def rubric(view: View, item_id: str) -> Response:
+    """Show the rubric as a form, with the number of students for each rubric item."""
+    review = view.review
     in_force = rubric_in_force(review.store, review.assignment, item_id)
     used = [
         group.judgement.rubric_items
@@ -213,31 +220,31 @@ def rubric(review: Review, view: View, item_id: str, *, saved: bool) -> HTMLResp
         for _ in group.entries
         if group.judgement is not None
     ]
-    _, part = _find_part(review.assignment, item_id)
     return _page(
         "rubric.html",
         view,
         item_id=item_id,
-        item=written_items(review.assignment)[item_id],
-        part=part,
+        item=review.items[item_id],
         rubric=in_force,
-        seen=rubric_fingerprint(in_force),
-        saved=saved,
+        seen=rubric_version(in_force),
+        saved="saved" in view.query,
         uses={found.id: sum(found.id in items for items in used) for found in in_force.items},
     )
 
 
-def related(review: Review, view: View, item_id: str, sha256: str, *, member: int) -> HTMLResponse:
-    """The automatic results of the same problem, of one of those who gave the answer.
+def related(view: View, item_id: str, sha256: str) -> Response:
+    """Show the automatic results of the same problem, of one student with this answer.
 
     Raises:
-        HTTPException: there is none.
+        HTTPException: there is no such student.
     """
-    given = read_answer(review.store, item_id, sha256)
-    if given is None or member >= len(given.students):
-        raise HTTPException(404, "nobody gives this answer any more")
-    problem, part = _find_part(review.assignment, item_id)
-    result = review.store.result(given.students[member])
+    given = view.review.store.answer(item_id, sha256)
+    member = view.query.get("member", "0")
+    number = int(member) if member.isdecimal() and len(member) < 6 else 0
+    if given is None or number >= len(given.students):
+        raise HTTPException(404, "no student gives this answer any more")
+    problem, part = view.review.places[item_id]
+    result = view.review.store.result(given.students[number])
     assert result is not None  # noqa: S101  # an answer comes from a result
     graded = next(graded for graded in result.problems if graded.id == problem.id)
     return _page(
@@ -245,48 +252,45 @@ def related(review: Review, view: View, item_id: str, sha256: str, *, member: in
         view,
         item_id=item_id,
         sha256=sha256,
-        part=part,
         parts=_automatic_parts(graded, part.id),
-        member=member,
+        member=number,
         members=len(given.students),
     )
 
 
-def history(review: Review, view: View) -> HTMLResponse:
-    """Who changed what, and when."""
-    changes = newest_changes(review.store, CHANGES_SHOWN)
+def history(view: View) -> Response:
+    """List the newest changes."""
+    changes = view.review.store.newest_changes(CHANGES_SHOWN)
     return _page("history.html", view, changes=changes, most=CHANGES_SHOWN)
 
 
-def agreement(review: Review, view: View) -> HTMLResponse:
-    """How far two readings agree, for every item."""
-    rows = [
-        measure_agreement(review.store, review.assignment, item_id)
-        for item_id in written_items(review.assignment)
-    ]
-    return _page("agreement.html", view, rows=rows, double=double_share(review.store))
+def agreement(view: View) -> Response:
+    """Show the agreement of two readings for every item."""
+    review = view.review
+    rows = [measure_agreement(review.store, review.assignment, item_id) for item_id in review.items]
+    return _page("agreement.html", view, rows=rows, double=review.store.double_share())
 
 
-def join(name: str, *, token: str, csrf: str) -> HTMLResponse:
-    """The page of an invitation."""
-    view = View(grader="", csrf=csrf, shown=Filter.UNGRADED)
-    return _page("join.html", view, name=name, token=token)
+def join(name: str, *, token: str, csrf: str) -> Response:
+    """Show an invitation."""
+    return _page("join.html", None, name=name, token=token, csrf=csrf)
 
 
-def message(text: str, *, next_step: str = "", status: int = 200) -> HTMLResponse:
-    """A sentence, and what to do about it."""
-    view = View(grader="", csrf="", shown=Filter.UNGRADED)
-    return _page("message.html", view, status=status, text=text, next_step=next_step)
+def message(text: str, *, next_step: str = "", status: int = 200) -> Response:
+    """Show an error and its remedy."""
+    return _page("message.html", None, status=status, text=text, next_step=next_step)
 
 
-def _page(template: str, view: View, *, status: int = 200, **values: Any) -> HTMLResponse:
+def _page(template: str, view: View | None, *, status: int = 200, **values: Any) -> Response:
+    if view is not None and "item_id" in values:
+        values["part"] = view.review.places[values["item_id"]][1]
     rendered = _environment().get_template(template).render(view=view, Filter=Filter, **values)
     return HTMLResponse(rendered, status_code=status)
 
 
 @cache
 def _environment() -> Environment:
-    """The report's own, with the review's templates before the report's."""
+    """Return the report's environment, with the review's templates before the report's."""
     loaders = [PackageLoader("grader.review"), PackageLoader("grader.report")]
     environment = template_environment().overlay(loader=ChoiceLoader(loaders))
     environment.filters = {**environment.filters, "moment": _moment}
@@ -294,40 +298,17 @@ def _environment() -> Environment:
 
 
 def _moment(text: str) -> str:
-    """A time in ISO 8601 as "25 Nov 2026, 12:03 UTC"."""
+    """Return a time in ISO 8601 as "25 Nov 2026, 12:03 UTC"."""
     return f"{datetime.fromisoformat(text).astimezone(UTC):%d %b %Y, %H:%M} UTC"
 
 
 @lru_cache(maxsize=64)
-def _render_ours(text: str) -> Markup:
+def _render_model_answer(text: str) -> Markup:
     return render_markdown(text)
 
 
-def _find_part(assignment: Assignment, item_id: str) -> tuple[Problem, Part]:
-    return next(
-        (problem, part)
-        for problem in assignment.problems
-        for part in problem.parts
-        if item_id in dict(part.item_ids())
-    )
-
-
-def _points(judgement: Judgement | None, rubric: Rubric, possible: float) -> float | None:
-    return None if judgement is None else points_of(judgement, rubric, possible)
-
-
-def _filters(
-    review: Review, view: View, item_id: str, groups: Sequence[Group]
-) -> list[tuple[Filter, int]]:
-    """The filters that have something to show, and the chosen one, with their counts."""
-    counted = [
-        (shown, len(select(review.store, item_id, groups, shown, view.grader))) for shown in Filter
-    ]
-    return [(shown, count) for shown, count in counted if count or shown is view.shown]
-
-
 def _automatic_parts(problem: ProblemResult, part_id: str) -> list[PartResult]:
-    """The parts of a problem without their written items, the part itself first."""
+    """Return a problem's parts without their written items, the part with this id first."""
     automatic = [
         replace(part, items=tuple(item for item in part.items if item.kind != "written"))
         for part in problem.parts

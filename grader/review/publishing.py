@@ -1,4 +1,4 @@
-"""Judgements go into results: report, result.json and the row of the class follow."""
+"""Put judgements into results: the report, result.json and the class's row follow."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from grader.assignment.records import Assignment, Rubric
-from grader.cohort.page import refresh_class_page
-from grader.cohort.store import Store, StoredGrading
+from grader.cohort.class_page import refresh_class_page
+from grader.cohort.store import StoredGrading
 from grader.cohort.summary import summarize_items
 from grader.digest import digest_of
 from grader.report.files import write_reports
 from grader.results import SubmissionResult
 from grader.review.answers import collect_answers, written_items
-from grader.review.changes import last_change
 from grader.review.judgements import Judgement, apply_judgements
-from grader.review.ledger import judgements_of
 from grader.review.rubrics import rubric_in_force
+from grader.review.store import ReviewStore
 
 POLL_SECONDS = 0.3
 
 
-def publish(store: Store, assignment: Assignment, output: Path) -> list[str]:
-    """Bring every result up to date with the judgements; returns the students that changed.
+def publish(store: ReviewStore, assignment: Assignment, output: Path) -> list[str]:
+    """Bring every result up to date with the judgements; return the ids of changed students.
 
-    What is up to date is not touched, so this can be ended at any moment and begun again.
+    Results that are up to date are not touched, so `publish` can be killed and repeated.
     """
     collect_answers(store, output)
-    rubrics = {item_id: rubric_in_force(store, assignment, item_id) for item_id in _ids(assignment)}
-    judgements = judgements_of(store)
-    published = dict(
-        store.connection.execute("SELECT grading_id, judgements_sha256 FROM published").fetchall()
-    )
+    rubrics = {
+        item_id: rubric_in_force(store, assignment, item_id)
+        for item_id in written_items(assignment)
+    }
+    judgements = store.judgements()
+    published = store.published()
     changed = []
     for grading in list(store.automatic()):
         student_id = grading.summary.student.id
         judged = judgements.get(student_id, {})
         digest = digest_of(judged, {item_id: rubrics[item_id] for item_id in judged})
         known = published.get(grading.number)
-        if (known is None and judged) or (known is not None and known != digest):
+        if known != digest and (judged or known is not None):
             _publish_one(store, output, grading, judged, rubrics, digest)
             changed.append(student_id)
     if changed:
@@ -52,7 +52,7 @@ def publish(store: Store, assignment: Assignment, output: Path) -> list[str]:
 
 
 def _publish_one(
-    store: Store,
+    store: ReviewStore,
     output: Path,
     grading: StoredGrading,
     judged: Mapping[str, Judgement],
@@ -63,23 +63,17 @@ def _publish_one(
     if automatic is None:
         return
     result = apply_judgements(automatic, judged, rubrics)
-    final_points, late = grading.summary.late.applied_to(result.score.earned)
-    if result.late is not None:
-        result = replace(result, late=late)
     summary = replace(
-        grading.summary,
-        score=result.score,
+        grading.summary.with_score(result.score, grading.summary.late),
         items=summarize_items(result),
-        final_points=final_points,
-        late=late,
     )
-    # The files first: if this is cut short, the next run finds the student undone and repeats.
+    # The files first: after a kill in between, the next run repeats this student.
     _replace_reports(result, output / summary.folder)
     store.publish(grading.number, summary, result, judgements_sha256=digest)
 
 
 def _replace_reports(result: SubmissionResult, folder: Path) -> None:
-    """Write the reports anew, so that whoever reads them meanwhile has the old or the new ones."""
+    """Replace the reports file by file, so that readers see whole files at every moment."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".review-", dir=folder) as unfinished:
         write_reports(result, Path(unfinished))
@@ -88,23 +82,19 @@ def _replace_reports(result: SubmissionResult, folder: Path) -> None:
 
 
 def publish_while_parent_lives(output: Path, assignment: Assignment) -> None:
-    """Publish whenever something changed, until the process that started this one has ended.
+    """Publish after every change, until the parent process has exited.
 
-    In a process of its own, so that writing five hundred reports delays nobody who grades.
+    In a process of its own, so that five hundred reports delay nobody who grades.
     """
     parent = os.getppid()
     os.nice(10)
-    # Ctrl-C goes to the whole process group; the parent ends this one when it is done.
+    # Ctrl-C goes to the whole process group; the parent terminates this process when it is done.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with Store.open_existing(output) as store:
+    with ReviewStore.open_existing(output) as store:
         seen: tuple[int, int] | None = None
         while os.getppid() == parent:
-            newest = last_change(store), store.last_number()
+            newest = store.last_change(), store.last_number()
             if newest != seen:
                 publish(store, assignment, output)
                 seen = newest
             time.sleep(POLL_SECONDS)
-
-
-def _ids(assignment: Assignment) -> list[str]:
-    return list(written_items(assignment))

@@ -1,4 +1,4 @@
-"""The rubrics in force: the assignment's, with what those who grade have changed and added."""
+"""The rubrics in force: the assignment's, with the graders' changes and additions."""
 
 from __future__ import annotations
 
@@ -8,35 +8,29 @@ from dataclasses import replace
 import msgspec
 
 from grader.assignment.records import Assignment, Rubric, RubricItem
-from grader.cohort.store import Store
 from grader.digest import digest_of
 from grader.errors import UsageError
 from grader.review.answers import written_items
-from grader.review.changes import ConflictError, record_change
+from grader.review.store import ConflictError, ReviewStore
 
 LONGEST_TEXT = 500
 
 
-def rubric_in_force(store: Store, assignment: Assignment, item_id: str) -> Rubric:
-    """An item's rubric: changed texts and points in their places, added items at the end."""
+def rubric_in_force(store: ReviewStore, assignment: Assignment, item_id: str) -> Rubric:
+    """Return an item's rubric: changed items in their places, added items at the end."""
     rubric = written_items(assignment)[item_id].rubric
-    changed = {
-        rubric_id: RubricItem(id=rubric_id, text=text, points=points)
-        for rubric_id, text, points in store.connection.execute(
-            "SELECT id, text, points FROM rubric_items WHERE item_id = ? ORDER BY rowid", (item_id,)
-        )
-    }
+    changed = store.rubric_items(item_id)
     kept = tuple(changed.pop(item.id, item) for item in rubric.items)
     return replace(rubric, items=(*kept, *changed.values()))
 
 
-def fingerprint(rubric: Rubric) -> str:
-    """What tells whether somebody changed the rubric meanwhile."""
+def rubric_version(rubric: Rubric) -> str:
+    """Return a digest that changes with the rubric."""
     return digest_of(rubric.items)
 
 
 def change_rubric(
-    store: Store,
+    store: ReviewStore,
     assignment: Assignment,
     item_id: str,
     items: Sequence[RubricItem],
@@ -44,42 +38,39 @@ def change_rubric(
     grader: str,
     seen: str,
 ) -> None:
-    """Change texts and points, and add items; everybody who was judged by them follows.
+    """Change texts and points, and add items; the points of earlier judgements follow.
 
     Args:
         store: of the class.
-        assignment: whose rubric it is.
+        assignment: contains the item.
         item_id: of the written item.
-        items: all of them, old and new; one with an empty id is new.
-        grader: who changes them.
-        seen: the `fingerprint` of the rubric that the grader had in view.
+        items: all of them; a new item has an empty id.
+        grader: the person who changes the rubric.
+        seen: the `rubric_version` that the grader had in view.
 
     Raises:
-        ConflictError: somebody else changed the rubric meanwhile.
-        UsageError: a text is empty or too long, or an item is not of this rubric.
+        ConflictError: somebody else changed the rubric in the meantime.
+        UsageError: a text is empty or too long, or an item is not in this rubric.
     """
     with store.transaction():
         before = rubric_in_force(store, assignment, item_id)
-        if fingerprint(before) != seen:
+        if rubric_version(before) != seen:
             raise ConflictError(
                 "the rubric was changed while you had it open",
                 next_step="go back, where your changes still stand, and compare them with the "
                 "rubric in another window",
             )
         known = {item.id: item for item in before.items}
-        numbered = _number_new_items(items, known)
-        for item in numbered:
+        added = sum(rubric_id.startswith("added-") for rubric_id in known)
+        for item in items:
             _require_usable(item, known)
-            if known.get(item.id) != item:
-                store.connection.execute(
-                    "INSERT INTO rubric_items VALUES (?, ?, ?, ?) "
-                    "ON CONFLICT DO UPDATE SET text = excluded.text, points = excluded.points",
-                    (item_id, item.id, item.text, item.points),
-                )
+            added += not item.id
+            named = item if item.id else replace(item, id=f"added-{added}")
+            if known.get(named.id) != named:
+                store.keep_rubric_item(item_id, named)
         after = rubric_in_force(store, assignment, item_id)
         if after != before:
-            record_change(
-                store,
+            store.record_change(
                 grader=grader,
                 kind="rubric",
                 item_id=item_id,
@@ -88,20 +79,8 @@ def change_rubric(
             )
 
 
-def _number_new_items(
-    items: Sequence[RubricItem], known: dict[str, RubricItem]
-) -> list[RubricItem]:
-    added = sum(rubric_id.startswith("added-") for rubric_id in known)
-    numbered = []
-    for item in items:
-        if not item.id:
-            added += 1
-        numbered.append(item if item.id else replace(item, id=f"added-{added}"))
-    return numbered
-
-
 def _require_usable(item: RubricItem, known: dict[str, RubricItem]) -> None:
-    if item.id not in known and not item.id.startswith("added-"):
+    if item.id and item.id not in known:
         raise UsageError(f"this rubric has no item {item.id!r}")
     if not item.text or len(item.text) > LONGEST_TEXT:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What every response says and every request must: headers, hosts, sessions."""
+"""Security headers on every response; allowed hosts and signed sessions for every request."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""Nothing from outside and nothing inline: a student's answer could hold either, had the
-sanitiser a hole. `data:` is for the digits that the grader draws into reports."""
+"""Nothing from outside and nothing inline, in case the sanitiser lets part of an answer through.
+`data:` is for the digits that the grader draws into reports."""
 
 _HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -34,13 +34,13 @@ _HEADERS = {
 
 
 class SecurityHeaders:
-    """Adds the headers to every response, errors and files included."""
+    """Middleware that adds the headers to every response, even to errors and files."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, with the headers on the way back."""
+        """Call the application and add the headers to its response."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -53,15 +53,14 @@ class SecurityHeaders:
 
 
 def make_middleware(key: bytes, hosts: Sequence[str], public_url: str) -> list[Middleware]:
-    """All of it, the outermost first.
+    """Return the middleware, the outermost first.
 
     Args:
         key: of the class.
-        hosts: the names under which the server may be asked; others are refused, so that a
-            foreign site cannot reach it by giving its own name this machine's address.
-        public_url: of the reverse proxy, or empty. Over https, the cookie goes nowhere else.
+        hosts: accepted `Host` names. Others are refused, which stops DNS rebinding.
+        public_url: of the reverse proxy, or empty. With https, the cookie travels only over TLS.
     """
-    # A browser gives one port's cookies to all others of a host: two classes need two names.
+    # Browsers send cookies to every port of a host, so two classes need two cookie names.
     name = f"grade_review_{hashlib.sha256(key).hexdigest()[:8]}"
     return [
         Middleware(SecurityHeaders),

@@ -1,4 +1,4 @@
-"""Serve the review of one class until Ctrl-C, and publish what is judged meanwhile."""
+"""Serve the review of one class until Ctrl-C, and publish judgements in the background."""
 
 from __future__ import annotations
 
@@ -10,34 +10,40 @@ from pathlib import Path
 import uvicorn
 
 from grader.assignment.records import Assignment
-from grader.cohort.store import Store
 from grader.errors import UsageError
 from grader.review.app import make_app
 from grader.review.publishing import publish, publish_while_parent_lives
 from grader.review.security import LOCAL_HOSTS
+from grader.review.store import ReviewStore
 
 
 def serve(
-    store: Store, assignment: Assignment, output: Path, *, host: str, port: int, public_url: str
+    store: ReviewStore,
+    assignment: Assignment,
+    output: Path,
+    *,
+    host: str,
+    port: int,
+    public_url: str,
 ) -> None:
-    """Serve until Ctrl-C; then every result is up to date with the judgements.
+    """Serve until Ctrl-C, then bring every result up to date with the judgements.
 
     Args:
         store: of the class, opened in this thread.
-        assignment: that the class was graded by.
-        output: where the class's reports lie.
+        assignment: of the class.
+        output: the directory of the class's reports.
         host: the address to listen on.
         port: the port to listen on.
         public_url: of a reverse proxy, or empty.
 
     Raises:
-        UsageError: others could reach the server without TLS, or the port is taken.
+        UsageError: the server could be reached without TLS, or the port is in use.
     """
     if host not in LOCAL_HOSTS and not public_url:
         raise UsageError(
-            f"{host} can be reached by others, who would send their links and answers unencrypted",
+            f"others can reach {host}, and would send their links and answers unencrypted",
             next_step="leave out --host and put a reverse proxy with TLS before 127.0.0.1, or name "
-            "the proxy's address by --public-url",
+            "the proxy's address with --public-url",
         )
     config = uvicorn.Config(
         make_app(store, assignment, output, public_url),
@@ -45,17 +51,17 @@ def serve(
         port=port,
         log_level="warning",
         server_header=False,
-        # No header of a request is believed: links and hosts come from `public_url`.
+        # No header of a request is trusted: links and hosts come from `public_url`.
         proxy_headers=False,
     )
-    # uvicorn raises the signal that ended it once more.
+    # uvicorn raises the signal that stopped it once more.
     with _publisher(output, assignment), suppress(KeyboardInterrupt):
         try:
             uvicorn.Server(config).run()
         except SystemExit:
             raise UsageError(
-                f"port {port} of {host} cannot be listened on",
-                next_step="end what uses it, or choose another --port",
+                f"the page cannot use port {port} of {host}",
+                next_step="stop the program that uses the port, or choose another --port",
             ) from None
     publish(store, assignment, output)
 

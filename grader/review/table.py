@@ -1,7 +1,7 @@
-"""Judgements as a CSV table, for those who grade in a spreadsheet, and back.
+"""Judgements as a CSV table, for graders who work in a spreadsheet, and back.
 
-The rules are the page's: rubric items must exist, an answer that changed or was judged by somebody
-else meanwhile is refused, and a table is taken in whole or not at all.
+The rules are those of the page: rubric items must exist, and an answer that changed or was judged
+by somebody else since the export is refused. A table is imported whole or not at all.
 """
 
 from __future__ import annotations
@@ -9,43 +9,42 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from grader.assignment.records import Assignment, Rubric
-from grader.cohort.store import Store
+from grader.cohort.gradebooks.cells import FORMULA_STARTS
 from grader.errors import UsageError
-from grader.review.answers import read_answer, written_items
-from grader.review.changes import ConflictError, now
+from grader.review.answers import written_items
 from grader.review.judgements import LONGEST_COMMENT, Judgement, points_of
-from grader.review.ledger import Entry, read_entries, write_judgements
+from grader.review.ledger import write_judgements
 from grader.review.rubrics import rubric_in_force
+from grader.review.store import ConflictError, Entry, ReviewStore, now
 from grader.text import clean_line
 
 COLUMNS = (
     *("item", "student", "answer", "found", "adjustment", "comment", "flagged"),
     *("points", "of", "grader", "judged_at", "answer_id", "change"),
 )
-"""Only found, adjustment, comment and flagged are read back; item, student, answer_id and change
-say what they belong to. The rest is for the eye."""
+"""An import reads found, adjustment, comment and flagged, and identifies the row by item, student,
+answer_id and change. The other columns are for people."""
 
+_JUDGING = ("found", "adjustment", "comment", "flagged")
 MAXIMUM_BYTES = 200_000_000
 MAXIMUM_MISTAKES = 50
 LONGEST_CELL = 30_000
 """Characters of an answer; Excel takes 32,767, and Python's csv 131,072."""
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """What a table changed.
+    """The effect of a table.
 
     Attributes:
-        judged: how many judgements were written.
-        unchanged: how many rows said what the store says.
-        empty: how many rows judge nothing.
+        judged: the number of judgements written.
+        unchanged: the number of rows that agree with the store.
+        empty: the number of rows without a judgement.
     """
 
     judged: int
@@ -53,23 +52,10 @@ class Imported:
     empty: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    """One row that can be used.
+def export_table(store: ReviewStore, assignment: Assignment, path: Path) -> int:
+    """Write one row for each student and written item; return the number of rows.
 
-    Attributes:
-        judgement: what the row says, or None if it judges nothing.
-    """
-
-    item_id: str
-    entry: Entry
-    judgement: Judgement | None
-
-
-def export_table(store: Store, assignment: Assignment, path: Path) -> int:
-    """Write one row for each student and written item; returns how many.
-
-    Text cells that a spreadsheet would take for a formula get an apostrophe in front.
+    Text cells that a spreadsheet would take for a formula begin with an apostrophe.
     """
     rows = 0
     with path.open("w", encoding="utf-8-sig", newline="") as file:
@@ -77,8 +63,8 @@ def export_table(store: Store, assignment: Assignment, path: Path) -> int:
         writer.writeheader()
         for item_id, item in written_items(assignment).items():
             rubric = rubric_in_force(store, assignment, item_id)
-            for entry in read_entries(store, item_id):
-                answer = read_answer(store, item_id, entry.answer_sha256)
+            for entry in store.entries(item_id):
+                answer = store.answer(item_id, entry.answer_sha256)
                 text = answer.text[:LONGEST_CELL] if answer else ""
                 writer.writerow(_export_row(item_id, item.points, rubric, entry, text))
                 rows += 1
@@ -110,29 +96,38 @@ def _export_row(
     return row
 
 
-def import_table(store: Store, assignment: Assignment, path: Path, *, grader: str) -> Imported:
-    """Take in the judgements of a table that was exported and filled in.
+def import_table(
+    store: ReviewStore, assignment: Assignment, path: Path, *, grader: str
+) -> Imported:
+    """Import the judgements of an exported table that was filled in.
 
-    A row with nothing in `found`, `adjustment`, `comment` and `flagged` judges nothing; "none" in
-    `found` says that nothing was found.
+    A row without `found`, `adjustment`, `comment` and `flagged` judges nothing; "none" in `found`
+    means that no rubric item applies.
 
     Raises:
-        UsageError: the file is no such table, or rows are wrong; all of them are reported.
+        UsageError: the file is not such a table, or rows are wrong; all of them are reported.
         ConflictError: answers or judgements changed since the export; nothing was written.
     """
     rows = _read_rows(path)
     with store.transaction():
-        found = _check_rows(store, assignment, rows, grader)
+        judged = _judgements_in(store, assignment, rows, grader)
         changed = [
-            (row.item_id, row.entry, row.judgement)
-            for row in found
-            if row.judgement is not None
-            and (row.entry.current is None or not row.entry.current.same_grade(row.judgement))
+            (item_id, entry, judgement)
+            for item_id, entry, judgement in judged
+            if not _agrees(judgement, entry.current)
         ]
         if changed:
             write_judgements(store, changed, grader=grader, kind="import")
-    judged = sum(row.judgement is not None for row in found)
-    return Imported(judged=len(changed), unchanged=judged - len(changed), empty=len(found) - judged)
+    return Imported(
+        judged=len(changed), unchanged=len(judged) - len(changed), empty=len(rows) - len(judged)
+    )
+
+
+def _agrees(judgement: Judgement, other: Judgement | None) -> bool:
+    """Return True if both find the same, regardless of grader and time."""
+    return other is not None and judgement == replace(
+        other, grader=judgement.grader, judged_at=judgement.judged_at
+    )
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
@@ -150,38 +145,43 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
             return [{name: value or "" for name, value in row.items() if name} for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
-            f"{path} is no CSV table in UTF-8: {error}",
+            f"{path} is not a CSV table in UTF-8: {error}",
             next_step="save it from the spreadsheet as CSV in UTF-8",
         ) from None
 
 
-def _check_rows(
-    store: Store, assignment: Assignment, rows: list[dict[str, str]], grader: str
-) -> list[_Row]:
-    """What the rows say, or all that is wrong with them."""
+def _judgements_in(
+    store: ReviewStore, assignment: Assignment, rows: list[dict[str, str]], grader: str
+) -> list[tuple[str, Entry, Judgement]]:
+    """Return the judgement of each row that has one, after its item and entry."""
     entries = {
-        item_id: {entry.student_id: entry for entry in read_entries(store, item_id)}
+        item_id: {entry.student_id: entry for entry in store.entries(item_id)}
         for item_id in written_items(assignment)
     }
     rubrics = {item_id: rubric_in_force(store, assignment, item_id) for item_id in entries}
-    found: list[_Row] = []
+    found: list[tuple[str, Entry, Judgement]] = []
     mistakes: list[str] = []
     conflicts: list[str] = []
     for line, row in enumerate(rows, start=2):
-        name = f"row {line} ({clean_line(row['item'])}, {clean_line(_restore(row['student']))})"
-        entry = entries.get(row["item"], {}).get(_restore(row["student"]))
+        item_id, student_id = row["item"], _restore(row["student"])
+        name = f"row {line} ({clean_line(item_id)}, {clean_line(student_id)})"
+        entry = entries.get(item_id, {}).get(student_id)
         if entry is None:
             mistakes.append(f"{name}: the class has no such answer")
-        elif (row["answer_id"], row["change"]) != (entry.answer_sha256, str(entry.change)):
-            if not _judges_nothing(row):
-                conflicts.append(f"{name}: {_explain_conflict(row, entry)}")
+        elif not any(row[column].strip() for column in _JUDGING):
+            continue
+        elif row["answer_id"] != entry.answer_sha256:
+            conflicts.append(f"{name}: the student submitted another answer since the export")
+        elif row["change"] != str(entry.change):
+            judged = f" by {entry.judgement.grader}" if entry.judgement else ""
+            conflicts.append(f"{name}: the answer was judged{judged} since the export")
         else:
-            mistakes += [f"{name}: {text}" for text in _mistakes_in(row, rubrics[row["item"]])]
-            if not mistakes:
-                judgement = _judgement_in(row, entry, grader)
-                found.append(_Row(item_id=row["item"], entry=entry, judgement=judgement))
+            wrong = [f"{name}: {text}" for text in _mistakes_in(row, rubrics[item_id])]
+            mistakes += wrong
+            if not wrong:
+                found.append((item_id, entry, _judgement_in(row, entry, grader)))
     _refuse(mistakes, UsageError, "correct the table and import it again")
-    _refuse(conflicts, ConflictError, "export again, and fill in these rows anew")
+    _refuse(conflicts, ConflictError, "export again, and fill in these rows again")
     return found
 
 
@@ -194,35 +194,22 @@ def _refuse(sentences: list[str], kind: type[UsageError], next_step: str) -> Non
         )
 
 
-def _explain_conflict(row: Mapping[str, str], entry: Entry) -> str:
-    if row["answer_id"] != entry.answer_sha256:
-        return "the student handed in another answer since the export"
-    judged = f" by {entry.judgement.grader}" if entry.judgement else ""
-    return f"it was judged{judged} since the export"
-
-
 def _mistakes_in(row: Mapping[str, str], rubric: Rubric) -> Iterator[str]:
     known = [item.id for item in rubric.items]
     for name in _found_in(row):
         if name not in known:
             yield f"the rubric has no item {clean_line(name)!r}; it has {', '.join(known)}"
-    if not math.isfinite(_number_in(row)):
-        yield f"the adjustment {clean_line(row['adjustment'])!r} is no number"
+    if not math.isfinite(_adjustment_in(row)):
+        yield f"the adjustment {clean_line(row['adjustment'])!r} is not a number"
     if len(row["comment"]) > LONGEST_COMMENT:
         yield f"the comment has more than {LONGEST_COMMENT:,} characters"
 
 
-def _judges_nothing(row: Mapping[str, str]) -> bool:
-    return not any(row[name].strip() for name in ("found", "adjustment", "comment", "flagged"))
-
-
-def _judgement_in(row: Mapping[str, str], entry: Entry, grader: str) -> Judgement | None:
-    if _judges_nothing(row):
-        return None
+def _judgement_in(row: Mapping[str, str], entry: Entry, grader: str) -> Judgement:
     return Judgement(
         grader=grader,
         rubric_items=tuple(_found_in(row)),
-        adjustment=_number_in(row),
+        adjustment=_adjustment_in(row),
         comment=_restore(row["comment"]).replace("\r\n", "\n").strip(),
         flagged=row["flagged"].strip().lower() in {"yes", "true", "1", "x"},
         answer_sha256=entry.answer_sha256,
@@ -235,7 +222,7 @@ def _found_in(row: Mapping[str, str]) -> list[str]:
     return [] if names == ["none"] else names
 
 
-def _number_in(row: Mapping[str, str]) -> float:
+def _adjustment_in(row: Mapping[str, str]) -> float:
     try:
         return float(_restore(row["adjustment"].strip()).replace(",", ".") or 0)
     except ValueError:
@@ -243,10 +230,10 @@ def _number_in(row: Mapping[str, str]) -> float:
 
 
 def _neutralise(text: str) -> str:
-    """A text cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("'", *_FORMULA_STARTS)) else text
+    """Return a text cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("'", *FORMULA_STARTS)) else text
 
 
 def _restore(text: str) -> str:
-    """What `_neutralise` was given."""
+    """Return the text that `_neutralise` was given."""
     return text.removeprefix("'")

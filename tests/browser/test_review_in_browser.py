@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from grader.cohort.store import STORE_NAME, Store
+from grader.cohort.store import STORE_NAME
 from grader.report.json import read_json
-from grader.review.ledger import read_entries
+from grader.review.store import ReviewStore
 from tests.support.review_class import HOSTILE, SET4, WRITTEN, all_positive, hand_in, make_class
 from tests.support.review_server import ReviewServer
 
@@ -126,8 +126,8 @@ def test_two_graders_collide_and_nothing_is_lost(server, output, sign_in):
 def test_a_hostile_answer_is_inert_under_the_policy(server, output, sign_in):
     """Nothing of it runs, hides or loads; and were it in the page, the policy would stop it."""
     page = sign_in(server.link)
-    with Store(output / STORE_NAME) as store:
-        entry = next(e for e in read_entries(store, "1A") if e.student_id == STUDENTS[1])
+    with ReviewStore(output / STORE_NAME) as store:
+        entry = next(e for e in store.entries("1A") if e.student_id == STUDENTS[1])
     page.goto(f"{server.address}/items/1A/answers/{entry.answer_sha256}")
     assert page.title() != "owned"
     assert page.locator(".answer").is_visible()
@@ -179,7 +179,7 @@ def test_what_is_saved_survives_a_killed_server(output, sign_in):
 def test_axe_finds_nothing_serious(scheme, server, output, sign_in):
     """On every kind of page, with judged, flagged and changed answers, snippets and pictures."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
-    with Store(output / STORE_NAME) as store:
+    with ReviewStore(output / STORE_NAME) as store:
         hand_in(store, output, STUDENTS[3], {"1E": "Look at the drawing."}, picture="1E.png")
     page = sign_in(server.link, scheme=scheme)
     page.goto(f"{server.address}/items/1A/next?show=all")
@@ -218,7 +218,7 @@ def read_score(output, student_id):
 
 def earned_in_class(output):
     """What the rows of the class say, before and after the late policy."""
-    with Store(output / STORE_NAME) as store:
+    with ReviewStore(output / STORE_NAME) as store:
         return {
             points for row in store.summaries() for points in (row.score.earned, row.final_points)
         }
@@ -226,6 +226,6 @@ def earned_in_class(output):
 
 def comments(output, item_id):
     """The comments on an item's answers."""
-    with Store(output / STORE_NAME) as store:
-        entries = read_entries(store, item_id)
+    with ReviewStore(output / STORE_NAME) as store:
+        entries = store.entries(item_id)
     return {entry.current.comment for entry in entries if entry.current}

@@ -4,6 +4,7 @@ import csv
 import shutil
 import sqlite3
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,23 @@ from click.testing import CliRunner
 
 from grader.assignment.loading import load_assignment
 from grader.cli import cli
-from grader.cohort.batch import ClassRequest, ClassTotals, folder_names, grade_class
+from grader.cohort import run
+from grader.cohort.batch import (
+    ClassRequest,
+    ClassTotals,
+    count_totals,
+    folder_names,
+    grade_class,
+    locked,
+)
 from grader.cohort.changes import changed_grades
+from grader.cohort.late_policy import LatePolicy
 from grader.cohort.store import STORE_NAME, Store
 from grader.cohort.summary import Status, StudentSummary
 from grader.errors import UsageError
 from grader.grading.stages import Options
 from grader.intake.roster import read_roster
+from grader.report.json import read_json
 from tests.support.paths import REFERENCE
 
 UNTRAINED = Options(practice=True, only=("3B", "3D"))
@@ -70,8 +81,11 @@ def school(tmp_path: Path) -> ClassRequest:
 
 
 def grade(request: ClassRequest, **changes: object) -> tuple[ClassTotals, RecordingObserver]:
-    observer = RecordingObserver()
-    return grade_class(replace(request, **changes), observer), observer
+    """Grade the class as `grade batch` does, without the class page."""
+    request, observer = replace(request, **changes), RecordingObserver()
+    with locked(request.output), Store(request.output / STORE_NAME) as store:
+        grade_class(request, store, observer)
+        return count_totals(store.summaries()), observer
 
 
 def stored(request: ClassRequest) -> dict[str, StudentSummary]:
@@ -79,7 +93,8 @@ def stored(request: ClassRequest) -> dict[str, StudentSummary]:
         return {summary.student.id: summary for summary in store.summaries()}
 
 
-def test_a_class_is_graded_once_and_then_only_where_something_changed(school):
+def test_only_changes_are_graded(school):
+    """A class is graded once, and then only the students whose files changed."""
     totals, observer = grade(school)
     assert sorted(observer.graded_ids) == ["alice", "bob", "carol"]
     assert (totals.passed, totals.fell_short, totals.unusable, totals.error) == (1, 1, 1, 0)
@@ -92,14 +107,6 @@ def test_a_class_is_graded_once_and_then_only_where_something_changed(school):
 
     _, again = grade(school)
     assert again.graded_ids == []
-
-    # As after a kill that came when all was recorded and the page was still to be written.
-    page = school.output / "index.html"
-    page.write_text("an earlier page")
-    with Store.open_existing(school.output) as store:
-        store.keep_setting("class_page_shows", "1")
-    grade(school)
-    assert "alice" in page.read_text()
 
     shutil.copy(REFERENCE / "problem_3.py", school.directory / "bob")
     _, changed = grade(school)
@@ -115,7 +122,8 @@ def test_a_class_is_graded_once_and_then_only_where_something_changed(school):
     assert chosen.graded_ids == ["alice"]
 
 
-def test_every_gradebook_format_has_the_points_of_a_graded_class(school, tmp_path):
+def test_gradebooks(school, tmp_path):
+    """Every gradebook format has the points of the class."""
     grade(school)
     final_points = {name: summary.final_points for name, summary in stored(school).items()}
     for format_name, id_header, points_header in (
@@ -134,7 +142,8 @@ def test_every_gradebook_format_has_the_points_of_a_graded_class(school, tmp_pat
         assert {row[id_header]: float(row[points_header]) for row in rows} == final_points
 
 
-def test_an_error_is_tried_again_and_a_lost_report_too(school):
+def test_retry(school):
+    """A student with an error or without a report is graded again."""
     school = replace(school, options=WRITTEN)
     grade(school)
     with Store.open_existing(school.output) as store:
@@ -149,7 +158,8 @@ def test_an_error_is_tried_again_and_a_lost_report_too(school):
     assert sorted(everybody.graded_ids) == ["alice", "bob", "carol"]
 
 
-def test_the_roster_says_who_is_missing_and_who_is_a_stranger(school, tmp_path):
+def test_roster(school, tmp_path):
+    """The roster tells missing students and unknown ones."""
     roster = tmp_path / "roster.csv"
     roster.write_text(
         "id,name,email\nalice,Alice A,a@x.org\ndora,Dora D,d@x.org\nbob,Bob,b@x.org\n"
@@ -163,22 +173,69 @@ def test_the_roster_says_who_is_missing_and_who_is_a_stranger(school, tmp_path):
     assert any("carol" in warning for warning in observer.warnings)
 
 
-def test_an_unknown_student_to_regrade_is_named(school):
+def test_page_after_kill(school):
+    """The command writes a class page that is older than the store, and then leaves it alone."""
+    command = ["batch", str(school.directory), "--output", str(school.output)]
+    command += ["--practice", "--only", "1A"]
+    CliRunner().invoke(cli, command)
+    page = school.output / "index.html"
+    assert "alice" in page.read_text()
+    page.write_text("an earlier page")
+    CliRunner().invoke(cli, command)
+    assert page.read_text() == "an earlier page"
+    with Store.open_existing(school.output) as store:
+        store.keep_setting("class_page_shows", "1")
+    CliRunner().invoke(cli, command)
+    assert "alice" in page.read_text()
+
+
+def test_reports_that_fail(school, monkeypatch):
+    """A student whose report cannot be written has an error, and the others have grades."""
+    write_reports = run.write_reports
+
+    def fail_for_bob(result, folder):
+        if folder.name == "bob":
+            raise OSError(28, "No space left on device")
+        return write_reports(result, folder)
+
+    monkeypatch.setattr(run, "write_reports", fail_for_bob)
+    totals, observer = grade(school, options=WRITTEN)
+    assert (totals.passed, totals.error, totals.unusable) == (1, 1, 1)
+    assert "No space left on device" in observer.warnings[0]
+
+
+def test_late_policy_of_today(school):
+    """A changed late policy changes the points of unchanged submissions without grading them."""
+    grade(school, options=WRITTEN)
+    due = datetime(2000, 1, 1, tzinfo=UTC)
+    policy = LatePolicy(due=due, maximum_days=0)
+    _, observer = grade(school, options=WRITTEN, late_policy=policy)
+    assert sorted(observer.graded_ids) == ["alice", "bob", "carol"]
+    summary = stored(school)["alice"]
+    assert summary.late.due_at == due.isoformat()
+    assert summary.late.reason.startswith("the time of submission is unknown")
+    assert read_json(school.output / "alice" / "result.json").late == summary.late
+
+
+def test_regrade_unknown(school):
+    """An unknown id in --regrade is named."""
     with pytest.raises(UsageError, match="nobody"):
         grade(school, regrade=frozenset({"nobody"}))
 
 
-def test_two_gradings_into_one_directory_do_not_mix(school):
+def test_lock(school):
+    """A second grading into the same directory is refused."""
     import fcntl
 
     school.output.mkdir()
     with (school.output / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UsageError, match="another `grade batch`"):
+        with pytest.raises(UsageError, match="another `grade batch` is running"):
             grade(school)
 
 
-def test_a_store_of_a_newer_version_and_a_file_that_is_none_are_refused(tmp_path):
+def test_foreign_store(tmp_path):
+    """A store of a newer version is refused, and so is a file that is not a store."""
     path = tmp_path / STORE_NAME
     Store(path).close()
     connection = sqlite3.connect(path)
@@ -191,7 +248,8 @@ def test_a_store_of_a_newer_version_and_a_file_that_is_none_are_refused(tmp_path
         Store(path)
 
 
-def test_folder_names_are_safe_and_different():
+def test_folder_names():
+    """Folder names are safe and different."""
     ids = ["alice", "Bob", "bob", "../../etc", "a b", "a_b", ".lock", "index.html", "", "é"]
     names = folder_names(ids)
     assert names["alice"] == "alice"

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.cohort.late_policy import LatePolicy, days_late, find_timezone, judge, read_time
+from grader.cli import cli
+from grader.cohort.late_policy import LatePolicy, days_late, find_timezone, read_time
 from grader.errors import UsageError
 from grader.intake.students import Student
 
@@ -53,9 +55,9 @@ def extended(**columns: str) -> Student:
         (timedelta(days=7, minutes=15, microseconds=1), 8),
     ],
 )
-def test_days_begin_at_the_end_of_the_grace(after_due: timedelta, days: int) -> None:
-    """Its very end is in time, and the next microsecond is a day."""
-    assert judge(POLICY, ALICE, DUE + after_due).days_late == days
+def test_end_of_grace(after_due: timedelta, days: int) -> None:
+    """The very end of the grace is in time, and the next microsecond is a late day."""
+    assert POLICY.lateness(ALICE, DUE + after_due).days_late == days
 
 
 @pytest.mark.parametrize(
@@ -64,14 +66,14 @@ def test_days_begin_at_the_end_of_the_grace(after_due: timedelta, days: int) -> 
         (0, 80.0, ""),
         (1, 72.0, "1 day late, at 10% of the points a day"),
         (3, 56.0, "3 days late, at 10% of the points a day"),
-        (6, 40.0, "6 days late, and 50% of the points are left however late"),
-        (8, 0.0, "8 days late, and nothing counts after 7"),
+        (6, 40.0, "6 days late; 50% of the points remain however late"),
+        (8, 0.0, "8 days late; no points remain after 7"),
     ],
 )
-def test_a_share_of_the_earned_points_is_taken(days: int, final: float, reason: str) -> None:
-    """Of 80, for a reason that is said."""
-    final_points, late = judge(POLICY, ALICE, DUE + timedelta(days=days)).applied_to(80)
-    assert final_points == pytest.approx(final)
+def test_penalty(days: int, final: float, reason: str) -> None:
+    """A share of 80 points is taken, for a stated reason."""
+    late = POLICY.lateness(ALICE, DUE + timedelta(days=days)).with_penalty(80)
+    assert late.final_points(80) == pytest.approx(final)
     assert late.penalty_points == pytest.approx(80 - final)
     assert late.reason == reason
     assert not late.needs_person
@@ -87,40 +89,40 @@ def test_a_share_of_the_earned_points_is_taken(days: int, final: float, reason: 
         ((2026, 10, 24, 23, 59), (2026, 10, 26, 0, 0), 2),
     ],
 )
-def test_a_clock_change_makes_nobody_later(
-    due: tuple[int, ...], submitted: tuple[int, ...], days: int
-) -> None:
+def test_clock_change(due: tuple[int, ...], submitted: tuple[int, ...], days: int) -> None:
     """A day ends at the same time of day as the due date."""
     moment = datetime(*submitted, tzinfo=BERLIN)  # type: ignore[arg-type,misc]
     assert days_late(datetime(*due, tzinfo=BERLIN), timedelta(), moment) == days
     assert days_late(datetime(*due, tzinfo=BERLIN), timedelta(), moment.astimezone(UTC)) == days
 
 
-def test_the_grace_is_time_that_passes() -> None:
-    """Three hours from 0:30 on end at 4:30 on the day that skips an hour."""
+def test_grace_is_elapsed_time() -> None:
+    """Three hours from 0:30 end at 4:30 on the day that skips an hour."""
     due = datetime(2026, 3, 29, 0, 30, tzinfo=BERLIN)
     at_half_past_four = datetime(2026, 3, 29, 4, 30, tzinfo=BERLIN)
     assert days_late(due, timedelta(hours=3), at_half_past_four) == 0
     assert days_late(due, timedelta(hours=3), at_half_past_four + timedelta(seconds=1)) == 1
 
 
-def test_times_without_a_zone_are_read_in_the_zone_of_the_due_date() -> None:
-    """Ten in the evening in New York is four in the morning in Berlin."""
+def test_time_without_zone() -> None:
+    """A time without a zone is in the zone of the due date."""
     new_york = ZoneInfo("America/New_York")
-    assert judge(POLICY, ALICE, DUE.replace(tzinfo=None)).days_late == 0
+    assert POLICY.lateness(ALICE, DUE.replace(tzinfo=None)).days_late == 0
     late = datetime(2026, 3, 10, 23, 59, tzinfo=new_york)
-    assert judge(POLICY, ALICE, late).days_late == 1
+    assert POLICY.lateness(ALICE, late).days_late == 1
 
 
 @pytest.mark.parametrize(
     ("late", "needs_person", "reason"),
-    [(True, True, "marked late"), (False, False, ""), (None, False, "nothing says when")],
+    [
+        (True, True, "marked late"),
+        (False, False, ""),
+        (None, False, "the time of submission is unknown"),
+    ],
 )
-def test_without_a_time_nothing_is_taken(
-    *, late: bool | None, needs_person: bool, reason: str
-) -> None:
-    """A person must look where the platform says late and not when."""
-    result = judge(POLICY, ALICE, None, late=late)
+def test_unknown_time(*, late: bool | None, needs_person: bool, reason: str) -> None:
+    """Nothing is taken; a person must look if the platform says late without a time."""
+    result = POLICY.lateness(ALICE, None, marked_late=late)
     assert result.share_kept == 1
     assert result.submitted_at == ""
     assert result.needs_person == needs_person
@@ -142,22 +144,22 @@ def test_without_a_time_nothing_is_taken(
         ({"Due Date": "2026-03-15T12:00-05:00"}, datetime(2026, 3, 15, 17, tzinfo=UTC)),
     ],
 )
-def test_the_roster_extends(columns: dict[str, str], due: datetime) -> None:
-    """By days, or to a time; with or without a zone."""
+def test_extension(columns: dict[str, str], due: datetime) -> None:
+    """The roster extends the due date by days or to a time, with or without a zone."""
     assert POLICY.due_for(extended(**columns)) == due
 
 
-def test_an_extension_is_named_where_points_are_taken() -> None:
-    """So that the student sees that it was not forgotten."""
+def test_extension_in_reason() -> None:
+    """The reason names the extension, so that the student sees it was not forgotten."""
     student = extended(extension_days="2")
-    assert judge(POLICY, student, DUE + timedelta(days=2)).reason == ""
-    result = judge(POLICY, student, DUE + timedelta(days=3))
+    assert POLICY.lateness(student, DUE + timedelta(days=2)).reason == ""
+    result = POLICY.lateness(student, DUE + timedelta(days=3))
     assert result.days_late == 1
     assert result.reason.endswith("(extended to 2026-03-12 23:59 CET)")
 
 
-def test_all_wrong_extensions_are_reported_at_once() -> None:
-    """Each with its student and cell."""
+def test_wrong_extensions() -> None:
+    """All wrong extensions are reported at once, each with its student and cell."""
     students = [
         replace(extended(extension_days="soon"), id="alice"),
         replace(extended(due="tomorrow"), id="bob"),
@@ -168,23 +170,39 @@ def test_all_wrong_extensions_are_reported_at_once() -> None:
     with pytest.raises(UsageError) as error:
         POLICY.check_extensions(students)
     assert str(error.value).splitlines()[1:] == [
-        "  - the extension_days of alice is no number of days: soon",
-        "  - the due of bob is no date or time: tomorrow",
+        "  - the extension_days of alice is not a number of days: soon",
+        "  - the due of bob is not a date or time: tomorrow",
         "  - carol has 2 extensions: due and extension_days",
-        "  - the extension of dora is no date or time: 99999",
+        "  - the extension of dora is not a date or time: 99999",
     ]
 
 
-def test_a_wrong_policy_is_refused() -> None:
-    """All of its mistakes at once."""
-    with pytest.raises(UsageError, match=r"penalty per day .* not 10; floor .* negative"):
-        LatePolicy(due=DUE, penalty_per_day=10, floor=-1, grace=timedelta(-1))
-    with pytest.raises(ValueError, match="time zone"):
-        LatePolicy(due=DUE.replace(tzinfo=None))
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--penalty-per-day", "10"),
+        ("--penalty-floor", "-1"),
+        ("--grace-minutes", "-1"),
+        ("--maximum-days-late", "-1"),
+    ],
+)
+def test_wrong_policy(option: str, value: str) -> None:
+    """The command refuses shares and days outside their range."""
+    given = ["batch", "submissions", "--due", "2026-03-01", option, value]
+    result = CliRunner().invoke(cli, given)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.output
+
+
+def test_policy_without_deadline() -> None:
+    """A penalty without a deadline is refused."""
+    result = CliRunner().invoke(cli, ["batch", "submissions", "--penalty-per-day", "0.1"])
+    assert isinstance(result.exception, UsageError)
+    assert "needs a deadline" in str(result.exception)
 
 
 def test_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By name, from the environment, or the machine's."""
+    """A time zone comes from its name, the environment or the machine."""
     assert find_timezone("Europe/Berlin") == BERLIN
     monkeypatch.setenv("TZ", ":America/New_York")
     assert find_timezone(None) == ZoneInfo("America/New_York")
@@ -197,11 +215,10 @@ def test_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(policy=policies, submitted=moments, score=scores)
-def test_points_are_neither_won_nor_below_zero(
-    policy: LatePolicy, submitted: datetime, score: float
-) -> None:
-    """And penalty and final points add up."""
-    final_points, result = judge(policy, ALICE, submitted).applied_to(score)
+def test_bounds_of_penalty(policy: LatePolicy, submitted: datetime, score: float) -> None:
+    """Points are neither won nor negative, and penalty and final points add up."""
+    result = policy.lateness(ALICE, submitted).with_penalty(score)
+    final_points = result.final_points(score)
     assert 0 <= final_points <= score
     assert final_points + result.penalty_points == pytest.approx(score)
     assert (result.days_late == 0) == (submitted <= policy.due.astimezone(UTC) + policy.grace)
@@ -210,16 +227,16 @@ def test_points_are_neither_won_nor_below_zero(
 
 @given(policy=policies, one=moments, other=moments)
 def test_later_is_never_better(policy: LatePolicy, one: datetime, other: datetime) -> None:
-    """Whoever comes later has as many days or more, and keeps as much or less."""
+    """A later submission has as many days or more, and keeps as much or less."""
     earlier, later = sorted([one, other])
-    before, after = (judge(policy, ALICE, moment) for moment in (earlier, later))
+    before, after = (policy.lateness(ALICE, moment) for moment in (earlier, later))
     assert before.days_late <= after.days_late
     assert before.share_kept >= after.share_kept
 
 
 @given(due=moments, submitted=moments, hours=st.integers(-12, 14))
-def test_days_are_those_of_the_clock(due: datetime, submitted: datetime, hours: int) -> None:
-    """Where no clock changes, they are begun stretches of 24 hours."""
+def test_days_without_clock_change(due: datetime, submitted: datetime, hours: int) -> None:
+    """Without clock changes, days are begun stretches of 24 hours."""
     zone = timezone(timedelta(hours=hours))
     late = submitted - due
     expected = max(0, -(-late // timedelta(days=1)))

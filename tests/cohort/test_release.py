@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from grader.assignment.loading import load_assignment
-from grader.cohort.release import refuse_another_assignment, release, without_parts
+from grader.cohort.release import release, require_assignment, without_parts
 from grader.cohort.store import Store
 from grader.cohort.summary import Status, StudentSummary, summarize_items
 from grader.errors import UsageError
@@ -59,8 +59,8 @@ def test_being_late_costs_a_share_of_what_is_shown(store):
 
 def test_only_the_assignment_of_the_class_says_what_is_hidden(store):
     """Another hides other parts."""
-    with pytest.raises(UsageError, match="ann was graded by another assignment"):
-        refuse_another_assignment(store, load_assignment("set4"))
+    with pytest.raises(UsageError, match="ann was graded with another assignment"):
+        require_assignment(store, load_assignment("set4"))
 
 
 def test_without_hidden_parts_the_result_is_the_whole_one(store):

@@ -1,10 +1,11 @@
-"""Every test of the review has a copy of its module's `graded` class to itself."""
+"""Each test gets its own copy of the `graded` class of its module."""
 
 import shutil
 
 import pytest
 
-from grader.cohort.store import STORE_NAME, Store
+from grader.cohort.store import STORE_NAME
+from grader.review.store import ReviewStore
 
 
 @pytest.fixture
@@ -16,6 +17,6 @@ def output(graded, tmp_path):
 
 @pytest.fixture
 def store(output):
-    """Its store, open."""
-    with Store(output / STORE_NAME) as opened:
+    """The class's store, open."""
+    with ReviewStore(output / STORE_NAME) as opened:
         yield opened

@@ -13,12 +13,9 @@ from grader.review import accounts
 from grader.review.accounts import invite, revoke
 from grader.review.answers import collect_answers
 from grader.review.app import make_app
-from grader.review.changes import newest_changes
 from grader.review.forms import MAXIMUM_FORM_BYTES
-from grader.review.ledger import read_entries
 from grader.review.security import POLICY
 from grader.review.server import serve
-from grader.review.settings import set_double_share
 from tests.support.review_class import HOSTILE, SET4, give, hand_in, make_class
 
 LOCAL = "http://127.0.0.1:8765"
@@ -154,7 +151,7 @@ def test_withdrawing_an_invitation_ends_the_session(grace, store):
     assert grace.send("GET", "/").status_code == 200
     revoke(store, "grace", by="hal")
     assert grace.send("GET", "/").status_code == 401
-    assert any(entry.current for entry in read_entries(store, "1A"))
+    assert any(entry.current for entry in store.entries("1A"))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +192,7 @@ def test_forms_of_other_sites_are_refused(path, grace, store):
     address = grace.open("/items/1A/next").path if path == "ANSWER" else path
     for token in ("", "x", "\u00e4"):
         assert grace.send("POST", address, data={"csrf": token}).status_code == 403
-    assert {change.kind for change in newest_changes(store, 9)} == {"invitation"}
+    assert {change.kind for change in store.newest_changes(9)} == {"invitation"}
 
 
 @pytest.mark.parametrize(
@@ -253,7 +250,7 @@ def test_a_judgement_leads_to_the_next_answer(grace, store):
     assert "Graded by grace" in again.text
     assert "2.5 of 5 points" in again.text
     assert ">Good.</textarea>" in again.text
-    kept = [entry.current for entry in read_entries(store, "1A") if entry.current]
+    kept = [entry.current for entry in store.entries("1A") if entry.current]
     assert {judgement.comment for judgement in kept} == {"Good."}
 
 
@@ -279,10 +276,10 @@ def test_two_who_collide_lose_nothing(grace, hal, store):
     assert ">By hal.</textarea>" in text
     assert re.search(r'value="for-ever"[^>]*checked', text)
     assert not re.search(r'value="forward"[^>]*checked', text)
-    assert {e.current.grader for e in read_entries(store, "1A") if e.current} == {"grace"}
+    assert {e.current.grader for e in store.entries("1A") if e.current} == {"grace"}
     refused.path = page.path
     assert hal.judge(refused, found="for-ever", comment="By hal.").status_code == 303
-    changed = newest_changes(store, 1)[0]
+    changed = store.newest_changes(1)[0]
     assert changed.before[0]["judgement"]["comment"] == "By grace."
 
 
@@ -292,7 +289,7 @@ def test_undo_returns_to_the_answer(grace, store):
     grace.judge(page, found="forward")
     undone = grace.submit("/undo")
     assert undone.headers["location"] == page.path
-    assert not any(entry.current for entry in read_entries(store, "1A"))
+    assert not any(entry.current for entry in store.entries("1A"))
     assert "taken back" in grace.submit("/undo").text
 
 
@@ -336,7 +333,7 @@ def test_a_comment_can_be_kept_for_reuse(grace, hal):
 
 def test_a_second_reading_does_not_show_the_first(grace, hal, store):
     """Who reads second sees neither points nor comment; the first reader is not asked."""
-    set_double_share(store, 1.0, by="grace")
+    store.set_double_share(1.0, by="grace")
     grace.judge(grace.open("/items/1A/next"), found="forward", comment="Secret.")
     page = hal.open("/items/1A/next?show=second")
     assert "second reading measures agreement" in page.text
@@ -353,7 +350,7 @@ def test_pictures_are_served_as_png_and_nothing_else(grace, store, output):
     """A drawing for 1E is on the page of that answer, and only its number leads to it."""
     hand_in(store, output, "ada", {"1E": "See the drawing."}, picture="1e.png")
     collect_answers(store, output)
-    entry = next(e for e in read_entries(store, "1E.text") if e.student_id == "ada")
+    entry = next(e for e in store.entries("1E.text") if e.student_id == "ada")
     page = grace.open(f"/items/1E.text/answers/{entry.answer_sha256}")
     (source,) = re.findall(r'<img src="([^"]+)"', page.text)
     picture = grace.send("GET", source)
@@ -377,7 +374,7 @@ def test_a_changed_answer_says_so(grace, store, output):
     give(store, "1A", "cyd", "forward", comment="Fine.", grader="hal")
     hand_in(store, output, "cyd", {"1A": "It stays where it is."})
     grace.open("/")
-    entry = next(e for e in read_entries(store, "1A") if e.student_id == "cyd")
+    entry = next(e for e in store.entries("1A") if e.student_id == "cyd")
     page = grace.open(f"/items/1A/answers/{entry.answer_sha256}?show=ungraded")
     assert "handed in another answer since hal" in re.sub(r"\s+", " ", page.text)
     assert ">Fine.</textarea>" in page.text
@@ -386,7 +383,7 @@ def test_a_changed_answer_says_so(grace, store, output):
 
 def test_a_hostile_answer_is_text(grace, store):
     """No element or address of it survives; the browser's tests look at it too."""
-    entry = next(e for e in read_entries(store, "1A") if e.student_id == "dan")
+    entry = next(e for e in store.entries("1A") if e.student_id == "dan")
     page = grace.open(f"/items/1A/answers/{entry.answer_sha256}").text
     assert "&lt;script&gt;" in page
     assert page.count("<script") == 1

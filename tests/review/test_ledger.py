@@ -3,10 +3,11 @@
 import sqlite3
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from grader.assignment.records import RubricItem
-from grader.cohort.page import keep_similarity, render_class_page, write_class_page
+from grader.cohort.page import render_class_page, write_class_page
 from grader.cohort.similarity import Likeness, Shared, Similarity
 from grader.errors import UsageError
 from grader.report.files import CLASS_PAGE_NAME
@@ -14,13 +15,12 @@ from grader.report.json import read_json
 from grader.results import Lateness
 from grader.review import rubrics
 from grader.review.agreement import cohens_kappa, measure_agreement
-from grader.review.answers import collect_answers, read_answer
-from grader.review.changes import ConflictError, newest_changes, now
+from grader.review.answers import collect_answers
 from grader.review.judgements import Judgement
-from grader.review.ledger import SECOND, fingerprint, judge, read_entries, undo
+from grader.review.ledger import entries_version, judge, undo
 from grader.review.publishing import publish
 from grader.review.queue import Filter, measure_progress, neighbours, read_groups, select
-from grader.review.settings import set_double_share
+from grader.review.store import SECOND, ConflictError, now
 from tests.support.review_class import SET4, WRITTEN, all_positive, give, hand_in, make_class
 
 
@@ -47,7 +47,7 @@ def test_equal_answers_are_judged_once(store, output):
     for student_id in ("bob", "cyd"):
         result = store.result(student_id)
         assert next(item for item in result.items() if item.id == "2B.text").score.earned == 1
-    assert len(newest_changes(store, 10)) == 1
+    assert len(store.newest_changes(10)) == 1
 
 
 def test_the_reference_reaches_every_written_point(store, output):
@@ -66,7 +66,7 @@ def test_the_class_page_follows(store, output):
     page = output / CLASS_PAGE_NAME
     shared = Shared(kind=Likeness.MODEL, subject="2C", student_ids=frozenset({"ada", "bob"}))
     similar = Similarity(common=(shared,))
-    keep_similarity(store, similar)
+    store.keep_setting("similarity", msgspec.json.encode(similar).decode())
     write_class_page(list(store.summaries()), similar, page, title=SET4.title)
     assert "1A" in page.read_text()
     give(store, "1A", "ada", *all_positive(SET4, "1A"))
@@ -109,7 +109,7 @@ def test_changed_points_regrade_everybody_who_has_them(store, output):
     rubric = rubrics.rubric_in_force(store, SET4, "2B.text")
     items = [RubricItem(id="brightness", text="A brightness", points=0.5), *rubric.items[1:]]
     rubrics.change_rubric(
-        store, SET4, "2B.text", items, grader="grace", seen=rubrics.fingerprint(rubric)
+        store, SET4, "2B.text", items, grader="grace", seen=rubrics.rubric_version(rubric)
     )
     assert set(publish(store, SET4, output)) == {"bob", "cyd", "dan"}
     earned = {row.student.id: row.score.earned for row in store.summaries()}
@@ -120,7 +120,7 @@ def test_changed_points_regrade_everybody_who_has_them(store, output):
 def test_an_added_rubric_item_counts_too(store, output):
     """Those who grade can add what the author did not foresee."""
     rubric = rubrics.rubric_in_force(store, SET4, "1A")
-    seen = rubrics.fingerprint(rubric)
+    seen = rubrics.rubric_version(rubric)
     added = [*rubric.items, RubricItem(id="", text="A fine figure", points=0.5)]
     rubrics.change_rubric(store, SET4, "1A", added, grader="grace", seen=seen)
     give(store, "1A", "cyd", "added-1")
@@ -132,13 +132,13 @@ def test_an_added_rubric_item_counts_too(store, output):
 
 def test_two_who_judge_the_same_answer_do_not_overwrite_each_other(store):
     """The later one is told who was first; the first judgement stays."""
-    seen = read_entries(store, "1A")
+    seen = store.entries("1A")
     give(store, "1A", "ada", "forward", grader="grace")
     entry = next(entry for entry in seen if entry.student_id == "ada")
     late = Judgement(grader="hal", answer_sha256=entry.answer_sha256, judged_at=now())
     with pytest.raises(ConflictError, match="grace judged this answer while you had it open"):
-        judge(store, "1A", late, seen=fingerprint([entry]))
-    now_there = next(entry for entry in read_entries(store, "1A") if entry.student_id == "ada")
+        judge(store, "1A", late, seen=entries_version([entry]))
+    now_there = next(entry for entry in store.entries("1A") if entry.student_id == "ada")
     assert now_there.current.grader == "grace"
 
 
@@ -155,7 +155,7 @@ def test_undo_goes_back_step_by_step(store):
     assert found == [("forward", "for-ever"), ("forward",), None]
     assert undo(store, "grace") is None
     assert entry_of(store, "1B", "ada").current.grader == "hal"
-    kinds = [change.kind for change in newest_changes(store, 10)]
+    kinds = [change.kind for change in store.newest_changes(10)]
     assert kinds == ["undo", "undo", "judgement", "judgement", "judgement"]
 
 
@@ -204,10 +204,10 @@ def test_pictures_belong_to_the_part_that_they_are_named_after(store, output):
     hand_in(store, output, "ada", {}, picture="1E drawing.jpg")
     collect_answers(store, output)
     entry = entry_of(store, "1E.text", "ada")
-    (picture,) = read_answer(store, "1E.text", entry.answer_sha256).pictures
+    (picture,) = store.answer("1E.text", entry.answer_sha256).pictures
     assert picture.startswith("1E-drawing-")
     assert (output / "ada" / "pictures" / picture).read_bytes().startswith(b"\x89PNG")
-    assert read_answer(store, "1A", entry_of(store, "1A", "ada").answer_sha256).pictures == ()
+    assert store.answer("1A", entry_of(store, "1A", "ada").answer_sha256).pictures == ()
 
 
 def test_filters_and_neighbours(store):
@@ -227,7 +227,7 @@ def test_filters_and_neighbours(store):
 
 def test_a_second_reading_is_independent_and_shows_how_far_two_agree(store, output):
     """It does not change the points, and settling a difference does not change the agreement."""
-    set_double_share(store, 1.0, by="grace")
+    store.set_double_share(1.0, by="grace")
     for student_id in ("ada", "cyd", "dan"):
         give(store, "1A", student_id, "forward")
     groups = read_groups(store, "1A")
@@ -256,26 +256,26 @@ def test_cohens_kappa():
 def test_a_wrong_rubric_change_is_refused(store):
     """Strange items and empty texts are, and nothing is written."""
     rubric = rubrics.rubric_in_force(store, SET4, "1A")
-    seen = rubrics.fingerprint(rubric)
+    seen = rubrics.rubric_version(rubric)
     for item in (RubricItem(id="nope", text="x", points=1), RubricItem(id="", text="", points=1)):
         with pytest.raises(UsageError):
             rubrics.change_rubric(store, SET4, "1A", [item], grader="grace", seen=seen)
     assert rubrics.rubric_in_force(store, SET4, "1A") == rubric
-    assert newest_changes(store, 1) == []
+    assert store.newest_changes(1) == []
 
 
 def test_a_judgement_is_whole_or_not_there(store, output):
     """What breaks off in the middle leaves neither judgement nor record."""
-    store.connection.execute(
+    store._connection.execute(
         "CREATE TEMP TRIGGER stop BEFORE INSERT ON judgements WHEN NEW.student_id = 'cyd' "
         "BEGIN SELECT RAISE(ABORT, 'no'); END"
     )
     with pytest.raises(sqlite3.IntegrityError):
         give(store, "2B.text", "bob", "brightness")
     assert entry_of(store, "2B.text", "bob").judgement is None
-    assert newest_changes(store, 1) == []
+    assert store.newest_changes(1) == []
 
 
 def entry_of(store, item_id, student_id):
     """A student's entry."""
-    return next(entry for entry in read_entries(store, item_id) if entry.student_id == student_id)
+    return next(entry for entry in store.entries(item_id) if entry.student_id == student_id)

@@ -8,8 +8,7 @@ from click.testing import CliRunner
 from grader.cli.review import review
 from grader.errors import UsageError
 from grader.review.answers import collect_answers
-from grader.review.changes import ConflictError, newest_changes
-from grader.review.ledger import read_entries
+from grader.review.store import ConflictError
 from grader.review.table import COLUMNS, Imported, export_table, import_table
 from tests.support.review_class import SET4, give, hand_in, make_class
 
@@ -49,7 +48,7 @@ def fill_in(path, changes):
 
 def current(store, item_id, student_id):
     """A student's judgement."""
-    entries = read_entries(store, item_id)
+    entries = store.entries(item_id)
     return next(entry.current for entry in entries if entry.student_id == student_id)
 
 
@@ -85,7 +84,7 @@ def test_what_is_filled_in_is_judged(store, table):
     assert (judgement.adjustment, judgement.flagged) == (-0.5, True)
     assert judgement.comment == "-1 would be harsh"
     assert current(store, "2B.text", "=bob").rubric_items == ()
-    assert newest_changes(store, 9)[0].kind == "import"
+    assert store.newest_changes(9)[0].kind == "import"
 
 
 def test_an_exported_table_changes_nothing_when_it_comes_back(store, table):
@@ -121,7 +120,7 @@ def test_one_wrong_row_and_nothing_is_imported(cells, sentence, store, table):
     )
     with pytest.raises(UsageError, match=sentence):
         import_table(store, SET4, table, grader="grace")
-    assert newest_changes(store, 1) == []
+    assert store.newest_changes(1) == []
 
 
 def test_what_was_judged_since_the_export_is_not_overwritten(store, table):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from grader.assignment.loading import load_assignment
 from grader.assignment.records import Assignment
-from grader.cohort.store import STORE_NAME, Store
+from grader.cohort.store import STORE_NAME
 from grader.cohort.summary import Status, StudentSummary, summarize_items
 from grader.grading.pipeline import grade_submission
 from grader.grading.stages import Options
@@ -21,9 +21,9 @@ from grader.intake.private_copy import collect
 from grader.intake.students import Student
 from grader.report.files import write_reports
 from grader.review.answers import collect_answers, written_items
-from grader.review.changes import now
 from grader.review.judgements import Judgement
-from grader.review.ledger import fingerprint, judge, read_entries
+from grader.review.ledger import entries_version, judge
+from grader.review.store import ReviewStore, now
 from tests.support.paths import REFERENCE
 
 SET4 = load_assignment("set4")
@@ -44,7 +44,7 @@ $\\href{javascript:alert(1)}{x}$ $\\text{<script>document.title='owned'</script>
 
 
 class _Silent:
-    """An observer that nobody hears."""
+    """An observer that does nothing."""
 
     def __getattr__(self, _name: str) -> Callable[..., None]:
         return lambda *_arguments, **_named: None
@@ -55,10 +55,10 @@ def make_class(output: Path, answers: dict[str, dict[str, str | None]]) -> Path:
 
     Args:
         output: of the class.
-        answers: by student id, what differs from the reference: the written text by part, with
-            None for a file that is not handed in.
+        answers: by student id, the differences from the reference: the written text by part, with
+            None for a missing file.
     """
-    with Store(output / STORE_NAME) as store:
+    with ReviewStore(output / STORE_NAME) as store:
         for student_id, changed in answers.items():
             hand_in(store, output, student_id, changed)
         collect_answers(store, output)
@@ -66,7 +66,7 @@ def make_class(output: Path, answers: dict[str, dict[str, str | None]]) -> Path:
 
 
 def hand_in(
-    store: Store,
+    store: ReviewStore,
     output: Path,
     student_id: str,
     changed: dict[str, str | None],
@@ -78,9 +78,9 @@ def hand_in(
     Args:
         store: of the class.
         output: of the class.
-        student_id: whose it is.
-        changed: the written text by part; None for a file that is not handed in.
-        picture: the name of a drawing to hand in with it.
+        student_id: of the submission.
+        changed: the written text by part; None for a missing file.
+        picture: the name of a drawing to submit with it, or empty.
     """
     directory = output / "submissions" / student_id
     shutil.rmtree(directory, ignore_errors=True)
@@ -109,7 +109,7 @@ def hand_in(
 
 
 def give(
-    store: Store,
+    store: ReviewStore,
     item_id: str,
     student_id: str,
     *found: str,
@@ -117,13 +117,13 @@ def give(
     reading: int = 1,
     **fields: object,
 ) -> None:
-    """Judge a student's answer, as somebody does who has just looked at it."""
+    """Judge a student's answer right after looking at it."""
     mine = next(
         entry
-        for entry in read_entries(store, item_id, reading=reading)
+        for entry in store.entries(item_id, reading=reading)
         if entry.student_id == student_id
     )
-    entries = read_entries(store, item_id, reading=reading, sha256=mine.answer_sha256)
+    entries = store.entries(item_id, reading=reading, sha256=mine.answer_sha256)
     judgement = Judgement(
         grader=grader,
         rubric_items=found,
@@ -131,10 +131,10 @@ def give(
         judged_at=now(),
         **fields,
     )
-    judge(store, item_id, judgement, seen=fingerprint(entries), reading=reading)
+    judge(store, item_id, judgement, seen=entries_version(entries), reading=reading)
 
 
 def all_positive(assignment: Assignment, item_id: str) -> list[str]:
-    """The rubric items that give points."""
+    """Return the ids of the rubric items that give points."""
     rubric = written_items(assignment)[item_id].rubric
     return [item.id for item in rubric.items if item.points > 0]

@@ -1,6 +1,6 @@
-"""A class's points as the files that gradebooks take: one module for each format.
+"""Gradebook files with the points of a class: one module for each format.
 
-Each has `write(summaries, column, file)`, and `FORMATS` lists them by name.
+Each module has `write(summaries, column, file)`, and `FORMATS` lists them by name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FORMATS: Mapping[str, Write] = {
     "nbgrader": nbgrader.write,
     "csv": table.write,
 }
-"""By the name that `grade export` takes."""
+"""By the name that `grade export` accepts."""
 
 __all__ = ["FORMATS", "Column", "Write", "write_gradebook"]
 
@@ -29,8 +29,8 @@ __all__ = ["FORMATS", "Column", "Write", "write_gradebook"]
 def write_gradebook(
     format_name: str, summaries: Sequence[StudentSummary], column: Column, path: Path
 ) -> None:
-    """Write a file of one of the `FORMATS`."""
-    # Excel takes a table for UTF-8 only if it begins with a byte order mark.
+    """Write a file in one of the `FORMATS`."""
+    # Excel reads a table as UTF-8 only if the table begins with a byte order mark.
     encoding = "utf-8-sig" if format_name == "csv" else "utf-8"
     with path.open("w", encoding=encoding, newline="") as file:
         FORMATS[format_name](summaries, column, file)

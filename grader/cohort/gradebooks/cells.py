@@ -1,4 +1,4 @@
-"""What the cells of all gradebooks have in common: numbers, harmless text, parts of a name."""
+"""Cells of all gradebooks: numbers, harmless text, parts of a name."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from grader.cohort.summary import Status, StudentSummary
 from grader.intake.students import Student
 from grader.text import clean_line
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection")."""
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""Starts of a cell that a spreadsheet takes for a formula (OWASP, "CSV Injection")."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """The column that the points go into.
+    """The column of the points.
 
     Attributes:
         title: its header; for Canvas with the assignment's id in parentheses.
-        points_possible: the most that can be had.
-        missing_as_zero: whether a student who handed in nothing gets 0, and not an empty cell.
+        points_possible: maximum points.
+        missing_as_zero: a student without a submission gets 0 instead of an empty cell.
     """
 
     title: str
@@ -30,7 +30,7 @@ class Column:
     missing_as_zero: bool = False
 
     def points(self, summary: StudentSummary) -> str:
-        """The points of one student; empty where there is no grade to be given."""
+        """Return the points of one student; empty if there is no grade."""
         if summary.status is Status.MISSING and self.missing_as_zero:
             return number(0)
         if summary.status in {Status.MISSING, Status.ERROR}:
@@ -39,28 +39,24 @@ class Column:
 
 
 def number(value: float) -> str:
-    """A number with at most four decimals."""
+    """Return a number with at most four decimals."""
     return f"{value:.4f}".rstrip("0").rstrip(".")
 
 
 def text(value: str) -> str:
-    """One line of text that no spreadsheet runs: a formula gets an apostrophe before it."""
+    """Return one line of text; an apostrophe stops spreadsheets from running a formula."""
     line = clean_line(value)
-    return (
-        f"'{line}"
-        if value.startswith(_FORMULA_STARTS) or line.startswith(_FORMULA_STARTS)
-        else line
-    )
+    return f"'{line}" if value[:1] in FORMULA_STARTS or line[:1] in FORMULA_STARTS else line
 
 
 def from_roster(student: Student, *headers: str) -> str:
-    """The first of these columns of the roster that is not empty; case does not count."""
+    """Return the first of these columns of the roster that is not empty, regardless of case."""
     columns = {header.strip().casefold(): value for header, value in student.columns.items()}
     return next((columns[name] for name in headers if columns.get(name)), "")
 
 
 def split_name(student: Student) -> tuple[str, str]:
-    """Last and first name: the roster's, or else what can be told from the whole name."""
+    """Return last and first name: the roster's, or else the parts of the whole name."""
     last = from_roster(student, "last name", "last_name", "lastname", "surname", "family name")
     first = from_roster(student, "first name", "first_name", "firstname", "given name", "forename")
     if last or first:

@@ -1,7 +1,7 @@
 """Moodle: the offline grading worksheet, or a table for the gradebook's CSV import.
 
-The worksheet needs Moodle's own identifiers ("Participant 123"), which only a roster that is the
-downloaded worksheet has.
+The worksheet needs Moodle's own identifiers ("Participant 123"). Only the downloaded worksheet has
+them, so it must be the roster.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _IDENTIFIER, _MODIFIED = "identifier", "last modified (grade)"
 
 
 def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> None:
-    """Write the worksheet where students have identifiers, and the import table elsewhere."""
+    """Write the worksheet if students have identifiers, else the import table."""
     identified = [summary for summary in summaries if _identifier(summary)]
     if identified:
         header = ["Identifier", "Full name", "Email address", "Grade", "Maximum Grade"]
@@ -27,7 +27,7 @@ def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> 
                 text(summary.student.email),
                 column.points(summary),
                 number(column.points_possible),
-                # Moodle compares it with its own, so that no newer grade is overwritten.
+                # Moodle compares this time with its own, so that no newer grade is overwritten.
                 from_roster(summary.student, _MODIFIED) or "-",
             ]
             for summary in identified
@@ -47,7 +47,7 @@ def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> 
 
 
 def not_on_the_worksheet(summaries: Sequence[StudentSummary]) -> list[str]:
-    """The ids of those who have no identifier, where others have one."""
+    """Return the ids of students without an identifier, if other students have one."""
     missing = [summary.student.id for summary in summaries if not _identifier(summary)]
     return missing if len(missing) < len(summaries) else []
 

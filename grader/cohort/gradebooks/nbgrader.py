@@ -1,4 +1,4 @@
-"""The table that `nbgrader export` writes."""
+"""The table format of `nbgrader export`."""
 
 from __future__ import annotations
 

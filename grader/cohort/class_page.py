@@ -1,0 +1,59 @@
+"""The class page file: written when the store has newer gradings, and again when points change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from grader.cohort.similarity import Similarity, find_similar
+from grader.cohort.store import Store
+from grader.report.files import CLASS_PAGE_NAME, FILES_NAME
+
+_PAGE_SHOWS = "class_page_shows"
+"""The setting with the number of the newest grading on the class page."""
+
+_SIMILARITY = "similarity"
+"""The setting with the similarities on the class page, as JSON."""
+
+
+def is_page_current(store: Store, output: Path) -> bool:
+    """Return True if the class page shows the newest grading."""
+    shown = store.setting(_PAGE_SHOWS)
+    return shown == str(store.last_number()) and (output / CLASS_PAGE_NAME).is_file()
+
+
+def write_class_page(store: Store, output: Path, *, title: str, template: Path | None) -> None:
+    """Compare the students and write the page.
+
+    Args:
+        store: of the class.
+        output: the directory of the page and of the students' folders.
+        title: of the assignment.
+        template: the directory of the starter code, or None.
+    """
+    newest = str(store.last_number())
+    summaries = list(store.summaries())
+    sources = {
+        summary.student.id: output / summary.folder / FILES_NAME
+        for summary in summaries
+        if summary.folder
+    }
+    similar = find_similar(summaries, sources, template)
+    store.keep_setting(_SIMILARITY, msgspec.json.encode(similar).decode())
+    refresh_class_page(store, output, title=title, create=True)
+    store.keep_setting(_PAGE_SHOWS, newest)
+
+
+def refresh_class_page(store: Store, output: Path, *, title: str, create: bool = False) -> None:
+    """Write the page again with the similarities of the last comparison.
+
+    A missing page is written only with `create`.
+    """
+    from grader.cohort import page  # noqa: PLC0415  # loads the templates and the charts
+
+    path = output / CLASS_PAGE_NAME
+    kept = store.setting(_SIMILARITY)
+    if kept is not None and (create or path.is_file()):
+        similar = msgspec.json.decode(kept, type=Similarity)
+        page.write_class_page(list(store.summaries()), similar, path, title=title)
