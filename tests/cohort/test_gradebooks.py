@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grader.cohort.gradebooks import FORMATS, Column
+from grader.cohort.gradebooks import FORMATS, Column, write_gradebook
 from grader.cohort.gradebooks.moodle import not_on_the_worksheet
 from grader.cohort.store import Store
 from grader.cohort.summary import ItemSummary, Status, StudentSummary
@@ -75,9 +75,8 @@ def points_of(rows: list[list[str]], header: str) -> list[float | None]:
 )
 @settings(max_examples=20, deadline=None)
 @given(members=summaries())
-def test_what_is_read_back_is_what_the_store_holds(
-    format_name, header, rows_above, members, tmp_path_factory
-):
+def test_points_read_back(format_name, header, rows_above, members, tmp_path_factory):
+    """The points in a gradebook file are those of the store."""
     with Store(tmp_path_factory.mktemp("class") / "class.sqlite") as store:
         for member in members:
             store.record(member, inputs_sha256="", result=None)
@@ -95,7 +94,8 @@ def test_what_is_read_back_is_what_the_store_holds(
 @pytest.mark.parametrize("format_name", list(FORMATS))
 @settings(max_examples=30, deadline=None)
 @given(members=summaries())
-def test_no_cell_is_a_formula_or_breaks_its_line(format_name, members):
+def test_cells(format_name, members):
+    """No cell is a formula or contains a line break."""
     for row in write(format_name, members):
         for cell in row:
             assert "\n" not in cell
@@ -103,7 +103,8 @@ def test_no_cell_is_a_formula_or_breaks_its_line(format_name, members):
             assert cell == "-" or not cell.startswith(FORMULA_STARTS)
 
 
-def test_canvas_finds_students_of_its_own_export_by_its_own_id():
+def test_canvas():
+    """Canvas's own export as the roster gives Canvas's ids back."""
     student = Student(
         id="81",
         name="Müller, Zoë",
@@ -118,13 +119,15 @@ def test_canvas_finds_students_of_its_own_export_by_its_own_id():
     assert row == ["Müller, Zoë", "81", "s-1", "zoe", "A", "61.5"]
 
 
-def test_canvas_leaves_out_the_schools_ids_where_it_may_not_show_them():
+def test_canvas_without_sis_ids():
+    """An export without the school's ids still gives Canvas's ids back."""
     student = Student(id="81", name="Müller, Zoë", columns={"SIS Login ID": "zoe", "Section": "A"})
     member = StudentSummary(student=student, status=Status.GRADED, score=Score(possible=100))
     assert write("canvas", [member])[2][:4] == ["Müller, Zoë", "81", "", "zoe"]
 
 
-def test_moodles_worksheet_comes_back_with_its_identifiers():
+def test_moodle():
+    """Moodle's worksheet comes back with its identifiers."""
     student = Student(
         id="7", name="Ann", columns={"Identifier": "Participant 7", "Last modified (grade)": "-"}
     )
@@ -142,8 +145,8 @@ def test_moodles_worksheet_comes_back_with_its_identifiers():
     }
 
 
-def test_a_stranger_does_not_make_moodles_worksheet_another_file():
-    """Who is not on it is left out, by name; without any identifier there is no worksheet."""
+def test_moodle_unknown_student():
+    """A student without an identifier is left out; without any there is no worksheet."""
     ann = Student(id="Participant 1", columns={"Identifier": "Participant 1"})
     stranger = Student(id="stranger")
     members = [
@@ -157,10 +160,27 @@ def test_a_stranger_does_not_make_moodles_worksheet_another_file():
     assert not_on_the_worksheet(members[1:]) == []
 
 
-def test_a_missing_student_gets_zero_only_if_asked(tmp_path: Path):
+def test_missing_as_zero(tmp_path: Path):
+    """A missing student gets 0 only with `missing_as_zero`."""
     member = StudentSummary(
         student=Student(id="a"), status=Status.MISSING, score=Score(possible=100, undecided=100)
     )
     assert COLUMN.points(member) == ""
     zero = Column(title="Set 4", points_possible=100, missing_as_zero=True)
     assert zero.points(member) == "0"
+
+
+@pytest.mark.parametrize("format_name", list(FORMATS))
+def test_persian_name(format_name, tmp_path):
+    """A zero-width non-joiner in a Persian name reaches every gradebook file unchanged."""
+    name = "علی\u200cرضا محمدی"  # noqa: RUF001
+    member = StudentSummary(
+        student=Student(id="7", name=name), status=Status.GRADED, score=Score(possible=100)
+    )
+    path = tmp_path / "grades.csv"
+    write_gradebook(format_name, [member], COLUMN, path)
+    cells = {cell for row in csv.reader(path.read_text("utf-8-sig").splitlines()) for cell in row}
+    if format_name == "nbgrader":
+        assert set(name.split(" ")) <= cells
+    else:
+        assert name in cells

@@ -1,4 +1,4 @@
-"""What students are shown of a graded class."""
+"""The release of a graded class to its students."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,7 +37,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def test_a_hidden_part_and_its_points_are_in_nothing_that_is_released(store, tmp_path):
+def test_hidden_part(store, tmp_path):
+    """A released report and record contain neither a hidden part nor its points."""
     target = tmp_path / "released"
     released = release(store, target, hidden={"2C"})
     assert (released.folders, released.without_grade) == (1, ("zoe",))
@@ -50,25 +51,27 @@ def test_a_hidden_part_and_its_points_are_in_nothing_that_is_released(store, tmp
     assert parts["2C"].title not in (target / "ann" / "report.html").read_text()
 
 
-def test_being_late_costs_a_share_of_what_is_shown(store):
-    """Nobody can work out what a hidden part gave."""
+def test_late_penalty(store):
+    """The penalty is that of the shown points, so that it tells nothing of hidden ones."""
     whole = replace(store.result("ann"), late=Lateness(share_kept=0.5, penalty_points=1000.0))
     shown = without_parts(whole, {"2C"})
     assert shown.late.penalty_points == shown.score.earned / 2
 
 
-def test_only_the_assignment_of_the_class_says_what_is_hidden(store):
-    """Another hides other parts."""
+def test_another_assignment(store):
+    """Another assignment, with other hidden parts, is refused."""
     with pytest.raises(UsageError, match="ann was graded with another assignment"):
         require_assignment(store, load_assignment("set4"))
 
 
-def test_without_hidden_parts_the_result_is_the_whole_one(store):
+def test_nothing_hidden(store):
+    """Without hidden parts the result stays whole."""
     whole = store.result("ann")
     assert without_parts(whole, ()) == whole
 
 
-def test_what_was_shown_before_is_not_mixed_with_what_is_shown_now(store, tmp_path):
+def test_earlier_release(store, tmp_path):
+    """A directory with an earlier release is refused."""
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "report.html").write_text("earlier")
     with pytest.raises(UsageError, match="not empty"):

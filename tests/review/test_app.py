@@ -101,29 +101,29 @@ def hal(app, store):
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_strangers_see_nothing(path, app):
-    """Without an invitation every page is refused, and names no student."""
+def test_without_invitation(path, app):
+    """Every page refuses a person without an invitation, and names no student."""
     response = Browser(app).send("GET", path)
     assert response.status_code == 401
     assert "you need an invitation".capitalize() in response.text
 
 
-def test_the_page_is_not_put_on_a_network_without_tls(store, output):
-    """Only behind a reverse proxy, which `--public-url` names."""
-    with pytest.raises(UsageError, match="can be reached by others"):
+def test_network_without_tls(store, output):
+    """Only behind a reverse proxy, which `--public-url` names, may others reach the page."""
+    with pytest.raises(UsageError, match=r"others can reach 0\.0\.0\.0"):
         serve(store, SET4, output, host="0.0.0.0", port=8765, public_url="")
 
 
-def test_a_port_in_use_is_named(store, output):
-    """With what to do, and no traceback."""
+def test_port_in_use(store, output):
+    """A port in use is named, with the next step and without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"port {port} of 127.0.0.1 cannot be listened on"):
+        with pytest.raises(UsageError, match=f"cannot use port {port} of 127.0.0.1"):
             serve(store, SET4, output, host="127.0.0.1", port=port, public_url="")
 
 
-def test_a_link_alone_signs_nobody_in(app, store):
-    """Programs that follow links in mails do not use an invitation up or accept it."""
+def test_link_alone(app, store):
+    """Programs that follow links in mails do not use up an invitation or accept it."""
     browser = Browser(app)
     token = invite(store, "grace", by="grace")
     assert "Welcome, grace" in browser.open(f"/join?token={token}").text
@@ -132,21 +132,21 @@ def test_a_link_alone_signs_nobody_in(app, store):
     assert browser.send("GET", "/").status_code == 200
 
 
-def test_forged_old_and_withdrawn_invitations_are_refused(app, store, monkeypatch):
-    """Each with its reason."""
+def test_refused_invitations(app, store, monkeypatch):
+    """Forged, old and revoked invitations are refused, each with its reason."""
     token = invite(store, "grace", by="grace")
     browser = Browser(app)
-    assert "no invitation to this class" in browser.open(f"/join?token={token}x").text
-    assert "no invitation to this class" in browser.open("/join").text
+    assert "not an invitation to this class" in browser.open(f"/join?token={token}x").text
+    assert "not an invitation to this class" in browser.open("/join").text
     monkeypatch.setattr(accounts, "INVITATION_DAYS", -1)
     assert "is older than" in browser.open(f"/join?token={token}").text
     monkeypatch.undo()
     revoke(store, "grace", by="grace")
-    assert "was withdrawn" in browser.open(f"/join?token={token}").text
+    assert "was revoked" in browser.open(f"/join?token={token}").text
 
 
-def test_withdrawing_an_invitation_ends_the_session(grace, store):
-    """At the next page, and judgements stay."""
+def test_revocation(grace, store):
+    """A revocation ends the session at the next page, and judgements stay."""
     give(store, "1A", "cyd", "forward")
     assert grace.send("GET", "/").status_code == 200
     revoke(store, "grace", by="hal")
@@ -158,10 +158,8 @@ def test_withdrawing_an_invitation_ends_the_session(grace, store):
     ("public_url", "address", "secure"),
     [("", LOCAL, False), ("https://grading.example.edu", "https://grading.example.edu", True)],
 )
-def test_the_session_cookie_is_kept_from_scripts_and_other_sites(
-    public_url, address, secure, store, output
-):
-    """HttpOnly and SameSite always, Secure behind a proxy with TLS."""
+def test_session_cookie(public_url, address, secure, store, output):
+    """The cookie is HttpOnly and SameSite, and Secure behind a proxy with TLS."""
     browser = Browser(make_app(store, SET4, output, public_url), address)
     response = browser.join(invite(store, "grace", by="grace"))
     cookie = response.headers["set-cookie"].lower()
@@ -171,15 +169,15 @@ def test_the_session_cookie_is_kept_from_scripts_and_other_sites(
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/static/review.js", "/static/nothing", "/nothing"])
-def test_the_policy_is_on_every_response(path, grace):
-    """Pages, files and errors alike."""
+def test_policy_header(path, grace):
+    """Pages, files and errors carry the security policy."""
     headers = grace.send("GET", path).headers
     assert headers["content-security-policy"] == POLICY
     assert headers["x-content-type-options"] == "nosniff"
     assert "unsafe" not in POLICY
 
 
-def test_other_hosts_are_refused(app, store):
+def test_other_hosts(app, store):
     """A foreign site that gives its name this machine's address gets no page."""
     token = invite(store, "grace", by="grace")
     for address in ("http://evil.example", "http://127.0.0.1.evil.example"):
@@ -187,8 +185,8 @@ def test_other_hosts_are_refused(app, store):
 
 
 @pytest.mark.parametrize("path", ["/undo", "/items/1A/rubric", "ANSWER"])
-def test_forms_of_other_sites_are_refused(path, grace, store):
-    """Without the session's token, or with somebody else's, nothing changes."""
+def test_foreign_forms(path, grace, store):
+    """Without the session's own token a form changes nothing."""
     address = grace.open("/items/1A/next").path if path == "ANSWER" else path
     for token in ("", "x", "\u00e4"):
         assert grace.send("POST", address, data={"csrf": token}).status_code == 403
@@ -210,7 +208,7 @@ def test_forms_of_other_sites_are_refused(path, grace, store):
     ],
 )
 def test_no_path_leads_out(path, grace):
-    """What is not a page is not found; no part of an address becomes a path."""
+    """No part of an address becomes a path."""
     assert grace.send("GET", path).status_code == 404
 
 
@@ -223,14 +221,14 @@ def test_no_path_leads_out(path, grace):
         (b"csrf=\xff", "application/x-www-form-urlencoded", 400),
     ],
 )
-def test_oversized_and_odd_uploads_are_refused(content, kind, status, grace):
-    """Before they are taken apart."""
+def test_odd_uploads(content, kind, status, grace):
+    """Oversized and odd uploads are refused before they are parsed."""
     headers = {"content-type": kind}
     assert grace.send("POST", "/undo", content=content, headers=headers).status_code == status
 
 
-def test_pages_name_no_student(grace):
-    """Answers are anonymous: neither names nor ids, nor an order that gives them away."""
+def test_anonymity(grace):
+    """Neither names and ids nor the order give a student away."""
     page = grace.open("/items/1A/next?show=all")
     assert page.status_code == 200
     for name in NAMES:
@@ -238,8 +236,8 @@ def test_pages_name_no_student(grace):
         assert name not in page.path
 
 
-def test_a_judgement_leads_to_the_next_answer(grace, store):
-    """Saved with its comment, shown with who and when, and what is left goes down."""
+def test_judge(grace, store):
+    """A judgement is saved, leads to the next answer, and shows its grader and time."""
     page = grace.open("/items/1A/next")
     assert "4 left" in page.text
     response = grace.judge(page, found=["forward", "for-ever"], comment="Good.", adjustment="0,5")
@@ -254,8 +252,8 @@ def test_a_judgement_leads_to_the_next_answer(grace, store):
     assert {judgement.comment for judgement in kept} == {"Good."}
 
 
-def test_after_the_last_answer_the_next_part_is_offered(grace):
-    """Nothing left of 1A leads to 1B."""
+def test_next_part(grace):
+    """After the last answer to 1A the page offers 1B."""
     response = grace.open("/items/1A/next")
     while "Save and go on" in response.text:
         response = grace.open(grace.judge(response, found="forward").headers["location"])
@@ -263,8 +261,8 @@ def test_after_the_last_answer_the_next_part_is_offered(grace):
     assert "/items/1B/next" in response.text
 
 
-def test_two_who_collide_lose_nothing(grace, hal, store):
-    """The second is told who was first and keeps what they typed; saving again replaces it."""
+def test_collision(grace, hal, store):
+    """The second grader learns of the first and keeps the typed text; saving again replaces."""
     page = grace.open("/items/1A/next")
     same = hal.open(page.path)
     grace.judge(page, found="forward", comment="By grace.")
@@ -283,18 +281,18 @@ def test_two_who_collide_lose_nothing(grace, hal, store):
     assert changed.before[0]["judgement"]["comment"] == "By grace."
 
 
-def test_undo_returns_to_the_answer(grace, store):
+def test_undo(grace, store):
     """The judgement is gone, and its answer is on the page again."""
     page = grace.open("/items/1A/next")
     grace.judge(page, found="forward")
     undone = grace.submit("/undo")
     assert undone.headers["location"] == page.path
     assert not any(entry.current for entry in store.entries("1A"))
-    assert "taken back" in grace.submit("/undo").text
+    assert "no judgement that can be undone" in grace.submit("/undo").text
 
 
-def test_a_rubric_can_be_changed_and_extended(grace, store):
-    """Points, texts and a new item, all in one form; the record says what changed."""
+def test_rubric_form(grace, store):
+    """One form changes points and texts and adds an item; the history lists the changes."""
     page = grace.open("/items/2B.text/rubric")
     fields = {
         name: [unescape(value) for value in values]
@@ -316,23 +314,23 @@ def test_a_rubric_can_be_changed_and_extended(grace, store):
 
 @pytest.mark.parametrize("points", ["many", "nan", "1e999"])
 def test_points_must_be_numbers(points, grace):
-    """What is none is refused with the field's name."""
+    """Other points are refused with the field's name."""
     page = grace.open("/items/1A/next")
     response = grace.judge(page, adjustment=points)
     assert response.status_code == 400
-    assert "adjustment is no number".capitalize() in response.text
+    assert "adjustment is not a number".capitalize() in response.text
 
 
-def test_a_comment_can_be_kept_for_reuse(grace, hal):
-    """Everybody who grades the part finds it, with a key."""
+def test_kept_comment(grace, hal):
+    """Everybody who grades the part finds a kept comment, with a key."""
     grace.judge(grace.open("/items/1A/next"), comment="Say why.", keep="yes")
     page = hal.open("/items/1A/next")
     assert 'data-snippet="Say why." data-key="Shift+1"' in page.text
     assert "Say why." not in hal.open("/items/1B/next").text
 
 
-def test_a_second_reading_does_not_show_the_first(grace, hal, store):
-    """Who reads second sees neither points nor comment; the first reader is not asked."""
+def test_second_reading(grace, hal, store):
+    """The second reader sees neither points nor comment; the first reader is not asked."""
     store.set_double_share(1.0, by="grace")
     grace.judge(grace.open("/items/1A/next"), found="forward", comment="Secret.")
     page = hal.open("/items/1A/next?show=second")
@@ -340,14 +338,14 @@ def test_a_second_reading_does_not_show_the_first(grace, hal, store):
     assert "Secret." not in page.text
     assert "checked" not in page.text
     hal.judge(page, found="for-ever")
-    assert "There is no answer left under" in hal.open("/items/1A/next?show=second").text
-    assert "There is no answer left under" in grace.open("/items/1A/next?show=second").text
+    assert "No answer is left under" in hal.open("/items/1A/next?show=second").text
+    assert "No answer is left under" in grace.open("/items/1A/next?show=second").text
     table = grace.open("/agreement").text
     assert re.search(r'>1A</th>\s*<td class="number">1</td>\s*<td class="number">1</td>', table)
 
 
-def test_pictures_are_served_as_png_and_nothing_else(grace, store, output):
-    """A drawing for 1E is on the page of that answer, and only its number leads to it."""
+def test_pictures(grace, store, output):
+    """A drawing for 1E is on the page of that answer, as PNG, under its number only."""
     hand_in(store, output, "ada", {"1E": "See the drawing."}, picture="1e.png")
     collect_answers(store, output)
     entry = next(e for e in store.entries("1E.text") if e.student_id == "ada")
@@ -359,8 +357,8 @@ def test_pictures_are_served_as_png_and_nothing_else(grace, store, output):
     assert grace.send("GET", source[:-1] + "1").status_code == 404
 
 
-def test_related_results_are_a_click_away(grace):
-    """The automatic items of the problem, the part's own first, for each who gave the answer."""
+def test_related_results(grace):
+    """The automatic items of the problem come part by part, for each student with the answer."""
     page = grace.open("/items/1E.text/next?show=all")
     related = grace.open(re.search(r'href="([^"]+/related)', page.text)[1])
     assert related.text.index("part-1E") < related.text.index("part-1D")
@@ -369,20 +367,20 @@ def test_related_results_are_a_click_away(grace):
     assert grace.send("GET", related.path + "?member=4").status_code == 404
 
 
-def test_a_changed_answer_says_so(grace, store, output):
+def test_changed_answer(grace, store, output):
     """The earlier judgement is filled in, and gives nothing until it is saved."""
     give(store, "1A", "cyd", "forward", comment="Fine.", grader="hal")
     hand_in(store, output, "cyd", {"1A": "It stays where it is."})
     grace.open("/")
     entry = next(e for e in store.entries("1A") if e.student_id == "cyd")
     page = grace.open(f"/items/1A/answers/{entry.answer_sha256}?show=ungraded")
-    assert "handed in another answer since hal" in re.sub(r"\s+", " ", page.text)
+    assert "submitted another answer after hal" in re.sub(r"\s+", " ", page.text)
     assert ">Fine.</textarea>" in page.text
     assert "1 flagged" in grace.open("/").text
 
 
-def test_a_hostile_answer_is_text(grace, store):
-    """No element or address of it survives; the browser's tests look at it too."""
+def test_hostile_answer(grace, store):
+    """No element or address of a hostile answer survives; the browser tests check it too."""
     entry = next(e for e in store.entries("1A") if e.student_id == "dan")
     page = grace.open(f"/items/1A/answers/{entry.answer_sha256}").text
     assert "&lt;script&gt;" in page

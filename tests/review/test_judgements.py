@@ -43,20 +43,20 @@ def judged(*found: str, **changes: object):
         (judged("an item that was removed", "forward"), 2),
     ],
 )
-def test_points_are_what_was_found_within_zero_and_the_cap(judgement, points):
-    """Deductions never go below zero, bonuses never above the item's points."""
+def test_points(judgement, points):
+    """Deductions never go below zero, and bonuses never above the item's points."""
     assert points_of(judgement, RUBRIC, 5) == points
 
 
-def test_a_rubric_of_deductions_starts_from_full_points():
-    """With nothing wrong found, all points are given."""
+def test_deductions():
+    """A rubric of deductions starts from all points."""
     deductions = replace(RUBRIC, starts_full=True, items=RUBRIC.items[2:])
     assert points_of(judged(), deductions, 5) == 5
     assert points_of(judged("muddle"), deductions, 5) == 4
 
 
-def test_judged_points_are_no_longer_pending():
-    """Item, part, problem and total follow; all other items are untouched."""
+def test_totals():
+    """Item, part, problem and total follow; other items are untouched."""
     before = good_result()
     after = apply_judgements(before, {"1A": judged("forward")}, {"1A": RUBRIC})
     item = next(item for item in after.items() if item.id == "1A")
@@ -70,21 +70,21 @@ def test_judged_points_are_no_longer_pending():
     ]
 
 
-def test_automatic_items_cannot_be_judged():
-    """A judgement that names one changes nothing."""
+def test_automatic_item():
+    """A judgement of an automatic item changes nothing."""
     result = good_result()
     assert apply_judgements(result, {"2C": judged("forward")}, {"2C": RUBRIC}) == result
 
 
-def test_a_missing_answer_can_be_judged_all_the_same():
-    """A person may have found the answer in a picture."""
+def test_missing_answer():
+    """A missing answer can be judged, because it may be in a picture."""
     pending = next(item for item in good_result().items() if item.id == "1A")
     missing = replace(pending, outcome=Outcome.FAILED, written_text=None)
     assert judge_item(missing, judged("forward", "backward"), RUBRIC).score.earned == 5
 
 
-def test_the_report_shows_what_was_found_and_the_comment():
-    """Each rubric item with its points, and the comment as Markdown; hostile text stays text."""
+def test_report():
+    """The report shows each rubric item with its points, and the comment as safe Markdown."""
     judgement = judged("forward", "muddle", comment="Nearly. *Where* is <script>alert(1)</script>?")
     page = render_html(apply_judgements(good_result(), {"1A": judgement}, {"1A": RUBRIC}))
     assert "+2: The forward pass" in page

@@ -38,8 +38,8 @@ def graded(tmp_path_factory):
     )
 
 
-def test_equal_answers_are_judged_once(store, output):
-    """Two who differ only in spaces form a group, and one judgement is for both."""
+def test_equal_answers(store, output):
+    """Two answers that differ only in spaces are judged once."""
     groups = read_groups(store, "2B.text")
     assert sorted(len(group.entries) for group in groups) == [1, 1, 2]
     give(store, "2B.text", "bob", "brightness")
@@ -50,8 +50,8 @@ def test_equal_answers_are_judged_once(store, output):
     assert len(store.newest_changes(10)) == 1
 
 
-def test_the_reference_reaches_every_written_point(store, output):
-    """With all rubric items, the 39 points are earned, in the report and in the class's row."""
+def test_full_points(store, output):
+    """All rubric items together give the 39 points, in the report and in the class's row."""
     for item_id in WRITTEN:
         give(store, item_id, "ada", *all_positive(SET4, item_id))
     publish(store, SET4, output)
@@ -61,8 +61,8 @@ def test_the_reference_reaches_every_written_point(store, output):
     assert "39" in (output / "ada" / "report.html").read_text()
 
 
-def test_the_class_page_follows(store, output):
-    """It is written anew with the points, and with the similarities that were found before."""
+def test_class_page(store, output):
+    """The page is written again with the new points and the earlier similarities."""
     page = output / CLASS_PAGE_NAME
     shared = Shared(kind=Likeness.MODEL, subject="2C", student_ids=frozenset({"ada", "bob"}))
     similar = Similarity(common=(shared,))
@@ -76,8 +76,8 @@ def test_the_class_page_follows(store, output):
     assert render_class_page(list(store.summaries()), similar, title=SET4.title) == page.read_text()
 
 
-def test_what_being_late_costs_is_taken_from_the_new_points(store, output):
-    """The share that the late policy leaves is applied to people's points as to all others."""
+def test_late_penalty(store, output):
+    """The late penalty applies to people's points as to all others."""
     (ada, *_) = store.summaries()
     late = Lateness(days_late=2, share_kept=0.8, reason="2 days late")
     result = replace(store.result("ada"), late=late)
@@ -90,8 +90,8 @@ def test_what_being_late_costs_is_taken_from_the_new_points(store, output):
     assert store.result("ada").late == ada.late
 
 
-def test_a_report_says_who_is_still_to_be_graded(store, output):
-    """With one item judged, the report lists the others as a person's."""
+def test_report(store, output):
+    """With one item judged, the report lists the other written items as pending."""
     give(store, "1A", "ada", "forward", comment="Only the beginning.")
     publish(store, SET4, output)
     page = (output / "ada" / "report.html").read_text()
@@ -102,8 +102,8 @@ def test_a_report_says_who_is_still_to_be_graded(store, output):
     assert ">1A<" not in awaiting
 
 
-def test_changed_points_regrade_everybody_who_has_them(store, output):
-    """A rubric item's new points hold for all judgements that found it, and for no others."""
+def test_changed_rubric(store, output):
+    """New points of a rubric item apply to every judgement with the item, and to no others."""
     give(store, "2B.text", "bob", "brightness")
     give(store, "2B.text", "dan")
     rubric = rubrics.rubric_in_force(store, SET4, "2B.text")
@@ -117,8 +117,8 @@ def test_changed_points_regrade_everybody_who_has_them(store, output):
     assert publish(store, SET4, output) == []
 
 
-def test_an_added_rubric_item_counts_too(store, output):
-    """Those who grade can add what the author did not foresee."""
+def test_added_rubric_item(store, output):
+    """Graders can add rubric items, which count too."""
     rubric = rubrics.rubric_in_force(store, SET4, "1A")
     seen = rubrics.rubric_version(rubric)
     added = [*rubric.items, RubricItem(id="", text="A fine figure", points=0.5)]
@@ -130,8 +130,8 @@ def test_an_added_rubric_item_counts_too(store, output):
         rubrics.change_rubric(store, SET4, "1A", added, grader="hal", seen=seen)
 
 
-def test_two_who_judge_the_same_answer_do_not_overwrite_each_other(store):
-    """The later one is told who was first; the first judgement stays."""
+def test_collision(store):
+    """The later grader learns of the first, whose judgement stays."""
     seen = store.entries("1A")
     give(store, "1A", "ada", "forward", grader="grace")
     entry = next(entry for entry in seen if entry.student_id == "ada")
@@ -142,8 +142,8 @@ def test_two_who_judge_the_same_answer_do_not_overwrite_each_other(store):
     assert now_there.current.grader == "grace"
 
 
-def test_undo_goes_back_step_by_step(store):
-    """Each undo takes back the grader's newest judgement; others' stay; the record keeps all."""
+def test_undo(store):
+    """Each undo removes the grader's newest judgement; others' stay; the record keeps all."""
     give(store, "1A", "ada", "forward")
     give(store, "1A", "ada", "forward", "for-ever")
     give(store, "1B", "ada", grader="hal")
@@ -159,8 +159,8 @@ def test_undo_goes_back_step_by_step(store):
     assert kinds == ["undo", "undo", "judgement", "judgement", "judgement"]
 
 
-def test_undo_never_takes_back_what_somebody_did_later(store):
-    """After another's judgement of the same answer, undo refuses and changes nothing."""
+def test_undo_after_another(store):
+    """After another grader's judgement of the same answer, undo changes nothing."""
     give(store, "1A", "ada", "forward")
     give(store, "1A", "ada", grader="hal")
     with pytest.raises(ConflictError, match="judged again by hal"):
@@ -168,8 +168,8 @@ def test_undo_never_takes_back_what_somebody_did_later(store):
     assert entry_of(store, "1A", "ada").current.grader == "hal"
 
 
-def test_an_answer_that_changed_is_open_and_flagged_again(store, output):
-    """A judgement belongs to the answer that was judged; a new one takes no points from it."""
+def test_changed_answer(store, output):
+    """A judgement gives no points to a new answer, which is open and flagged."""
     give(store, "1A", "cyd", *all_positive(SET4, "1A"))
     hand_in(store, output, "cyd", {"1A": "Something else."})
     collect_answers(store, output)
@@ -182,7 +182,7 @@ def test_an_answer_that_changed_is_open_and_flagged_again(store, output):
     assert changed.outdated.grader == "grace"
 
 
-def test_what_is_regraded_unchanged_keeps_its_judgement(store, output):
+def test_regraded(store, output):
     """A new grading of the same answer needs no new judgement."""
     give(store, "1A", "cyd", "forward")
     hand_in(store, output, "cyd", {"1A": "It stays at zero."})
@@ -190,8 +190,8 @@ def test_what_is_regraded_unchanged_keeps_its_judgement(store, output):
     assert store.result("cyd").score.earned == 1
 
 
-def test_a_missing_answer_needs_nobody_but_can_be_judged(store, output):
-    """Its points are lost without a person; who finds it elsewhere can give them."""
+def test_missing_answer(store, output):
+    """The points of a missing answer are lost without a person, who can still give them."""
     progress = measure_progress(read_groups(store, "1A"))
     assert (progress.answers, progress.graded, progress.missing) == (4, 1, 1)
     give(store, "1A", "dan", "forward", comment="Found in the margin of 1B.")
@@ -199,8 +199,8 @@ def test_a_missing_answer_needs_nobody_but_can_be_judged(store, output):
     assert store.result("dan").score.earned == 1
 
 
-def test_pictures_belong_to_the_part_that_they_are_named_after(store, output):
-    """A drawing for 1E is part of that answer, and of no other; it is kept as PNG."""
+def test_pictures(store, output):
+    """A drawing for 1E belongs to that answer only, and is kept as PNG."""
     hand_in(store, output, "ada", {}, picture="1E drawing.jpg")
     collect_answers(store, output)
     entry = entry_of(store, "1E.text", "ada")
@@ -210,8 +210,8 @@ def test_pictures_belong_to_the_part_that_they_are_named_after(store, output):
     assert store.answer("1A", entry_of(store, "1A", "ada").answer_sha256).pictures == ()
 
 
-def test_filters_and_neighbours(store):
-    """Ungraded answers come up until they are judged, flagged ones when somebody asks for it."""
+def test_filters(store):
+    """Ungraded answers come up until they are judged, flagged answers under their filter."""
     groups = read_groups(store, "1A")
     assert [group.number for group in groups] == [1, 2, 3]
     open_ones = select(store, "1A", groups, Filter.UNGRADED, "grace")
@@ -225,8 +225,8 @@ def test_filters_and_neighbours(store):
     assert flagged.sha256 == open_ones[0].sha256
 
 
-def test_a_second_reading_is_independent_and_shows_how_far_two_agree(store, output):
-    """It does not change the points, and settling a difference does not change the agreement."""
+def test_second_reading(store, output):
+    """A second reading changes no points, and settling a difference changes no agreement."""
     store.set_double_share(1.0, by="grace")
     for student_id in ("ada", "cyd", "dan"):
         give(store, "1A", student_id, "forward")
@@ -253,8 +253,8 @@ def test_cohens_kappa():
     assert cohens_kappa([(1, 0), (0, 1)]) == pytest.approx(-1)
 
 
-def test_a_wrong_rubric_change_is_refused(store):
-    """Strange items and empty texts are, and nothing is written."""
+def test_wrong_rubric_change(store):
+    """Unknown items and empty texts are refused, and nothing is written."""
     rubric = rubrics.rubric_in_force(store, SET4, "1A")
     seen = rubrics.rubric_version(rubric)
     for item in (RubricItem(id="nope", text="x", points=1), RubricItem(id="", text="", points=1)):
@@ -264,8 +264,8 @@ def test_a_wrong_rubric_change_is_refused(store):
     assert store.newest_changes(1) == []
 
 
-def test_a_judgement_is_whole_or_not_there(store, output):
-    """What breaks off in the middle leaves neither judgement nor record."""
+def test_atomic_judgement(store, output):
+    """A failure in the middle leaves neither a judgement nor a change."""
     store._connection.execute(
         "CREATE TEMP TRIGGER stop BEFORE INSERT ON judgements WHEN NEW.student_id = 'cyd' "
         "BEGIN SELECT RAISE(ABORT, 'no'); END"
@@ -277,5 +277,5 @@ def test_a_judgement_is_whole_or_not_there(store, output):
 
 
 def entry_of(store, item_id, student_id):
-    """A student's entry."""
+    """Return a student's entry."""
     return next(entry for entry in store.entries(item_id) if entry.student_id == student_id)

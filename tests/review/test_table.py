@@ -63,8 +63,8 @@ def test_no_cell_is_a_formula(store, table):
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
 
 
-def test_what_is_filled_in_is_judged(store, table):
-    """Rubric items, points beside them, comment and flag; "none" finds nothing; the rest waits."""
+def test_import(store, table):
+    """Rubric items, adjustment, comment and flag are read; "none" finds nothing."""
     fill_in(
         table,
         {
@@ -87,8 +87,8 @@ def test_what_is_filled_in_is_judged(store, table):
     assert store.newest_changes(9)[0].kind == "import"
 
 
-def test_an_exported_table_changes_nothing_when_it_comes_back(store, table):
-    """Judgements survive the way out and back, whoever's they are."""
+def test_round_trip(store, table):
+    """An exported table changes no judgement when it comes back."""
     give(store, "1A", "ada", "forward", comment="=Fine\n'so'", flagged=True)
     give(store, "1B", "ada", adjustment=1.5)
     export_table(store, SET4, table)
@@ -102,14 +102,14 @@ def test_an_exported_table_changes_nothing_when_it_comes_back(store, table):
     ("cells", "sentence"),
     [
         ({"found": "forward nonsense"}, "the rubric has no item 'nonsense'; it has forward"),
-        ({"adjustment": "much"}, "the adjustment 'much' is no number"),
+        ({"adjustment": "much"}, "the adjustment 'much' is not a number"),
         ({"comment": "x" * 10_001}, "the comment has more than 10,000 characters"),
         ({"student": "eve"}, r"row 2 \(1A, eve\): the class has no such answer"),
         ({"item": "2C"}, "the class has no such answer"),
     ],
 )
-def test_one_wrong_row_and_nothing_is_imported(cells, sentence, store, table):
-    """The message names the row and what is wrong."""
+def test_wrong_row(cells, sentence, store, table):
+    """One wrong row refuses the whole table; the message names the row and the mistake."""
     first = read_rows(table)[0]
     fill_in(
         table,
@@ -123,8 +123,8 @@ def test_one_wrong_row_and_nothing_is_imported(cells, sentence, store, table):
     assert store.newest_changes(1) == []
 
 
-def test_what_was_judged_since_the_export_is_not_overwritten(store, table):
-    """The whole table is refused, and the message says who was faster."""
+def test_judged_since_export(store, table):
+    """The whole table is refused, and the message names the faster grader."""
     give(store, "1A", "ada", "forward", grader="hal")
     fill_in(table, {("1A", "ada"): {"found": "none"}, ("1B", "ada"): {"found": "not-zero"}})
     with pytest.raises(ConflictError, match="judged by hal since the export"):
@@ -133,8 +133,8 @@ def test_what_was_judged_since_the_export_is_not_overwritten(store, table):
     assert current(store, "1B", "ada") is None
 
 
-def test_an_answer_that_changed_since_the_export_is_not_judged(store, output, table):
-    """The table's judgement is of what the student had handed in before."""
+def test_changed_since_export(store, output, table):
+    """A judgement of an earlier answer is refused."""
     fill_in(table, {("1A", "ada"): {"found": "forward"}})
     hand_in(store, output, "ada", {"1A": "Another answer."})
     collect_answers(store, output)
@@ -144,18 +144,18 @@ def test_an_answer_that_changed_since_the_export_is_not_judged(store, output, ta
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"a,b\n1,2\n", "lacks the columns"), (b"\xff\xfe\x00", "no CSV table in UTF-8")],
+    [(b"a,b\n1,2\n", "lacks the columns"), (b"\xff\xfe\x00", "not a CSV table in UTF-8")],
 )
-def test_other_files_are_refused(content, message, store, tmp_path):
-    """With what to do."""
+def test_other_files(content, message, store, tmp_path):
+    """Other files are refused."""
     path = tmp_path / "other.csv"
     path.write_bytes(content)
     with pytest.raises(UsageError, match=message):
         import_table(store, SET4, path, grader="grace")
 
 
-def test_the_commands(output, tmp_path):
-    """Export, import and invite, as they are typed; reports follow at once."""
+def test_commands(output, tmp_path):
+    """Export, import, invite and revoke work as typed, and reports follow at once."""
     path = str(tmp_path / "answers.csv")
     own = ["--output", str(output)]
     runner = CliRunner()
