@@ -119,9 +119,7 @@ def give(
 ) -> None:
     """Judge a student's answer right after looking at it."""
     mine = next(
-        entry
-        for entry in store.entries(item_id, reading=reading)
-        if entry.student_id == student_id
+        entry for entry in store.entries(item_id, reading=reading) if entry.student_id == student_id
     )
     entries = store.entries(item_id, reading=reading, sha256=mine.answer_sha256)
     judgement = Judgement(
