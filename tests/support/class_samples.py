@@ -89,7 +89,7 @@ def _ending(turn: int, items: Sequence[ItemSummary]) -> dict[str, Any]:
         13: nothing
         | {
             "status": Status.MISSING,
-            "message": "nothing was handed in",
+            "message": "nothing was submitted",
             "score": Score(possible=possible, undecided=possible),
         },
         17: {
