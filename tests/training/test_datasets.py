@@ -119,7 +119,7 @@ def test_missing_directory(tmp_path):
 def test_missing_file(small_mnist):
     """A file that is missing is named."""
     (small_mnist / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(DatasetError, match="t10k-labels-idx1-ubyte is missing"):
+    with pytest.raises(DatasetError, match="t10k-labels-idx1-ubyte is missing, and so"):
         load_dataset("mnist", data_directory=small_mnist)
 
 

@@ -2,11 +2,15 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from grader.results import EpochResult, MisclassifiedExample, TrainingRun
-from grader.training.run_cache import RunCache, cache_info, clear_cache
+from grader.training.datasets import PRACTICE_SHA256
+from grader.training.job import TrainingJob
+from grader.training.run_cache import RunCache, _checksum, cache_info, clear_cache
 from tests.support.specs import mlp
 from tests.support.training_samples import training_job
 
@@ -40,6 +44,22 @@ def test_run_is_found_again(cache):
     assert cache.load(JOB) is None
     cache.store(JOB, RUN)
     assert cache.load(JOB) == RUN
+
+
+def test_older_graders_run_is_found(monkeypatch):
+    """A run that the grader kept before November 2026 is still the run of the same job.
+
+    `data/runs` has part 2C of the reference solution on the practice set, trained by commit
+    bf6555a with torch 2.14.1+cu130; `data/job.json` describes the job. The version of torch is
+    part of the digest, so the test sets it.
+    """
+    directory = Path(__file__).parent / "data"
+    job = msgspec.json.decode((directory / "job.json").read_bytes(), type=TrainingJob)
+    monkeypatch.setattr("torch.__version__", "2.14.1+cu130")
+    run = RunCache(directory, dataset_sha256=PRACTICE_SHA256).load(job)
+    assert run is not None
+    assert (len(run.epochs), run.seed, run.stopped_early) == (8, job.seed, True)
+    assert run.epochs[-1] == EpochResult(train_loss=0.16207339715957642, test_accuracy=0.921)
 
 
 def test_newer_run_replaces_the_older(cache, tmp_path):
@@ -129,8 +149,6 @@ def test_entry_of_another_schema_is_ignored(cache, tmp_path):
     entry = json.loads(path.read_bytes().partition(b"\n")[2])
     del entry["run"]["epochs"]
     encoded = json.dumps(entry).encode()
-    from grader.training.run_cache import _checksum
-
     path.write_bytes(_checksum(encoded) + b"\n" + encoded)
     assert cache.load(JOB) is None
 
