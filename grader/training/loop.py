@@ -1,20 +1,20 @@
 """One training run: the fast loop.
 
 The mathematics is that of the usual loop (a shuffled DataLoader, cross entropy, one optimiser step
-a batch, the scheduler once an epoch), and the tests hold the losses of both together. What is
-different is where the time goes: the data set stays in memory as one tensor, a batch is one
-`index_select`, optimisers are fused, and convolutions run channels-last. `docs/performance.md`
-has the measurements.
+a batch, the scheduler once an epoch), and tests compare the losses of both. The data set stays in
+memory as one tensor, a batch is one `index_select`, optimisers are fused, and convolutions run
+channels-last. `docs/performance.md` has the measurements.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -23,45 +23,19 @@ from torch.nn import functional
 from grader.errors import ModelError
 from grader.models.build import build_model, load_weights, torch_warnings_ignored, trace_shapes
 from grader.models.optimizers import build_optimizer, build_scheduler
-from grader.training.job import TrainingJob
+from grader.models.spec import ModelSpec
+from grader.results import TrainingRun
+from grader.training.datasets import Dataset
+from grader.training.job import EpochCallback, TrainingJob
 from grader.training.recorder import CLASSES, RunRecorder
-from grader.training.steps import run_steps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from grader.results import EpochResult, TrainingRun
-    from grader.training.datasets import Dataset
+from grader.training.steps import Step, run_steps
 
 EVALUATION_BLOCK = 500
 """Test images at once: on a CPU their activations then stay in the cache."""
 
 SHUFFLE_STREAM = 0x5EED5EED
-"""Tells the seed of the shuffle from that of the initialisation; the two would otherwise draw the
-same numbers."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Examples:
-    """Images and labels on the device that trains on them.
-
-    Attributes:
-        images: (N, *input_shape), uint8, 0 to 255. A batch becomes float32 as it is drawn: a data
-            set of floats would take four times the memory and save no time.
-        labels: (N,), int64.
-    """
-
-    images: torch.Tensor
-    labels: torch.Tensor
-
-    def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The examples at `indices`: (B, *input_shape) float32, 0 to 1, and (B,) int64."""
-        return scale(self.images.index_select(0, indices)), self.labels.index_select(0, indices)
-
-
-def scale(images: torch.Tensor) -> torch.Tensor:
-    """uint8, 0 to 255, as float32, 0 to 1: what torchvision's ToTensor computes."""
-    return torch.div(images, 255)
+"""Changes the seed of the shuffle, which would otherwise draw the same numbers as the
+initialisation."""
 
 
 def train(
@@ -69,23 +43,23 @@ def train(
     dataset: Dataset,
     *,
     device: str = "cpu",
-    on_epoch: Callable[[int, EpochResult], None] | None = None,
+    on_epoch: EpochCallback | None = None,
 ) -> TrainingRun:
     """Train one model from its seed, and evaluate it on the whole test set after every epoch.
 
     On the same machine and torch the result is the same, bit for bit.
 
     Args:
-        job: what to train.
+        job: the job to train.
         dataset: the data set that the job names.
         device: "cpu" or "cuda".
-        on_epoch: called after each epoch with its number, counted from 1, and its result.
+        on_epoch: called after each epoch.
 
     Raises:
         ModelError: the model cannot be built, or does not fit the data.
     """
     recorder = RunRecorder(job, dataset, device=device, on_epoch=on_epoch)
-    drop_single = check_model(job)
+    drop_single = cannot_train_on_one(job.model, require_fit(job))
     with training_conditions(job.seed, device):
         train_examples, test_examples = place(dataset, job.input_shape, device)
         model = build_model(job.model)
@@ -96,7 +70,8 @@ def train(
         scheduler = build_scheduler(job.scheduler, optimizer) if job.scheduler else None
         model = arrange_for_speed(model)
         shuffle = torch.Generator().manual_seed(job.seed ^ SHUFFLE_STREAM)
-        while recorder.goes_on:
+        batch_loss = partial(loss_of_batch, model, train_examples)
+        while recorder.needs_epoch:
             batches = draw_batches(
                 len(train_examples.labels),
                 job.batch_size,
@@ -104,17 +79,84 @@ def train(
                 drop_single=drop_single,
                 device=device,
             )
-            losses = train_epoch(model, optimizer, train_examples, batches)
-            recorder.record(mean_loss(losses, batches), lambda: evaluate(model, test_examples))
+            losses = train_epoch(model, optimizer, batches, batch_loss)  # (batches,)
+            loss = float(mean_over_examples(losses, batches))
+            recorder.record(loss, lambda: evaluate(model, test_examples))
             if scheduler is not None:
                 scheduler.step()
         return recorder.finish()
 
 
-def check_model(job: TrainingJob) -> bool:
-    """Whether a batch of a single example cannot be trained on, after the model was found to fit.
+def train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[torch.Tensor],
+    batch_loss: Step,
+    *,
+    loss_shape: tuple[int, ...] = (),
+) -> torch.Tensor:
+    """Take one optimiser step for each batch of indices.
 
-    A batch norm that sees one value a channel has no variance to divide by, and PyTorch raises.
+    Args:
+        model: the model to train.
+        optimizer: of the model's parameters.
+        batches: indices of examples, each (B,) or (models, B), int64.
+        batch_loss: returns the loss of a batch, with its gradient's graph.
+        loss_shape: the shape of that loss: (), or (models,).
+
+    Returns:
+        The loss of each step, (batches,) or (batches, models), on the device.
+    """
+    update = optimizer_step(optimizer)
+    parameters = list(model.parameters())
+
+    def step(indices: torch.Tensor) -> torch.Tensor:
+        loss = batch_loss(indices)
+        for parameter in parameters:
+            parameter.grad = None
+        loss.backward(torch.ones_like(loss))  # type: ignore[no-untyped-call]
+        update()
+        return loss.detach()
+
+    model.train()
+    # Losses kept as one tensor each would lie between the activations and fragment the heap: it
+    # grew by 250 MB in an epoch of five stacked CNNs.
+    losses = torch.empty(len(batches), *loss_shape, device=parameters[0].device)
+    run_steps(step, optimizer, batches, losses)
+    return losses
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Images and labels on the device that trains on them.
+
+    Attributes:
+        images: (N, *input_shape), uint8, 0 to 255. A batch becomes float32 when drawn: a data set
+            of floats would take four times the memory and save no time.
+        labels: (N,), int64.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the examples at `indices`: (B, *input_shape) float32, 0 to 1, and (B,) int64."""
+        return scale(self.images.index_select(0, indices)), self.labels.index_select(0, indices)
+
+
+def scale(images: torch.Tensor) -> torch.Tensor:
+    """Return uint8, 0 to 255, as float32, 0 to 1, computed as torchvision's ToTensor does."""
+    return torch.div(images, 255)
+
+
+def loss_of_batch(model: nn.Module, examples: Examples, indices: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross entropy of the examples at `indices`, (B,): a scalar."""
+    images, labels = examples.batch(indices)
+    return functional.cross_entropy(model(images), labels)  # (B, classes), (B,) -> ()
+
+
+def require_fit(job: TrainingJob) -> tuple[tuple[int, ...], ...]:
+    """Return the output shape of every layer, without the batch dimension.
 
     Raises:
         ModelError: the model does not fit its input or the classes of the data.
@@ -124,21 +166,33 @@ def check_model(job: TrainingJob) -> bool:
     if output_shape != (CLASSES,):
         raise ModelError(
             f"the model's output for one image has shape {output_shape}, but there are {CLASSES} "
-            f"classes, so it must be ({CLASSES},)",
+            f"classes, so the shape must be ({CLASSES},)",
             layer_index=len(shapes) - 1 if shapes else None,
             next_step=f"End the model with nn.Linear(…, {CLASSES}).",
         )
+    return shapes
+
+
+def cannot_train_on_one(model: ModelSpec, shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Return True if a batch of size 1 would fail.
+
+    A batch norm that gets one value a channel has no variance to divide by, and PyTorch raises.
+
+    Args:
+        model: the model to train.
+        shapes: the output shape of every layer.
+    """
     return any(
         layer.kind.startswith("BatchNorm") and math.prod(shape[1:]) == 1
-        for layer, shape in zip(job.model.layers, shapes, strict=True)
+        for layer, shape in zip(model.layers, shapes, strict=True)
     )
 
 
 @contextmanager
 def training_conditions(seed: int, device: str) -> Iterator[None]:
-    """One thread, seeded generators, and no denormal numbers, which a CPU computes slowly with.
+    """Set one thread, seeded generators, and no denormal numbers, which slow a CPU down.
 
-    The caller's generators and number of threads are put back at the end.
+    The caller's generators and number of threads are restored at the end.
     """
     is_gpu = torch.device(device).type == "cuda"
     threads = torch.get_num_threads()
@@ -147,7 +201,7 @@ def training_conditions(seed: int, device: str) -> Iterator[None]:
         torch.set_flush_denormal(True)
         torch.manual_seed(seed)
         if is_gpu:
-            # What training runs on a CPU is deterministic as it is, and this call costs seconds.
+            # On a CPU training is deterministic anyway, and this call takes seconds.
             torch.use_deterministic_algorithms(True, warn_only=True)
         try:
             yield
@@ -157,7 +211,7 @@ def training_conditions(seed: int, device: str) -> Iterator[None]:
 
 
 def place(dataset: Dataset, input_shape: tuple[int, ...], device: str) -> tuple[Examples, Examples]:
-    """The training and the test examples on `device`, every image in `input_shape`."""
+    """Return the training and the test examples on `device`, every image in `input_shape`."""
 
     def placed(images: torch.Tensor, labels: torch.Tensor) -> Examples:
         return Examples(
@@ -171,12 +225,12 @@ def place(dataset: Dataset, input_shape: tuple[int, ...], device: str) -> tuple[
 
 
 def arrange_for_speed(model: nn.Sequential) -> nn.Sequential:
-    """The same function of the same parameters, arranged so that it is computed faster.
+    """Return the same function of the same parameters, faster to compute.
 
     - Convolutions keep their weights channels-last, and their activations follow.
-    - ReLU before MaxPool2d comes after it, on a quarter of the values: both are monotone, so
-      neither an output nor a gradient changes.
-    - A ReLU works in place where the layer before it does not need its own output again.
+    - ReLU before MaxPool2d moves behind it, to a quarter of the values: both are monotone, so
+      neither outputs nor gradients change.
+    - ReLU works in place if the layer before it does not need its own output again.
     """
     layers = list(model)
     for index in range(len(layers) - 1):
@@ -211,52 +265,25 @@ def draw_batches(
     drop_single: bool,
     device: str = "cpu",
 ) -> tuple[torch.Tensor, ...]:
-    """A fresh order of all examples, cut into batches of indices; the last may be smaller.
+    """Return a new order of all examples, cut into batches of indices; the last may be smaller.
 
     Args:
-        examples: how many there are.
-        batch_size: of all batches but the last.
+        examples: the number of examples.
+        batch_size: the size of all batches but the last.
         shuffle: draws the order.
         drop_single: leave out a last batch of a single example.
-        device: where the batches are put; the order is drawn on the CPU, alike for all devices.
+        device: of the batches. The order is drawn on the CPU, so it is the same for all devices.
     """
-    order = torch.randperm(examples, generator=shuffle).to(device)
-    batches = torch.split(order, batch_size)
+    order = torch.randperm(examples, generator=shuffle).to(device)  # (examples,)
+    batches = torch.split(order, batch_size)  # each (B,)
     return batches[:-1] if drop_single and len(batches[-1]) == 1 else batches
 
 
-def train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    examples: Examples,
-    batches: Sequence[torch.Tensor],
-) -> torch.Tensor:
-    """One optimiser step for each batch of indices; the steps' losses, (B,), on the device."""
-    update = optimizer_step(optimizer)
-    parameters = list(model.parameters())
-
-    def step(indices: torch.Tensor) -> torch.Tensor:
-        images, labels = examples.batch(indices)
-        loss = functional.cross_entropy(model(images), labels)
-        for parameter in parameters:
-            parameter.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
-        update()
-        return loss.detach()
-
-    # Kept one by one, they would lie between the activations and hold the heap apart: it grew by
-    # 250 MB in an epoch of five stacked CNNs.
-    losses = torch.empty(len(batches), device=examples.labels.device)
-    model.train()
-    run_steps(step, optimizer, batches, losses)
-    return losses
-
-
 def optimizer_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
-    """The optimiser's step and nothing around it.
+    """Return the optimiser's step without its wrappers.
 
-    PyTorch wraps it into a profiler's hook and a graph break for torch.compile, which together
-    take longer than the step of a small network.
+    PyTorch wraps the step into a profiler's hook and a graph break for torch.compile, which
+    together take longer than the step of a small network.
     """
     unwrapped = inspect.unwrap(type(optimizer).step)
 
@@ -267,16 +294,21 @@ def optimizer_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
     return step
 
 
-def mean_loss(losses: torch.Tensor, batches: Sequence[torch.Tensor]) -> float:
-    """The mean over examples of losses that are means over batches."""
-    sizes = torch.tensor([len(batch) for batch in batches], dtype=torch.float64)
-    return float(losses.cpu().double() @ sizes / sizes.sum())
+def mean_over_examples(losses: torch.Tensor, batches: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the mean over examples, () or (models,), of means over batches."""
+    sizes = torch.tensor([batch.shape[-1] for batch in batches], dtype=torch.float64)
+    return sizes @ losses.cpu().double() / sizes.sum()
 
 
-def evaluate(model: nn.Module, examples: Examples) -> torch.Tensor:
-    """The outputs for all examples in evaluation mode: (N, classes), float32."""
+def evaluate(model: nn.Module, examples: Examples, block: int = EVALUATION_BLOCK) -> torch.Tensor:
+    """Return the outputs for all examples: (N, classes) or (models, N, classes), float32.
+
+    Args:
+        model: a model, or a stack of models.
+        examples: the examples.
+        block: the number of examples at once.
+    """
     model.eval()
     with torch.inference_mode():
-        return torch.cat(
-            [model(scale(images)) for images in torch.split(examples.images, EVALUATION_BLOCK)]
-        )
+        outputs = [model(scale(images)) for images in torch.split(examples.images, block)]
+        return torch.cat(outputs, dim=-2)

@@ -1,38 +1,28 @@
-"""What one training run shows, epoch by epoch, and when it ends."""
+"""The record of one training run, epoch by epoch, and the decision when the run ends."""
 
 from __future__ import annotations
 
 import base64
 import math
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 from torch.nn import functional
 
 from grader.results import EpochResult, MisclassifiedExample, TrainingRun
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from grader.training.datasets import Dataset
-    from grader.training.job import TrainingJob
+from grader.training.datasets import Dataset
+from grader.training.job import EpochCallback, TrainingJob
 
 CLASSES = 10
 MISCLASSIFIED_EXAMPLES = 12
 
 
-def device_name(device: str) -> str:
-    """The GPU's name, or "cpu"."""
-    is_gpu = torch.device(device).type == "cuda"
-    return torch.cuda.get_device_name(device) if is_gpu else "cpu"
-
-
 class RunRecorder:
-    """Gathers what one run shows, epoch by epoch, and decides when it ends.
+    """Records one run, epoch by epoch, and decides when the run ends.
 
     Attributes:
-        goes_on: whether another epoch is to be trained.
+        needs_epoch: False once the run has ended.
     """
 
     def __init__(
@@ -41,9 +31,9 @@ class RunRecorder:
         dataset: Dataset,
         *,
         device: str,
-        on_epoch: Callable[[int, EpochResult], None] | None,
+        on_epoch: EpochCallback | None,
     ) -> None:
-        self.goes_on = job.epochs > 0
+        self.needs_epoch = job.epochs > 0
         self._job = job
         self._dataset = dataset
         self._device = device
@@ -55,15 +45,15 @@ class RunRecorder:
         self._started = time.perf_counter()
 
     def record(self, train_loss: float, outputs: Callable[[], torch.Tensor]) -> None:
-        """Take in one epoch.
+        """Record one epoch.
 
         Args:
-            train_loss: its mean; if it is not finite, the run ends without this epoch.
+            train_loss: the mean loss; if it is not finite, the run ends without this epoch.
             outputs: computes the model's outputs for the test set: (N, classes).
         """
         if not math.isfinite(train_loss):
             self._diverged = True
-            self.goes_on = False
+            self.needs_epoch = False
             return
         computed = outputs().cpu()
         correct = int((computed.argmax(1) == self._dataset.test_labels).sum())
@@ -78,15 +68,16 @@ class RunRecorder:
         if self._on_epoch is not None:
             self._on_epoch(len(self._epochs), result)
         is_last = len(self._epochs) == self._job.epochs
-        self._stopped_early = not is_last and self._verdict_is_certain(accuracy)
-        self.goes_on = not is_last and not self._stopped_early
-
-    def _verdict_is_certain(self, accuracy: float) -> bool:
         target = self._job.stop_at_accuracy
-        return self._job.counted_epoch == "best" and target is not None and accuracy >= target
+        verdict_is_certain = (
+            self._job.counted_epoch == "best" and target is not None and accuracy >= target
+        )
+        self._stopped_early = verdict_is_certain and not is_last
+        self.needs_epoch = not is_last and not verdict_is_certain
 
     def finish(self) -> TrainingRun:
-        """The run as a record."""
+        """Return the run as a record."""
+        is_gpu = torch.device(self._device).type == "cuda"
         return TrainingRun(
             seed=self._job.seed,
             epochs=tuple(self._epochs),
@@ -94,7 +85,7 @@ class RunRecorder:
             diverged=self._diverged,
             confusion=self._confusion(),
             misclassified=self._misclassified(),
-            device=device_name(self._device),
+            device=torch.cuda.get_device_name(self._device) if is_gpu else "cpu",
             wall_seconds=time.perf_counter() - self._started,
         )
 
@@ -126,6 +117,6 @@ class RunRecorder:
         )
 
     def _probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
-        """(N, classes), 0 to 1: a model that ends in Softmax gives them itself."""
+        """Return (N, classes), 0 to 1; a model that ends in Softmax outputs probabilities."""
         ends_in_softmax = self._job.model.layers[-1].kind == "Softmax"
         return outputs if ends_in_softmax else functional.softmax(outputs, dim=1)

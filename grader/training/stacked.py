@@ -1,54 +1,50 @@
 """Several training jobs as one grouped network, which takes less time than one after another.
 
 A small network leaves a core waiting for memory and for Python. The ten models of a dropout sweep,
-or several seeds of one model, differ only in their numbers, so they run as one network of as many
-groups: grouped convolutions, batched matrix products, batch norms side by side. Every model keeps
-its own initial weights, batches, loss and gradients. Only dropout differs from a run alone: its
-masks come from one generator for the whole stack, with the same distribution.
+or several seeds of one model, differ only in their numbers, so they run as one network with a group
+for each: grouped convolutions, batched matrix products, batch norms side by side. Every model keeps
+its own initial weights, batches, loss and gradients. Only dropout masks differ from separate runs:
+one generator draws them for the whole stack, with the same distribution.
 
-`grader.training.stacked_layers` says how tensors are laid out between the layers.
+`grader.training.stacked_layers` describes the layout of tensors between the layers.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from grader.models.optimizers import build_optimizer, build_scheduler
+from grader.results import EpochResult, TrainingRun
+from grader.training.datasets import Dataset
+from grader.training.job import TrainingJob
 from grader.training.loop import (
     EVALUATION_BLOCK,
     SHUFFLE_STREAM,
     Examples,
     arrange_for_speed,
-    check_model,
+    cannot_train_on_one,
     draw_batches,
-    optimizer_step,
+    evaluate,
+    mean_over_examples,
     place,
+    require_fit,
     scale,
     train,
+    train_epoch,
     training_conditions,
 )
 from grader.training.recorder import RunRecorder
 from grader.training.stacked_layers import can_stack_layers, stack_models
-from grader.training.steps import run_steps
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import nn
-
-    from grader.results import EpochResult, TrainingRun
-    from grader.training.datasets import Dataset
-    from grader.training.job import TrainingJob
 
 
 def can_stack(jobs: Sequence[TrainingJob]) -> bool:
-    """Whether the jobs differ only in seeds and dropout probabilities, and all layers stack.
+    """Return True if the jobs differ only in seeds and dropout, and all layers can be stacked.
 
     Raises:
         ModelError: the model does not fit its input.
@@ -70,17 +66,17 @@ def train_stacked(
     device: str = "cpu",
     on_epoch: Callable[[int, int, EpochResult], None] | None = None,
 ) -> list[TrainingRun]:
-    """Train jobs as one network if they can be stacked, and one after another if not.
+    """Train jobs as one network if they can be stacked, else one after another.
 
-    If any loss of a stack is not finite, all of its jobs are trained again one at a time, so that
-    a model that diverges cannot touch the others.
+    If any loss of a stack is not finite, all jobs are trained again one after another, so that a
+    model that diverges cannot affect the others.
 
     Args:
-        jobs: what to train.
+        jobs: the jobs to train.
         dataset: the data set that the jobs name.
         device: "cpu" or "cuda".
-        on_epoch: called with the job's index, the epoch counted from 1, and its result; an epoch
-            is reported again if the stack was given up.
+        on_epoch: called with the job's index, the epoch counted from 1, and its result. Epochs are
+            reported again if a loss of the stack was not finite.
 
     Raises:
         ModelError: a model cannot be built, or does not fit the data.
@@ -105,10 +101,16 @@ def _train_stack(
     recorders: Sequence[RunRecorder],
     device: str,
 ) -> bool:
-    """Whether every loss was finite; the recorders then have what happened."""
+    """Train jobs as one network until no recorder needs an epoch.
+
+    Returns:
+        False if a loss was not finite, so that the recorders are incomplete.
+    """
     first = jobs[0]
-    drop_single = check_model(first)
-    shared = len({job.seed for job in jobs}) == 1
+    drop_single = cannot_train_on_one(first.model, require_fit(first))
+    shuffle_seeds = [job.seed for job in jobs]
+    if len(set(shuffle_seeds)) == 1:
+        shuffle_seeds = shuffle_seeds[:1]  # all models share their batches
     with training_conditions(first.seed, device):
         train_examples, test_examples = place(dataset, first.input_shape, device)
         model = stack_models([(job.model, job.seed) for job in jobs], first.input_shape)
@@ -116,11 +118,9 @@ def _train_stack(
         optimizer = build_optimizer(first.optimizer, model)
         scheduler = build_scheduler(first.scheduler, optimizer) if first.scheduler else None
         model = arrange_for_speed(model)
-        shuffles = [
-            torch.Generator().manual_seed(job.seed ^ SHUFFLE_STREAM)
-            for job in (jobs[:1] if shared else jobs)
-        ]
-        while any(recorder.goes_on for recorder in recorders):
+        shuffles = [torch.Generator().manual_seed(seed ^ SHUFFLE_STREAM) for seed in shuffle_seeds]
+        stack_loss = partial(_loss_of_stack, model, train_examples, len(jobs))
+        while any(recorder.needs_epoch for recorder in recorders):
             orders = [
                 draw_batches(
                     len(train_examples.labels),
@@ -131,75 +131,53 @@ def _train_stack(
                 )
                 for shuffle in shuffles
             ]
-            losses = _train_epoch(model, optimizer, train_examples, orders, len(jobs))
-            sizes = torch.tensor([len(batch) for batch in orders[0]], dtype=torch.float64)
-            mean_losses = (sizes @ losses.cpu().double() / sizes.sum()).tolist()
-            if not all(map(math.isfinite, mean_losses)):
+            # Each (models, B), or (1, B) if all models share their batches.
+            batches = [torch.stack(of_models) for of_models in zip(*orders, strict=True)]
+            losses = train_epoch(
+                model, optimizer, batches, stack_loss, loss_shape=(len(jobs),)
+            )  # (batches, models)
+            mean_losses = mean_over_examples(losses, batches)  # (models,)
+            if not mean_losses.isfinite().all():
                 return False
-            outputs = _evaluate(model, test_examples, len(jobs))
-            for recorder, mean_loss, of_model in zip(recorders, mean_losses, outputs, strict=True):
-                if recorder.goes_on:
-                    recorder.record(mean_loss, partial(torch.clone, of_model))
+            # Outputs are (models, N, classes).
+            outputs = evaluate(model, test_examples, max(1, EVALUATION_BLOCK // len(jobs)))
+            for recorder, loss, of_model in zip(
+                recorders, mean_losses.tolist(), outputs, strict=True
+            ):
+                if recorder.needs_epoch:
+                    recorder.record(loss, partial(torch.clone, of_model))
             if scheduler is not None:
                 scheduler.step()
     return True
 
 
-def _train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    examples: Examples,
-    orders: Sequence[Sequence[torch.Tensor]],
-    models: int,
+def _loss_of_stack(
+    model: nn.Module, examples: Examples, models: int, indices: torch.Tensor
 ) -> torch.Tensor:
-    """One step for each batch; the losses, (batches, models), each a mean over its batch."""
-    update = optimizer_step(optimizer)
-    parameters = list(model.parameters())
-
-    def step(indices: torch.Tensor) -> torch.Tensor:
-        images, labels = draw_stack(examples, indices)
-        outputs = model(images)  # (models, B, classes)
-        of_examples = functional.cross_entropy(
-            outputs.flatten(0, 1), labels.expand(models, -1).flatten(), reduction="none"
-        )
-        of_models = of_examples.view(models, -1).mean(1)
-        for parameter in parameters:
-            parameter.grad = None
-        of_models.sum().backward()  # type: ignore[no-untyped-call]
-        update()
-        return of_models.detach()
-
-    batches = [torch.stack(of_models) for of_models in zip(*orders, strict=True)]
-    # Not a list of small tensors: see `grader.training.loop.train_epoch`.
-    losses = torch.empty(len(batches), models, device=examples.labels.device)
-    model.train()
-    run_steps(step, optimizer, batches, losses)
-    return losses
+    """Return each model's mean cross entropy over its batch: (models,)."""
+    images, labels = draw_stack(examples, indices)
+    outputs = model(images)  # (models, B, classes)
+    losses = functional.cross_entropy(
+        outputs.flatten(0, 1), labels.expand(models, -1).flatten(), reduction="none"
+    )  # (models * B,)
+    return losses.view(models, -1).mean(1)
 
 
 def draw_stack(examples: Examples, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The models' batches as one input, and their labels.
+    """Return the models' batches as one input, and the labels in the shape of `indices`.
 
     Args:
-        examples: to draw from.
-        indices: (models, B), or (1, B) if all models share their batches; the labels' shape too.
+        examples: the examples to draw from.
+        indices: (models, B), or (1, B) if all models share their batches.
     """
     if len(indices) == 1:
         images, labels = examples.batch(indices[0])
         return images, labels.unsqueeze(0)
     if examples.images.ndim == 2:
+        # (models * B, features) -> (models, B, features)
         images = examples.images.index_select(0, indices.flatten()).view(*indices.shape, -1)
     else:
+        # (B * models, C, H, W) -> (B, models * C, H, W)
         side_by_side = examples.images.index_select(0, indices.t().flatten())
         images = side_by_side.view(indices.shape[1], -1, *examples.images.shape[2:])
     return scale(images), examples.labels[indices]
-
-
-def _evaluate(model: nn.Module, examples: Examples, models: int) -> torch.Tensor:
-    """The outputs of every model for all examples: (models, N, classes), float32."""
-    model.eval()
-    block = max(1, EVALUATION_BLOCK // models)
-    with torch.inference_mode():
-        return torch.cat(
-            [model(scale(images)) for images in torch.split(examples.images, block)], dim=1
-        )

@@ -1,4 +1,4 @@
-"""Layers of several models side by side: one grouped layer for as many equal ones.
+"""Layers of several models side by side: one grouped layer for equal layers.
 
 Between layers, images are (B, models * C, H, W) and vectors are (models, B, features). A batch that
 all models share stays (B, C, H, W) or (B, features) until the first layer with weights.
@@ -6,18 +6,15 @@ all models share stays (B, C, H, W) or (B, features) until the first layer with 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from grader.models.build import build_model, trace_shapes
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from grader.models.spec import LayerSpec, ModelSpec
+from grader.models.spec import LayerSpec, ModelSpec
 
 _ELEMENTWISE = frozenset(
     {
@@ -29,10 +26,10 @@ _POOLING = frozenset({"MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d"})
 
 
 def can_stack_layers(model: ModelSpec, input_shape: tuple[int, ...]) -> bool:
-    """Whether the model can be stacked with others like it.
+    """Return True if the model can be stacked with others like it.
 
     Raises:
-        ModelError: it does not fit its input.
+        ModelError: the model does not fit its input.
     """
     shapes = (input_shape, *trace_shapes(model, input_shape))
     kinds = [layer.kind for layer in model.layers]
@@ -57,7 +54,7 @@ def _can_stack_layer(layer: LayerSpec, input_shape: tuple[int, ...], *, shared: 
         case "Softmax" | "LogSoftmax":
             return on_vectors and layer.arguments["dim"] in {None, 1, -1}
         case "Dropout" | "BatchNorm1d" | "BatchNorm2d":
-            # On a batch that all models share, each would need its own masks and statistics.
+            # On a batch that all models share, each model would need its own masks and statistics.
             return not shared and (on_vectors or layer.kind != "BatchNorm1d")
         case kind:
             return kind in _ELEMENTWISE or kind in _POOLING
@@ -66,9 +63,9 @@ def _can_stack_layer(layer: LayerSpec, input_shape: tuple[int, ...], *, shared: 
 def stack_models(
     models: Sequence[tuple[ModelSpec, int]], input_shape: tuple[int, ...]
 ) -> nn.Sequential:
-    """One network of several models, each with the initial weights that its seed gives it.
+    """Return one network of several models, each with the initial weights of its seed.
 
-    Its parameters have the names of a single model's, so a single model's optimiser fits it.
+    The parameters have the names of a single model's, so a single model's optimiser fits.
 
     Args:
         models: equal but for dropout probabilities, each with its seed.
@@ -88,9 +85,9 @@ def stack_models(
 
 
 def _stack(layers: Sequence[Any], input_shape: tuple[int, ...]) -> nn.Module:
-    """One layer for several of the same class.
+    """Return one layer for several layers of the same class.
 
-    `Any`, because their class is known only from the first one.
+    `Any`, because only the first layer tells the class.
     """
     stacked: nn.Module = layers[0]
     match layers[0]:
@@ -120,14 +117,14 @@ def _stack(layers: Sequence[Any], input_shape: tuple[int, ...]) -> nn.Module:
 
 
 def _copy_parameters(layers: Sequence[nn.Module], stacked: nn.Module) -> None:
-    """Give `stacked` the parameters of the layers, one after another."""
+    """Copy the parameters of the layers, one after another, into `stacked`."""
     with torch.no_grad():
         for name, parameter in stacked.named_parameters():
             parameter.copy_(torch.cat([layer.get_parameter(name) for layer in layers]))
 
 
 class StackedLinear(nn.Module):
-    """Linear layers side by side: (models, B, in) or a shared (B, in) to (models, B, out)."""
+    """Linear layers side by side: (models, B, in), or a shared (B, in), to (models, B, out)."""
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         super().__init__()
@@ -137,7 +134,7 @@ class StackedLinear(nn.Module):
             self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Multiply every model's vectors by its own matrix."""
+        """Multiply every model's vectors by the model's matrix."""
         if values.ndim == 2:
             bias = None if self.bias is None else self.bias.flatten()
             outputs = functional.linear(values, self.weight.flatten(0, 1), bias)
@@ -148,7 +145,7 @@ class StackedLinear(nn.Module):
 
 
 class StackedConv2d(nn.Conv2d):
-    """Convolutions side by side, as the groups of one."""
+    """Convolutions side by side, as the groups of one convolution."""
 
     def __init__(self, layers: Sequence[nn.Conv2d]) -> None:
         first = layers[0]
@@ -168,7 +165,7 @@ class StackedConv2d(nn.Conv2d):
         _copy_parameters(layers, self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Convolve; images that all models share need no copy unless they are in groups."""
+        """Convolve; images that all models share are copied only for grouped convolutions."""
         if images.shape[1] != self._channels_of_one:
             return super().forward(images)
         if self._groups_of_one > 1:
@@ -191,8 +188,8 @@ class StackedBatchNorm1d(nn.BatchNorm1d):
 class StackedDropout(nn.Module):
     """Dropouts side by side, each with its own probability, from 16 random bits a value.
 
-    PyTorch draws a number for each value, which takes a sixth of a stack's time. With 16 bits a
-    probability is met to within 1 / 131,072; values are scaled up by the one that is met.
+    PyTorch draws a float for each value, which takes a sixth of a stack's time. With 16 bits the
+    real probability is within 1 / 131,072; values are scaled up by the real probability.
     """
 
     _threshold: torch.Tensor
@@ -202,7 +199,7 @@ class StackedDropout(nn.Module):
         super().__init__()
         of_65536 = torch.tensor([round(probability * 65536) for probability in probabilities])
         keep = 1 - of_65536 / 65536
-        # int16 ends below a probability of 1, where the scale of 0 leaves nothing anyway.
+        # int16 ends below a probability of 1, for which a scale of 0 drops all values anyway.
         self.register_buffer("_threshold", (of_65536 - 32768).clamp(max=32767).to(torch.int16))
         self.register_buffer("_scale", torch.where(keep > 0, 1 / keep, 0.0))
 
@@ -212,7 +209,7 @@ class StackedDropout(nn.Module):
             return values
         words = torch.empty(-(-values.numel() // 4), dtype=torch.int64, device=values.device)
         bits = words.random_(-(2**63), None).view(torch.int16)
-        # In the memory order of the values: channels-last images stay so.
+        # In the memory order of the values, so that channels-last images stay channels-last.
         bits = bits.as_strided(values.shape, torch.empty_like(values).stride())
         kept = bits >= self._along(values, self._threshold)
         return values * (kept * self._along(values, self._scale))

@@ -1,7 +1,7 @@
 """All steps of an epoch: on a CPU one after another, on a GPU as replays of one CUDA graph.
 
-A GPU is done with a step of a small network before Python has launched the step's next operation.
-A graph holds all of the step's operations and takes a single launch.
+A GPU finishes each operation of a small network's step before Python has launched the next one. A
+graph holds all operations of the step and takes a single launch.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 import torch
 
 Step = Callable[[torch.Tensor], torch.Tensor]
-"""Trains on the examples at some indices, (B,) or (models, B), int64; its loss, () or (models,)."""
+"""Takes indices of examples, (B,) or (models, B), int64, and returns a loss, () or (models,)."""
 
 WARM_UP_STEPS = 3
-"""Steps of each epoch before the capture: by then libraries are loaded, and the optimiser has made
-its state. PyTorch's notes on CUDA graphs ask for some."""
+"""Steps of each epoch before the capture: they load libraries and create the optimiser's state.
+PyTorch's notes on CUDA graphs ask for some."""
 
 
 def run_steps(
@@ -34,7 +34,7 @@ def run_steps(
 
 
 def can_capture(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether the optimiser's step stays on the GPU: `capturable`, or SGD, whose does anyway."""
+    """Return True if the step stays on the GPU: `capturable`, or SGD, which always does."""
     return isinstance(optimizer, torch.optim.SGD) or all(
         group.get("capturable", False) for group in optimizer.param_groups
     )
@@ -42,7 +42,7 @@ def can_capture(optimizer: torch.optim.Optimizer) -> bool:
 
 @contextmanager
 def _own_stream(losses: torch.Tensor) -> Iterator[None]:
-    """On a GPU, a stream that is not the default one, which cannot be captured."""
+    """Use a stream of its own on a GPU, because the default stream cannot be captured."""
     if not losses.is_cuda:
         yield
         return
@@ -55,24 +55,24 @@ def _own_stream(losses: torch.Tensor) -> Iterator[None]:
 
 
 class GraphedStep:
-    """A step that becomes a CUDA graph after some batches, for all further ones of one size.
+    """A step that becomes a CUDA graph after some batches, for all further batches of one size.
 
-    The learning rate is a constant of the graph, so every epoch needs a graph of its own. A step
-    that cannot be captured goes on as it is.
+    The learning rate is a constant of the graph, so every epoch needs a new graph. A step that
+    cannot be captured runs without a graph.
     """
 
     def __init__(self, step: Step) -> None:
         self._step = step
-        self._warm_up_left = WARM_UP_STEPS
+        self._steps = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._batch = torch.empty(0)
         self._loss = torch.empty(0)
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
-        """The loss, which the next call overwrites."""
-        self._warm_up_left -= 1
-        if self._warm_up_left == -1:
+        """Return the loss, which the next call overwrites."""
+        if self._steps == WARM_UP_STEPS:
             self._capture(batch)
+        self._steps += 1
         if self._graph is None or batch.shape != self._batch.shape:
             return self._step(batch)
         self._batch.copy_(batch)
@@ -89,7 +89,7 @@ class GraphedStep:
             with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
                 self._loss = self._step(self._batch)
         except RuntimeError:
-            # A capture that fails leaves the generator waiting for its end.
+            # A capture that fails leaves the generator in capture mode.
             generator.graphsafe_set_state(before)
         else:
             self._graph = graph

@@ -2,6 +2,7 @@
 
 import base64
 import math
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -20,6 +21,7 @@ from grader.training.loop import (
     SHUFFLE_STREAM,
     arrange_for_speed,
     draw_batches,
+    loss_of_batch,
     place,
     train,
     train_epoch,
@@ -73,7 +75,9 @@ def fast_losses(job, dataset):
         built = build_model(job.model)
         fast_optimizer = build_optimizer(job.optimizer, built)
         batches = batches_of(job, len(dataset.train_labels))[:STEPS]
-        return train_epoch(arrange_for_speed(built), fast_optimizer, examples, batches)
+        arranged = arrange_for_speed(built)
+        batch_loss = partial(loss_of_batch, arranged, examples)
+        return train_epoch(arranged, fast_optimizer, batches, batch_loss)
 
 
 def plain_losses(job, dataset):
@@ -302,9 +306,9 @@ def test_last_batch_of_one_example_is_kept_where_it_can_be(spec, small, monkeypa
     seen = []
     original = train_module.train_epoch
 
-    def watch(built, fast_optimizer, examples, batches):
+    def watch(built, fast_optimizer, batches, batch_loss):
         seen.append(sum(len(batch) for batch in batches))
-        return original(built, fast_optimizer, examples, batches)
+        return original(built, fast_optimizer, batches, batch_loss)
 
     monkeypatch.setattr(train_module, "train_epoch", watch)
     train(training_job(spec, batch_size=509, epochs=1), small)
