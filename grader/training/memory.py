@@ -1,23 +1,20 @@
-"""The memory of this process's control group: its cap, and the kernel's kills."""
+"""The memory of this process's control group: the limit, and the kernel's kills."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from grader.kernel import CONTROL_GROUPS, PROCESSES, own_control_groups
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def count_memory_kills(
     *, control_groups: Path = CONTROL_GROUPS, processes: Path = PROCESSES
 ) -> int:
-    """How many processes the kernel has killed so far because memory ran out.
+    """Count the processes that the kernel has killed so far because memory ran out.
 
-    That is counted for this process's control group and those below it, or, where the group does
-    not count, for the whole machine. Where nothing counts it is 0.
+    The count is of this process's control group and the groups below, of the whole machine if the
+    group has no count, or 0 if neither has.
 
     Args:
         control_groups: where cgroup v2 is mounted.
@@ -39,7 +36,7 @@ def count_memory_kills(
 def memory_cap_bytes(
     *, control_groups: Path = CONTROL_GROUPS, processes: Path = PROCESSES
 ) -> int | None:
-    """How much memory this process's control group may take together, or None if there is no cap.
+    """Return the memory limit of this process's control group, or None if there is no limit.
 
     Args:
         control_groups: where cgroup v2 is mounted.
