@@ -8,7 +8,7 @@ from importlib.metadata import distributions
 
 HEADER = """\
 # The versions that the tests ran with, for `make` and continuous integration. Others install by
-# the ranges in pyproject.toml. Written by `make lock`; decision 016 says why it is this file.
+# the ranges in pyproject.toml. Written by `make lock`; decision 018 says why it is this file.
 """
 NOT_LOCKED = {"pip", "sequential-grader"}
 
