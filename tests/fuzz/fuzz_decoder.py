@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.fuzz.asked import QUESTIONS
 
 MEMORY_CAP_BYTES = 64_000_000
-"""What messages of at most 50 kB, and the fuzzer's own notes, may take beyond the start."""
+"""Memory for messages of at most 50 kB, and the fuzzer's own notes, beyond the start."""
 HANG_SECONDS = 2
 WANTED_RATE = 1000
 """Messages a second."""

@@ -1,4 +1,4 @@
-"""What the fuzzer runs: `python -m tests.fuzz.target CORPUS SECONDS SEED`.
+"""The fuzzer's target: `python -m tests.fuzz.target CORPUS SECONDS SEED`.
 
 Each input is one byte that chooses what was asked, and a message. Whatever it is, the decoder may
 only accept it or raise `MessageError`: any other exception, more than `HANG_SECONDS`, or memory
@@ -60,7 +60,7 @@ def run_one(data: bytes) -> None:
 
 
 def check(extraction: Extraction) -> None:
-    """What was accepted is within the limits, and its texts are harmless."""
+    """An accepted message is within the limits, and its texts are harmless."""
     texts = [extraction.value_type, extraction.location]
     if extraction.failure is not None:
         failure = extraction.failure

@@ -16,15 +16,15 @@ from tests.fuzz.mutate import mutate_json
 from tests.fuzz.seeds import make_endings, make_seeds
 
 
-def test_every_seed_is_accepted() -> None:
-    """What the worker's own code says is understood, so that fuzzing starts deep inside."""
+def test_seeds() -> None:
+    """Messages of the worker's own code are accepted, so that fuzzing starts deep inside."""
     for question, payload in make_seeds():
         decode_reply(QUESTIONS[question], payload, LIMITS)
     for payload in make_endings():
         decode_end(payload)
 
 
-def test_changes_reach_both_sides_of_the_decoder() -> None:
+def test_both_sides() -> None:
     """Of the changed seeds some are accepted and some refused, and nothing else happens."""
     accepted = refused = 0
     choose = random.Random(0)
@@ -51,7 +51,7 @@ def make_seeds_once(kept: list[tuple[int, bytes]] = []) -> list[tuple[int, bytes
 @pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None, reason="atheris (extra: fuzz) is not installed"
 )
-def test_the_fuzzer_finds_nothing_in_ten_seconds() -> None:
+def test_ten_seconds() -> None:
     """It runs, guided by coverage, and says how many messages it tried."""
     command = [sys.executable, "-m", "tests.fuzz.fuzz_decoder", "--seconds", "10"]
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)

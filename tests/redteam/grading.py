@@ -65,7 +65,7 @@ class Outputs:
         return {item.id: item.outcome for item in self.result.items()}
 
     def told(self, item_id: str) -> str:
-        """What a student reads of the failed checks of one item."""
+        """Return the text of the failed checks of one item, as a student reads it."""
         return "\n".join(
             f"{check.observed} | {check.expected} | {check.next_step} | {check.location}"
             for check in self.items()[item_id].checks
@@ -77,7 +77,7 @@ class Outputs:
         return "\n".join((self.html, self.terminal, self.json))
 
     def without_timing(self) -> SubmissionResult:
-        """What two gradings of the same work must agree on."""
+        """Return the result without times, equal for two gradings of the same work."""
         return replace(self.result, timing=NO_TIMING)
 
 
@@ -98,7 +98,7 @@ def grade(directory: Path, work: Path) -> Outputs:
 
 
 class Page(HTMLParser):
-    """What a browser would make of a report: its elements, their attributes, and its text."""
+    """A report as a browser parses it: elements, their attributes, and text."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)

@@ -1,4 +1,4 @@
-"""What must never come out of the sandbox: the grader's own secrets, planted where they could be."""
+"""The grader's own secrets, which must never come out of the sandbox, planted for the tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unittest import mock
 from grader.training.datasets import load_dataset
 
 PREFIX = "grader-canary-"
-"""What an attacker can search for; the rest of each secret is random."""
+"""The part of a secret that an attacker can search for; the rest is random."""
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def extractions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Extractio
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.id)
-def test_attack_gains_nothing(attack: Attack, extractions: dict[str, Extraction]) -> None:
+def test_attack(attack: Attack, extractions: dict[str, Extraction]) -> None:
     """The attack ends in its failure, or in what could have been returned openly."""
     extraction = extractions[attack.id]
     if attack.kind:

@@ -135,7 +135,7 @@ SAYS = {
     "3E": "did you forget `return`?",
     "3G.model": "was killed",
 }
-"""What the failed checks must hold."""
+"""Texts of the failed checks."""
 
 
 @pytest.fixture(scope="module", name="sandbox", autouse=True)
@@ -174,7 +174,7 @@ def grade_hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ou
 
 
 @pytest.mark.slow
-def test_every_hostile_answer_fails_its_own_item(hostile: tuple[Outputs, list[str]]) -> None:
+def test_hostile_answers(hostile: tuple[Outputs, list[str]]) -> None:
     """Each automatic item has the exact verdict, and says why."""
     outputs, _ = hostile
     outcomes = outputs.outcomes()
@@ -186,7 +186,7 @@ def test_every_hostile_answer_fails_its_own_item(hostile: tuple[Outputs, list[st
 
 
 @pytest.mark.slow
-def test_no_output_of_a_hostile_submission_acts(hostile: tuple[Outputs, list[str]]) -> None:
+def test_outputs_are_inert(hostile: tuple[Outputs, list[str]]) -> None:
     """Page, terminal and JSON hold its texts as texts, and none of the grader's secrets."""
     outputs, secrets = hostile
     check_inert(outputs)
@@ -197,7 +197,7 @@ def test_no_output_of_a_hostile_submission_acts(hostile: tuple[Outputs, list[str
 
 
 @pytest.mark.slow
-def test_odd_files_are_named_and_left_out(hostile: tuple[Outputs, list[str]]) -> None:
+def test_odd_files(hostile: tuple[Outputs, list[str]]) -> None:
     """Whatever their names, files that are none come into every output as text."""
     outputs, _ = hostile
     notes = {note.file: note.message for note in outputs.result.intake}
@@ -214,9 +214,7 @@ def test_odd_files_are_named_and_left_out(hostile: tuple[Outputs, list[str]]) ->
 
 
 @pytest.mark.slow
-def test_a_neighbour_gets_the_same_grade_as_ever(
-    tmp_path: Path, hostile: tuple[Outputs, list[str]]
-) -> None:
+def test_neighbour(tmp_path: Path, hostile: tuple[Outputs, list[str]]) -> None:
     """An honest student who is graded after a hostile one gets what the reference gets alone."""
     first = grade(REFERENCE, tmp_path).without_timing()
     make_hostile(tmp_path / "mallory")
@@ -257,7 +255,7 @@ if __name__ == "__main__":
 """
 
 
-def test_awkward_but_honest_work_is_not_punished(tmp_path: Path) -> None:
+def test_awkward_but_honest(tmp_path: Path) -> None:
     """A byte order mark, CRLF, a helper, numpy scalars, a main guard and prints cost nothing."""
     directory = tmp_path / "bob"
     shutil.copytree(REFERENCE, directory)

@@ -206,16 +206,14 @@ class Bubblewrap(Sandbox):
             else:
                 view.bind_in_place(path)
         view.bind_in_place(*exposed_paths.LINKER)
-        repository = exposed_paths.PACKAGE.parent
-        if not exposed_paths.is_installed():
-            view.hide(repository)
-        view.bind_in_place(*python)
-        if not exposed_paths.is_installed() and not any(
-            path.is_relative_to(repository) for path in python
-        ):
-            view.hide(repository)
-        for path in (exposed_paths.PACKAGE, *exposed_paths.embedded_data_sets(), *self._hidden):
+        secrets = exposed_paths.secret_paths(self._hidden)
+        # Before Python, which may lie in the repository, and after it, since it may hold a secret.
+        for path in secrets:
             view.hide(path)
+        view.bind_in_place(*python)
+        for path in secrets:
+            if not any(directory.is_relative_to(path) for directory in python):
+                view.hide(path)
         view.bind_in_place(*exposed_paths.MACHINE)
         for name in exposed_paths.WORKER_PARTS:
             view.bind(exposed_paths.PACKAGE / name, f"{CODE}/grader/{name}")

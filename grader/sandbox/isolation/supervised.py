@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from grader.errors import SandboxError
 from grader.sandbox.isolation import exposed_paths
 from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess, start
-from grader.sandbox.isolation.landlock_rules import open_paths
 from grader.sandbox.isolation.processes import has_processes
 from grader.sandbox.isolation.seccomp import read_filter
 from grader.sandbox.supervisor import scratch
@@ -59,8 +58,9 @@ class SupervisedSandbox(Sandbox):
 
     @cached_property
     def _rules(self) -> list[tuple[str, int]]:
-        """The rules of Landlock, found once because that takes a while."""
-        return [(str(path), int(access)) for path, access in open_paths(self._hidden)]
+        # Found once, because that takes a while.
+        rules = exposed_paths.landlock_rules(self._hidden)
+        return [(str(path), int(access)) for path, access in rules]
 
     def launch(self, program: str, *, submission: Path, scratch_bytes: int) -> SandboxedProcess:
         """Start a program; see `Sandbox.launch`."""

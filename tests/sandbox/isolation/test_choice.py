@@ -74,7 +74,7 @@ def run_inside(sandbox: Sandbox, program: str, **values: Any) -> Any:
 
 
 def test_self_test(sandbox: Sandbox) -> None:
-    """What is chosen holds, and says what it is."""
+    """The chosen sandbox keeps its promises, and describes itself."""
     assert find_fault(sandbox) is None
     assert not sandbox.unsafe
     assert sandbox.isolation

@@ -35,7 +35,7 @@ def sandbox() -> DedicatedUser:
 
 
 def test_container_chooses_it() -> None:
-    """Where namespaces and mounts are refused, root's sandbox is the one without them."""
+    """Root to whom namespaces and mounts are refused gets the sandbox without them."""
     program = """
 import ctypes, json
 from grader.sandbox.isolation.choice import choose_sandbox
@@ -92,7 +92,7 @@ def test_seen_from_outside(sandbox: DedicatedUser, tmp_path: Path) -> None:
 
 
 def test_python_of_root_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where only root can enter Python's directory, the reason says what would help."""
+    """If only root can enter Python's directory, the reason says what would help."""
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):

@@ -262,7 +262,7 @@ def check_edge(edge: Edge, extraction: Extraction) -> None:
 
 
 @pytest.mark.parametrize("edge", EDGES, ids=lambda edge: edge.name)
-def test_limit_holds_at_its_edge(edge: Edge, edges: dict[str, Extraction]) -> None:
+def test_edge(edge: Edge, edges: dict[str, Extraction]) -> None:
     """Inside it is answered, past it fails in words, and the next question is answered."""
     check_edge(edge, edges[edge.name])
     check_canary(edges[f"after {edge.name}"])
@@ -270,21 +270,21 @@ def test_limit_holds_at_its_edge(edge: Edge, edges: dict[str, Extraction]) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("edge", SLOW_EDGES, ids=lambda edge: edge.name)
-def test_limit_of_time_holds_at_its_edge(edge: Edge, slow_edges: dict[str, Extraction]) -> None:
+def test_edge_of_time(edge: Edge, slow_edges: dict[str, Extraction]) -> None:
     """The same for limits that take their time."""
     check_edge(edge, slow_edges[edge.name])
     check_canary(slow_edges[f"after {edge.name}"])
 
 
-def test_every_limit_is_tested() -> None:
+def test_complete() -> None:
     """A limit that is added gets a test of its edge."""
     tested = {edge.limit for edge in (*EDGES, *SLOW_EDGES)}
     assert tested.isdisjoint(TESTED_ELSEWHERE)
     assert tested | TESTED_ELSEWHERE == {field.name for field in fields(Limits)}
 
 
-def test_printed_text_is_kept_up_to_its_limit(tmp_path: Path, sandbox: Sandbox) -> None:
-    """What is past the limit is counted, and costs nothing else."""
+def test_printed_text(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Text past the limit is counted, and costs nothing else."""
     sources = {
         f"print_{count}.py": f"def answer():\n    print('x' * {count}, end='')\n    return 1\n"
         for count in (1000, 1001)
@@ -299,7 +299,7 @@ def test_printed_text_is_kept_up_to_its_limit(tmp_path: Path, sandbox: Sandbox) 
 
 
 @pytest.mark.parametrize("surplus", [0, 1])
-def test_size_of_a_message_is_limited_to_the_byte(surplus: int) -> None:
+def test_message_size(surplus: int) -> None:
     """A payload of exactly the limit is read, one byte more is refused unread."""
     reply = {"type": "answer", "value": 1, "value_type": "", "location": "", "notes": []}
     payload = json.dumps(reply).encode()
@@ -313,7 +313,7 @@ def test_size_of_a_message_is_limited_to_the_byte(surplus: int) -> None:
 
 
 @pytest.mark.slow
-def test_time_of_a_submission_is_limited(tmp_path: Path, sandbox: Sandbox) -> None:
+def test_submission_time(tmp_path: Path, sandbox: Sandbox) -> None:
     """Questions share it: what was answered in time counts, and the rest says why not."""
     limits = replace(TIGHT, submission_seconds=4.0)
     nap = "import time\ndef answer():\n    time.sleep(1.5)\n    return 1\n"
@@ -332,7 +332,7 @@ def test_time_of_a_submission_is_limited(tmp_path: Path, sandbox: Sandbox) -> No
 
 
 @pytest.mark.parametrize("surplus", [0, 1])
-def test_training_work_is_limited_to_the_multiply_add(surplus: int) -> None:
+def test_training_work(surplus: int) -> None:
     """Work of exactly the budget is done; one multiply-add more fails with both figures."""
     item = dict(load_assignment("set4").item_ids())["2C"]
     work = (784 * 100 + 100 * 10) * 60_000 * 10 * 3

@@ -81,7 +81,7 @@ def test_no_procfs(tmp_path: Path) -> None:
 
 def test_under_the_cap(tree: Path) -> None:
     """A group of its own, ended as a whole when there is no more memory, and never swapped."""
-    cap = MemoryCap.create(tree, 300_000_000, [os.getpid()])
+    cap = MemoryCap(tree, 300_000_000, [os.getpid()])
     (group,) = tree.glob("grader-*")
     written = {
         name: (group / name).read_text()
@@ -105,7 +105,7 @@ def test_groups_of_killed_graders(tree: Path) -> None:
     abandoned, used = tree / f"grader-{NO_PROCESS}-x", tree / f"grader-{os.getpid()}-x"
     abandoned.mkdir()
     used.mkdir()
-    MemoryCap.create(tree, 1, [])
+    MemoryCap(tree, 1, [])
     assert not abandoned.exists()
     assert used.exists()
 
@@ -156,7 +156,7 @@ time.sleep(60)
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", program], stdin=subprocess.PIPE
     ) as process:
-        cap = MemoryCap.create(parent, 100_000_000, [process.pid])
+        cap = MemoryCap(parent, 100_000_000, [process.pid])
         (group,) = parent.glob(f"grader-{os.getpid()}-*")
         process.communicate(b"\n", timeout=50)
         assert cap.was_hit()
@@ -174,7 +174,7 @@ def test_removal_kills(parent: Path) -> None:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        cap = MemoryCap.create(parent, 100_000_000, [process.pid])
+        cap = MemoryCap(parent, 100_000_000, [process.pid])
         process.stdin.write(b"\n")
         process.stdin.flush()
         pids = [int(process.stdout.readline()) for _ in range(2)]

@@ -45,7 +45,7 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_plain_user_chooses_it() -> None:
-    """Where namespaces are refused, a plain user's sandbox is the one without them."""
+    """A plain user to whom namespaces are refused gets the sandbox without them."""
     program = """
 import json
 from grader.sandbox.isolation.choice import choose_sandbox
@@ -128,9 +128,7 @@ print(json.dumps([len(attempts), succeeded]))
 """
 
 
-def test_nothing_can_be_done_by_ownership(
-    sandbox: SameUser, tmp_path: Path, bystander: subprocess.Popen[bytes]
-) -> None:
+def test_ownership(sandbox: SameUser, tmp_path: Path, bystander: subprocess.Popen[bytes]) -> None:
     """Files and processes of the same user stay as they are, in whatever way it is tried."""
     theirs = tmp_path / "key"
     theirs.write_text("secret")
@@ -151,9 +149,7 @@ def test_nothing_can_be_done_by_ownership(
     assert bystander.poll() is None
 
 
-def test_signals_to_all_reach_only_its_own(
-    sandbox: SameUser, bystander: subprocess.Popen[bytes]
-) -> None:
+def test_signals_to_all(sandbox: SameUser, bystander: subprocess.Popen[bytes]) -> None:
     """SIGKILL to every process that it may reach ends its own children and nobody else."""
     program = """
 import signal, time
@@ -168,7 +164,7 @@ print(json.dumps(os.WTERMSIG(os.waitpid(child, 0)[1])))
     assert bystander.poll() is None
 
 
-def test_honest_programs_lack_nothing(sandbox: SameUser) -> None:
+def test_honest_programs(sandbox: SameUser) -> None:
     """Files are written, copied and moved, directories made, limits lowered and threads run."""
     program = """
 import pathlib, resource, shutil, tempfile, threading

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from grader.sandbox.isolation import exposed_paths, landlock_rules
+from grader.sandbox.isolation import exposed_paths
 from grader.sandbox.isolation.choice import Sandbox
 from grader.sandbox.isolation.dedicated_user import DedicatedUser
 from grader.sandbox.isolation.same_user import SameUser
@@ -177,12 +177,12 @@ while True:
 
 
 def test_hidden_files(tmp_path: Path) -> None:
-    """What surrounds a hidden directory is opened one by one; links are not followed."""
+    """The neighbours of a hidden directory are opened one by one; links are not followed."""
     for name in ("a/b/secret/labels", "a/b/open/file", "a/c/file", "d/file"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     (tmp_path / "a" / "link").symlink_to("/etc")
-    rules = dict(landlock_rules._open_below(tmp_path, {tmp_path / "a" / "b" / "secret"}))
+    rules = dict(exposed_paths._open_below(tmp_path, {tmp_path / "a" / "b" / "secret"}))
     listed, read = landlock.LIST, landlock.READ
     assert rules == {
         tmp_path: listed,
@@ -192,14 +192,16 @@ def test_hidden_files(tmp_path: Path) -> None:
         tmp_path / "a" / "b": listed,
         tmp_path / "a" / "b" / "open": read,
     }
-    assert dict(landlock_rules._open_below(tmp_path, {tmp_path})) == {}
+    assert dict(exposed_paths._open_below(tmp_path, {tmp_path})) == {}
 
 
 def test_labels_and_grader_stay_closed() -> None:
     """Neither the repository nor the practice set lies below anything that can be read."""
     hidden = [exposed_paths.PACKAGE, *exposed_paths.embedded_data_sets()]
     read = [
-        path for path, access in landlock_rules.open_paths([]) if access & landlock.Access.READ_FILE
+        path
+        for path, access in exposed_paths.landlock_rules([])
+        if access & landlock.Access.READ_FILE
     ]
     assert Path("/usr") in read or any(path.is_relative_to("/usr") for path in read)
     assert not [path for path in read for secret in hidden if secret.is_relative_to(path)]
