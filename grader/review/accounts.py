@@ -76,15 +76,9 @@ def accept(store: ReviewStore, token: str) -> Account:
         ) from None
     except BadSignature:
         raise UsageError("this is not an invitation to this class", next_step=next_step) from None
-    account = Account(name=name, generation=generation)
-    if not is_valid(store, account):
+    if store.generation(name) != generation:
         raise UsageError("this invitation was revoked", next_step=next_step)
-    return account
-
-
-def is_valid(store: ReviewStore, account: Account) -> bool:
-    """Return True unless the account was revoked."""
-    return store.generation(account.name) == account.generation
+    return Account(name=name, generation=generation)
 
 
 def _serializer(store: ReviewStore) -> URLSafeTimedSerializer:

@@ -19,7 +19,7 @@ from grader.assignment.records import Assignment, RubricItem
 from grader.errors import UsageError
 from grader.intake.pictures import PICTURES_NAME
 from grader.review import pages
-from grader.review.accounts import Account, accept, is_valid
+from grader.review.accounts import accept
 from grader.review.forms import Form, read_form, read_number
 from grader.review.judgements import LONGEST_COMMENT, Judgement
 from grader.review.ledger import judge, undo
@@ -42,13 +42,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 def make_app(
     store: ReviewStore, assignment: Assignment, output: Path, public_url: str
 ) -> Starlette:
-    """Return the application over one class.
+    """Return the application over one class, to be served in the thread that opened the store.
 
-    Args:
-        store: of the class, opened in the thread that will serve.
-        assignment: of the class.
-        output: the directory of the class's reports.
-        public_url: of a reverse proxy, or empty.
+    `output` holds the class's reports; `public_url` is a reverse proxy's, or empty.
     """
     public_host = urlsplit(public_url).hostname
     hosts = (*LOCAL_HOSTS, public_host) if public_host else LOCAL_HOSTS
@@ -89,9 +85,8 @@ def _signed_in(page: Callable[..., Response]) -> Handler:
     async def handle(request: Request) -> Response:
         review: Review = request.app.state.review
         session = request.session
-        if "grader" not in session or not is_valid(
-            review.store, Account(name=session["grader"], generation=session["generation"])
-        ):
+        grader = session.get("grader", "")
+        if not grader or review.store.generation(grader) != session["generation"]:
             raise HTTPException(401, "you need an invitation; open the link that you were sent")
         review.catch_up()
         parameters = request.path_params
@@ -100,7 +95,7 @@ def _signed_in(page: Callable[..., Response]) -> Handler:
         shown = request.query_params.get("show", "")
         view = View(
             review=review,
-            grader=session["grader"],
+            grader=grader,
             csrf=session["csrf"],
             shown=Filter(shown) if shown in set(Filter) else Filter.UNGRADED,
             query=request.query_params,
@@ -137,7 +132,7 @@ def _judge(view: View, form: Form, item_id: str, sha256: str) -> Response:
     judgement = Judgement(
         grader=view.grader,
         rubric_items=form.chosen("found"),
-        adjustment=form.number("adjustment"),
+        adjustment=read_number(form.text("adjustment"), "adjustment"),
         comment=form.text("comment", longest=LONGEST_COMMENT),
         flagged=bool(form.text("flagged")),
         answer_sha256=sha256,

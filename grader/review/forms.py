@@ -10,6 +10,8 @@ from urllib.parse import parse_qs
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from grader.review.judgements import parse_points
+
 MAXIMUM_FORM_BYTES = 100_000
 MAXIMUM_FIELDS = 500
 _FORM = "application/x-www-form-urlencoded"
@@ -32,10 +34,6 @@ class Form:
             raise HTTPException(400, f"{name} has {len(value):,} characters; at most {longest:,}")
         return value
 
-    def number(self, name: str) -> float:
-        """Return a field as a number; see `read_number`."""
-        return read_number(self.text(name), name)
-
     def chosen(self, name: str) -> tuple[str, ...]:
         """Return every value of a field, such as the ticked boxes."""
         return tuple(self.fields.get(name, ()))
@@ -47,10 +45,7 @@ def read_number(text: str, name: str) -> float:
     Raises:
         HTTPException: the text is not a finite number.
     """
-    try:
-        value = float(text.replace(",", ".") or 0)
-    except ValueError:
-        value = math.nan
+    value = parse_points(text)
     if not math.isfinite(value):
         raise HTTPException(400, f"{name} is not a number: {text}")
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -44,6 +45,14 @@ class Judgement:
     judged_at: str
 
 
+def parse_points(text: str) -> float:
+    """Return points with a decimal point or comma; 0 if empty, NaN if not a number."""
+    try:
+        return float(text.replace(",", ".") or 0)
+    except ValueError:
+        return math.nan
+
+
 def points_of(judgement: Judgement, rubric: Rubric, possible: float) -> float:
     """Return the points that a judgement is worth, from 0 to `possible`."""
     start = possible if rubric.starts_full else 0.0
@@ -56,13 +65,7 @@ def apply_judgements(
     judgements: Mapping[str, Judgement],
     rubrics: Mapping[str, Rubric],
 ) -> SubmissionResult:
-    """Return the result with people's points and comments in the judged written items.
-
-    Args:
-        result: of the automatic grading.
-        judgements: by item id, of the answers in this result.
-        rubrics: by item id.
-    """
+    """Return an automatic result with people's points and comments; both mappings by item id."""
 
     def judge_part(part: PartResult) -> PartResult:
         items = (

@@ -27,12 +27,7 @@ def judge(
 ) -> None:
     """Judge every student who gave this answer; the judgement is on the disk on return.
 
-    Args:
-        store: of the class.
-        item_id: of the written item.
-        judgement: contains the digest of the answer.
-        seen: the `entries_version` that the grader had in view.
-        reading: FIRST, which counts, or SECOND.
+    `seen` is the `entries_version` that the grader had in view.
 
     Raises:
         ConflictError: the answers or their judgements changed in the meantime.
@@ -41,39 +36,27 @@ def judge(
         entries = store.entries(item_id, reading=reading, sha256=judgement.answer_sha256)
         if not entries or entries_version(entries) != seen:
             raise ConflictError(_describe_conflict(entries))
-        write_judgements(
-            store,
-            [(item_id, entry, judgement) for entry in entries],
-            grader=judgement.grader,
-            kind="judgement",
-            reading=reading,
-        )
+        judged = [(entry, judgement) for entry in entries]
+        write_judgements(store, judged, grader=judgement.grader, kind="judgement")
         if reading == SECOND and all(entry.judgement is None for entry in entries):
             store.keep_compared(item_id, judgement.answer_sha256)
 
 
 def write_judgements(
-    store: ReviewStore,
-    judged: Sequence[tuple[str, Entry, Judgement]],
-    *,
-    grader: str,
-    kind: str,
-    reading: int = FIRST,
+    store: ReviewStore, judged: Sequence[tuple[Entry, Judgement]], *, grader: str, kind: str
 ) -> None:
     """Write judgements of entries as one change, in the caller's transaction."""
-    item_ids = {item_id for item_id, _, _ in judged}
+    item_ids = {entry.item_id for entry, _ in judged}
+    after = [replace(entry, judgement=judgement) for entry, judgement in judged]
     number = store.record_change(
         grader=grader,
         kind=kind,
         item_id=item_ids.pop() if len(item_ids) == 1 else "",
-        before=[_state(item_id, entry, reading) for item_id, entry, _ in judged],
-        after=[
-            _state(item_id, replace(entry, judgement=judgement), reading)
-            for item_id, entry, judgement in judged
-        ],
+        before=[entry for entry, _ in judged],
+        after=after,
     )
-    for item_id, entry, judgement in judged:
-        store.put_judgement(entry.student_id, item_id, reading, number, judgement)
+    for entry in after:
+        store.put_judgement(entry, number)
 
 
 def undo(store: ReviewStore, grader: str) -> Change | None:
@@ -94,28 +77,16 @@ def undo(store: ReviewStore, grader: str) -> Change | None:
             after=change.before,
             undoes=change.number,
         )
-        for state in change.before:
-            place = state["student_id"], state["item_id"], state["reading"]
-            standing = store.standing(*place)
+        for earlier in msgspec.convert(change.before, list[Entry]):
+            standing = store.standing(earlier)
             if standing is None or standing[0] != change.number:
                 later = f" by {standing[1].grader}" if standing else ""
                 raise ConflictError(
                     f"your last judgement cannot be undone: the answer was judged again{later}",
                     next_step="look at the answer and judge it as it should be",
                 )
-            earlier = msgspec.convert(state["judgement"], Judgement | None)
-            store.put_judgement(*place, state["change"], earlier)
+            store.put_judgement(earlier, earlier.change)
         return change
-
-
-def _state(item_id: str, entry: Entry, reading: int) -> dict[str, object]:
-    return {
-        "student_id": entry.student_id,
-        "item_id": item_id,
-        "reading": reading,
-        "change": entry.change,
-        "judgement": msgspec.to_builtins(entry.judgement),
-    }
 
 
 def _describe_conflict(entries: Sequence[Entry]) -> str:

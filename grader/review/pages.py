@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -160,14 +161,7 @@ def answer(
     mine: Judgement | None = None,
     conflict: str = "",
 ) -> Response:
-    """Show one answer, anonymous, beside the rubric.
-
-    Args:
-        view: of the person.
-        item_id: of the written item.
-        sha256: of the answer.
-        mine: the judgement that was refused, or None.
-        conflict: the reason of the refusal.
+    """Show one answer, anonymous, beside the rubric; with the refused judgement and its conflict.
 
     Raises:
         HTTPException: no student gives this answer.
@@ -214,12 +208,12 @@ def rubric(view: View, item_id: str) -> Response:
     """Show the rubric as a form, with the number of students for each rubric item."""
     review = view.review
     in_force = rubric_in_force(review.store, review.assignment, item_id)
-    used = [
-        group.judgement.rubric_items
-        for group in read_groups(review.store, item_id)
-        for _ in group.entries
-        if group.judgement is not None
-    ]
+    used = Counter(
+        rubric_id
+        for entry in review.store.entries(item_id)
+        if entry.current is not None
+        for rubric_id in entry.current.rubric_items
+    )
     return _page(
         "rubric.html",
         view,
@@ -228,7 +222,7 @@ def rubric(view: View, item_id: str) -> Response:
         rubric=in_force,
         seen=rubric_version(in_force),
         saved="saved" in view.query,
-        uses={found.id: sum(found.id in items for items in used) for found in in_force.items},
+        uses=used,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,9 @@ from grader.cohort.summary import summarize_items
 from grader.digest import digest_of
 from grader.report.files import write_reports
 from grader.results import SubmissionResult
-from grader.review.answers import collect_answers, written_items
+from grader.review.answers import collect_answers
 from grader.review.judgements import Judgement, apply_judgements
-from grader.review.rubrics import rubric_in_force
+from grader.review.rubrics import rubrics_in_force
 from grader.review.store import ReviewStore
 
 POLL_SECONDS = 0.3
@@ -31,16 +32,17 @@ def publish(store: ReviewStore, assignment: Assignment, output: Path) -> list[st
     Results that are up to date are not touched, so `publish` can be killed and repeated.
     """
     collect_answers(store, output)
-    rubrics = {
-        item_id: rubric_in_force(store, assignment, item_id)
-        for item_id in written_items(assignment)
-    }
-    judgements = store.judgements()
+    rubrics = rubrics_in_force(store, assignment)
+    judgements: dict[str, dict[str, Judgement]] = defaultdict(dict)
+    for item_id in rubrics:
+        for entry in store.entries(item_id):
+            if entry.current is not None:
+                judgements[entry.student_id][item_id] = entry.current
     published = store.published()
     changed = []
     for grading in list(store.automatic()):
         student_id = grading.summary.student.id
-        judged = judgements.get(student_id, {})
+        judged = judgements[student_id]
         digest = digest_of(judged, {item_id: rubrics[item_id] for item_id in judged})
         known = published.get(grading.number)
         if known != digest and (judged or known is not None):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import msgspec
-
 from grader.assignment.records import Assignment, Rubric, RubricItem
 from grader.digest import digest_of
 from grader.errors import UsageError
@@ -22,6 +20,14 @@ def rubric_in_force(store: ReviewStore, assignment: Assignment, item_id: str) ->
     changed = store.rubric_items(item_id)
     kept = tuple(changed.pop(item.id, item) for item in rubric.items)
     return replace(rubric, items=(*kept, *changed.values()))
+
+
+def rubrics_in_force(store: ReviewStore, assignment: Assignment) -> dict[str, Rubric]:
+    """Return every rubric, by item id."""
+    return {
+        item_id: rubric_in_force(store, assignment, item_id)
+        for item_id in written_items(assignment)
+    }
 
 
 def rubric_version(rubric: Rubric) -> str:
@@ -40,13 +46,7 @@ def change_rubric(
 ) -> None:
     """Change texts and points, and add items; the points of earlier judgements follow.
 
-    Args:
-        store: of the class.
-        assignment: contains the item.
-        item_id: of the written item.
-        items: all of them; a new item has an empty id.
-        grader: the person who changes the rubric.
-        seen: the `rubric_version` that the grader had in view.
+    A new item has an empty id. `seen` is the `rubric_version` that the grader had in view.
 
     Raises:
         ConflictError: somebody else changed the rubric in the meantime.
@@ -74,8 +74,8 @@ def change_rubric(
                 grader=grader,
                 kind="rubric",
                 item_id=item_id,
-                before=msgspec.to_builtins(before.items),
-                after=msgspec.to_builtins(after.items),
+                before=before.items,
+                after=after.items,
             )
 
 

@@ -55,10 +55,8 @@ class SecurityHeaders:
 def make_middleware(key: bytes, hosts: Sequence[str], public_url: str) -> list[Middleware]:
     """Return the middleware, the outermost first.
 
-    Args:
-        key: of the class.
-        hosts: accepted `Host` names. Others are refused, which stops DNS rebinding.
-        public_url: of the reverse proxy, or empty. With https, the cookie travels only over TLS.
+    `Host` names that are not in `hosts` are refused, which stops DNS rebinding. If `public_url` is
+    https, the cookie travels only over TLS.
     """
     # Browsers send cookies to every port of a host, so two classes need two cookie names.
     name = f"grade_review_{hashlib.sha256(key).hexdigest()[:8]}"

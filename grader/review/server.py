@@ -28,13 +28,7 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C, then bring every result up to date with the judgements.
 
-    Args:
-        store: of the class, opened in this thread.
-        assignment: of the class.
-        output: the directory of the class's reports.
-        host: the address to listen on.
-        port: the port to listen on.
-        public_url: of a reverse proxy, or empty.
+    The store must be opened in this thread. `public_url` is a reverse proxy's, or empty.
 
     Raises:
         UsageError: the server could be reached without TLS, or the port is in use.

@@ -1,14 +1,13 @@
-"""The store of a class with the tables of the review, which only this module reads and writes.
+"""The store of a class with the tables of the review; `grader.cohort.store` declares them.
 
-`grader.cohort.store` declares the tables. Methods without a transaction of their own belong into
-one of the caller, together with the change that they record.
+Methods without a transaction of their own are called within the caller's, together with
+`record_change`.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -52,18 +51,20 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One student's answer to one item, with its judgement.
+    """One student's answer to one item, with its judgement in one reading.
 
     Attributes:
-        answer_sha256: of the present answer.
-        judgement: the latest, or None; of an earlier answer if `outdated`.
         change: the number of the change that made the judgement, or 0.
+        judgement: the latest, or None; of an earlier answer if `outdated`.
+        answer_sha256: of the present answer; missing in old records of changes.
     """
 
     student_id: str
-    answer_sha256: str
-    judgement: Judgement | None
+    item_id: str
+    reading: int
     change: int
+    judgement: Judgement | None
+    answer_sha256: str = ""
 
     @property
     def outdated(self) -> bool:
@@ -126,16 +127,7 @@ class ReviewStore(Store):
         return float(self.setting("double-share") or 0.0)
 
     def set_double_share(self, share: float, *, by: str) -> None:
-        """Set the share of answers that two people grade independently.
-
-        Raises:
-            UsageError: the share is not between 0 and 1.
-        """
-        if not 0.0 <= share <= 1.0:
-            raise UsageError(
-                f"{share:g} is not a share of the answers",
-                next_step="give a number from 0 to 1, such as 0.1",
-            )
+        """Set the share of answers that two people grade independently, 0 to 1."""
         with self.transaction():
             before = self.double_share()
             self.record_change(grader=by, kind="double grading", before=before, after=share)
@@ -153,6 +145,7 @@ class ReviewStore(Store):
     ) -> None:
         """Replace a student's answers by those of a grading, given by item id."""
         student_id = grading.summary.student.id
+        common = grading.number, grading.summary.folder
         with self.transaction():
             self._connection.execute("DELETE FROM answers WHERE student_id = ?", (student_id,))
             self._connection.executemany(
@@ -160,16 +153,8 @@ class ReviewStore(Store):
                 "(student_id, item_id, grading_id, folder, sha256, text, pictures) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
-                    (
-                        student_id,
-                        item_id,
-                        grading.number,
-                        grading.summary.folder,
-                        answer.sha256,
-                        answer.text,
-                        _encode(answer.pictures),
-                    )
-                    for item_id, answer in answers
+                    (student_id, item_id, *common, each.sha256, each.text, _encode(each.pictures))
+                    for item_id, each in answers
                 ),
             )
 
@@ -208,50 +193,36 @@ class ReviewStore(Store):
         return [
             Entry(
                 student_id=student_id,
-                answer_sha256=answer,
-                judgement=_decode_judgement(judgement) if judgement is not None else None,
+                item_id=item_id,
+                reading=reading,
                 change=change or 0,
+                judgement=_decode_judgement(judgement) if judgement is not None else None,
+                answer_sha256=answer,
             )
             for student_id, answer, judgement, change in rows
         ]
 
-    def judgements(self) -> Mapping[str, dict[str, Judgement]]:
-        """Return the judgements that count, by student and item: first readings, not outdated."""
-        found: dict[str, dict[str, Judgement]] = defaultdict(dict)
-        rows = self._connection.execute(
-            "SELECT answers.student_id, answers.item_id, answers.sha256, judgement FROM answers "
-            "JOIN judgements USING (student_id, item_id) WHERE reading = ?",
-            (FIRST,),
-        )
-        for student_id, item_id, sha256, encoded in rows:
-            judgement = _decode_judgement(encoded)
-            if judgement.answer_sha256 == sha256:
-                found[student_id][item_id] = judgement
-        return found
-
-    def standing(self, student_id: str, item_id: str, reading: int) -> tuple[int, Judgement] | None:
-        """Return a judgement after the number of its change, or None."""
+    def standing(self, entry: Entry) -> tuple[int, Judgement] | None:
+        """Return the judgement in an entry's place after the number of its change, or None."""
         row = self._connection.execute(
             "SELECT change_id, judgement FROM judgements "
             "WHERE student_id = ? AND item_id = ? AND reading = ?",
-            (student_id, item_id, reading),
+            (entry.student_id, entry.item_id, entry.reading),
         ).fetchone()
         return (row[0], _decode_judgement(row[1])) if row else None
 
-    def put_judgement(
-        self, student_id: str, item_id: str, reading: int, change: int, judgement: Judgement | None
-    ) -> None:
-        """Write a judgement, or delete it if None."""
-        if judgement is None:
+    def put_judgement(self, entry: Entry, change: int) -> None:
+        """Write an entry's judgement, or delete the judgement in its place if None."""
+        place = entry.student_id, entry.item_id, entry.reading
+        if entry.judgement is None:
             self._connection.execute(
-                "DELETE FROM judgements WHERE student_id = ? AND item_id = ? AND reading = ?",
-                (student_id, item_id, reading),
+                "DELETE FROM judgements WHERE student_id = ? AND item_id = ? AND reading = ?", place
             )
             return
         self._connection.execute(
             "REPLACE INTO judgements (student_id, item_id, reading, change_id, judgement) "
             "VALUES (?, ?, ?, ?, ?)",
-            (student_id, item_id, reading, change, _encode(judgement)),
+            (*place, change, _encode(entry.judgement)),
         )
 
     def keep_compared(self, item_id: str, sha256: str) -> None:
@@ -356,16 +327,16 @@ class ReviewStore(Store):
         columns = "id, changed_at, grader, kind, item_id, before, after, undoes"
         query = f"SELECT {columns} FROM changes {condition}"  # noqa: S608  # no user's text in it
         for row in self._connection.execute(query, values):
-            number, changed_at, grader, kind, item_id, before, after, undoes = row
+            before, after = map(msgspec.json.decode, row[5:7])
             yield Change(
-                number=number,
-                changed_at=changed_at,
-                grader=grader,
-                kind=kind,
-                item_id=item_id,
-                before=msgspec.json.decode(before),
-                after=msgspec.json.decode(after),
-                undoes=undoes,
+                number=row[0],
+                changed_at=row[1],
+                grader=row[2],
+                kind=row[3],
+                item_id=row[4],
+                before=before,
+                after=after,
+                undoes=row[7],
             )
 
 

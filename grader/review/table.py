@@ -17,9 +17,9 @@ from grader.assignment.records import Assignment, Rubric
 from grader.cohort.gradebooks.cells import FORMULA_STARTS
 from grader.errors import UsageError
 from grader.review.answers import written_items
-from grader.review.judgements import LONGEST_COMMENT, Judgement, points_of
+from grader.review.judgements import LONGEST_COMMENT, Judgement, parse_points, points_of
 from grader.review.ledger import write_judgements
-from grader.review.rubrics import rubric_in_force
+from grader.review.rubrics import rubrics_in_force
 from grader.review.store import ConflictError, Entry, ReviewStore, now
 from grader.text import clean_line
 
@@ -61,12 +61,12 @@ def export_table(store: ReviewStore, assignment: Assignment, path: Path) -> int:
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        for item_id, item in written_items(assignment).items():
-            rubric = rubric_in_force(store, assignment, item_id)
+        for item_id, rubric in rubrics_in_force(store, assignment).items():
+            possible = written_items(assignment)[item_id].points
             for entry in store.entries(item_id):
                 answer = store.answer(item_id, entry.answer_sha256)
                 text = answer.text[:LONGEST_CELL] if answer else ""
-                writer.writerow(_export_row(item_id, item.points, rubric, entry, text))
+                writer.writerow(_export_row(item_id, possible, rubric, entry, text))
                 rows += 1
     return rows
 
@@ -112,8 +112,8 @@ def import_table(
     with store.transaction():
         judged = _judgements_in(store, assignment, rows, grader)
         changed = [
-            (item_id, entry, judgement)
-            for item_id, entry, judgement in judged
+            (entry, judgement)
+            for entry, judgement in judged
             if not _agrees(judgement, entry.current)
         ]
         if changed:
@@ -152,20 +152,21 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 def _judgements_in(
     store: ReviewStore, assignment: Assignment, rows: list[dict[str, str]], grader: str
-) -> list[tuple[str, Entry, Judgement]]:
-    """Return the judgement of each row that has one, after its item and entry."""
+) -> list[tuple[Entry, Judgement]]:
+    """Return the entry and the judgement of each row that has one."""
     entries = {
-        item_id: {entry.student_id: entry for entry in store.entries(item_id)}
+        (item_id, entry.student_id): entry
         for item_id in written_items(assignment)
+        for entry in store.entries(item_id)
     }
-    rubrics = {item_id: rubric_in_force(store, assignment, item_id) for item_id in entries}
-    found: list[tuple[str, Entry, Judgement]] = []
+    rubrics = rubrics_in_force(store, assignment)
+    found: list[tuple[Entry, Judgement]] = []
     mistakes: list[str] = []
     conflicts: list[str] = []
     for line, row in enumerate(rows, start=2):
         item_id, student_id = row["item"], _restore(row["student"])
         name = f"row {line} ({clean_line(item_id)}, {clean_line(student_id)})"
-        entry = entries.get(item_id, {}).get(student_id)
+        entry = entries.get((item_id, student_id))
         if entry is None:
             mistakes.append(f"{name}: the class has no such answer")
         elif not any(row[column].strip() for column in _JUDGING):
@@ -176,10 +177,10 @@ def _judgements_in(
             judged = f" by {entry.judgement.grader}" if entry.judgement else ""
             conflicts.append(f"{name}: the answer was judged{judged} since the export")
         else:
-            wrong = [f"{name}: {text}" for text in _mistakes_in(row, rubrics[item_id])]
-            mistakes += wrong
-            if not wrong:
-                found.append((item_id, entry, _judgement_in(row, entry, grader)))
+            judgement = _judgement_in(row, entry, grader)
+            found.append((entry, judgement))
+            wrong = _mistakes_in(row, judgement, rubrics[item_id])
+            mistakes += [f"{name}: {text}" for text in wrong]
     _refuse(mistakes, UsageError, "correct the table and import it again")
     _refuse(conflicts, ConflictError, "export again, and fill in these rows again")
     return found
@@ -194,39 +195,28 @@ def _refuse(sentences: list[str], kind: type[UsageError], next_step: str) -> Non
         )
 
 
-def _mistakes_in(row: Mapping[str, str], rubric: Rubric) -> Iterator[str]:
+def _mistakes_in(row: Mapping[str, str], judgement: Judgement, rubric: Rubric) -> Iterator[str]:
     known = [item.id for item in rubric.items]
-    for name in _found_in(row):
+    for name in judgement.rubric_items:
         if name not in known:
             yield f"the rubric has no item {clean_line(name)!r}; it has {', '.join(known)}"
-    if not math.isfinite(_adjustment_in(row)):
+    if not math.isfinite(judgement.adjustment):
         yield f"the adjustment {clean_line(row['adjustment'])!r} is not a number"
-    if len(row["comment"]) > LONGEST_COMMENT:
+    if len(judgement.comment) > LONGEST_COMMENT:
         yield f"the comment has more than {LONGEST_COMMENT:,} characters"
 
 
 def _judgement_in(row: Mapping[str, str], entry: Entry, grader: str) -> Judgement:
+    found = tuple(row["found"].replace(",", " ").split())
     return Judgement(
         grader=grader,
-        rubric_items=tuple(_found_in(row)),
-        adjustment=_adjustment_in(row),
+        rubric_items=() if found == ("none",) else found,
+        adjustment=parse_points(_restore(row["adjustment"].strip())),
         comment=_restore(row["comment"]).replace("\r\n", "\n").strip(),
         flagged=row["flagged"].strip().lower() in {"yes", "true", "1", "x"},
         answer_sha256=entry.answer_sha256,
         judged_at=now(),
     )
-
-
-def _found_in(row: Mapping[str, str]) -> list[str]:
-    names = row["found"].replace(",", " ").split()
-    return [] if names == ["none"] else names
-
-
-def _adjustment_in(row: Mapping[str, str]) -> float:
-    try:
-        return float(_restore(row["adjustment"].strip()).replace(",", ".") or 0)
-    except ValueError:
-        return math.nan
 
 
 def _neutralise(text: str) -> str:
