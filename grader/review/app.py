@@ -20,13 +20,12 @@ from grader.errors import UsageError
 from grader.intake.pictures import PICTURES_NAME
 from grader.review import pages
 from grader.review.accounts import accept
-from grader.review.forms import Form, read_form, read_number
 from grader.review.judgements import LONGEST_COMMENT, Judgement
 from grader.review.ledger import judge, undo
 from grader.review.pages import Review, View
 from grader.review.queue import Filter
 from grader.review.rubrics import change_rubric
-from grader.review.security import LOCAL_HOSTS, make_middleware
+from grader.review.security import LOCAL_HOSTS, Form, make_middleware, read_form, read_number
 from grader.review.store import SECOND, ConflictError, ReviewStore, now
 
 _STATIC = {

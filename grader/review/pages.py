@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader
-from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -30,6 +29,8 @@ from grader.review.store import FIRST, SECOND, ReviewStore
 CHANGES_SHOWN = 200
 SNIPPETS_SHOWN = 9
 """Each of them has a key."""
+
+_render_once = lru_cache(maxsize=64)(render_markdown)
 
 
 @dataclass(kw_only=True)
@@ -190,7 +191,7 @@ def answer(
         total=len(groups),
         progress=measure_progress(groups),
         rubric=rubric,
-        model_answer=_render_model_answer(rubric.model_answer),
+        model_answer=_render_once(rubric.model_answer),
         standing=standing,
         standing_points=points_of(standing, rubric, item.points) if standing else None,
         outdated=group.outdated,
@@ -294,11 +295,6 @@ def _environment() -> Environment:
 def _moment(text: str) -> str:
     """Return a time in ISO 8601 as "25 Nov 2026, 12:03 UTC"."""
     return f"{datetime.fromisoformat(text).astimezone(UTC):%d %b %Y, %H:%M} UTC"
-
-
-@lru_cache(maxsize=64)
-def _render_model_answer(text: str) -> Markup:
-    return render_markdown(text)
 
 
 def _automatic_parts(problem: ProblemResult, part_id: str) -> list[PartResult]:

@@ -6,14 +6,12 @@ import os
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from grader.assignment.records import Assignment, Rubric
+from grader.assignment.records import Assignment
 from grader.cohort.class_page import refresh_class_page
-from grader.cohort.store import StoredGrading
 from grader.cohort.summary import summarize_items
 from grader.digest import digest_of
 from grader.report.files import write_reports
@@ -45,33 +43,22 @@ def publish(store: ReviewStore, assignment: Assignment, output: Path) -> list[st
         judged = judgements[student_id]
         digest = digest_of(judged, {item_id: rubrics[item_id] for item_id in judged})
         known = published.get(grading.number)
-        if known != digest and (judged or known is not None):
-            _publish_one(store, output, grading, judged, rubrics, digest)
-            changed.append(student_id)
+        if known == digest or (not judged and known is None):
+            continue
+        automatic = store.automatic_result(grading.number)
+        assert automatic is not None  # noqa: S101  # a judged answer comes from a result
+        result = apply_judgements(automatic, judged, rubrics)
+        summary = replace(
+            grading.summary.with_score(result.score, grading.summary.late),
+            items=summarize_items(result),
+        )
+        # The files first: after a kill in between, the next run repeats this student.
+        _replace_reports(result, output / summary.folder)
+        store.publish(grading.number, summary, result, judgements_sha256=digest)
+        changed.append(student_id)
     if changed:
         refresh_class_page(store, output, title=assignment.title)
     return changed
-
-
-def _publish_one(
-    store: ReviewStore,
-    output: Path,
-    grading: StoredGrading,
-    judged: Mapping[str, Judgement],
-    rubrics: Mapping[str, Rubric],
-    digest: str,
-) -> None:
-    automatic = store.automatic_result(grading.number)
-    if automatic is None:
-        return
-    result = apply_judgements(automatic, judged, rubrics)
-    summary = replace(
-        grading.summary.with_score(result.score, grading.summary.late),
-        items=summarize_items(result),
-    )
-    # The files first: after a kill in between, the next run repeats this student.
-    _replace_reports(result, output / summary.folder)
-    store.publish(grading.number, summary, result, judgements_sha256=digest)
 
 
 def _replace_reports(result: SubmissionResult, folder: Path) -> None:

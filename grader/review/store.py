@@ -110,8 +110,6 @@ def now() -> str:
 class ReviewStore(Store):
     """The gradings of a class with answers, judgements, rubrics, graders and changes."""
 
-    # Settings.
-
     def secret_key(self) -> bytes:
         """Return the key that signs invitations and sessions; make it on first use."""
         if self.setting("key") is None:
@@ -132,8 +130,6 @@ class ReviewStore(Store):
             before = self.double_share()
             self.record_change(grader=by, kind="double grading", before=before, after=share)
             self.keep_setting("double-share", repr(share))
-
-    # Answers.
 
     def collected(self) -> dict[str, int]:
         """Return the number of the grading from which each student's answers were collected."""
@@ -175,8 +171,6 @@ class ReviewStore(Store):
             folder=folder,
             students=tuple(row[3] for row in rows),
         )
-
-    # Judgements.
 
     def entries(
         self, item_id: str, *, reading: int = FIRST, sha256: str | None = None
@@ -235,8 +229,6 @@ class ReviewStore(Store):
             (COMPARED, FIRST, item_id, sha256),
         )
 
-    # Rubrics, comments for reuse, and graders.
-
     def rubric_items(self, item_id: str) -> dict[str, RubricItem]:
         """Return the changed and added items of a rubric, by id."""
         rows = self._connection.execute(
@@ -254,8 +246,7 @@ class ReviewStore(Store):
         )
 
     def snippets(self, item_id: str, limit: int) -> list[str]:
-        """Return the newest kept comments on an item, the oldest of these first."""
-        # The oldest first, so that each comment keeps its key for a while.
+        """Return the newest kept comments on an item, the oldest first, to keep their keys."""
         rows = self._connection.execute(
             "SELECT text FROM snippets WHERE item_id = ? ORDER BY rowid DESC LIMIT ?",
             (item_id, limit),
@@ -283,8 +274,6 @@ class ReviewStore(Store):
         self._connection.execute(
             "REPLACE INTO graders (name, generation) VALUES (?, ?)", (name, generation)
         )
-
-    # Changes.
 
     def record_change(
         self,

@@ -13,8 +13,7 @@ from grader.review import accounts
 from grader.review.accounts import invite, revoke
 from grader.review.answers import collect_answers
 from grader.review.app import make_app
-from grader.review.forms import MAXIMUM_FORM_BYTES
-from grader.review.security import POLICY
+from grader.review.security import MAXIMUM_FORM_BYTES, POLICY
 from grader.review.server import serve
 from tests.support.review_class import HOSTILE, SET4, give, hand_in, make_class
 
