@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from grader.cohort.similarity import Comparison, ComparisonRequest, Likeness, Shared
 from grader.kernel import die_with_parent
 
 if TYPE_CHECKING:
@@ -52,42 +53,6 @@ _FINGERPRINT_CHARACTERS, _WINDOW = 25, 26
 
 _SHARED_FINGERPRINTS = 0.7
 """The share of common fingerprints from which a close comparison is worthwhile."""
-
-
-class ComparisonRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The code to compare.
-
-    Attributes:
-        sources: the directory of each student's files, by student id.
-        template: the directory of the starter code, which does not count; or None.
-    """
-
-    sources: dict[str, str]
-    template: str | None = None
-
-
-class SimilarFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """Students whose files of one name are nearly the same.
-
-    Attributes:
-        share: the least share of one file that is found in the next, 0 to 1.
-    """
-
-    file: str
-    student_ids: list[str]
-    share: float
-
-
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer.
-
-    Attributes:
-        similar: the groups of nearly identical files, by file.
-        untouched: ids of students whose files are all unchanged starter code.
-    """
-
-    similar: list[SimilarFiles]
-    untouched: list[str]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,10 +106,12 @@ def compare(request: ComparisonRequest) -> Comparison:
     for file, by_text in sorted(texts.items()):
         versions = list(_fingerprint(by_text, template.get(file, "")))
         similar += [
-            SimilarFiles(file=file, student_ids=sorted(student_ids), share=share)
+            Shared(
+                kind=Likeness.CODE, subject=file, student_ids=frozenset(student_ids), share=share
+            )
             for student_ids, share in _group(versions)
         ]
-    return Comparison(similar=similar, untouched=untouched)
+    return Comparison(similar=tuple(similar), untouched=frozenset(untouched))
 
 
 def _read_files(directory: Path) -> dict[str, str]:

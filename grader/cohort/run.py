@@ -248,26 +248,26 @@ class ClassRun:
 
     def _attempt(self, task: Task, step: Callable[[], Graded | None]) -> Iterator[Graded]:
         """Take a step for one student, and yield the student if it finished or failed."""
-        student_id = task.work.student.id
         try:
             graded = step()
-        except UnusableSubmissionError as error:
-            status = Status.ERROR if error.needs_person else Status.UNUSABLE
-            graded = self._failed(task, status, str(error))
-        except (SubmissionError, UsageError) as error:
-            graded = self._failed(task, Status.UNUSABLE, str(error))
-        except GraderError as error:
-            graded = self._failed(task, Status.ERROR, f"{error} {error.next_step}".strip())
-        except Exception as error:  # noqa: BLE001  # a bug of the grader costs one student only
-            trace = "".join(traceback.format_exception(error))
-            self.observer.warn(f"the grader failed on {student_id}:\n{trace}")
-            message = f"the grader itself failed: {type(error).__name__}: {error}"
-            graded = self._failed(task, Status.ERROR, message)
+        except Exception as error:  # noqa: BLE001  # a failure costs one student only
+            graded = self._failed(task, error)
         if graded is not None:
             yield graded
 
-    def _failed(self, task: Task, status: Status, message: str) -> Graded:
-        self._students.pop(task.work.student.id, None)
+    def _failed(self, task: Task, error: Exception) -> Graded:
+        student_id = task.work.student.id
+        self._students.pop(student_id, None)
+        status, message = Status.ERROR, str(error)
+        if isinstance(error, SubmissionError | UsageError):
+            needs_person = isinstance(error, UnusableSubmissionError) and error.needs_person
+            status = Status.ERROR if needs_person else Status.UNUSABLE
+        elif isinstance(error, GraderError):
+            message = f"{error} {error.next_step}".strip()
+        else:
+            trace = "".join(traceback.format_exception(error))
+            self.observer.warn(f"the grader failed on {student_id}:\n{trace}")
+            message = f"the grader itself failed: {type(error).__name__}: {error}"
         possible = self.assignment.points
         lost = possible if status is Status.UNUSABLE else 0.0
         summary = StudentSummary(

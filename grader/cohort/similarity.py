@@ -17,7 +17,6 @@ from pathlib import Path
 
 import msgspec
 
-from grader.cohort.code_comparison import Comparison, ComparisonRequest
 from grader.cohort.statistics import graded
 from grader.cohort.summary import ItemSummary, StudentSummary
 from grader.results import Outcome
@@ -50,6 +49,27 @@ class Shared:
     subject: str
     student_ids: frozenset[str]
     share: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonRequest:
+    """Code for `grader.cohort.code_comparison`: directories by student id, and starter code."""
+
+    sources: Mapping[str, str]
+    template: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The answer to a request.
+
+    Attributes:
+        similar: the groups of nearly identical files.
+        untouched: ids of students whose files are all unchanged starter code.
+    """
+
+    similar: tuple[Shared, ...] = ()
+    untouched: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,25 +111,14 @@ def find_similar(
         template: the directory of the starter code, or None.
     """
     not_compared = ""
-    code = Comparison(similar=[], untouched=[])
+    code = Comparison()
     try:
         if len(sources) > 1:
             code = _compare_code(sources, template)
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
         not_compared = _explain(error)
     likely_common = max(LEAST_COMMON, COMMON_SHARE * len(graded(summaries)))
-    found = [
-        *_shared_items(summaries, untouched=frozenset(code.untouched)),
-        *(
-            Shared(
-                kind=Likeness.CODE,
-                subject=files.file,
-                student_ids=frozenset(files.student_ids),
-                share=files.share,
-            )
-            for files in code.similar
-        ),
-    ]
+    found = [*_shared_items(summaries, untouched=code.untouched), *code.similar]
     return Similarity(
         groups=_merge([one for one in found if len(one.student_ids) <= likely_common]),
         common=tuple(one for one in found if len(one.student_ids) > likely_common),

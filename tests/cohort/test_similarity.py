@@ -6,8 +6,8 @@ import re
 import pytest
 
 from grader.cohort import code_comparison, similarity
-from grader.cohort.code_comparison import ComparisonRequest, compare
-from grader.cohort.similarity import Likeness, find_similar
+from grader.cohort.code_comparison import compare
+from grader.cohort.similarity import ComparisonRequest, Likeness, find_similar
 from grader.cohort.summary import ItemSummary, Status, StudentSummary
 from grader.intake.students import Student
 from grader.results import Outcome, Score
@@ -70,7 +70,8 @@ def similar_files(sources, template=None):
         template=str(template) if template else None,
     )
     return [
-        (found.file, found.student_ids, round(found.share, 2)) for found in compare(request).similar
+        (found.subject, sorted(found.student_ids), round(found.share, 2))
+        for found in compare(request).similar
     ]
 
 
