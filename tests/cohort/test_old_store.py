@@ -1,7 +1,8 @@
 """A store written by the grader before the table `settings` had its name (schema version 2).
 
 `data/old_class/` was made by that grader: `grade batch submissions --practice`, one judgement by
-`grade review import`, an invitation for hal, and half of the answers for a second reading.
+`grade review import`, an invitation for hal, half of the answers for a second reading, and hal's
+judgement of bob's answer on the page, not published yet.
 """
 
 import shutil
@@ -28,6 +29,7 @@ from grader.cohort.summary import Status
 from grader.grading.stages import Options
 from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME
 from grader.review.accounts import accept
+from grader.review.ledger import undo
 from grader.review.publishing import publish
 from grader.review.store import ReviewStore
 from tests.cohort.test_batch import RecordingObserver
@@ -127,13 +129,15 @@ def test_review_goes_on(output, monkeypatch):
     """Judgements, changes, the second readings and old invitations hold after the migration."""
     monkeypatch.setattr("grader.review.accounts.INVITATION_DAYS", 36_500)
     with ReviewStore.open_existing(output) as store:
-        (entry, _) = store.entries("1B")
-        assert (entry.current.rubric_items, entry.current.comment) == (("commutes",), "Prove it.")
+        (ann, bob) = store.entries("1B")
+        assert (ann.current.rubric_items, ann.current.comment) == (("commutes",), "Prove it.")
+        assert bob.current.flagged
         assert store.double_share() == 0.5
         assert [change.kind for change in store.newest_changes(9)] == [
-            *("double grading", "invitation", "import")
+            *("judgement", "double grading", "invitation", "import")
         ]
         assert accept(store, HALS_TOKEN).name == "hal"
+        assert undo(store, "hal").item_id == "1B"
         # The digest of the published judgements is the same, so no report is written again.
         assert publish(store, TINY, output) == []
 
