@@ -50,6 +50,31 @@ class CheckResult:
     location: str = ""
     details: str = ""
 
+    @classmethod
+    def judged(  # the fields of the record
+        cls,
+        check_id: str,
+        title: str,
+        *,
+        passed: bool,
+        observed: str,
+        expected: str = "",
+        next_step: str = "",
+        location: str = "",
+        details: str = "",
+    ) -> CheckResult:
+        """Return a passed or a failed check; a passed check has no next step."""
+        return cls(
+            id=check_id,
+            title=title,
+            outcome=Outcome.PASSED if passed else Outcome.FAILED,
+            observed=observed,
+            expected=expected,
+            next_step="" if passed else next_step,
+            location=location,
+            details=details,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hint:

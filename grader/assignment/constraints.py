@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from grader.models.kinds import IRREGULARITIES, LAYER_KINDS
 from grader.models.spec import count_layer_parameters
-from grader.results import CheckResult, Outcome
+from grader.results import CheckResult
 from grader.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class AllowedLayers(Constraint):
         """Fail if a layer is of another kind."""
         others = dict.fromkeys(layer.kind for layer in model.layers if layer.kind not in self.kinds)
         named = _name_layers(model, tuple(others))
-        return _result(
+        return CheckResult.judged(
             self.id,
             "Allowed layers",
             passed=not others,
@@ -132,7 +132,7 @@ class MaxHiddenUnits(Constraint):
             f"{name_layer(index, layer)} with {count:,}"
             for (index, layer), count in zip(hidden, units, strict=True)
         ]
-        return _result(
+        return CheckResult.judged(
             self.id,
             "Hidden units",
             passed=excess <= 0,
@@ -154,7 +154,7 @@ class MinHiddenLayers(Constraint):
         linear = len(model.linear_layers())
         hidden = max(linear - 1, 0)
         missing = self.layers + 1 - linear
-        return _result(
+        return CheckResult.judged(
             self.id,
             "Hidden layers",
             passed=missing <= 0,
@@ -183,7 +183,7 @@ class ExactLinearLayers(Constraint):
         excess = len(named) - self.layers
         where = f": {_listing(named)}" if named else ""
         verb = "remove" if excess > 0 else "add"
-        return _result(
+        return CheckResult.judged(
             self.id,
             "Linear layers",
             passed=excess == 0,
@@ -234,7 +234,7 @@ class RequiredLayer(Constraint):
         named = _name_layers(model, (self.kind,))
         missing = self.at_least - len(named)
         where = f": {_listing(named)}" if named else ""
-        return _result(
+        return CheckResult.judged(
             self.id,
             f"{self.kind} required",
             passed=missing <= 0,
@@ -259,7 +259,7 @@ def check_ordinary_layers(model: ModelSpec) -> CheckResult:
         for index, layer, code in irregular
     ]
     codes = dict.fromkeys(code for _, _, code in irregular)
-    return _result(
+    return CheckResult.judged(
         "ordinary-layers",
         "Ordinary layers",
         passed=not irregular,
@@ -290,7 +290,7 @@ def _check_parameters(check_id: str, model: ModelSpec, cap: int, *, strictly: bo
         for index in largest
         if counts[index] > 0
     ]
-    return _result(
+    return CheckResult.judged(
         check_id,
         "Parameters",
         passed=excess <= 0,
@@ -307,19 +307,6 @@ def _describe_hidden_units(units: list[int]) -> str:
         return f"the hidden layer has {_count(units[0], 'unit')}"
     terms = " + ".join(f"{count:,}" for count in units)
     return f"the hidden layers have {terms} = {_count(sum(units), 'unit')}"
-
-
-def _result(
-    check_id: str, title: str, *, passed: bool, observed: str, expected: str, next_step: str
-) -> CheckResult:
-    return CheckResult(
-        id=check_id,
-        title=title,
-        outcome=Outcome.PASSED if passed else Outcome.FAILED,
-        observed=observed,
-        expected=expected,
-        next_step="" if passed else next_step,
-    )
 
 
 def _count(number: int, noun: str) -> str:

@@ -6,12 +6,18 @@ made of the names of these classes and fields: a renamed one invalidates every c
 
 from __future__ import annotations
 
+import keyword
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import ClassVar, Literal
 
 from grader.assignment.constraints import Constraint
 from grader.digest import digest_of
-from grader.questions import PlainValue
+from grader.questions import PlainValue, Question
+from grader.text import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +120,66 @@ class Rubric:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WrittenItem:
+class Item:
+    """One gradable thing of a part; each kind of item is a subclass.
+
+    A kind states here, without torch, everything that other packages ask about it. Its module in
+    `grader.grading.items` checks and grades it.
+
+    Attributes:
+        kind: the name of the kind in results.
+        suffix: of the student's file.
+        function_fields: the fields that name functions of the student's file.
+        graded_by_person: the grader only looks for an answer; a person gives the points.
+        answers_compared: equal wrong answers of two students are reported as similar.
+        has_accuracy: a model is trained, and its test accuracy is held against a threshold.
+    """
+
+    kind: ClassVar[str]
+    suffix: ClassVar[str] = ".py"
+    function_fields: ClassVar[tuple[str, ...]] = ()
+    graded_by_person: ClassVar[bool] = False
+    answers_compared: ClassVar[bool] = False
+    has_accuracy: ClassVar[bool] = False
+    title: str
+    points: float
+    file: str
+
+    def questions(self, item_id: str) -> list[Question]:  # noqa: ARG002  # nothing to ask
+        """Return the questions to the sandbox; the first has the item's id."""
+        return []
+
+    def needed_items(self) -> tuple[str, ...]:
+        """Return the ids of the items that must be checked before this one."""
+        return ()
+
+    def for_practice(self, threshold: float | None) -> Item:  # noqa: ARG002  # no accuracy
+        """Return the item as it is graded on the practice set.
+
+        Args:
+            threshold: the expected accuracy there, or None if the assignment gives none.
+        """
+        return self
+
+    def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:  # noqa: ARG002  # looks at one
+        """Yield the mistakes of the author, each beginning with the field's name.
+
+        Args:
+            items: all items of the assignment, by id.
+        """
+        if self.points < 0:
+            yield f"points: is {self.points:g}, but cannot be negative"
+        path = PurePosixPath(self.file)
+        if path.is_absolute() or ".." in path.parts or path.suffix != self.suffix:
+            yield f"file: {self.file!r} must be a relative path that ends in {self.suffix}"
+        for field_name in self.function_fields:
+            name = getattr(self, field_name)
+            if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
+                yield f"{field_name}: {name!r} cannot be the name of a function"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenItem(Item):
     """A text that a person grades, in a Markdown file, below `ANSWER_MARKER` if present.
 
     Attributes:
@@ -122,15 +187,41 @@ class WrittenItem:
     """
 
     kind: ClassVar[str] = "written"
-    title: str
-    points: float
-    file: str
+    suffix: ClassVar[str] = ".md"
+    graded_by_person: ClassVar[bool] = True
     question: str
     rubric: Rubric = Rubric()
 
+    def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:
+        """Yield the mistakes of the author, those of the rubric included."""
+        yield from super().mistakes(items)
+        rubric_items = self.rubric.items
+        for rubric_id, count in Counter(rubric_item.id for rubric_item in rubric_items).items():
+            if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,40}", rubric_id):
+                yield f"rubric: the id {rubric_id!r} must be of small letters, digits and hyphens"
+            if count > 1:
+                yield f"rubric: the id {rubric_id!r} is used {count} times"
+        if not rubric_items or self.rubric.starts_full:
+            return
+        most = sum(max(rubric_item.points, 0.0) for rubric_item in rubric_items)
+        if most < self.points - 1e-9:
+            yield f"rubric: gives at most {most:g} of the item's {self.points:g} points"
+
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerItem:
+class _CalledItem(Item):
+    """An item that asks one function of the student's file for its value."""
+
+    function_fields: ClassVar[tuple[str, ...]] = ("function",)
+    function: str
+
+    def questions(self, item_id: str) -> list[Question]:
+        """Return the one question."""
+        return [Question(id=item_id, kind="answer", file=self.file, function=self.function)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerItem(_CalledItem):
     """The value of a function.
 
     Attributes:
@@ -139,23 +230,22 @@ class AnswerItem:
     """
 
     kind: ClassVar[str] = "answer"
-    title: str
-    points: float
-    file: str
-    function: str
+    answers_compared: ClassVar[bool] = True
     accepted: tuple[PlainValue, ...]
     tolerance: float = 0.0
 
+    def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:
+        """Yield the mistakes of the author."""
+        yield from super().mistakes(items)
+        if not self.accepted:
+            yield "accepted: is empty, so no answer could be right"
+
 
 @dataclass(frozen=True, kw_only=True)
-class VersionsItem:
+class VersionsItem(_CalledItem):
     """The installed versions of torch and torchvision, which must be a compatible pair."""
 
     kind: ClassVar[str] = "versions"
-    title: str
-    points: float
-    file: str
-    function: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,21 +258,35 @@ class TruthTableRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TruthTableItem:
+class TruthTableItem(_CalledItem):
     """A small network with its weights set, checked on every row of a truth table."""
 
     kind: ClassVar[str] = "truth-table"
-    title: str
-    points: float
-    file: str
-    function: str
     rows: tuple[TruthTableRow, ...]
     constraints: tuple[Constraint, ...] = ()
     tolerance: float = 1e-6
 
+    def questions(self, item_id: str) -> list[Question]:
+        """Ask for the network with its weights."""
+        return [
+            Question(id=item_id, kind="model", file=self.file, function=self.function, weights=True)
+        ]
+
+    def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:
+        """Yield the mistakes of the author, those of the constraints included."""
+        yield from super().mistakes(items)
+        yield from _constraint_mistakes(self.constraints)
+        if not self.rows:
+            yield "rows: is empty"
+        for index, row in enumerate(self.rows):
+            if (row.equals is None) == (row.at_least is None):
+                yield f"rows[{index}]: give exactly one of equals and at_least"
+            if len(row.inputs) != len(self.rows[0].inputs):
+                yield f"rows[{index}].inputs: has another length than in row 0"
+
 
 @dataclass(frozen=True, kw_only=True)
-class ModelItem:
+class ModelItem(Item):
     """A model that the grader trains and compares with a threshold.
 
     Attributes:
@@ -192,9 +296,14 @@ class ModelItem:
     """
 
     kind: ClassVar[str] = "model"
-    title: str
-    points: float
-    file: str
+    function_fields: ClassVar[tuple[str, ...]] = (
+        "model",
+        "optimizer",
+        "scheduler",
+        "training",
+        "reported",
+    )
+    has_accuracy: ClassVar[bool] = True
     model: str
     optimizer: str
     scheduler: str
@@ -206,9 +315,52 @@ class ModelItem:
     input_shapes: tuple[tuple[int, ...], ...] = ((1, 28, 28), (784,))
     classes: int = 10
 
+    def questions(self, item_id: str) -> list[Question]:
+        """Ask for the model with its recipe, and for the accuracy that the student reports."""
+        return [
+            Question(
+                id=item_id,
+                kind="model",
+                file=self.file,
+                function=self.model,
+                optimizer=self.optimizer,
+                scheduler=self.scheduler,
+                training=self.training,
+            ),
+            Question(
+                id=reported_id(item_id),
+                kind="answer",
+                file=self.file,
+                function=self.reported,
+                optional=True,
+            ),
+        ]
+
+    def for_practice(self, threshold: float | None) -> ModelItem:
+        """Return the item with the practice set's threshold."""
+        if threshold is None:
+            return self
+        return replace(self, threshold=replace(self.threshold, accuracy=threshold))
+
+    def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:
+        """Yield the mistakes of the author, those of constraints and recipe included."""
+        yield from super().mistakes(items)
+        yield from _constraint_mistakes(self.constraints)
+        yield from share_mistakes("threshold.accuracy", self.threshold.accuracy)
+        recipe = self.recipe
+        yield from _number_mistakes("recipe.epochs", recipe.epochs, 1, recipe.maximum_epochs)
+        sizes = (recipe.batch_size, recipe.minimum_batch_size, recipe.maximum_batch_size)
+        yield from _number_mistakes("recipe.batch_size", *sizes)
+        if recipe.minimum_batch_size < 1:
+            yield (
+                f"recipe.minimum_batch_size: is {recipe.minimum_batch_size}, but must be at least 1"
+            )
+        if self.training is None and not recipe.fixed:
+            yield "training: is None, so the recipe must be fixed"
+
 
 @dataclass(frozen=True, kw_only=True)
-class SweepItem:
+class SweepItem(_CalledItem):
     """Accuracies that the student reports for several dropout probabilities, each retrained.
 
     Attributes:
@@ -220,18 +372,54 @@ class SweepItem:
     """
 
     kind: ClassVar[str] = "sweep"
-    title: str
-    points: float
-    file: str
-    function: str
     model_item: str
     probabilities: tuple[float, ...]
     epochs: int
     minimum_agreeing: int
     judged: bool = True
 
+    def needed_items(self) -> tuple[str, ...]:
+        """Return the item whose model is swept."""
+        return (self.model_item,)
 
-Item = WrittenItem | AnswerItem | VersionsItem | TruthTableItem | ModelItem | SweepItem
+    def for_practice(self, threshold: float | None) -> SweepItem:  # noqa: ARG002  # no accuracy
+        """Return the sweep not judged: the student measured it on another data set."""
+        return replace(self, judged=False)
+
+    def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:
+        """Yield the mistakes of the author."""
+        yield from super().mistakes(items)
+        models = [item_id for item_id, item in items.items() if item.has_accuracy]
+        if self.model_item not in models:
+            hint = did_you_mean(self.model_item, models)
+            yield f"model_item: there is no model item {self.model_item!r}{hint}"
+        for index, probability in enumerate(self.probabilities):
+            yield from share_mistakes(f"probabilities[{index}]", probability)
+        maximum = len(self.probabilities)
+        yield from _number_mistakes("minimum_agreeing", self.minimum_agreeing, 0, maximum)
+
+
+def reported_id(item_id: str) -> str:
+    """Return the id of the question for the accuracy that a student reports for a model."""
+    return f"{item_id}:reported"
+
+
+def share_mistakes(path: str, value: float) -> Iterator[str]:
+    """Yield a mistake if a value is not a share."""
+    if not 0.0 <= value <= 1.0:
+        percent = " (write 0.975, not 97.5)" if 1.0 < value <= 100.0 else ""
+        yield f"{path}: is {value:g}, but must be a share from 0 to 1{percent}"
+
+
+def _number_mistakes(path: str, value: int, minimum: int, maximum: int) -> Iterator[str]:
+    if not minimum <= value <= maximum:
+        yield f"{path}: is {value}, but must be from {minimum} to {maximum}"
+
+
+def _constraint_mistakes(constraints: Sequence[Constraint]) -> Iterator[str]:
+    for index, constraint in enumerate(constraints):
+        for mistake in constraint.mistakes():
+            yield f"constraints[{index}]: {mistake}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,25 +506,30 @@ class Assignment:
         return digest_of(self)
 
     def for_practice(self) -> Assignment:
-        """Return the assignment with the practice set's data and thresholds.
-
-        Sweeps are not judged: students measured the reported accuracies on another data set.
-        """
+        """Return the assignment with the practice set's data and thresholds."""
         thresholds = dict(self.practice.thresholds)
 
-        def practised(item_id: str, item: Item) -> Item:
-            if isinstance(item, ModelItem) and item_id in thresholds:
-                threshold = replace(item.threshold, accuracy=thresholds[item_id])
-                return replace(item, threshold=threshold)
-            return replace(item, judged=False) if isinstance(item, SweepItem) else item
-
-        def practised_part(part: Part) -> Part:
+        def practised(part: Part) -> Part:
             pairs = zip(part.items, part.item_ids(), strict=True)
-            items = tuple((name, practised(full_id, item)) for (name, item), (full_id, _) in pairs)
+            items = tuple(
+                (name, item.for_practice(thresholds.get(full_id)))
+                for (name, item), (full_id, _) in pairs
+            )
             return replace(part, items=items)
 
         problems = tuple(
-            replace(problem, parts=tuple(map(practised_part, problem.parts)))
+            replace(problem, parts=tuple(map(practised, problem.parts)))
             for problem in self.problems
         )
         return replace(self, dataset=self.practice.dataset, problems=problems)
+
+
+def record_of(kind: str) -> type[Item]:
+    """Return the record of the kind that a result names; `Item` if this grader has no such kind."""
+    return next((record for record in _records(Item) if vars(record).get("kind") == kind), Item)
+
+
+def _records(record: type[Item]) -> Iterator[type[Item]]:
+    for kind in record.__subclasses__():
+        yield kind
+        yield from _records(kind)

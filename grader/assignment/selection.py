@@ -4,68 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grader.assignment.records import (
-    AnswerItem,
-    Assignment,
-    ModelItem,
-    SweepItem,
-    TruthTableItem,
-    VersionsItem,
-)
+from grader.assignment.records import Assignment
 from grader.errors import UsageError
 from grader.questions import Question
 
 
-def reported_id(item_id: str) -> str:
-    """Return the id of the question for a model's reported accuracy."""
-    return f"{item_id}:reported"
-
-
 def list_questions(assignment: Assignment, selected: frozenset[str]) -> list[Question]:
-    """List the sandbox's questions for the selected items; a sweep needs its model too."""
-    needed = set(selected)
-    for item_id, item in assignment.item_ids():
-        if isinstance(item, SweepItem) and item_id in selected:
-            needed.add(item.model_item)
-    questions = []
-    for item_id, item in assignment.item_ids():
-        if item_id not in needed:
-            continue
-        match item:
-            case AnswerItem() | VersionsItem() | SweepItem():
-                questions.append(
-                    Question(id=item_id, kind="answer", file=item.file, function=item.function)
-                )
-            case TruthTableItem():
-                questions.append(
-                    Question(
-                        id=item_id,
-                        kind="model",
-                        file=item.file,
-                        function=item.function,
-                        weights=True,
-                    )
-                )
-            case ModelItem():
-                questions += [
-                    Question(
-                        id=item_id,
-                        kind="model",
-                        file=item.file,
-                        function=item.model,
-                        optimizer=item.optimizer,
-                        scheduler=item.scheduler,
-                        training=item.training,
-                    ),
-                    Question(
-                        id=reported_id(item_id),
-                        kind="answer",
-                        file=item.file,
-                        function=item.reported,
-                        optional=True,
-                    ),
-                ]
-    return questions
+    """Return the sandbox's questions for the selected items and the items that these need."""
+    needed = needed_items(assignment, selected)
+    return [
+        question
+        for item_id, item in assignment.item_ids()
+        if item_id in needed
+        for question in item.questions(item_id)
+    ]
+
+
+def needed_items(assignment: Assignment, selected: frozenset[str]) -> frozenset[str]:
+    """Return the selected items with the items that these need, such as a sweep's model."""
+    items = dict(assignment.item_ids())
+    return selected.union(*(items[item_id].needed_items() for item_id in selected))
 
 
 def select_items(assignment: Assignment, only: Sequence[str]) -> frozenset[str]:

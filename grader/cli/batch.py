@@ -26,7 +26,7 @@ from grader.cohort.batch import (
 )
 from grader.cohort.class_page import is_page_current, write_class_page
 from grader.cohort.store import STORE_NAME
-from grader.grading.stages import Options
+from grader.grading.options import Options
 from grader.intake.roster import read_roster
 from grader.platforms.github.fence import fenced_log
 from grader.report.files import CLASS_PAGE_NAME

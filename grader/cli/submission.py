@@ -13,8 +13,8 @@ from rich.console import Console
 from grader.assignment.loading import load_assignment
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
 from grader.cli.options import grading_options, json_option
+from grader.grading.options import Options
 from grader.grading.pipeline import grade_submission
-from grader.grading.stages import Options
 from grader.platforms.github.actions import report_to_actions
 from grader.platforms.github.fence import fenced_log
 from grader.report.files import write_reports

@@ -23,7 +23,7 @@ from grader.cohort.store import STORE_NAME, Store, StoredGrading
 from grader.cohort.summary import Status, StudentSummary
 from grader.digest import digest_of
 from grader.errors import UsageError
-from grader.grading.stages import Options
+from grader.grading.options import Options
 from grader.intake.class_intake import Intake, find_submissions
 from grader.intake.submitted import SubmittedWork, submission_digest
 from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from grader.cohort.summary import Status, StudentSummary, summarize_items
 from grader.errors import GraderError, SubmissionError, UnusableSubmissionError, UsageError
-from grader.grading.stages import Clock, Options, Setting, Underway, ask, begin, prepare
+from grader.grading.clock import Clock
+from grader.grading.options import Options, Setting
+from grader.grading.stages import ask, begin, prepare
 from grader.intake.pictures import keep_pictures
 from grader.intake.private_copy import Submission, collect
 from grader.intake.submitted import SubmittedWork, open_submission
@@ -36,6 +38,7 @@ from grader.training.run_cache import RunCache
 
 if TYPE_CHECKING:
     from grader.assignment.records import Assignment
+    from grader.grading.submission import Grading
     from grader.results import EpochResult
     from grader.sandbox.isolation.choice import Sandbox
 
@@ -94,7 +97,7 @@ class _Student:
     """
 
     task: Task
-    underway: Underway
+    grading: Grading
     waiting_for: set[str]
 
 
@@ -114,7 +117,7 @@ class ClassRun:
     observer: RunObserver
     _stop: threading.Event = field(default_factory=threading.Event)
     _setting: Future[Setting] = field(default_factory=Future)
-    _extracting: dict[Future[Underway], Task] = field(default_factory=dict)
+    _extracting: dict[Future[Grading], Task] = field(default_factory=dict)
     _students: dict[str, _Student] = field(default_factory=dict)
 
     def grade(self, tasks: Sequence[Task]) -> Generator[Graded, None, None]:
@@ -194,7 +197,7 @@ class ClassRun:
             self.observer.runs_counted(trained=trainer.trained_runs, reused=trainer.reused_runs)
             fill_window()
 
-    def _extract(self, task: Task, sandbox: Sandbox) -> Underway:
+    def _extract(self, task: Task, sandbox: Sandbox) -> Grading:
         """Ask and check one student, in a thread of the extractors."""
         clock = Clock()
         files = self.assignment.files()
@@ -211,27 +214,27 @@ class ClassRun:
             return begin(self._setting.result(), named, extractions, clock)
 
     def _start_training(
-        self, task: Task, extracted: Future[Underway], runner: PlanRunner[tuple[str, str]]
+        self, task: Task, extracted: Future[Grading], runner: PlanRunner[tuple[str, str]]
     ) -> Graded | None:
-        underway = extracted.result()
-        planned = underway.grading.plans()
+        grading = extracted.result()
+        trainings = dict(grading.trainings)
         student_id = task.work.student.id
-        student = _Student(task=task, underway=underway, waiting_for=set(planned))
+        student = _Student(task=task, grading=grading, waiting_for=set(trainings))
         self._students[student_id] = student
         self.observer.taken_in(student_id)
-        for item_id, training in planned.items():
-            runner.add((student_id, item_id), training.plan, work=training.work)
-        return None if planned else self._finish(student)
+        for item_id, training in trainings.items():
+            runner.add((student_id, item_id), training.plan(), work=training.multiply_adds)
+        return None if trainings else self._finish(student)
 
     def _finish_item(self, student: _Student, item_id: str, outcome: Any) -> Graded | None:
-        student.underway.grading.finish(item_id, outcome)
+        student.grading.finish(item_id, outcome)
         student.waiting_for.remove(item_id)
         return None if student.waiting_for else self._finish(student)
 
     def _finish(self, student: _Student) -> Graded:
         task = student.task
-        student.underway.clock.mark("train")
-        result = write_student_reports(self.output, task, student.underway.result())
+        student.grading.clock.mark("train")
+        result = write_student_reports(self.output, task, student.grading.result())
         outcomes = {item.outcome for item in result.items()}
         summary = StudentSummary(
             student=task.work.student,

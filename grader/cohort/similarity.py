@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from grader.assignment.records import record_of
 from grader.cohort.statistics import graded
 from grader.cohort.summary import ItemSummary, StudentSummary
 from grader.results import Outcome
@@ -24,8 +25,6 @@ from grader.results import Outcome
 COMPARISON_SECONDS = 900.0
 LEAST_COMMON, COMMON_SHARE = 5, 0.1
 """A thing is common if more students share it than this number and this share of the class."""
-
-_MODEL_KIND, _ANSWER_KIND = "model", "answer"
 
 
 class Likeness(StrEnum):
@@ -146,9 +145,9 @@ def _shared_items(
 
 def _kind(item: ItemSummary) -> Likeness | None:
     """Return the kind of agreement in this item, or None if agreement means nothing."""
-    if item.kind == _MODEL_KIND and item.accuracy is not None:
+    if item.accuracy is not None:
         return Likeness.MODEL
-    if item.kind == _ANSWER_KIND and item.outcome is Outcome.FAILED:
+    if record_of(item.kind).answers_compared and item.outcome is Outcome.FAILED:
         return Likeness.ANSWER
     return None
 

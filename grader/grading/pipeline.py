@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from grader.assignment.selection import select_items
-from grader.grading.stages import Clock, Options, Setting, Underway, ask, begin, prepare
+from grader.grading.clock import Clock
+from grader.grading.options import Options, Setting
+from grader.grading.stages import ask, begin, prepare
 from grader.intake.private_copy import Submission, collect
 from grader.results import EpochResult, ItemResult, SubmissionResult
 from grader.sandbox.isolation.choice import Sandbox, choose_sandbox
@@ -24,32 +26,33 @@ from grader.training.run_cache import RunCache
 
 if TYPE_CHECKING:
     from grader.assignment.records import Assignment
+    from grader.grading.submission import Grading
     from grader.questions import Extraction
     from grader.training.job import TrainingJob
 
 
 class Observer(Protocol):
-    """Told what happens while a submission is graded."""
+    """Told about the progress of a grading."""
 
     def stage(self, text: str) -> None:
-        """A stage begins."""
+        """Show that a stage begins."""
 
     def warn(self, text: str) -> None:
-        """Something that the user must not miss."""
+        """Show something that the user must not miss."""
 
     def training_starts(self, item_ids: list[str]) -> None:
-        """These items are about to be trained."""
+        """Show the items that are about to be trained."""
 
     def epoch_ended(self, item_id: str, job: TrainingJob, epoch: int, result: EpochResult) -> None:
-        """One epoch of one run of an item ended; epochs count from 1."""
+        """Show one epoch of one run of an item; epochs count from 1."""
 
     def item_finished(self, item: ItemResult) -> None:
-        """An item that needed training has its result."""
+        """Show the result of an item that was trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Graded:
-    """The result, and whether Ctrl-C ended the grading before everything was graded."""
+    """The result; `interrupted` says that Ctrl-C ended the grading early."""
 
     result: SubmissionResult
     interrupted: bool
@@ -65,42 +68,42 @@ def grade_submission(
     """Grade the submission in `directory`.
 
     Args:
-        directory: what was handed in.
+        directory: the submitted files.
         assignment: as its author wrote it.
         options: as the user gave them.
-        observer: told what happens.
-        meanwhile: called while the sandbox is at work, to load ahead what comes after grading.
+        observer: told about the progress.
+        meanwhile: called while the sandbox is at work, to load what comes after grading.
 
     Raises:
         UsageError: the directory cannot be graded, or an option names something unknown.
-        MachineError: no grade can be given on this machine.
+        MachineError: this machine cannot grade.
         KeyboardInterrupt: Ctrl-C before anything was graded.
     """
     clock = Clock()
-    select_items(assignment, options.only)  # a wrong part is told before anything is begun
+    select_items(assignment, options.only)  # raises before anything starts
     sandbox = choose_sandbox(
         unsafe=options.unsafe, hidden=directories_with_labels(options.data_directory)
     )
     with closing(collect(directory, assignment.files())) as submission:
         observer.stage(f"asking {submission.name} for its answers in the sandbox")
         with _extracting(submission, assignment, options, sandbox) as extracting:
-            # torch loads here while the sandbox is already at work.
+            # torch loads here, while the sandbox is at work.
             setting = prepare(assignment, options, sandbox, observer.warn)
             meanwhile()
             extractions = extracting.result()
         clock.mark("extract")
         observer.stage("checking")
-        underway = begin(setting, submission, extractions, clock)
-    interrupted = _train(underway, observer)
+        grading = begin(setting, submission, extractions, clock)
+    interrupted = _train(grading, observer)
     clock.mark("train")
-    return Graded(result=underway.result(), interrupted=interrupted)
+    return Graded(result=grading.result(), interrupted=interrupted)
 
 
 @contextmanager
 def _extracting(
     submission: Submission, assignment: Assignment, options: Options, sandbox: Sandbox
 ) -> Iterator[Future[Mapping[str, Extraction]]]:
-    """Extract in the background; whatever ends the block early ends the sandbox too."""
+    """Ask the sandbox in the background; leaving the block early ends the sandbox."""
     stop = threading.Event()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="extract") as executor:
         try:
@@ -109,15 +112,15 @@ def _extracting(
             stop.set()
 
 
-def _train(underway: Underway, observer: Observer) -> bool:
-    """Train what is still needed; returns whether Ctrl-C ended it."""
-    grading, setting = underway.grading, underway.setting
+def _train(grading: Grading, observer: Observer) -> bool:
+    """Train the items that need training, and return True if Ctrl-C ended it."""
+    setting = grading.setting
     if setting.options.quick:
         grading.rehearse()
         grading.leave_out_rest("left out by --quick")
         return False
 
-    plans = {item_id: planned.plan for item_id, planned in grading.plans().items()}
+    plans = {item_id: training.plan() for item_id, training in grading.trainings.items()}
     observer.training_starts(list(plans))
     try:
         with CachedTrainer(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from grader.assignment.records import Rubric
+from grader.assignment.records import Rubric, record_of
 from grader.results import (
     CheckResult,
     ItemResult,
@@ -81,7 +81,8 @@ def apply_judgements(
 
 def can_be_judged(item: ItemResult) -> bool:
     """Return True if the item is written and was not left out of the grading."""
-    return item.kind == "written" and item.outcome in {Outcome.PENDING, Outcome.FAILED}
+    by_person = record_of(item.kind).graded_by_person
+    return by_person and item.outcome in {Outcome.PENDING, Outcome.FAILED}
 
 
 def judge_item(item: ItemResult, judgement: Judgement, rubric: Rubric) -> ItemResult:

@@ -14,7 +14,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from grader.assignment.records import Assignment, Part, Problem, WrittenItem
+from grader.assignment.records import Assignment, Part, Problem, WrittenItem, record_of
 from grader.report.html import template_environment
 from grader.report.markdown import render_markdown
 from grader.results import PartResult, ProblemResult
@@ -300,7 +300,10 @@ def _moment(text: str) -> str:
 def _automatic_parts(problem: ProblemResult, part_id: str) -> list[PartResult]:
     """Return a problem's parts without their written items, the part with this id first."""
     automatic = [
-        replace(part, items=tuple(item for item in part.items if item.kind != "written"))
+        replace(
+            part,
+            items=tuple(item for item in part.items if not record_of(item.kind).graded_by_person),
+        )
         for part in problem.parts
     ]
     return sorted((part for part in automatic if part.items), key=lambda part: part.id != part_id)

@@ -1,4 +1,4 @@
-"""Plans: the training runs that a verdict still needs, round after round.
+"""Plans: the training runs that a verdict needs, round after round.
 
 A plan is a generator: it yields jobs, receives their runs in the same order, and returns its
 conclusion. So a plan knows nothing of processes, and a `PlanRunner` runs many over one trainer.
@@ -10,14 +10,13 @@ import heapq
 import sys
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any, Generic, Protocol, TypeVar
 
 from grader.errors import GraderError
-from grader.grading.items.chance import clearly_met_accuracy, needs_another_seed, sweep_tolerance
-from grader.results import EpochResult, TrainingRun, counted_accuracy
+from grader.results import EpochResult, TrainingRun
 from grader.training.job import EpochCallback, TrainingJob
 
 Result = TypeVar("Result")
@@ -42,99 +41,6 @@ class Round:
 
 
 Plan = Generator[Round, list[TrainingRun], Result]
-
-SweepRuns = dict[float, list[TrainingRun]]
-
-
-def plan_model(
-    job: TrainingJob,
-    *,
-    threshold: float,
-    seeds: Sequence[int],
-    test_examples: int,
-    every_seed: bool,
-    full: bool,
-) -> Plan[tuple[TrainingRun, ...]]:
-    """Train until one seed meets the threshold, or until chance cannot explain the shortfall.
-
-    Args:
-        job: the training to do; its seed is set here.
-        threshold: the accuracy wanted, 0 to 1.
-        seeds: in the order to try them.
-        test_examples: the size of the test set, which says what chance explains.
-        every_seed: run all seeds whatever comes out.
-        full: train every epoch even where the best epoch already meets the threshold clearly.
-    """
-    clear = clearly_met_accuracy(threshold, test_examples)
-    stop_at = None if full or job.counted_epoch == "final" else clear
-    jobs = [replace(job, seed=seed, stop_at_accuracy=stop_at) for seed in seeds]
-    if every_seed:
-        return tuple((yield Round(jobs=jobs)))
-    runs: list[TrainingRun] = []
-    for next_job in jobs:
-        runs += yield Round(jobs=[next_job])
-        reached = counted_accuracy(runs[-1], job.counted_epoch)
-        first = counted_accuracy(runs[0], job.counted_epoch)
-        if reached >= threshold or not needs_another_seed(first, threshold, test_examples):
-            break
-    return tuple(runs)
-
-
-def plan_sweep(
-    job: TrainingJob,
-    *,
-    epochs: int,
-    probabilities: Sequence[float],
-    reported: Sequence[float | None],
-    judged: bool,
-    minimum_agreeing: int,
-    seeds: Sequence[int],
-) -> Plan[SweepRuns]:
-    """Retrain at every dropout probability; those that disagree get the further seeds.
-
-    Args:
-        job: the model's own training; epochs, dropout and seed are set here.
-        epochs: how long each model of the sweep is trained.
-        probabilities: what every Dropout is set to.
-        reported: the student's accuracies.
-        judged: whether the two are held against each other; else one seed is enough.
-        minimum_agreeing: when this many agree, no further seed is needed.
-        seeds: in the order to try them.
-    """
-    runs: SweepRuns = {probability: [] for probability in probabilities}
-    wanting = list(probabilities)
-    for seed in seeds:
-        jobs = [
-            replace(
-                job,
-                model=job.model.with_dropout(probability),
-                epochs=epochs,
-                seed=seed,
-                stop_at_accuracy=None,
-                counted_epoch="final",
-            )
-            for probability in wanting
-        ]
-        found = yield Round(jobs=jobs, stacked=True)
-        for probability, run in zip(wanting, found, strict=True):
-            runs[probability].append(run)
-        if not judged:
-            break
-        wanting = [
-            probability
-            for probability, value in zip(probabilities, reported, strict=True)
-            if not agrees(value, runs[probability])
-        ]
-        if len(probabilities) - len(wanting) >= minimum_agreeing:
-            break
-    return runs
-
-
-def agrees(reported: float | None, runs: Sequence[TrainingRun]) -> bool:
-    """Whether some run's accuracy is as near to the reported one as chance allows."""
-    return reported is not None and any(
-        abs(run.final_accuracy - reported) <= sweep_tolerance(run.final_accuracy) for run in runs
-    )
 
 
 class Trainer(Protocol):

@@ -26,7 +26,7 @@ from grader.cohort.late_policy import LatePolicy
 from grader.cohort.store import STORE_NAME, Store
 from grader.cohort.summary import Status, StudentSummary
 from grader.errors import UsageError
-from grader.grading.stages import Options
+from grader.grading.options import Options
 from grader.intake.roster import read_roster
 from grader.report.json import read_json
 from tests.support.paths import REFERENCE

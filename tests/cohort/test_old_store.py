@@ -26,7 +26,7 @@ from grader.cohort.batch import ClassRequest, count_totals, grade_class
 from grader.cohort.class_page import is_page_current
 from grader.cohort.store import STORE_NAME, Store
 from grader.cohort.summary import Status
-from grader.grading.stages import Options
+from grader.grading.options import Options
 from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME
 from grader.review.accounts import accept
 from grader.review.ledger import undo

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from grader.assignment.loading import load_assignment
 from grader.grading.pipeline import grade_submission
-from grader.grading.stages import Options
+from grader.grading.options import Options
 from grader.report.html import render_html
 from grader.report.json import write_json
 from grader.report.terminal import print_summary

@@ -14,8 +14,8 @@ from grader.assignment.loading import load_assignment
 from grader.assignment.records import Assignment
 from grader.cohort.store import STORE_NAME
 from grader.cohort.summary import Status, StudentSummary, summarize_items
+from grader.grading.options import Options
 from grader.grading.pipeline import grade_submission
-from grader.grading.stages import Options
 from grader.intake.pictures import keep_pictures
 from grader.intake.private_copy import collect
 from grader.intake.students import Student

@@ -1,7 +1,6 @@
-"""Hold a student's answer against the accepted values, and say where and how it differs.
+"""Compare a student's answer with the accepted values, and explain the difference.
 
-A `PlainValue` writes lists, tuples, arrays and tensors all as tuples, so the container that a
-student chose makes no difference here.
+A `PlainValue` has lists, tuples, arrays and tensors all as tuples, so a student may return any.
 """
 
 from __future__ import annotations
@@ -9,15 +8,10 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from grader.questions import PlainMapping
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from grader.questions import PlainValue
+from grader.questions import PlainMapping, PlainValue
 
 _TABLE_ROWS = 12
 """A side-by-side rendering has at most this many rows."""
@@ -26,44 +20,25 @@ _ROW_ENTRIES = 8
 """The last axis of an array is rendered as one row up to this length, else entry by entry."""
 
 _PRINTABLE_BITS = 256
-"""Larger integers are described and not written out: Python refuses to print huge ones."""
+"""Larger integers are described, because Python refuses to print huge integers."""
 
 _NUMBER_IN_TEXT = re.compile(r"\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """How an answer compares with the accepted values.
+class Mismatch:
+    """The difference between an answer and an accepted value.
 
     Attributes:
-        observed: the answer as text.
-        expected: the accepted values as text.
-        message: how they differ; a remark or nothing if they are equal.
-        next_step: what the student can do; empty if they are equal.
         details: preformatted text that shows where an array differs, or empty.
-    """
-
-    equal: bool
-    observed: str
-    expected: str
-    message: str = ""
-    next_step: str = ""
-    details: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Mismatch:
-    """Why an answer is not a certain accepted value.
-
-    Attributes:
-        distance: for telling of the closest of several accepted values: how many entries differ,
-            infinite if the structure does, and then by how much they differ together.
+        distance: smaller for a closer value: the number of entries that differ, infinite if the
+            structure differs, and then their total difference.
     """
 
     message: str
     next_step: str
-    distance: tuple[float, float] = (math.inf, math.inf)
     details: str = ""
+    distance: tuple[float, float] = (math.inf, math.inf)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,46 +47,32 @@ class _Entry:
 
     path: tuple[PlainValue, ...]
     observed: PlainValue
-    wanted: PlainValue
-    fault: _Mismatch | None
+    expected: PlainValue
+    fault: Mismatch | None
 
 
 def compare(
     observed: PlainValue, accepted: tuple[PlainValue, ...], *, tolerance: float
-) -> Comparison:
-    """Compare an answer with every accepted value; a difference is told from the closest.
+) -> Mismatch | None:
+    """Return the difference from the closest accepted value, or None if the answer is accepted.
 
     Args:
         observed: the student's answer.
-        accepted: the values that are right, at least one.
-        tolerance: the absolute difference allowed where a float is accepted. Where an integer
-            is, the answer must equal it exactly; the float 608.0 equals 608.
+        accepted: the right values, at least one.
+        tolerance: the allowed absolute difference from an accepted float. An accepted integer
+            must be met exactly; the float 608.0 equals 608.
     """
-    mismatches = [_find_mismatch(observed, wanted, tolerance) for wanted in accepted]
-    observed_text = format_value(observed)
-    expected_text = " or ".join(format_value(wanted) for wanted in accepted)
-    if None in mismatches:
-        matched = accepted[mismatches.index(None)]
-        as_integer = isinstance(observed, float) and isinstance(matched, int)
-        return Comparison(
-            equal=True,
-            observed=observed_text,
-            expected=expected_text,
-            message=f"the float {observed_text} counts as the integer" if as_integer else "",
-        )
-    closest = min(filter(None, mismatches), key=lambda mismatch: mismatch.distance)
-    return Comparison(
-        equal=False,
-        observed=observed_text,
-        expected=expected_text,
-        message=closest.message,
-        next_step=closest.next_step,
-        details=closest.details,
-    )
+    mismatches = []
+    for expected in accepted:
+        mismatch = _find_mismatch(observed, expected, tolerance)
+        if mismatch is None:
+            return None
+        mismatches.append(mismatch)
+    return min(mismatches, key=lambda mismatch: mismatch.distance)
 
 
 def format_value(value: PlainValue, limit: int = 120) -> str:
-    """Write a value compactly, cut off with "…" where it is longer than `limit` characters."""
+    """Write a value compactly, with "…" in place of what is past `limit` characters."""
     text = ""
     for piece in _pieces(value):
         text += piece
@@ -121,7 +82,7 @@ def format_value(value: PlainValue, limit: int = 120) -> str:
 
 
 def shape_of(value: PlainValue) -> tuple[int, ...] | None:
-    """The shape of nested tuples as an array, () for a single value, None if it has no shape."""
+    """Return the shape of nested tuples: () for a single value, None if they are uneven."""
     if isinstance(value, PlainMapping):
         return None
     if not isinstance(value, tuple):
@@ -131,46 +92,50 @@ def shape_of(value: PlainValue) -> tuple[int, ...] | None:
     return None if inner or first is None else (len(value), *first)
 
 
-def _find_mismatch(observed: PlainValue, wanted: PlainValue, tolerance: float) -> _Mismatch | None:
-    if observed is None and wanted is not None:
-        return _Mismatch(
+def _find_mismatch(observed: PlainValue, expected: PlainValue, tolerance: float) -> Mismatch | None:
+    if observed is None and expected is not None:
+        return Mismatch(
             message="your function returned None: did you forget `return`?",
             next_step="return the answer at the end of the function",
         )
-    observed_shape, wanted_shape = shape_of(observed), shape_of(wanted)
-    if observed_shape is not None and wanted_shape is not None and observed_shape != wanted_shape:
-        return _explain_shapes(observed, observed_shape, wanted_shape)
-    uneven = _find_uneven_place(observed, wanted, ())
+    observed_shape, expected_shape = shape_of(observed), shape_of(expected)
+    if (
+        observed_shape is not None
+        and expected_shape is not None
+        and observed_shape != expected_shape
+    ):
+        return _explain_shapes(observed, observed_shape, expected_shape)
+    uneven = _find_uneven_place(observed, expected, ())
     if uneven:
         return uneven
-    entries = list(_pair_entries(observed, wanted, tolerance, ()))
+    entries = list(_pair_entries(observed, expected, tolerance, ()))
     faults = [(entry, entry.fault) for entry in entries if entry.fault]
     if not faults:
         return None
     first, fault = faults[0]
-    distance = (len(faults), sum(_gap(entry.observed, entry.wanted) for entry, _ in faults))
+    distance = (len(faults), sum(_gap(entry.observed, entry.expected) for entry, _ in faults))
     if not first.path:
-        return _Mismatch(
+        return Mismatch(
             message=f"your function returned {fault.message}",
             next_step=fault.next_step,
             distance=distance,
         )
     verb = "differs" if len(faults) == 1 else "differ"
-    return _Mismatch(
+    return Mismatch(
         message=(
             f"{len(faults)} of {_count_entries(len(entries))} {verb}, "
             f"the first at {_index(first.path)}: {fault.message}"
         ),
         next_step=fault.next_step,
         distance=distance,
-        details=_render_side_by_side(entries, wanted_shape),
+        details=_render_side_by_side(entries, expected_shape),
     )
 
 
 def _explain_shapes(
-    observed: PlainValue, observed_shape: tuple[int, ...], wanted_shape: tuple[int, ...]
-) -> _Mismatch:
-    """Tell two arrays' shapes apart, with the way from the one to the other."""
+    observed: PlainValue, observed_shape: tuple[int, ...], expected_shape: tuple[int, ...]
+) -> Mismatch:
+    """Explain two shapes that differ, with the way from one to the other."""
     without_ones = [size for size in observed_shape if size != 1]
     if not observed_shape:
         got = f"the single value {format_value(observed, 40)}"
@@ -178,53 +143,53 @@ def _explain_shapes(
         next_step = f"return a tuple, list or array{text}"
     else:
         got = f"values of shape {observed_shape}"
-        if not wanted_shape and math.prod(observed_shape) == 1:
+        if not expected_shape and math.prod(observed_shape) == 1:
             next_step = "return the value itself, not a list that holds it"
-        elif not wanted_shape:
+        elif not expected_shape:
             next_step = "return one value"
-        elif without_ones == [size for size in wanted_shape if size != 1]:
-            next_step = f"change only the dimensions of size 1: reshape to {wanted_shape}"
-        elif math.prod(observed_shape) == math.prod(wanted_shape):
-            next_step = f"nest the same number of values as {wanted_shape}"
+        elif without_ones == [size for size in expected_shape if size != 1]:
+            next_step = f"change only the dimensions of size 1: reshape to {expected_shape}"
+        elif math.prod(observed_shape) == math.prod(expected_shape):
+            next_step = f"nest the same number of values as {expected_shape}"
         else:
-            next_step = f"return values of shape {wanted_shape}"
-    expected = f"values of shape {wanted_shape} are" if wanted_shape else "a single value is"
-    return _Mismatch(
-        message=f"your function returned {got}, where {expected} expected", next_step=next_step
+            next_step = f"return values of shape {expected_shape}"
+    demand = f"values of shape {expected_shape} are" if expected_shape else "a single value is"
+    return Mismatch(
+        message=f"your function returned {got}, where {demand} expected", next_step=next_step
     )
 
 
 def _find_uneven_place(
-    observed: PlainValue, wanted: PlainValue, path: tuple[PlainValue, ...]
-) -> _Mismatch | None:
-    """The first place at which two values are nested in different ways."""
+    observed: PlainValue, expected: PlainValue, path: tuple[PlainValue, ...]
+) -> Mismatch | None:
+    """Return the first place at which two values are nested differently."""
     place = f"the entry at {_index(path)}" if path else "the answer"
-    observed_inner, wanted_inner = _children(observed), _children(wanted)
-    if _structure(observed) != _structure(wanted):
-        return _Mismatch(
-            message=f"{place} is {_structure(observed)}, where {_structure(wanted)} is expected",
-            next_step=f"make {place} {_structure(wanted)}",
+    observed_inner, expected_inner = _children(observed), _children(expected)
+    if _structure(observed) != _structure(expected):
+        return Mismatch(
+            message=f"{place} is {_structure(observed)}, where {_structure(expected)} is expected",
+            next_step=f"make {place} {_structure(expected)}",
         )
-    missing = [key for key in wanted_inner if key not in observed_inner]
-    surplus = [key for key in observed_inner if key not in wanted_inner]
-    if (missing or surplus) and isinstance(wanted, PlainMapping):
+    missing = [key for key in expected_inner if key not in observed_inner]
+    surplus = [key for key in observed_inner if key not in expected_inner]
+    if (missing or surplus) and isinstance(expected, PlainMapping):
         lacks = f" lacks the key {format_value(missing[0], 40)}" if missing else ""
         has = f" has the surplus key {format_value(surplus[0], 40)}" if surplus else ""
-        return _Mismatch(
+        return Mismatch(
             message=f"{place}{' and'.join(filter(None, (lacks, has)))}",
-            next_step=f"use the keys {format_value(tuple(wanted_inner))}",
+            next_step=f"use the keys {format_value(tuple(expected_inner))}",
         )
     if missing or surplus:
-        return _Mismatch(
+        return Mismatch(
             message=(
                 f"{place} has {_count_entries(len(observed_inner))}, "
-                f"where {len(wanted_inner)} are expected"
+                f"where {len(expected_inner)} are expected"
             ),
-            next_step=f"give {place} {_count_entries(len(wanted_inner))}",
+            next_step=f"give {place} {_count_entries(len(expected_inner))}",
         )
     inner = (
-        _find_uneven_place(observed_inner[key], wanted_inner[key], (*path, key))
-        for key in wanted_inner
+        _find_uneven_place(observed_inner[key], expected_inner[key], (*path, key))
+        for key in expected_inner
     )
     return next(filter(None, inner), None)
 
@@ -242,58 +207,58 @@ def _children(value: PlainValue) -> dict[PlainValue, PlainValue]:
 
 
 def _pair_entries(
-    observed: PlainValue, wanted: PlainValue, tolerance: float, path: tuple[PlainValue, ...]
+    observed: PlainValue, expected: PlainValue, tolerance: float, path: tuple[PlainValue, ...]
 ) -> Iterator[_Entry]:
-    """The single values of two values of the same structure, place by place."""
-    if isinstance(wanted, tuple | PlainMapping):
+    """Yield the single values of two values of the same structure, in pairs."""
+    if isinstance(expected, tuple | PlainMapping):
         observed_inner = _children(observed)
-        for key, item in _children(wanted).items():
+        for key, item in _children(expected).items():
             yield from _pair_entries(observed_inner[key], item, tolerance, (*path, key))
     else:
-        fault = _find_fault(observed, wanted, tolerance)
-        yield _Entry(path=path, observed=observed, wanted=wanted, fault=fault)
+        fault = _find_fault(observed, expected, tolerance)
+        yield _Entry(path=path, observed=observed, expected=expected, fault=fault)
 
 
-def _find_fault(observed: PlainValue, wanted: PlainValue, tolerance: float) -> _Mismatch | None:
+def _find_fault(observed: PlainValue, expected: PlainValue, tolerance: float) -> Mismatch | None:
     """Compare two single values."""
-    if isinstance(wanted, int | float) and not isinstance(wanted, bool):
-        return _find_number_fault(observed, wanted, tolerance)
-    same_type = type(observed) is type(wanted)
-    if isinstance(wanted, str) and isinstance(observed, str):
-        equal = observed.strip() == wanted.strip()
+    if isinstance(expected, int | float) and not isinstance(expected, bool):
+        return _find_number_fault(observed, expected, tolerance)
+    same_type = type(observed) is type(expected)
+    if isinstance(expected, str) and isinstance(observed, str):
+        equal = observed.strip() == expected.strip()
     else:
-        equal = same_type and observed == wanted
+        equal = same_type and observed == expected
     if equal:
         return None
-    noun = {bool: "True or False", str: "text"}.get(type(wanted), "None")
-    return _Mismatch(
-        message=f"{format_value(observed, 60)}, where {format_value(wanted, 60)} is expected",
+    noun = {bool: "True or False", str: "text"}.get(type(expected), "None")
+    return Mismatch(
+        message=f"{format_value(observed, 60)}, where {format_value(expected, 60)} is expected",
         next_step="work it out again" if same_type else f"return {noun}",
     )
 
 
-def _find_number_fault(observed: PlainValue, wanted: float, tolerance: float) -> _Mismatch | None:
+def _find_number_fault(observed: PlainValue, expected: float, tolerance: float) -> Mismatch | None:
     shown = format_value(observed, 60)
     if isinstance(observed, bool):
-        return _Mismatch(
+        return Mismatch(
             message=f"{shown}, a truth value and not a number", next_step="return a number"
         )
     if isinstance(observed, str):
-        return _Mismatch(message=f"the text {shown}", next_step=_advise_number(observed))
+        return Mismatch(message=f"the text {shown}", next_step=_advise_number(observed))
     if not isinstance(observed, int | float):
-        return _Mismatch(message=f"{shown}, not a number", next_step="return a number")
+        return Mismatch(message=f"{shown}, not a number", next_step="return a number")
     if isinstance(observed, float) and math.isnan(observed):
-        return _Mismatch(
+        return Mismatch(
             message="NaN, which equals no number",
             next_step="find the operation that gives NaN, such as 0 / 0",
         )
-    allowed = tolerance if isinstance(wanted, float) else 0.0
-    if observed == wanted or _gap(observed, wanted) <= allowed:
+    allowed = tolerance if isinstance(expected, float) else 0.0
+    if observed == expected or _gap(observed, expected) <= allowed:
         return None
-    shown, expected = _tell_apart(observed, wanted)
+    shown, right = _tell_apart(observed, expected)
     within = f" (within {allowed:g})" if allowed else ""
-    return _Mismatch(
-        message=f"{shown}, where {expected}{within} is expected", next_step="work it out again"
+    return Mismatch(
+        message=f"{shown}, where {right}{within} is expected", next_step="work it out again"
     )
 
 
@@ -307,22 +272,22 @@ def _advise_number(text: str) -> str:
     return f"return the number alone, without {format_value(rest, 30)}"
 
 
-def _gap(observed: PlainValue, wanted: PlainValue) -> float:
-    """The absolute difference of two numbers; infinite where there is none."""
-    if not isinstance(observed, int | float) or not isinstance(wanted, int | float):
+def _gap(observed: PlainValue, expected: PlainValue) -> float:
+    """Return the absolute difference of two numbers; infinite if one is not a number."""
+    if not isinstance(observed, int | float) or not isinstance(expected, int | float):
         return math.inf
     try:
-        gap = float(abs(observed - wanted))
+        gap = float(abs(observed - expected))
     except OverflowError:  # an integer beyond the range of floats
         return math.inf
     return math.inf if math.isnan(gap) else gap
 
 
-def _tell_apart(observed: PlainValue, wanted: PlainValue) -> tuple[str, str]:
-    """Two different values as texts that differ too."""
-    texts = format_value(observed, 40), format_value(wanted, 40)
+def _tell_apart(observed: PlainValue, expected: PlainValue) -> tuple[str, str]:
+    """Return two different values as texts that differ too."""
+    texts = format_value(observed, 40), format_value(expected, 40)
     if texts[0] == texts[1] and isinstance(observed, float):
-        return repr(observed), repr(wanted)
+        return repr(observed), repr(expected)
     return texts
 
 
@@ -335,7 +300,7 @@ def _index(path: Sequence[PlainValue]) -> str:
 
 
 def _render_side_by_side(entries: list[_Entry], shape: tuple[int, ...] | None) -> str:
-    """The rows of an array, the student's beside the expected ones; ">" marks those that differ."""
+    """Return an array's rows beside the expected rows; ">" marks the rows that differ."""
     by_rows = shape is not None and len(shape) > 1 and shape[-1] <= _ROW_ENTRIES
     depth = -1 if by_rows else None
     rows = [
@@ -345,7 +310,7 @@ def _render_side_by_side(entries: list[_Entry], shape: tuple[int, ...] | None) -
     first = next(i for i, (_, row) in enumerate(rows) if any(entry.fault for entry in row))
     start = max(0, min(first - 2, len(rows) - _TABLE_ROWS))
     shown = rows[start : start + _TABLE_ROWS]
-    texts = [[_tell_apart(entry.observed, entry.wanted) for entry in row] for _, row in shown]
+    texts = [[_tell_apart(entry.observed, entry.expected) for entry in row] for _, row in shown]
     width = max(len(text) for row in texts for pair in row for text in pair)
     label_width = max(len(_index(path)) for path, _ in shown)
     yours_width = max(len("yours"), *(len(row) * (width + 1) - 1 for row in texts))
@@ -353,8 +318,8 @@ def _render_side_by_side(entries: list[_Entry], shape: tuple[int, ...] | None) -
     for (path, row), pairs in zip(shown, texts, strict=True):
         marker = ">" if any(entry.fault for entry in row) else " "
         yours = " ".join(f"{observed:>{width}}" for observed, _ in pairs)
-        expected = " ".join(f"{wanted:>{width}}" for _, wanted in pairs)
-        lines.append(f"{marker} {_index(path):{label_width}}  {yours:{yours_width}}   {expected}")
+        right = " ".join(f"{expected:>{width}}" for _, expected in pairs)
+        lines.append(f"{marker} {_index(path):{label_width}}  {yours:{yours_width}}   {right}")
     left_out = len(rows) - len(shown)
     if left_out:
         lines.append(f"  … {left_out} more rows are not shown")
@@ -362,7 +327,7 @@ def _render_side_by_side(entries: list[_Entry], shape: tuple[int, ...] | None) -
 
 
 def _pieces(value: PlainValue) -> Iterator[str]:
-    """A value's text, piece by piece, so that a large one need not be written to its end."""
+    """Yield a value's text in pieces, so that a large value need not be written to its end."""
     if isinstance(value, PlainMapping):
         yield "{"
         for position, (key, item) in enumerate(value.pairs):
@@ -386,6 +351,6 @@ def _pieces(value: PlainValue) -> Iterator[str]:
 
 
 def _format_float(value: float) -> str:
-    """Seven significant digits, what float32 carries; a whole number keeps its ".0"."""
+    """Write seven significant digits, as float32 has; a whole number keeps its ".0"."""
     text = f"{value:.7g}"
     return f"{text}.0" if text.lstrip("-").isdigit() else text

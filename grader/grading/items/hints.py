@@ -1,31 +1,27 @@
-"""Advice that never costs points: what is surely unhelpful in a model, a recipe or a file.
+"""Hints, which never cost points: certain flaws of a model, a recipe or a file.
 
-Only patterns whose effect is certain are told; taste is left to the student.
+Only patterns with a certain effect get a hint; taste is left to the student.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from grader.assignment.constraints import ACTIVATIONS, name_layer
+from grader.models.spec import ArgumentValue, LayerSpec, ModelSpec, OptimizerSpec, SchedulerSpec
+from grader.questions import ImportNote
 from grader.results import Hint
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from grader.models.spec import ArgumentValue, LayerSpec, ModelSpec, OptimizerSpec, SchedulerSpec
-    from grader.questions import ImportNote
-
-_IndexedLayer = tuple[int, "LayerSpec"]
+_IndexedLayer = tuple[int, LayerSpec]
 
 _DROPOUTS = ("Dropout", "Dropout1d", "Dropout2d")
 _BATCH_NORMS = ("BatchNorm1d", "BatchNorm2d")
 _SOFTMAXES = ("Softmax", "LogSoftmax")
 _LINEAR_IN_EVALUATION = (*_DROPOUTS, "Flatten", "Identity")
-"""Layers that do no more than pass on what they get, once training is over."""
+"""Layers that pass on their input once training is over."""
 
 _KEEPS_TWO_DIMENSIONS = (
     *ACTIVATIONS,
@@ -44,15 +40,15 @@ _ADAPTIVE_OPTIMIZERS = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop")
 _COUPLED_DECAY = ("Adam", "NAdam", "RAdam", "Adamax")
 _HIGH_ADAPTIVE_RATE = 0.1
 _HIGH_COUPLED_DECAY = 0.01
-"""The default that AdamW has for its decoupled decay; as an L2 penalty it is a strong one."""
+"""AdamW's default for its decoupled decay; as an L2 penalty this value is strong."""
 
 
 def find_hints(model: ModelSpec, location: str) -> tuple[Hint, ...]:
-    """Advice on a model that is trained with cross entropy.
+    """Return hints on a model that is trained with cross entropy.
 
     Args:
-        model: its layers.
-        location: where it is defined: "problem_2.py:14".
+        model: a student's model.
+        location: of its definition: "problem_2.py:14".
     """
     layers = list(enumerate(model.layers))
     hints = [hint for find in _MODEL_RULES for hint in find(layers)]
@@ -66,13 +62,13 @@ def hints_for_recipe(
     scheduler: SchedulerSpec | None = None,
     epochs: int | None = None,
 ) -> tuple[Hint, ...]:
-    """Advice on how a model is trained.
+    """Return hints on the training of a model.
 
     Args:
-        optimizer: of which every parameter group is looked at.
-        location: where the model is defined.
-        scheduler: stepped once an epoch, if there is one.
-        epochs: how long the training is, if the scheduler is to be held against it.
+        optimizer: every parameter group counts.
+        location: of the model's definition.
+        scheduler: stepped once an epoch, or None.
+        epochs: the length of the training, which a scheduler is compared with.
     """
     hints = list(_find_odd_settings(optimizer))
     if scheduler is not None and epochs is not None:
@@ -81,30 +77,26 @@ def hints_for_recipe(
 
 
 def hints_from_notes(notes: tuple[ImportNote, ...]) -> tuple[Hint, ...]:
-    """Advice on what a file does when it is imported."""
-    messages = {
-        "training": ("trains a model while it is imported", _IMPORT_REASON),
-        "dataset": ("loads a data set while it is imported", _IMPORT_REASON),
-        "shadow": ("hides a module that has the same name", _SHADOW_REASON),
-    }
-    hints = []
-    for note in notes:
-        action, reason = messages[note.kind]
-        file = note.location.partition(":")[0]
-        hints.append(
-            Hint(
-                id=f"import-{note.kind}",
-                message=f"{file} {action}: {note.detail}",
-                reason=reason,
-                location=note.location,
-            )
+    """Return hints on things that a file does when it is imported."""
+    return tuple(
+        Hint(
+            id=f"import-{note.kind}",
+            message=f"{note.location.partition(':')[0]} {_ACTIONS[note.kind]}: {note.detail}",
+            reason=_SHADOW_REASON if note.kind == "shadow" else _IMPORT_REASON,
+            location=note.location,
         )
-    return tuple(hints)
+        for note in notes
+    )
 
 
+_ACTIONS = {
+    "training": "trains a model while it is imported",
+    "dataset": "loads a data set while it is imported",
+    "shadow": "hides a module that has the same name",
+}
 _IMPORT_REASON = (
-    "The grader imports the file each time it asks for an answer, and that counts against the "
-    'time limit. Put such code into a function, or under `if __name__ == "__main__":`.'
+    "The grader imports the file for each question, and the import counts against the time limit. "
+    'Put such code into a function, or under `if __name__ == "__main__":`.'
 )
 _SHADOW_REASON = (
     "An import of that module finds this file instead of the module itself. Rename the file."
@@ -121,20 +113,11 @@ def _find_final_softmax(layers: list[_IndexedLayer]) -> Iterator[Hint]:
         yield Hint(
             id="log-softmax-before-cross-entropy",
             message=f"{named} changes nothing and can be removed",
-            reason=(
-                "Cross entropy applies log-softmax itself, and log-softmax of log-softmax is the "
-                "same again."
-            ),
+            reason="Cross entropy applies log-softmax itself, and a second one changes nothing.",
         )
     if last.kind == "Softmax":
-        classes = next(
-            (
-                layer.arguments.get("out_features")
-                for _, layer in reversed(layers)
-                if layer.kind == "Linear"
-            ),
-            None,
-        )
+        linear = [layer for _, layer in layers if layer.kind == "Linear"]
+        classes = linear[-1].arguments.get("out_features") if linear else None
         floor = ""
         if isinstance(classes, int) and classes > 1:
             # The best softmax output is 1 for the true class and 0 for the others.
@@ -145,10 +128,8 @@ def _find_final_softmax(layers: list[_IndexedLayer]) -> Iterator[Hint]:
         yield Hint(
             id="softmax-before-cross-entropy",
             message=f"remove {named}: cross entropy expects scores, not probabilities",
-            reason=(
-                "Cross entropy applies log-softmax itself. Applied to probabilities, which lie "
-                f"between 0 and 1, its gradients become small.{floor}"
-            ),
+            reason="Cross entropy applies log-softmax itself. Applied to probabilities, which lie "
+            f"between 0 and 1, its gradients become small.{floor}",
         )
 
 
@@ -158,10 +139,8 @@ def _find_softmax_over_batch(layers: list[_IndexedLayer]) -> Iterator[Hint]:
             yield Hint(
                 id="softmax-over-batch",
                 message=f"{name_layer(index, layer)} has dim=0: use dim=1",
-                reason=(
-                    "Dimension 0 is the batch, so each example's output depends on the other "
-                    "examples that happen to be in its batch."
-                ),
+                reason="Dimension 0 is the batch, so each example's output depends on the other "
+                "examples that happen to be in its batch.",
             )
 
 
@@ -172,14 +151,10 @@ def _find_stacked_linear(layers: list[_IndexedLayer]) -> Iterator[Hint]:
             if previous is not None:
                 yield Hint(
                     id="linear-after-linear",
-                    message=(
-                        f"there is no activation between {name_layer(*previous)} and "
-                        f"{name_layer(index, layer)}"
-                    ),
-                    reason=(
-                        "A linear map of a linear map is one linear map, so the two can compute "
-                        "nothing that one Linear could not. Put ReLU between them."
-                    ),
+                    message=f"there is no activation between {name_layer(*previous)} and "
+                    f"{name_layer(index, layer)}",
+                    reason="A linear map of a linear map is one linear map, so the two can compute "
+                    "nothing that one Linear could not. Put ReLU between them.",
                 )
             previous = (index, layer)
         elif layer.kind not in _LINEAR_IN_EVALUATION:
@@ -197,10 +172,8 @@ def _find_odd_dropout(layers: list[_IndexedLayer]) -> Iterator[Hint]:
             yield Hint(
                 id="dropout-of-everything",
                 message=f"{named} has p = 1, which sets everything to 0 while training",
-                reason=(
-                    "p is the share that is dropped, not the share that is kept. No gradient gets "
-                    "past this layer, so those before it never learn."
-                ),
+                reason="p is the share that is dropped, not the share that is kept. No gradient "
+                "passes this layer, so the layers before it never learn.",
             )
         elif probability == 0:
             yield Hint(
@@ -212,10 +185,8 @@ def _find_odd_dropout(layers: list[_IndexedLayer]) -> Iterator[Hint]:
             yield Hint(
                 id="dropout-of-outputs",
                 message=f"{named} comes after the last Linear: move it before that layer",
-                reason=(
-                    "It sets scores of whole classes to 0 at random while training, that of the "
-                    "true class among them."
-                ),
+                reason="While training, it sets scores of random classes to 0, even of the true "
+                "class.",
             )
 
 
@@ -229,18 +200,14 @@ def _find_odd_batch_norm(layers: list[_IndexedLayer]) -> Iterator[Hint]:
             yield Hint(
                 id="batch-norm-after-activation",
                 message=f"{named} comes after {name_layer(*before)}: usual is the reverse order",
-                reason=(
-                    "Batch normalisation was proposed for the inputs of the activation (Ioffe and "
-                    "Szegedy, 2015). After it, it works too, so try both."
-                ),
+                reason="Batch normalisation was proposed for the inputs of the activation (Ioffe "
+                "and Szegedy, 2015). Both orders work, so try both.",
             )
         elif before[1].kind in {"Linear", "Conv1d", "Conv2d"} and before[1].arguments.get("bias"):
             yield Hint(
                 id="bias-before-batch-norm",
-                message=(
-                    f"the bias of {name_layer(*before)} has no effect before {named}: bias=False "
-                    "saves its parameters"
-                ),
+                message=f"the bias of {name_layer(*before)} has no effect before {named}: "
+                "bias=False saves its parameters",
                 reason="Batch normalisation subtracts each channel's mean, and the bias with it.",
             )
 
@@ -286,28 +253,18 @@ def _find_odd_settings(optimizer: OptimizerSpec) -> Iterator[Hint]:
         if optimizer.kind in _ADAPTIVE_OPTIMIZERS and rate > _HIGH_ADAPTIVE_RATE:
             yield Hint(
                 id="learning-rate-high",
-                message=(
-                    f"{optimizer.kind} has a learning rate of {rate:g}{whose}: 0.001 is its usual "
-                    "size"
-                ),
-                reason=(
-                    f"Each step of {optimizer.kind} changes a parameter by about the learning "
-                    "rate, whatever the gradient's size, and weights are initialised well below "
-                    "1."
-                ),
+                message=f"{optimizer.kind} has a learning rate of {rate:g}{whose}: 0.001 is usual",
+                reason=f"Each step of {optimizer.kind} changes a parameter by about the learning "
+                "rate, whatever the gradient's size, and initial weights are well below 1.",
             )
         if optimizer.kind in _COUPLED_DECAY and decay >= _HIGH_COUPLED_DECAY and not decoupled:
             yield Hint(
                 id="weight-decay-in-adam",
-                message=(
-                    f"{optimizer.kind} has weight_decay={decay:g}{whose}, which is a strong "
-                    "penalty here: try 0.0001, or AdamW"
-                ),
-                reason=(
-                    f"{optimizer.kind} adds the decay to the gradient before it rescales it, so "
-                    "the decay too is scaled up where gradients are small; AdamW keeps the two "
-                    "apart (Loshchilov and Hutter, 2019)."
-                ),
+                message=f"{optimizer.kind} has weight_decay={decay:g}{whose}, which is a strong "
+                "penalty here: try 0.0001, or AdamW",
+                reason=f"{optimizer.kind} adds the decay to the gradient and rescales both, so "
+                "small gradients enlarge the decay; AdamW separates the two (Loshchilov and "
+                "Hutter, 2019).",
             )
 
 
@@ -319,24 +276,18 @@ def _find_odd_scheduler(scheduler: SchedulerSpec, epochs: int) -> Iterator[Hint]
     if isinstance(first_change, int) and first_change >= epochs:
         yield Hint(
             id="scheduler-idle",
-            message=(
-                f"{scheduler.kind} changes the learning rate after {first_change} epochs at the "
-                f"earliest, but the training has {epochs}"
-            ),
+            message=f"{scheduler.kind} first changes the learning rate after {first_change} "
+            f"epochs, but the training has {epochs}",
             reason="The grader steps a scheduler once at the end of each epoch.",
         )
     period = _number(scheduler.arguments.get("T_max"))
     if scheduler.kind == "CosineAnnealingLR" and 0 < period < epochs - 1:
         yield Hint(
             id="scheduler-restarts",
-            message=(
-                f"CosineAnnealingLR reaches its least learning rate after T_max = {period:g} of "
-                f"{epochs} epochs and rises again"
-            ),
-            reason=(
-                "The grader steps a scheduler once at the end of each epoch, so T_max is usually "
-                "the number of epochs."
-            ),
+            message=f"CosineAnnealingLR reaches its minimum after T_max = {period:g} of {epochs} "
+            "epochs and rises again",
+            reason="The grader steps a scheduler once at the end of each epoch, so the number of "
+            "epochs is the usual T_max.",
         )
 
 
@@ -345,5 +296,5 @@ def _smallest(value: ArgumentValue) -> ArgumentValue:
 
 
 def _number(value: ArgumentValue) -> float:
-    """A setting as a number; NaN, which no comparison finds odd, where it is none."""
+    """Return float(value), or NaN if it is not a number; comparisons with NaN are False."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan

@@ -1,110 +1,216 @@
-"""From training runs to outcomes and points: models against thresholds, sweeps against reports."""
+"""Models: layers and recipe are checked, then the model is trained against its threshold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from grader.assignment.records import ModelItem, SweepItem
-from grader.errors import SubmissionError
+from grader.assignment.records import ModelItem, reported_id
 from grader.grading.items.chance import (
+    clearly_met_accuracy,
     is_borderline,
-    parse_sweep,
+    needs_another_seed,
     reported_differs,
-    sweep_tolerance,
     wilson_interval,
 )
 from grader.grading.items.comparison import format_value
-from grader.grading.items.model_checks import CheckedModel, check_answered
-from grader.grading.points import attach_model, conclude
-from grader.questions import Extraction
+from grader.grading.items.hints import hints_for_recipe
+from grader.grading.items.interface import Context, Training
+from grader.grading.items.one_step import check_one_step
+from grader.grading.items.recipe import check_recipe
+from grader.grading.items.structure import check_structure
+from grader.grading.points import add_checks, skipped
+from grader.models.build import count_multiply_adds
 from grader.results import (
     CheckResult,
     ItemResult,
     Outcome,
-    SweepPoint,
+    RecipeReport,
     TrainingReport,
     TrainingRun,
     counted_accuracy,
 )
-from grader.training.plans import SweepRuns, agrees
+from grader.training.job import TrainingJob
+from grader.training.plans import Plan, Round
 
 
-def grade_model(
-    item_id: str,
-    item: ModelItem,
-    checked: CheckedModel,
-    runs: Sequence[TrainingRun],
-    *,
-    test_examples: int,
-    reported: Extraction | None,
-    practice: bool = False,
-) -> ItemResult:
-    """A trained model against its threshold; one seed that meets it is enough.
-
-    Args:
-        item_id: the item's full id.
-        item: the model item.
-        checked: the model after its static checks.
-        runs: one for each seed that was run.
-        test_examples: the size of the test set.
-        reported: the student's own accuracy.
-        practice: whether the runs are on the practice set, which no reported accuracy is about.
-    """
-    if not checked.passed or checked.recipe is None:
-        return reject_model(item_id, item, checked)
-    threshold, epoch = item.threshold.accuracy, item.threshold.epoch
-    reproduced = [counted_accuracy(run, epoch) for run in runs]
-    accuracy = max(reproduced)
-    borderline = is_borderline(accuracy, threshold, test_examples)
-    reported_accuracy, reported_note = _read_reported(item, reported)
-    differs = (
-        reported_accuracy is not None
-        and not practice
-        and reported_differs(reported_accuracy, reproduced, test_examples)
-    )
-    result = conclude(
+def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | ModelTraining:
+    """Check layers, recipe and training work; a model without a fault is to be trained."""
+    extraction = context.extractions[item_id]
+    structure = check_structure(
         item_id,
         item,
-        [*checked.checks, _check_accuracy(item, runs, accuracy, borderline=borderline)],
+        extraction,
+        input_shapes=item.input_shapes,
+        outputs=item.classes,
+        # The grader sets the mode itself.
+        harmless=frozenset({"evaluation"}),
     )
-    return replace(
-        attach_model(result, checked),
-        notes=(*checked.notes, *reported_note),
-        training=TrainingReport(
-            recipe=checked.recipe,
-            runs=tuple(runs),
-            threshold=threshold,
-            counted_epoch=epoch,
-            accuracy=accuracy,
-            interval=wilson_interval(accuracy, test_examples),
-            borderline=borderline,
-            test_examples=test_examples,
-            reported_accuracy=reported_accuracy,
-            reported_differs=differs,
-        ),
+    extracted = extraction.model
+    if isinstance(structure, ItemResult) or extracted is None:
+        return _skip_accuracy(structure if isinstance(structure, ItemResult) else structure.result)
+    recipe = check_recipe(item, extracted)
+    checks = list(recipe.checks)
+    multiply_adds = 0.0
+    if structure.shapes:
+        per_example = count_multiply_adds(structure.model, structure.shapes)
+        multiply_adds = float(per_example) * context.train_examples * recipe.epochs
+        checks.append(_check_work(item_id, multiply_adds * context.official_seeds, context))
+    location = extracted.location
+    located = (replace(check, location=check.location or location) for check in checks)
+    hints = hints_for_recipe(
+        recipe.optimizer, location, scheduler=recipe.scheduler, epochs=recipe.epochs
+    )
+    result = replace(
+        add_checks(structure.result, *located),
+        hints=(*structure.result.hints, *hints),
+        notes=recipe.notes,
+    )
+    if result.outcome is not Outcome.PASSED:
+        return _skip_accuracy(result)
+    context.remaining_multiply_adds -= multiply_adds * context.official_seeds
+    job = TrainingJob(
+        model=structure.model,
+        optimizer=recipe.optimizer,
+        scheduler=recipe.scheduler,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        seed=0,
+        dataset=context.dataset,
+        input_shape=structure.input_shape,
+        stop_at_accuracy=None,
+        counted_epoch=item.threshold.epoch,
+    )
+    return ModelTraining(
+        so_far=result,
+        multiply_adds=multiply_adds,
+        item=item,
+        context=context,
+        job=job,
+        recipe=recipe.report(),
     )
 
 
-def reject_model(
-    item_id: str, item: ModelItem, checked: CheckedModel, *, reason: str = ""
-) -> ItemResult:
-    """A model that is not trained, because a check failed or for the reason given."""
-    failed = sum(check.outcome is Outcome.FAILED for check in checked.checks)
+def _check_work(item_id: str, multiply_adds: float, context: Context) -> CheckResult:
+    remaining = context.remaining_multiply_adds
+    fits = multiply_adds <= remaining
+    needed = f"up to {multiply_adds / 1e9:,.0f} billion multiply-adds over all seeds"
+    return CheckResult.judged(
+        "work",
+        "Training work",
+        passed=fits,
+        observed=needed if fits else f"{item_id} needs {needed}",
+        expected=f"at most {remaining / 1e9:,.0f} billion, the remaining training budget",
+        next_step="make the model smaller (fewer channels, an earlier pooling) or train it for "
+        "fewer epochs",
+    )
+
+
+def _skip_accuracy(result: ItemResult, reason: str = "") -> ItemResult:
+    """Return the result of a model that is not trained."""
+    failed = sum(check.outcome is Outcome.FAILED for check in result.checks)
     if failed:
         plural = "1 of the checks above" if failed == 1 else f"{failed} of the checks above"
         reason = f"not trained, because {plural} failed"
-    skipped = CheckResult(
-        id="accuracy", title="Test accuracy", outcome=Outcome.SKIPPED, observed=reason
-    )
-    return attach_model(conclude(item_id, item, [*checked.checks, skipped]), checked)
+    return add_checks(result, skipped("accuracy", "Test accuracy", reason))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelTraining(Training):
+    """A model that passed its checks.
+
+    Attributes:
+        job: the training, with the seed still to be set.
+        recipe: for the report.
+    """
+
+    item: ModelItem
+    context: Context
+    job: TrainingJob
+    recipe: RecipeReport
+
+    def rehearse(self) -> ModelTraining:
+        """Take one training step on noise."""
+        step = check_one_step(self.job, seed=self.context.seeds[0])
+        return replace(self, so_far=add_checks(self.so_far, step))
+
+    def leave_out(self, reason: str) -> ItemResult:
+        """Return the result of a model that is not trained."""
+        return _skip_accuracy(self.so_far, reason)
+
+    def plan(self) -> Plan[tuple[TrainingRun, ...]]:
+        """Train until one seed meets the threshold, or until chance cannot explain the shortfall.
+
+        A run whose best epoch counts may end early: later epochs cannot change its verdict.
+        """
+        context, threshold = self.context, self.item.threshold
+        clear = clearly_met_accuracy(threshold.accuracy, context.test_examples)
+        stop_at = None if context.full or threshold.epoch == "final" else clear
+        jobs = [replace(self.job, seed=seed, stop_at_accuracy=stop_at) for seed in context.seeds]
+        if context.every_seed:
+            return tuple((yield Round(jobs=jobs)))
+        runs: list[TrainingRun] = []
+        for job in jobs:
+            runs += yield Round(jobs=[job])
+            reached = counted_accuracy(runs[-1], threshold.epoch)
+            first = counted_accuracy(runs[0], threshold.epoch)
+            if reached >= threshold.accuracy or not needs_another_seed(
+                first, threshold.accuracy, context.test_examples
+            ):
+                break
+        return tuple(runs)
+
+    def result(self, outcome: Sequence[TrainingRun]) -> ItemResult:
+        """Return the verdict on the runs; one seed that meets the threshold is enough."""
+        context, threshold = self.context, self.item.threshold
+        reproduced = [counted_accuracy(run, threshold.epoch) for run in outcome]
+        accuracy = max(reproduced)
+        borderline = is_borderline(accuracy, threshold.accuracy, context.test_examples)
+        reported, note = self._read_reported()
+        differs = (
+            reported is not None
+            # The student measured on another data set than the practice set.
+            and not context.practice
+            and reported_differs(reported, reproduced, context.test_examples)
+        )
+        check = _check_accuracy(self.item, outcome, accuracy, borderline=borderline)
+        return replace(
+            add_checks(self.so_far, check),
+            notes=(*self.so_far.notes, *note),
+            training=TrainingReport(
+                recipe=self.recipe,
+                runs=tuple(outcome),
+                threshold=threshold.accuracy,
+                counted_epoch=threshold.epoch,
+                accuracy=accuracy,
+                interval=wilson_interval(accuracy, context.test_examples),
+                borderline=borderline,
+                test_examples=context.test_examples,
+                reported_accuracy=reported,
+                reported_differs=differs,
+            ),
+        )
+
+    def _read_reported(self) -> tuple[float | None, tuple[str, ...]]:
+        """Return the accuracy that the student reports, or a note; neither costs points."""
+        function = f"{self.item.reported}()"
+        reported = self.context.extractions.get(reported_id(self.so_far.id))
+        if reported is None or (not reported.answered and reported.failure is None):
+            return None, (f"{function} is not defined, so no accuracy is compared.",)
+        value = reported.value
+        if reported.failure:
+            return None, (f"{function} gave no value: {reported.failure.message}",)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            return None, (
+                f"{function} returned {format_value(value)}, which is not a share from 0 to 1.",
+            )
+        return float(value), ()
 
 
 def _check_accuracy(
     item: ModelItem, runs: Sequence[TrainingRun], accuracy: float, *, borderline: bool
 ) -> CheckResult:
     threshold, epoch = item.threshold.accuracy, item.threshold.epoch
-    passed = accuracy >= threshold
     seeds = "1 seed" if len(runs) == 1 else f"the best of {len(runs)} seeds"
     observed = f"{accuracy:.2%} in the {epoch} epoch ({seeds})"
     if any(run.diverged for run in runs):
@@ -120,104 +226,11 @@ def _check_accuracy(
         )
     if borderline:
         observed += "; the threshold is within the 95% interval"
-    return CheckResult(
-        id="accuracy",
-        title="Test accuracy",
-        outcome=Outcome.PASSED if passed else Outcome.FAILED,
+    return CheckResult.judged(
+        "accuracy",
+        "Test accuracy",
+        passed=accuracy >= threshold,
         observed=observed,
         expected=f"at least {threshold:.2%} in the {epoch} epoch of one seed",
-        next_step="" if passed else next_step,
-    )
-
-
-def _read_reported(
-    item: ModelItem, reported: Extraction | None
-) -> tuple[float | None, tuple[str, ...]]:
-    """The accuracy the student reports, which costs nothing if it is missing or odd."""
-    if reported is None or (not reported.answered and reported.failure is None):
-        return None, (f"{item.reported}() is not defined, so no accuracy is compared.",)
-    value = reported.value
-    if reported.failure:
-        return None, (f"{item.reported}() gave no value: {reported.failure.message}",)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        return None, (
-            f"{item.reported}() returned {format_value(value)}, which is not a share from 0 to 1.",
-        )
-    return float(value), ()
-
-
-def read_sweep(item: SweepItem, extraction: Extraction) -> tuple[float | None, ...] | CheckResult:
-    """The reported accuracies in the order of the probabilities, or why there are none."""
-    called = check_answered(extraction, item.function)
-    if not extraction.answered:
-        return called
-    try:
-        return parse_sweep(extraction.value, item.probabilities)
-    except SubmissionError as error:
-        return CheckResult(
-            id="reported",
-            title=f"{item.function}() reports an accuracy for each probability",
-            outcome=Outcome.FAILED,
-            observed=str(error),
-            expected=f"{len(item.probabilities)} accuracies between 0 and 1",
-            next_step=error.next_step,
-            location=extraction.location,
-        )
-
-
-def grade_sweep(
-    item_id: str,
-    item: SweepItem,
-    reported: Sequence[float | None],
-    runs: SweepRuns,
-    *,
-    location: str,
-) -> ItemResult:
-    """The reported sweep against the grader's own."""
-    points = tuple(
-        SweepPoint(
-            probability=probability,
-            reported=value,
-            reproduced=tuple(run.final_accuracy for run in runs[probability]),
-            tolerance=sweep_tolerance(runs[probability][0].final_accuracy) if item.judged else 0.0,
-            agrees=agrees(value, runs[probability]) if item.judged else None,
-        )
-        for probability, value in zip(item.probabilities, reported, strict=True)
-    )
-    missing = sum(point.reported is None for point in points)
-    complete = CheckResult(
-        id="reported",
-        title=f"{item.function}() reports an accuracy for each probability",
-        outcome=Outcome.FAILED if missing else Outcome.PASSED,
-        observed=f"{len(points) - missing} of {len(points)} probabilities have an accuracy",
-        next_step="report an accuracy for every probability" if missing else "",
-        location=location,
-    )
-    checks = [complete, _check_agreement(item, points)] if item.judged else [complete]
-    result = replace(conclude(item_id, item, checks), sweep=points)
-    if item.judged:
-        return result
-    note = (
-        "The reported accuracies are not held against the reproduced ones: they were measured on "
-        "another data set than the practice set."
-    )
-    return replace(result, notes=(note,))
-
-
-def _check_agreement(item: SweepItem, points: Sequence[SweepPoint]) -> CheckResult:
-    agreeing = sum(bool(point.agrees) for point in points)
-    apart = [f"p = {point.probability:.2f}" for point in points if not point.agrees]
-    passed = agreeing >= item.minimum_agreeing
-    observed = f"{agreeing} of {len(points)} agree"
-    return CheckResult(
-        id="agreement",
-        title="The reported accuracies can be reproduced",
-        outcome=Outcome.PASSED if passed else Outcome.FAILED,
-        observed=observed if not apart else f"{observed}; apart at {', '.join(apart)}",
-        expected=f"at least {item.minimum_agreeing} of {len(points)} within the tolerance of a "
-        "reproduced value",
-        next_step=""
-        if passed
-        else "run the sweep again with the model and optimiser you hand in, one epoch at batch "
-        "size 32, with every Dropout set to p",
+        next_step=next_step,
     )

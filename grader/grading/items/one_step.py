@@ -1,4 +1,4 @@
-"""One training step on noise: what `--quick` does in place of training."""
+"""One training step on noise, which `--quick` takes in place of training."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from dataclasses import replace
 import torch
 
 from grader.errors import ModelError
-from grader.results import CheckResult, Outcome
+from grader.results import CheckResult
 from grader.training.datasets import Dataset
 from grader.training.job import TrainingJob
 from grader.training.loop import train
 
-_NEXT_STEP = "look at the layers' order: the loss is no number though nothing has been learned yet"
-
 
 def check_one_step(job: TrainingJob, *, seed: int) -> CheckResult:
-    """Whether a step of training can be taken on noise, with a loss that is a number.
+    """Fail if a training step on noise cannot be taken or has an infinite loss.
 
-    It needs no data set. A learning rate that is too high shows in later steps only.
+    The step needs no data set. A learning rate that is too high shows in later steps only.
     """
     pixels = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (job.batch_size, 28, 28), generator=pixels, dtype=torch.uint8)
@@ -32,21 +30,14 @@ def check_one_step(job: TrainingJob, *, seed: int) -> CheckResult:
         test_images=images,
         test_labels=labels,
     )
-    title = "One training step"
     try:
-        run = train(replace(job, epochs=1, seed=seed), noise)
+        diverged = train(replace(job, epochs=1, seed=seed), noise).diverged
     except ModelError as error:
-        return CheckResult(
-            id="one-step",
-            title=title,
-            outcome=Outcome.FAILED,
-            observed=str(error),
-            next_step=error.next_step,
-        )
-    return CheckResult(
-        id="one-step",
-        title=title,
-        outcome=Outcome.FAILED if run.diverged else Outcome.PASSED,
-        observed="the loss is infinite or NaN" if run.diverged else "the loss is a number",
-        next_step=_NEXT_STEP if run.diverged else "",
+        passed, observed, next_step = False, str(error), error.next_step
+    else:
+        passed = not diverged
+        observed = "the loss is infinite or NaN" if diverged else "the loss is a number"
+        next_step = "look at the layers' order: the loss is not a number before the first update"
+    return CheckResult.judged(
+        "one-step", "One training step", passed=passed, observed=observed, next_step=next_step
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from grader.assignment.records import record_of
 from grader.report.wording import OUTCOME_LABELS, deciding_check
 from grader.results import ItemResult, Outcome, SubmissionResult, worst
 from grader.text import clean_block
@@ -31,7 +32,7 @@ _LONGEST_MESSAGE = 300
 
 def render_classroom(result: SubmissionResult) -> str:
     """Return the step output `result`: JSON in base64, on one line."""
-    items = [item for item in result.items() if item.kind != "written"]
+    items = [item for item in result.items() if not record_of(item.kind).graded_by_person]
     document = {
         "version": 1,
         "status": _STATUSES[worst([item.outcome for item in items])],

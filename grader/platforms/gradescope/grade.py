@@ -15,8 +15,8 @@ from rich.console import Console
 
 from grader.assignment.records import Assignment
 from grader.errors import GraderError
+from grader.grading.options import Options
 from grader.grading.pipeline import grade_submission
-from grader.grading.stages import Options
 from grader.platforms.gradescope.harness import failure_results
 from grader.platforms.gradescope.results import render_gradescope
 from grader.platforms.gradescope.settings import FILE_NAME, Settings, read_settings

@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 import msgspec
 
+from grader.assignment.records import record_of
 from grader.report import wording
 from grader.report.html import template_environment
 from grader.results import Outcome, PartResult, SubmissionResult
@@ -80,7 +81,8 @@ def _test(part: PartResult, *, hidden: bool) -> dict[str, object]:
 def _leaderboard(parts: Collection[PartResult]) -> list[dict[str, object]]:
     """List each model's accuracy, and its size if it passed: a small model alone is no feat."""
     rows: list[dict[str, object]] = []
-    for item in (item for part in parts for item in part.items if item.kind == "model"):
+    items = (item for part in parts for item in part.items)
+    for item in (item for item in items if record_of(item.kind).has_accuracy):
         name = make_visible(item.id).removesuffix(".model")
         accuracy = item.training.accuracy if item.training is not None else 0.0
         rows.append({"name": f"{name} accuracy", "value": accuracy})

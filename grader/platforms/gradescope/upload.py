@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import grader
-from grader.assignment.records import Assignment, WrittenItem
+from grader.assignment.records import Assignment
 from grader.errors import MachineError
 from grader.platforms.gradescope.settings import FILE_NAME, Settings, write_settings
 
@@ -83,7 +83,7 @@ def build_upload(
         contents[ASSIGNMENT_FILE] = assignment_file.read_bytes()
         settings = replace(settings, assignment=ASSIGNMENT_FILE)
     contents[FILE_NAME] = write_settings(settings)
-    manual = sum(item.points for _, item in assignment.item_ids() if isinstance(item, WrittenItem))
+    manual = sum(item.points for _, item in assignment.item_ids() if item.graded_by_person)
     return Upload(
         content=_pack(contents),
         automatic_points=assignment.points - manual,

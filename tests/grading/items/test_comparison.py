@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from grader.grading.items.comparison import Comparison, compare, format_value, shape_of
+from grader.grading.items.comparison import Mismatch, compare, format_value, shape_of
 from grader.questions import PlainMapping, PlainValue
 
 # A busy machine is no reason to fail, so no example has a deadline.
@@ -43,32 +43,33 @@ def arrays(draw):
     return shape, draw(st.lists(st.floats(-1e3, 1e3), min_size=count, max_size=count))
 
 
-def differ(observed: PlainValue, *accepted: PlainValue, tolerance: float = 0.0) -> Comparison:
-    comparison = compare(observed, accepted, tolerance=tolerance)
-    assert not comparison.equal
-    assert comparison.message
-    assert comparison.next_step
-    return comparison
+def differ(observed: PlainValue, *accepted: PlainValue, tolerance: float = 0.0) -> Mismatch:
+    mismatch = compare(observed, accepted, tolerance=tolerance)
+    assert mismatch is not None
+    assert mismatch.message
+    assert mismatch.next_step
+    return mismatch
+
+
+def equals(observed: PlainValue, *accepted: PlainValue, tolerance: float = 0.0) -> bool:
+    return compare(observed, accepted, tolerance=tolerance) is None
 
 
 @given(plain_values)
-def test_every_value_without_nan_equals_itself(value):
-    """Comparison is reflexive, whatever the nesting."""
-    comparison = compare(value, (value,), tolerance=0.0)
-    assert comparison.equal
-    assert comparison.next_step == ""
-    assert comparison.details == ""
+def test_value_equals_itself(value):
+    """Comparison is reflexive, for any nesting."""
+    assert equals(value, value)
 
 
 @given(plain_values, plain_values)
-def test_any_two_values_can_be_compared(observed, wanted):
+def test_any_two_values(observed, wanted):
     """Unequal values of any structure give a message and a next step, never an exception."""
-    comparison = compare(observed, (wanted,), tolerance=1e-6)
-    assert comparison.equal or (comparison.message and comparison.next_step)
+    mismatch = compare(observed, (wanted,), tolerance=1e-6)
+    assert mismatch is None or (mismatch.message and mismatch.next_step)
 
 
 @given(arrays(), st.data())
-def test_exactly_the_changed_entries_are_counted(array, data):
+def test_changed_entries_are_counted(array, data):
     """The message counts the entries that differ and names the first one."""
     shape, values = array
     changed = sorted(data.draw(st.sets(st.integers(0, len(values) - 1), min_size=1)))
@@ -84,15 +85,15 @@ def test_exactly_the_changed_entries_are_counted(array, data):
 
 
 @given(arrays(), st.floats(1e-6, 10), st.floats(-0.99, 0.99))
-def test_entries_within_the_tolerance_are_equal(array, tolerance, share):
+def test_within_tolerance(array, tolerance, share):
     """A deviation smaller than the tolerance does not matter, in either direction."""
     shape, values = array
     moved = [value + share * tolerance for value in values]
-    assert compare(fill(shape, moved), (fill(shape, values),), tolerance=tolerance).equal
+    assert equals(fill(shape, moved), fill(shape, values), tolerance=tolerance)
 
 
 @given(arrays())
-def test_the_side_by_side_table_is_small_and_aligned(array):
+def test_side_by_side(array):
     """At most 12 rows, a header and a count of the rest; one column begins each array."""
     shape, values = array
     comparison = differ(fill(shape, [value + 1 for value in values]), fill(shape, values))
@@ -106,14 +107,14 @@ def test_the_side_by_side_table_is_small_and_aligned(array):
 
 
 @given(arrays())
-def test_the_shape_of_an_array_is_its_nesting(array):
+def test_shape_is_nesting(array):
     """Nested tuples have the shape they were nested by."""
     shape, values = array
     assert shape_of(fill(shape, values)) == shape
 
 
 @given(plain_values, st.integers(2, 60))
-def test_a_value_is_never_written_longer_than_its_limit(value, limit):
+def test_limit_of_text(value, limit):
     """The text is cut with an ellipsis, and is whole if it is short enough."""
     text = format_value(value, limit)
     assert len(text) <= limit
@@ -121,20 +122,18 @@ def test_a_value_is_never_written_longer_than_its_limit(value, limit):
     assert text == format_value(value, 10_000)
 
 
-def test_an_integer_is_exact_and_a_whole_float_counts_as_it():
-    """608 and 608.0 are 608, the latter with a remark; 608.5 and 609 are not."""
-    assert compare(608, (608,), tolerance=0.0).message == ""
-    remarked = compare(608.0, (608,), tolerance=0.0)
-    assert remarked.equal
-    assert remarked.message == "the float 608.0 counts as the integer"
+def test_integer_is_exact():
+    """608 and 608.0 are 608; 608.5 and 609 are not, within any tolerance."""
+    assert equals(608, 608)
+    assert equals(608.0, 608)
     assert differ(608.5, 608).message == "your function returned 608.5, where 608 is expected"
-    assert not compare(609, (608,), tolerance=5.0).equal
+    assert not equals(609, 608, tolerance=5.0)
 
 
-def test_a_float_has_a_tolerance():
+def test_float_tolerance():
     """An accepted float takes numbers within the tolerance, integers too, and no others."""
-    assert compare(0.9999999, (1.0,), tolerance=1e-6).equal
-    assert compare(1, (1.0,), tolerance=1e-6).equal
+    assert equals(0.9999999, 1.0, tolerance=1e-6)
+    assert equals(1, 1.0, tolerance=1e-6)
     comparison = differ(0.99, 1.0, tolerance=1e-6)
     assert comparison.message == (
         "your function returned 0.99, where 1.0 (within 1e-06) is expected"
@@ -150,50 +149,49 @@ def test_a_float_has_a_tolerance():
         ("six hundred", "return a number"),
     ],
 )
-def test_a_number_as_text_is_refused_with_the_way_out(observed, next_step):
+def test_number_as_text(observed, next_step):
     """The next step tells quotes, units and words apart."""
     comparison = differ(observed, 608)
     assert comparison.message == f"your function returned the text {observed!r}"
     assert comparison.next_step == next_step
 
 
-def test_a_truth_value_is_not_a_number():
+def test_truth_value():
     """True is not 1, and 1 is not True."""
     assert "a truth value and not a number" in differ(True, 1).message
     assert differ(1, True).next_step == "return True or False"
-    assert compare(True, (True,), tolerance=0.0).equal
+    assert equals(True, True)
 
 
-def test_nan_equals_nothing():
+def test_nan():
     """NaN is wrong even where NaN itself was accepted, and within any tolerance."""
     comparison = differ(math.nan, math.nan, 1.0, tolerance=math.inf)
     assert "NaN, which equals no number" in comparison.message
 
 
-def test_infinity_equals_itself_only():
+def test_infinity():
     """An infinite answer is right only where infinity is accepted."""
-    assert compare(math.inf, (math.inf,), tolerance=0.0).equal
-    assert not compare(math.inf, (1.0,), tolerance=1e9).equal
-    assert not compare(-math.inf, (math.inf,), tolerance=1e9).equal
+    assert equals(math.inf, math.inf)
+    assert not equals(math.inf, 1.0, tolerance=1e9)
+    assert not equals(-math.inf, math.inf, tolerance=1e9)
 
 
-def test_nothing_returned_is_recognised():
+def test_nothing_returned():
     """None at the top asks for the missing return; within a list it is a wrong entry."""
     comparison = differ(None, 608)
     assert comparison.message == "your function returned None: did you forget `return`?"
     assert "[1]: None, not a number" in differ((1, None), (1, 2)).message
 
 
-def test_integers_beyond_floats_are_compared_and_described():
+def test_huge_integers():
     """A huge integer neither overflows nor is written out."""
-    comparison = differ(10**5000, 1.5, tolerance=1e-6)
-    assert comparison.observed == "an integer of 16610 bits"
-    assert compare(10**400, (10**400,), tolerance=0.0).equal
+    assert "an integer of 16610 bits" in differ(10**5000, 1.5, tolerance=1e-6).message
+    assert equals(10**400, 10**400)
 
 
-def test_text_is_compared_without_surrounding_space():
+def test_text_is_stripped():
     """White space around an answer in words does not matter; another word does."""
-    assert compare(" relu\n", ("relu",), tolerance=0.0).equal
+    assert equals(" relu\n", "relu")
     assert (
         differ("tanh", "relu").message == "your function returned 'tanh', where 'relu' is expected"
     )
@@ -280,24 +278,22 @@ def test_text_is_compared_without_surrounding_space():
         ),
     ],
 )
-def test_a_structure_that_differs_is_explained_before_any_value(
-    observed, wanted, message, next_step
-):
+def test_structure_first(observed, wanted, message, next_step):
     """Both shapes are told, or the place at which the nesting differs."""
     comparison = differ(observed, wanted)
     assert (comparison.message, comparison.next_step) == (message, next_step)
 
 
-def test_the_order_of_a_dict_does_not_matter():
+def test_order_of_a_dict():
     """Two dicts are equal by their keys and values."""
     ab = PlainMapping(pairs=(("a", 1), ("b", 2)))
     ba = PlainMapping(pairs=(("b", 2), ("a", 1)))
-    assert compare(ab, (ba,), tolerance=0.0).equal
+    assert equals(ab, ba)
     wrong = PlainMapping(pairs=(("b", 3), ("a", 1)))
     assert "the first at ['b']: 3, where 2 is expected" in differ(wrong, ab).message
 
 
-def test_a_wrong_matrix_is_shown_beside_the_right_one():
+def test_wrong_matrix():
     """Whole rows stand side by side, aligned, and those that differ are marked."""
     observed = (((1.0, 0.5), (0.25, 0.26)), ((0.0, 0.0), (0.0, -10.0)))
     wanted = (((1.0, 0.5), (0.25, 0.25)), ((0.0, 0.0), (0.0, 0.0)))
@@ -314,7 +310,7 @@ def test_a_wrong_matrix_is_shown_beside_the_right_one():
     )
 
 
-def test_a_long_array_is_shown_around_its_first_difference():
+def test_long_array():
     """Twelve rows are enough; the table begins a little before the first difference."""
     wanted = tuple(float(i) for i in range(40))
     observed = tuple(float(i) if i < 20 else -1.0 for i in range(40))
@@ -325,16 +321,15 @@ def test_a_long_array_is_shown_around_its_first_difference():
     assert len(lines) == 14
 
 
-def test_two_floats_that_look_alike_are_written_out():
+def test_floats_that_look_alike():
     """The texts differ wherever the values do."""
     message = differ(0.1 + 1e-9, 0.1).message
     assert message == "your function returned 0.100000001, where 0.1 is expected"
 
 
-def test_the_closest_of_several_accepted_values_is_told():
-    """All are listed as expected, but the difference is that to the nearest one."""
+def test_closest_accepted_value():
+    """The difference is that to the nearest accepted value."""
     comparison = differ((8, 28, 27), (28, 28, 8), (8, 28, 28))
-    assert comparison.expected == "(28, 28, 8) or (8, 28, 28)"
     assert (
         comparison.message == "1 of 3 entries differs, the first at [2]: 27, where 28 is expected"
     )
@@ -342,9 +337,9 @@ def test_the_closest_of_several_accepted_values_is_told():
     assert differ((1,), 5, (2,)).message.endswith("1, where 2 is expected")
 
 
-def test_any_accepted_value_will_do():
+def test_any_accepted_value():
     """The second alternative counts as much as the first."""
-    assert compare((8, 28, 28), ((28, 28, 8), (8, 28, 28)), tolerance=0.0).equal
+    assert equals((8, 28, 28), (28, 28, 8), (8, 28, 28))
 
 
 @pytest.mark.parametrize(
@@ -361,11 +356,11 @@ def test_any_accepted_value_will_do():
         ("a\x1b[31m", r"'a\x1b[31m'"),
     ],
 )
-def test_values_are_written_as_python_writes_them(value, text):
+def test_format_value(value, text):
     """Floats keep what float32 carries, and control characters are escaped."""
     assert format_value(value) == text
 
 
-def test_a_large_value_is_cut_without_writing_all_of_it():
+def test_large_value():
     """A million entries give 20 characters."""
     assert format_value((0,) * 1_000_000, 20) == "(0, 0, 0, 0, 0, 0, …"

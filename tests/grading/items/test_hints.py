@@ -173,7 +173,7 @@ def test_usual_settings_get_no_hint(usual):
         (
             optimizer("Adam", lr=0.5, weight_decay=0.0),
             "learning-rate-high",
-            "Adam has a learning rate of 0.5: 0.001 is its usual size",
+            "Adam has a learning rate of 0.5: 0.001 is usual",
         ),
         (
             optimizer("Adam", lr=0.001, weight_decay=0.1),

@@ -6,9 +6,13 @@ import pytest
 import torch
 import torchvision
 
+from grader.assignment.records import VersionsItem
+from grader.grading.items import versions
 from grader.grading.items.versions import check_versions
 from grader.questions import PlainMapping
 from grader.results import Outcome
+from tests.support.item_samples import ITEMS, make_context
+from tests.support.specs import answer_extraction
 
 GRADER_TORCH = "2.14.1+cpu"
 
@@ -18,7 +22,7 @@ def outcomes(value) -> list[tuple[str, Outcome]]:
     return [(check.id, check.outcome) for check in checks]
 
 
-def test_the_installed_pair_passes():
+def test_installed_pair():
     """What this environment itself reports is right, and needs no note."""
     value = (str(torch.__version__), str(torchvision.__version__))
     checks, notes = check_versions(value, grader_torch=torch.__version__)
@@ -43,7 +47,7 @@ def test_the_installed_pair_passes():
         ("v2.6.0", "0.21"),
     ],
 )
-def test_released_pairs_go_together(torch_version, torchvision_version):
+def test_released_pairs(torch_version, torchvision_version):
     """The pairs of torchvision's README pass, with any patch level and build."""
     assert outcomes((torch_version, torchvision_version)) == [
         ("well-formed-versions", Outcome.PASSED),
@@ -51,13 +55,13 @@ def test_released_pairs_go_together(torch_version, torchvision_version):
     ]
 
 
-def test_a_dict_names_the_versions_in_any_order():
+def test_dict():
     """The keys are the packages' names, in any case."""
     value = PlainMapping(pairs=(("torchvision", "0.21.0"), ("Torch", "2.6.0")))
     assert outcomes(value)[-1] == ("matching-versions", Outcome.PASSED)
 
 
-def test_another_version_than_the_graders_is_a_note():
+def test_other_version_is_a_note():
     """It costs nothing, and a build for another device is not even noted."""
     checks, notes = check_versions(("2.6.0", "0.21.0"), grader_torch=GRADER_TORCH)
     assert all(check.outcome is Outcome.PASSED for check in checks)
@@ -77,7 +81,7 @@ def test_another_version_than_the_graders_is_a_note():
         (("3.0.0", "0.45.0"), "torch 1.4 to 2.x", "of one environment"),
     ],
 )
-def test_a_pair_that_does_not_go_together_fails(value, expected, next_step):
+def test_mismatched_pair(value, expected, next_step):
     """The versions themselves are well-formed; the failure says which would match."""
     checks, _ = check_versions(value, grader_torch=GRADER_TORCH)
     form, pair = checks
@@ -98,11 +102,11 @@ def test_a_pair_that_does_not_go_together_fails(value, expected, next_step):
         (PlainMapping(pairs=(("torch", "2.6.0"),)), "your function returned {'torch': '2.6.0'}"),
         ((2.6, 0.21), "the version of torch is given as 2.6, which is not text"),
         (("2.6.0", None), "the version of torchvision is given as None, which is not text"),
-        (("two", "0.21.0"), "the version of torch is given as 'two', which is no version"),
-        (("2.6.0", ""), "the version of torchvision is given as '', which is no version"),
+        (("two", "0.21.0"), "the version of torch is given as 'two', which is not a version"),
+        (("2.6.0", ""), "the version of torchvision is given as '', which is not a version"),
     ],
 )
-def test_what_is_not_two_versions_fails(value, observed):
+def test_not_two_versions(value, observed):
     """The failure tells what is not a version, and what to return instead."""
     checks, notes = check_versions(value, grader_torch=GRADER_TORCH)
     (check,) = checks
@@ -111,3 +115,19 @@ def test_what_is_not_two_versions_fails(value, observed):
     assert check.observed == observed
     assert ".__version__" in check.next_step
     assert notes == ()
+
+
+def test_item():
+    """The item shows the value and passes with its two checks and the call."""
+    item = ITEMS["2A"]
+    assert isinstance(item, VersionsItem)
+    value = (str(torch.__version__), str(torchvision.__version__))
+    context = make_context(extractions={"2A": answer_extraction(value, "versions")})
+    result = versions.check("2A", item, context)
+    assert result.outcome is Outcome.PASSED
+    assert [check.id for check in result.checks] == [
+        "called",
+        "well-formed-versions",
+        "matching-versions",
+    ]
+    assert result.answer == str(value)

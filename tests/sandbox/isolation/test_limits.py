@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from grader.assignment.loading import load_assignment
 from grader.assignment.records import Limits
 from grader.errors import MessageError
-from grader.grading.items.model_checks import check_model
+from grader.grading.items import model
 from grader.questions import Extraction, Question
 from grader.results import Outcome
 from grader.sandbox.decode import decode_reply
 from grader.sandbox.isolation.choice import Sandbox
 from tests.submissions.asking import CANARY, ask_all, canary, check_canary, find_sandbox
+from tests.support.item_samples import ITEMS, make_context
 from tests.support.specs import mlp, model_extraction
 
 TIGHT = Limits(
@@ -334,21 +334,15 @@ def test_submission_time(tmp_path: Path, sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("surplus", [0, 1])
 def test_training_work(surplus: int) -> None:
     """Work of exactly the budget is done; one multiply-add more fails with both figures."""
-    item = dict(load_assignment("set4").item_ids())["2C"]
     work = (784 * 100 + 100 * 10) * 60_000 * 10 * 3
-    checked = check_model(
-        "2C",
-        item,
-        model_extraction(mlp()),
-        dataset="mnist",
-        train_examples=60_000,
-        multiply_adds_left=work - surplus,
-        seeds=3,
+    context = make_context(
+        extractions={"2C": model_extraction(mlp())}, remaining_multiply_adds=work - surplus
     )
-    (check,) = [check for check in checked.checks if check.id == "work"]
+    found = model.check("2C", ITEMS["2C"], context)
+    result = found if surplus else found.so_far
+    (check,) = [check for check in result.checks if check.id == "work"]
     assert check.outcome is (Outcome.FAILED if surplus else Outcome.PASSED)
     assert "143 billion" in check.observed
-    assert (checked.job is None) == bool(surplus)
     if surplus:
         assert "billion" in check.expected
         assert "smaller" in check.next_step

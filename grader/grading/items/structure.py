@@ -1,0 +1,162 @@
+"""Checks of a model's layers: the assignment's constraints, input and output.
+
+Every check that can run does run, so that a student sees all faults at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from grader.assignment.constraints import Constraint, check_ordinary_layers
+from grader.assignment.records import ModelItem, TruthTableItem
+from grader.errors import ModelError
+from grader.grading.items.calls import check_answered
+from grader.grading.items.hints import find_hints, hints_from_notes
+from grader.grading.points import conclude, skipped
+from grader.models.build import trace_shapes
+from grader.models.spec import ModelSpec, count_layer_parameters
+from grader.questions import Extraction
+from grader.results import CheckResult, ItemResult, LayerRow, Outcome
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structure:
+    """A model after the checks of its layers.
+
+    Attributes:
+        result: of these checks, with the architecture and the hints.
+        input_shape: the shape of one example that the model takes.
+        shapes: each layer's output shape without the batch dimension; empty if the dry run failed.
+    """
+
+    result: ItemResult
+    model: ModelSpec
+    input_shape: Shape
+    shapes: tuple[Shape, ...]
+
+
+def check_structure(
+    item_id: str,
+    item: ModelItem | TruthTableItem,
+    extraction: Extraction,
+    *,
+    input_shapes: tuple[Shape, ...],
+    outputs: int,
+    harmless: frozenset[str],
+) -> Structure | ItemResult:
+    """Check the layers, the assignment's constraints, input and output.
+
+    Args:
+        item_id: the item's full id.
+        item: the item.
+        extraction: the sandbox's answer.
+        input_shapes: the shapes that one example may be fed in.
+        outputs: the number of outputs for one example.
+        harmless: irregularities of layers that change nothing for this kind of item.
+
+    Returns:
+        The result if the sandbox got no model.
+    """
+    called = check_answered(extraction, extraction.question.function)
+    hints = hints_from_notes(extraction.notes)
+    extracted = extraction.model
+    if extracted is None:
+        return replace(conclude(item_id, item, called), hints=hints)
+    model = _without_irregularities(extracted.model, harmless)
+    ordinary = check_ordinary_layers(model)
+    if ordinary.outcome is Outcome.PASSED:
+        fit, input_shape, shapes = _check_fit(model, input_shapes, outputs)
+    else:
+        reason = "the layers above must be ordinary layers first"
+        fit, input_shape, shapes = skipped("fit", "Input and output", reason), input_shapes[0], ()
+    checks = (called, ordinary, *(_apply(rule, model) for rule in item.constraints), fit)
+    located = (replace(check, location=extracted.location) for check in checks)
+    rows = _tabulate_layers(model, shapes)
+    result = replace(
+        conclude(item_id, item, *located),
+        hints=(*find_hints(model, extracted.location), *hints),
+        architecture=rows,
+        parameters=sum(row.parameters for row in rows) if rows else None,
+        hidden_units=sum(row.hidden_units for row in rows) if rows else None,
+    )
+    return Structure(result=result, model=model, input_shape=input_shape, shapes=shapes)
+
+
+def _without_irregularities(model: ModelSpec, harmless: frozenset[str]) -> ModelSpec:
+    layers = tuple(
+        msgspec.structs.replace(layer, irregularity=None, irregularity_detail="")
+        if layer.irregularity in harmless
+        else layer
+        for layer in model.layers
+    )
+    return replace(model, layers=layers)
+
+
+def _apply(constraint: Constraint, model: ModelSpec) -> CheckResult:
+    try:
+        return constraint.check(model)
+    except ModelError as error:
+        # An irregular layer may lack the arguments that a constraint counts by.
+        return skipped("constraint", type(constraint).__name__, str(error))
+
+
+def _check_fit(
+    model: ModelSpec, input_shapes: tuple[Shape, ...], outputs: int
+) -> tuple[CheckResult, Shape, tuple[Shape, ...]]:
+    """Feed examples of each allowed shape through the model, until a shape fits."""
+    title = "Input and output"
+    allowed = " or ".join(str(shape) for shape in input_shapes)
+    expected = f"takes one example of shape {allowed} and gives {outputs} numbers"
+    # The shape that got furthest explains the failure best.
+    furthest: ModelError | None = None
+    for shape in input_shapes:
+        try:
+            shapes = trace_shapes(model, shape)
+        except ModelError as error:
+            if furthest is None or (error.layer_index or 0) > (furthest.layer_index or 0):
+                furthest = error
+            continue
+        output = shapes[-1] if shapes else shape
+        last = "end the model in a Linear layer" if len(output) == 1 else "flatten before the last"
+        fits = output == (outputs,)
+        check = CheckResult.judged(
+            "fit",
+            title,
+            passed=fits,
+            observed=f"takes {shape} and gives {output}",
+            expected=expected,
+            next_step=f"{last} so that each example gives {outputs} numbers",
+        )
+        return (check, shape, shapes) if fits else (check, input_shapes[0], ())
+    check = CheckResult.judged(
+        "fit",
+        title,
+        passed=False,
+        observed=str(furthest),
+        expected=expected,
+        next_step=furthest.next_step if furthest else "",
+    )
+    return check, input_shapes[0], ()
+
+
+def _tabulate_layers(model: ModelSpec, shapes: tuple[Shape, ...]) -> tuple[LayerRow, ...]:
+    """Return the architecture as a table; every Linear but the last has hidden units."""
+    linear = [index for index, _ in model.linear_layers()]
+    rows = []
+    for index, layer in enumerate(model.layers):
+        hidden = index in linear[:-1] and layer.irregularity != "unknown"
+        rows.append(
+            LayerRow(
+                index=index,
+                path=layer.path,
+                description=layer.describe(),
+                output_shape=shapes[index] if shapes else (),
+                parameters=count_layer_parameters(layer) if layer.arguments else 0,
+                hidden_units=layer.integer("out_features") if hidden and layer.arguments else 0,
+            )
+        )
+    return tuple(rows)

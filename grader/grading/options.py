@@ -1,0 +1,65 @@
+"""Options of a grading, and the setting that all submissions of a run share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grader.assignment.records import Assignment
+from grader.sandbox.isolation.choice import Sandbox
+
+if TYPE_CHECKING:
+    from grader.training.datasets import Dataset  # imports torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of the command line.
+
+    Attributes:
+        data_directory: the directory of MNIST, or None to look for it.
+        practice: use the embedded practice set.
+        may_fall_back: use the practice set if MNIST is missing.
+        seeds: instead of the assignment's seeds; all of them are run.
+        device: "auto", "cpu" or "cuda".
+        scheduler: address of a Dask scheduler whose workers train, or None to train here.
+        only: problems, parts or items to grade; empty for all.
+        full: train every epoch, even past a met threshold.
+        quick: everything but training.
+        unsafe: run the student's code without a sandbox.
+        use_cache: reuse cached runs, and cache new runs.
+    """
+
+    data_directory: Path | None = None
+    practice: bool = False
+    may_fall_back: bool = True
+    seeds: tuple[int, ...] = ()
+    device: str = "auto"
+    scheduler: str | None = None
+    only: tuple[str, ...] = ()
+    full: bool = False
+    quick: bool = False
+    unsafe: bool = False
+    use_cache: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Everything that the submissions of one run share.
+
+    Attributes:
+        assignment: with the practice set's thresholds if that set is used.
+        device: "cpu" or "cuda".
+    """
+
+    assignment: Assignment
+    options: Options
+    dataset: Dataset
+    sandbox: Sandbox
+    device: str
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds to train with."""
+        return self.options.seeds or self.assignment.seeds

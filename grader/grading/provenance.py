@@ -1,0 +1,53 @@
+"""Provenance of a result: everything that it takes to reproduce the result."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import grader
+from grader.grading.options import Setting
+from grader.results import Provenance
+
+
+def describe_provenance(setting: Setting, submission_sha256: str) -> Provenance:
+    """Return the provenance of one submission's result."""
+    assignment, dataset, sandbox = setting.assignment, setting.dataset, setting.sandbox
+    return Provenance(
+        grader_version=grader.__version__,
+        assignment_id=assignment.id,
+        assignment_title=assignment.title,
+        assignment_sha256=assignment.digest(),
+        submission_sha256=submission_sha256,
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
+        train_examples=len(dataset.train_labels),
+        test_examples=len(dataset.test_labels),
+        practice=dataset.practice,
+        seeds=setting.seeds,
+        official_seeds=not setting.options.seeds,
+        python_version=platform.python_version(),
+        torch_version=version("torch"),
+        torchvision_version=version("torchvision"),
+        numpy_version=version("numpy"),
+        platform=platform.platform(),
+        processor=_name_processor(),
+        device=setting.device,
+        threads_per_run=1,
+        isolation=sandbox.isolation,
+        isolation_details=sandbox.details,
+        unsafe=sandbox.unsafe,
+    )
+
+
+@cache
+def _name_processor() -> str:
+    """Return the processor's name, from Linux if possible and else from Python."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

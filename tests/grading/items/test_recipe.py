@@ -1,0 +1,143 @@
+"""A student's choice of epochs and batch size is checked against the assignment's recipe."""
+
+import math
+
+import pytest
+
+from grader.assignment.records import Recipe
+from grader.grading.items.recipe import check_training_choice
+from grader.questions import PlainMapping, PlainValue
+from grader.results import Outcome
+
+
+def mapping(*pairs: tuple[PlainValue, PlainValue]) -> PlainMapping:
+    return PlainMapping(pairs=pairs)
+
+
+RECIPE = Recipe(epochs=10, maximum_epochs=30)
+
+
+@pytest.mark.parametrize(
+    ("value", "epochs", "batch_size"),
+    [
+        (mapping(), 10, 32),
+        (mapping(("epochs", 30)), 30, 32),
+        (mapping(("batch_size", 1024)), 10, 1024),
+        (mapping(("batch_size", 16), ("epochs", 1)), 1, 16),
+        (mapping(("epochs", 20.0)), 20, 32),
+    ],
+)
+def test_allowed_choice(value, epochs, batch_size):
+    """What is left out keeps the recipe's value, and 20.0 is 20."""
+    choice = check_training_choice(value, RECIPE)
+    assert (choice.epochs, choice.batch_size) == (epochs, batch_size)
+    assert isinstance(choice.epochs, int)
+    assert choice.check.outcome is Outcome.PASSED
+    assert choice.check.observed == f"{epochs} epochs at batch size {batch_size}"
+    assert choice.check.next_step == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "observed", "next_step"),
+    [
+        (
+            mapping(("epochs", 31)),
+            "epochs is 31, above the maximum of 30",
+            "choose epochs from 1 to 30",
+        ),
+        (
+            mapping(("epochs", 0)),
+            "epochs is 0, below the minimum of 1",
+            "choose epochs from 1 to 30",
+        ),
+        (
+            mapping(("batch_size", 8)),
+            "batch_size is 8, below the minimum of 16",
+            "choose batch_size from 16 to 1024",
+        ),
+        (
+            mapping(("batch_size", 2048)),
+            "batch_size is 2048, above the maximum of 1024",
+            "choose batch_size from 16 to 1024",
+        ),
+        (
+            mapping(("epochs", 10.5)),
+            "epochs is 10.5, which is not a whole number",
+            "choose epochs from 1 to 30",
+        ),
+        (
+            mapping(("epochs", math.nan)),
+            "epochs is nan, which is not a whole number",
+            "choose epochs from 1 to 30",
+        ),
+        (
+            mapping(("epochs", 10**400)),
+            "epochs is an integer of 1329 bits, above the maximum of 30",
+            "choose epochs from 1 to 30",
+        ),
+        (
+            mapping(("epochs", True)),
+            "epochs is True, which is not a number",
+            "choose epochs from 1 to 30",
+        ),
+        (
+            mapping(("epochs", "ten")),
+            "epochs is 'ten', which is not a number",
+            "choose epochs from 1 to 30",
+        ),
+        (
+            mapping(("batchsize", 64)),
+            "'batchsize' cannot be chosen; did you mean 'batch_size'?",
+            'use only the keys "epochs" and "batch_size"',
+        ),
+        (
+            mapping(("seed", 64)),
+            "'seed' cannot be chosen",
+            'use only the keys "epochs" and "batch_size"',
+        ),
+        (
+            mapping((3, 64)),
+            "3 cannot be chosen",
+            'use only the keys "epochs" and "batch_size"',
+        ),
+        (
+            (10, 32),
+            "it is (10, 32) and not a dict",
+            'return {"epochs": 10, "batch_size": 32}',
+        ),
+    ],
+)
+def test_faulty_choice(value, observed, next_step):
+    """The failure names the cap or the key, and the recipe's own values stand in."""
+    choice = check_training_choice(value, RECIPE)
+    assert choice.check.outcome is Outcome.FAILED
+    assert choice.check.observed == observed
+    assert choice.check.expected == "epochs from 1 to 30; batch_size from 16 to 1024"
+    assert choice.check.next_step == next_step
+    assert (choice.epochs, choice.batch_size) == (10, 32)
+
+
+def test_every_fault_is_reported():
+    """Two faults make one check with both, and the valid part is still taken."""
+    value = mapping(("epochs", 99), ("lr", 0.1), ("momentum", 0.9), ("batch_size", 64))
+    choice = check_training_choice(value, RECIPE)
+    assert choice.check.observed.split("; ") == [
+        "epochs is 99, above the maximum of 30",
+        "'lr' cannot be chosen",
+        "'momentum' cannot be chosen",
+    ]
+    assert choice.check.next_step == (
+        'choose epochs from 1 to 30; use only the keys "epochs" and "batch_size"'
+    )
+    assert choice.batch_size == 64
+
+
+def test_fixed_recipe():
+    """Where nothing can be chosen, saying the same is no fault and saying else is one."""
+    fixed = Recipe(epochs=10, maximum_epochs=10, fixed=True)
+    same = check_training_choice(mapping(("epochs", 10), ("batch_size", 32)), fixed)
+    assert same.check.outcome is Outcome.PASSED
+    other = check_training_choice(mapping(("batch_size", 64)), fixed)
+    assert other.check.outcome is Outcome.FAILED
+    assert other.check.expected == "epochs 10, fixed; batch_size 32, fixed"
+    assert other.batch_size == 32
