@@ -24,14 +24,7 @@ def is_page_current(store: Store, output: Path) -> bool:
 
 
 def write_class_page(store: Store, output: Path, *, title: str, template: Path | None) -> None:
-    """Compare the students and write the page.
-
-    Args:
-        store: of the class.
-        output: the directory of the page and of the students' folders.
-        title: of the assignment.
-        template: the directory of the starter code, or None.
-    """
+    """Compare the students, whose starter code is in `template`, and write the page."""
     newest = str(store.last_number())
     summaries = list(store.summaries())
     sources = {

@@ -57,10 +57,8 @@ class LatePolicy:
     ) -> Lateness:
         """Return the student's lateness with the share of points that is kept.
 
-        Args:
-            student: with the roster's columns, which may extend the due date.
-            submitted_at: a time without a zone is in the due date's zone; None if unknown.
-            marked_late: the platform's mark, which counts only if the time is unknown.
+        A time without a zone is in the due date's zone. The platform's mark counts only if the
+        time is unknown.
 
         Raises:
             UsageError: the roster's extension cannot be read.
@@ -155,10 +153,7 @@ class LatePolicy:
 def days_late(due: datetime, grace: timedelta, submitted_at: datetime) -> int:
     """Return the begun days after the due date and the grace; 0 up to the very end of the grace.
 
-    Args:
-        due: with its time zone, in which days begin and end.
-        grace: elapsed time, regardless of clock changes.
-        submitted_at: with a time zone.
+    Days begin and end in the due date's zone. The grace is elapsed time, whatever the clocks do.
     """
     submitted = submitted_at.astimezone(UTC)
     deadline = (due.astimezone(UTC) + grace).astimezone(due.tzinfo)
@@ -172,12 +167,9 @@ def days_late(due: datetime, grace: timedelta, submitted_at: datetime) -> int:
 
 
 def read_time(text: str, timezone: tzinfo | None, *, what: str = "the time") -> datetime:
-    """Return a time in ISO 8601, with its zone.
+    """Return a time in ISO 8601 with its zone; a date alone means its end.
 
-    Args:
-        text: such as `2026-03-01 23:59`, with or without an offset; a date alone means its end.
-        timezone: for times without an offset; None for the machine's.
-        what: the name of the time in the error.
+    A time without an offset is in `timezone`, or else in the machine's. Errors name `what`.
 
     Raises:
         UsageError: the text is not a time.

@@ -30,11 +30,6 @@ class Released:
 def release(store: Store, target: Path, *, hidden: Collection[str]) -> Released:
     """Write a folder with the report and the record for each student who has a grade.
 
-    Args:
-        store: the class.
-        target: an empty directory, or one that does not exist yet.
-        hidden: the ids of the hidden parts.
-
     Raises:
         UsageError: the directory is not empty.
     """

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -244,10 +245,11 @@ class ClassRun:
             score=result.score,
             complete=result.complete,
             practice=result.provenance.practice,
+            graded_at=_now(),
             items=summarize_items(result),
         )
         del self._students[task.work.student.id]
-        return task, task.decide(summary).dated(), result
+        return task, task.decide(summary), result
 
     def _attempt(self, task: Task, step: Callable[[], Graded | None]) -> Iterator[Graded]:
         """Take a step for one student, and yield the student if it finished or failed."""
@@ -280,8 +282,9 @@ class ClassRun:
             score=Score(possible=possible, lost=lost, undecided=possible - lost),
             complete=False,
             practice=self.options.practice,
+            graded_at=_now(),
         )
-        return task, task.decide(summary).dated(), None
+        return task, task.decide(summary), None
 
 
 def write_student_reports(output: Path, task: Task, result: SubmissionResult) -> SubmissionResult:
@@ -304,6 +307,10 @@ def _keep_graded_files(submission: Submission, files: Sequence[str], folder: Pat
             copy = target / file
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(submission.root / file, copy)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _ignore_epoch(_key: tuple[str, str], _job: TrainingJob, _epoch: int, _: EpochResult) -> None:

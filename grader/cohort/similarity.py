@@ -101,13 +101,9 @@ def find_similar(
 ) -> Similarity:
     """Find equal models with equal recipes, equal wrong answers, and nearly identical code.
 
-    Starter code does not count, nor do models and answers of students who submitted the starter
-    code unchanged.
-
-    Args:
-        summaries: of the class.
-        sources: the directory of each student's Python files, by student id; read as text only.
-        template: the directory of the starter code, or None.
+    `sources` are the directories of the students' Python files, which are read as text only.
+    Starter code, in the directory `template`, does not count. Nor do models and answers of students
+    who submitted the starter code unchanged.
     """
     not_compared = ""
     code = Comparison()

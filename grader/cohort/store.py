@@ -189,10 +189,7 @@ class Store:
     ) -> None:
         """Add a grading, which counts from now on; it is on the disk on return.
 
-        Args:
-            summary: of the result.
-            inputs_sha256: over everything that the grade depends on.
-            result: the whole result, or None if nothing could be graded.
+        The result is None if nothing could be graded.
         """
         self._connection.execute(
             "INSERT INTO gradings (student_id, inputs_sha256, summary, result) VALUES (?, ?, ?, ?)",
@@ -212,13 +209,9 @@ class Store:
         *,
         judgements_sha256: str,
     ) -> None:
-        """Put a result with people's judgements in front of the automatic one.
+        """Put a result with people's judgements in front of the automatic one of a grading.
 
-        Args:
-            number: of the grading; newer gradings are not touched.
-            summary: of the result.
-            result: includes the judgements.
-            judgements_sha256: over everything that went into the result beside the grading.
+        `judgements_sha256` is over everything that went into the result beside the grading.
         """
         self._connection.execute(
             "REPLACE INTO published (grading_id, summary, result, judgements_sha256) "

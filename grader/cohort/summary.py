@@ -5,7 +5,6 @@ hundredth of the whole result's size.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self
 
@@ -104,10 +103,6 @@ class StudentSummary:
             final_points=late.final_points(score.earned),
             late=late.with_penalty(score.earned),
         )
-
-    def dated(self) -> Self:
-        """Return the row with the present time as `graded_at`."""
-        return replace(self, graded_at=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def summarize_items(result: SubmissionResult) -> tuple[ItemSummary, ...]:

@@ -16,22 +16,14 @@ LONGEST_NAME = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A person who grades.
-
-    Attributes:
-        generation: how many revocations came before this account's invitation.
-    """
+    """A person who grades; `generation` counts the revocations before the invitation."""
 
     name: str
     generation: int
 
 
 def invite(store: ReviewStore, name: str, *, by: str) -> str:
-    """Return the token of a link that lets `name` grade; earlier links stay valid.
-
-    Raises:
-        UsageError: the name is empty or too long.
-    """
+    """Return the token of a link that lets `name` grade; earlier links stay valid."""
     clean = display_name(name.strip())
     if not clean or len(clean) > LONGEST_NAME:
         raise UsageError(
@@ -48,11 +40,7 @@ def invite(store: ReviewStore, name: str, *, by: str) -> str:
 
 
 def revoke(store: ReviewStore, name: str, *, by: str) -> None:
-    """Revoke every invitation and session of a grader; judgements stay.
-
-    Raises:
-        UsageError: nobody of that name was invited.
-    """
+    """Revoke every invitation and session of a grader; judgements stay."""
     with store.transaction():
         generation = store.generation(name)
         if generation is None:

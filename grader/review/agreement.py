@@ -19,8 +19,7 @@ class Agreement:
     """Two readings of the answers to one item.
 
     Attributes:
-        answers: the number of answers that were graded twice.
-        same: the number of these with the same points in both readings.
+        answers, same: the numbers of answers graded twice, and of these with the same points.
         kappa: Cohen's, of the points, or None if undefined.
         differing: the digest and both points of each other answer.
     """

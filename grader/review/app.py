@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -66,10 +66,7 @@ def make_app(
             Route("/static/{name}", _static),
         ],
         middleware=make_middleware(store.secret_key(), hosts, public_url),
-        exception_handlers={
-            HTTPException: cast("Any", _explain_http_error),
-            UsageError: cast("Any", _explain_usage_error),
-        },
+        exception_handlers={HTTPException: _explain, UsageError: _explain},
     )
     app.state.review = Review(store=store, assignment=assignment, output=output)
     return app
@@ -191,10 +188,8 @@ async def _static(request: Request) -> Response:
     return Response(files(package).joinpath(path).read_bytes(), media_type=media_type)
 
 
-async def _explain_http_error(_request: Request, error: HTTPException) -> Response:
-    return pages.message(error.detail, status=error.status_code)
-
-
-async def _explain_usage_error(_request: Request, error: UsageError) -> Response:
+async def _explain(_request: Request, error: Any) -> Response:
+    if isinstance(error, HTTPException):
+        return pages.message(error.detail, status=error.status_code)
     status = 409 if isinstance(error, ConflictError) else 400
     return pages.message(str(error), next_step=error.next_step, status=status)

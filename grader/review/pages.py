@@ -35,11 +35,7 @@ _render_once = lru_cache(maxsize=64)(render_markdown)
 
 @dataclass(kw_only=True)
 class Review:
-    """The class under review.
-
-    Attributes:
-        output: the directory of the class's reports.
-    """
+    """The class under review, whose reports are in `output`."""
 
     store: ReviewStore
     assignment: Assignment
@@ -71,14 +67,7 @@ class Review:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One person's look at the class.
-
-    Attributes:
-        grader: the person's name.
-        csrf: the token that this person's forms carry.
-        shown: the filter of the answers.
-        query: the parameters of the address.
-    """
+    """One person's look at the class; `csrf` is the token of this person's forms."""
 
     review: Review
     grader: str
@@ -162,11 +151,7 @@ def answer(
     mine: Judgement | None = None,
     conflict: str = "",
 ) -> Response:
-    """Show one answer, anonymous, beside the rubric; with the refused judgement and its conflict.
-
-    Raises:
-        HTTPException: no student gives this answer.
-    """
+    """Show one answer, anonymous, beside the rubric; with a refused judgement and its conflict."""
     review = view.review
     given = review.store.answer(item_id, sha256)
     groups = read_groups(review.store, item_id, reading=view.reading)
@@ -228,11 +213,7 @@ def rubric(view: View, item_id: str) -> Response:
 
 
 def related(view: View, item_id: str, sha256: str) -> Response:
-    """Show the automatic results of the same problem, of one student with this answer.
-
-    Raises:
-        HTTPException: there is no such student.
-    """
+    """Show the automatic results of the same problem, of one student with this answer."""
     given = view.review.store.answer(item_id, sha256)
     member = view.query.get("member", "0")
     number = int(member) if member.isdecimal() and len(member) < 6 else 0

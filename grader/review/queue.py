@@ -72,7 +72,6 @@ class Progress:
     answers: int
     graded: int
     flagged: int
-    missing: int
 
     @property
     def left(self) -> int:
@@ -99,7 +98,6 @@ def measure_progress(groups: Sequence[Group]) -> Progress:
         answers=sum(len(group.entries) for group in groups),
         graded=sum(len(group.entries) for group in groups if group.graded),
         flagged=sum(len(group.entries) for group in groups if group.flagged),
-        missing=sum(len(group.entries) for group in groups if group.missing),
     )
 
 

@@ -63,7 +63,13 @@ def change_rubric(
         known = {item.id: item for item in before.items}
         added = sum(rubric_id.startswith("added-") for rubric_id in known)
         for item in items:
-            _require_usable(item, known)
+            if item.id and item.id not in known:
+                raise UsageError(f"this rubric has no item {item.id!r}")
+            if not item.text or len(item.text) > LONGEST_TEXT:
+                raise UsageError(
+                    f"the text of a rubric item has {len(item.text):,} characters",
+                    next_step=f"write 1 to {LONGEST_TEXT}",
+                )
             added += not item.id
             named = item if item.id else replace(item, id=f"added-{added}")
             if known.get(named.id) != named:
@@ -77,13 +83,3 @@ def change_rubric(
                 before=before.items,
                 after=after.items,
             )
-
-
-def _require_usable(item: RubricItem, known: dict[str, RubricItem]) -> None:
-    if item.id and item.id not in known:
-        raise UsageError(f"this rubric has no item {item.id!r}")
-    if not item.text or len(item.text) > LONGEST_TEXT:
-        raise UsageError(
-            f"the text of a rubric item has {len(item.text):,} characters",
-            next_step=f"write 1 to {LONGEST_TEXT}",
-        )

@@ -111,11 +111,7 @@ def read_number(text: str, name: str) -> float:
 
 
 async def read_form(request: Request) -> Form:
-    """Return the form that was sent.
-
-    Raises:
-        HTTPException: the form is too large, of another kind, or not from a page of this site.
-    """
+    """Return the form that was sent; refuse one too large, or not from a page of this site."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise HTTPException(415, "only forms are accepted")
     body = bytearray()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -48,25 +47,20 @@ def serve(
         # No header of a request is trusted: links and hosts come from `public_url`.
         proxy_headers=False,
     )
-    # uvicorn raises the signal that stopped it once more.
-    with _publisher(output, assignment), suppress(KeyboardInterrupt):
-        try:
-            uvicorn.Server(config).run()
-        except SystemExit:
-            raise UsageError(
-                f"the page cannot use port {port} of {host}",
-                next_step="stop the program that uses the port, or choose another --port",
-            ) from None
-    publish(store, assignment, output)
-
-
-@contextmanager
-def _publisher(output: Path, assignment: Assignment) -> Iterator[None]:
-    context = multiprocessing.get_context("spawn")
-    process = context.Process(target=publish_while_parent_lives, args=(output, assignment))
-    process.start()
+    publisher = multiprocessing.get_context("spawn").Process(
+        target=publish_while_parent_lives, args=(output, assignment)
+    )
+    publisher.start()
     try:
-        yield
+        # uvicorn raises the signal that stopped it once more.
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run()
+    except SystemExit:
+        raise UsageError(
+            f"the page cannot use port {port} of {host}",
+            next_step="stop the program that uses the port, or choose another --port",
+        ) from None
     finally:
-        process.terminate()
-        process.join()
+        publisher.terminate()
+        publisher.join()
+    publish(store, assignment, output)

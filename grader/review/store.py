@@ -82,9 +82,7 @@ class Change:
     """One line of the record of changes, which is append-only.
 
     Attributes:
-        number: increases with every change.
         changed_at: ISO 8601, UTC.
-        grader: the name of the person who made the change.
         kind: "judgement", "undo", "rubric", "import", "snippet", "invitation", "revocation",
             "double grading".
         item_id: of the written item, or empty.

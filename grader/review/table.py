@@ -39,13 +39,7 @@ LONGEST_CELL = 30_000
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """The effect of a table.
-
-    Attributes:
-        judged: the number of judgements written.
-        unchanged: the number of rows that agree with the store.
-        empty: the number of rows without a judgement.
-    """
+    """The number of judgements written, of rows that changed nothing, and of rows without one."""
 
     judged: int
     unchanged: int
@@ -65,35 +59,27 @@ def export_table(store: ReviewStore, assignment: Assignment, path: Path) -> int:
             possible = written_items(assignment)[item_id].points
             for entry in store.entries(item_id):
                 answer = store.answer(item_id, entry.answer_sha256)
-                text = answer.text[:LONGEST_CELL] if answer else ""
-                writer.writerow(_export_row(item_id, possible, rubric, entry, text))
+                row: dict[str, Any] = {
+                    "item": item_id,
+                    "student": _neutralise(entry.student_id),
+                    "answer": _neutralise(answer.text[:LONGEST_CELL] if answer else ""),
+                    "of": possible,
+                    "answer_id": entry.answer_sha256,
+                    "change": entry.change,
+                }
+                if (judgement := entry.current) is not None:
+                    row |= {
+                        "found": " ".join(judgement.rubric_items) or "none",
+                        "adjustment": judgement.adjustment or "",
+                        "comment": _neutralise(judgement.comment),
+                        "flagged": "yes" if judgement.flagged else "",
+                        "points": points_of(judgement, rubric, possible),
+                        "grader": _neutralise(judgement.grader),
+                        "judged_at": judgement.judged_at,
+                    }
+                writer.writerow(row)
                 rows += 1
     return rows
-
-
-def _export_row(
-    item_id: str, possible: float, rubric: Rubric, entry: Entry, text: str
-) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "item": item_id,
-        "student": _neutralise(entry.student_id),
-        "answer": _neutralise(text),
-        "of": possible,
-        "answer_id": entry.answer_sha256,
-        "change": entry.change,
-    }
-    judgement = entry.current
-    if judgement is not None:
-        row |= {
-            "found": " ".join(judgement.rubric_items) or "none",
-            "adjustment": judgement.adjustment or "",
-            "comment": _neutralise(judgement.comment),
-            "flagged": "yes" if judgement.flagged else "",
-            "points": points_of(judgement, rubric, possible),
-            "grader": _neutralise(judgement.grader),
-            "judged_at": judgement.judged_at,
-        }
-    return row
 
 
 def import_table(
@@ -111,22 +97,18 @@ def import_table(
     rows = _read_rows(path)
     with store.transaction():
         judged = _judgements_in(store, assignment, rows, grader)
+        # Another grader or time alone is not another judgement.
         changed = [
             (entry, judgement)
             for entry, judgement in judged
-            if not _agrees(judgement, entry.current)
+            if entry.current is None
+            or judgement
+            != replace(entry.current, grader=judgement.grader, judged_at=judgement.judged_at)
         ]
         if changed:
             write_judgements(store, changed, grader=grader, kind="import")
     return Imported(
         judged=len(changed), unchanged=len(judged) - len(changed), empty=len(rows) - len(judged)
-    )
-
-
-def _agrees(judgement: Judgement, other: Judgement | None) -> bool:
-    """Return True if both find the same, regardless of grader and time."""
-    return other is not None and judgement == replace(
-        other, grader=judgement.grader, judged_at=judgement.judged_at
     )
 
 

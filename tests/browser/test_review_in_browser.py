@@ -61,14 +61,14 @@ def press(page, key):
 
 
 def wait_for(condition, seconds=60):
-    """Wait until something came true."""
+    """Wait until the condition is true."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not come true"
+        assert time.monotonic() < end, "the condition never became true"
         time.sleep(0.1)
 
 
-def test_a_class_of_twelve_is_reviewed_by_keyboard_alone(server, output, sign_in):
+def test_keyboard_alone(server, output, sign_in):
     """Every answer judged, one rubric item's points changed, and reports and rows follow."""
     page = sign_in(server.link)
     press(page, "n")
@@ -100,8 +100,8 @@ def test_a_class_of_twelve_is_reviewed_by_keyboard_alone(server, output, sign_in
     assert page.complaints == []
 
 
-def test_two_graders_collide_and_nothing_is_lost(server, output, sign_in):
-    """The later one reads who was first, keeps what was typed, and decides."""
+def test_collision(server, output, sign_in):
+    """The later grader learns of the first, keeps the typed text, and decides."""
     grace = sign_in(server.link)
     hal = sign_in(server.invite("hal"))
     for page in (grace, hal):
@@ -123,8 +123,8 @@ def test_two_graders_collide_and_nothing_is_lost(server, output, sign_in):
     assert comments(output, "1B") == {"From grace."}
 
 
-def test_a_hostile_answer_is_inert_under_the_policy(server, output, sign_in):
-    """Nothing of it runs, hides or loads; and were it in the page, the policy would stop it."""
+def test_hostile_answer(server, output, sign_in):
+    """A hostile answer neither runs, hides nor loads anything, and the policy would stop it."""
     page = sign_in(server.link)
     with ReviewStore(output / STORE_NAME) as store:
         entry = next(e for e in store.entries("1A") if e.student_id == STUDENTS[1])
@@ -156,8 +156,8 @@ def test_a_hostile_answer_is_inert_under_the_policy(server, output, sign_in):
     assert page.evaluate("window.owned") is None
 
 
-def test_what_is_saved_survives_a_killed_server(output, sign_in):
-    """After SIGKILL in mid-review, the next server knows the judgement and publishes it."""
+def test_killed_server(output, sign_in):
+    """After SIGKILL the next server knows the saved judgement and publishes it."""
     with ReviewServer(output) as server:
         page = sign_in(server.link)
         page.goto(f"{server.address}/items/2B.text/next")
@@ -176,7 +176,7 @@ def test_what_is_saved_survives_a_killed_server(output, sign_in):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(scheme, server, output, sign_in):
+def test_axe(scheme, server, output, sign_in):
     """On every kind of page, with judged, flagged and changed answers, snippets and pictures."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing")
     with ReviewStore(output / STORE_NAME) as store:
@@ -204,8 +204,8 @@ def test_axe_finds_nothing_serious(scheme, server, output, sign_in):
 
 
 @pytest.mark.parametrize("item_id", [WRITTEN[0], WRITTEN[3]])
-def test_a_phone_shows_the_page_without_sideways_scrolling(item_id, server, sign_in):
-    """At 390 px the columns stand below each other."""
+def test_phone(item_id, server, sign_in):
+    """At 390 px the columns stand below each other, without sideways scrolling."""
     page = sign_in(server.link, width=390)
     page.goto(f"{server.address}/items/{item_id}/next?show=all")
     assert page.evaluate("document.documentElement.scrollWidth") == 390

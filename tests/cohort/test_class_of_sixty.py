@@ -67,7 +67,8 @@ def _grades(summaries: Mapping[str, StudentSummary]) -> dict[str, Any]:
     }
 
 
-def test_every_verdict_is_right(school, undisturbed):
+def test_verdicts(school, undisturbed):
+    """Every status and every outcome is the expected one."""
     _, pupils = school
     assert set(undisturbed) == set(pupils)
     statuses = {student_id: summary.status for student_id, summary in undisturbed.items()}
@@ -79,7 +80,8 @@ def test_every_verdict_is_right(school, undisturbed):
     assert outcomes == {student_id: pupil.outcomes() for student_id, pupil in pupils.items()}
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_grades(school, undisturbed, tmp_path: Path):
+def test_killed_resumes(school, undisturbed, tmp_path: Path):
+    """Killed at random moments, the grading ends with the same grades."""
     generator = random.Random(20261125)
     for _ in range(KILLS):
         process = _grading(school[0], tmp_path)
@@ -100,7 +102,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_grades(school, undisturb
     assert _grades(_summaries(tmp_path)) == _grades(undisturbed)
 
 
-def test_a_cluster_that_loses_a_worker_gives_the_same_grades(school, undisturbed, tmp_path: Path):
+def test_lost_worker(school, undisturbed, tmp_path: Path):
+    """A cluster that loses a worker gives the same grades."""
     with started_cluster(tmp_path) as cluster:
         victim = cluster.add_worker(threads=1)
         cluster.add_worker(threads=1)

@@ -75,7 +75,7 @@ def similar_files(sources, template=None):
     ]
 
 
-def test_equal_models_and_equal_wrong_answers_are_found():
+def test_models_and_answers():
     """Two students who agree in two things are one group with both."""
     found = find_similar(
         [
@@ -93,8 +93,8 @@ def test_equal_models_and_equal_wrong_answers_are_found():
     }
 
 
-def test_a_pair_is_shown_with_what_it_shares_with_others_too():
-    """What three share counts for the two of them who share more; they come first."""
+def test_pair_within_group():
+    """A pair is shown with everything it shares, even with others."""
     found = find_similar(
         [
             student("ann", m2="x", m3="z"),
@@ -109,21 +109,21 @@ def test_a_pair_is_shown_with_what_it_shares_with_others_too():
     ]
 
 
-def test_what_likeness_says_nothing_about_is_not_compared():
-    """An empty likeness, as of a right answer, makes no group."""
+def test_without_key():
+    """Items without a similarity key are not compared."""
     assert find_similar([student("ann", m2=""), student("bob", m2="")], {}).groups == ()
 
 
-def test_what_many_share_is_common_and_accuses_nobody():
-    """Seven of a class of twenty kept the model they were given."""
+def test_common():
+    """A thing that many students share is common, and in no group."""
     summaries = [student(f"s{n}", m2="given" if n < 7 else f"own-{n}") for n in range(20)]
     found = find_similar(summaries, sources={})
     assert found.groups == ()
     assert [len(one.student_ids) for one in found.common] == [7]
 
 
-def test_renamed_and_commented_code_is_nearly_identical(hand_in):
-    """Names, comments and layout do not count; the process really runs."""
+def test_renamed_code(hand_in):
+    """Renamed and commented code is nearly identical."""
     renamed = re.sub("images", "pictures", LOADER.replace("labels", "truth"))
     hand_in("ann", ANSWER + LOADER)
     hand_in("bob", "# my own work\n" + ANSWER.replace("model_", "network_") + renamed)
@@ -136,8 +136,8 @@ def test_renamed_and_commented_code_is_nearly_identical(hand_in):
     assert group.shared[0].share > 0.95
 
 
-def test_what_the_template_gave_does_not_count(hand_in):
-    """Untouched templates are alike without it, and not with it."""
+def test_starter_code(hand_in):
+    """Starter code does not count."""
     given = (TEMPLATE / "problem_2.py").read_text(encoding="utf-8")
     hand_in("ann", given)
     sources = hand_in("bob", given)
@@ -145,8 +145,8 @@ def test_what_the_template_gave_does_not_count(hand_in):
     assert similar_files(sources, TEMPLATE) == []
 
 
-def test_a_model_that_the_template_gave_does_not_count(hand_in):
-    """Who handed the template in as it was has its models; whoever kept one is not like them."""
+def test_starter_model(hand_in):
+    """A model from unchanged starter code does not count."""
     given = (TEMPLATE / "problem_2.py").read_text(encoding="utf-8")
     hand_in("ann", given)
     sources = hand_in("bob", given.replace("Linear(10, 10)", "Linear(12, 12)"))
@@ -155,15 +155,15 @@ def test_a_model_that_the_template_gave_does_not_count(hand_in):
     assert find_similar(summaries, sources, TEMPLATE).groups == ()
 
 
-def test_different_solutions_are_not_alike(hand_in):
-    """Two ways to do the same."""
+def test_different_solutions(hand_in):
+    """Different solutions are not similar."""
     hand_in("ann", ANSWER)
     sources = hand_in("bob", ANSWER.replace("nn.Sequential(", "build(nn.Tanh(), 7, *").lower()[::2])
     assert similar_files(sources) == []
 
 
-def test_only_regular_files_of_reasonable_size_are_read(hand_in, tmp_path, monkeypatch):
-    """Links are not followed, pipes never waited for, huge and short files left out."""
+def test_odd_files(hand_in, tmp_path, monkeypatch):
+    """Only regular files of a reasonable size are read."""
     hand_in("ann", ANSWER + LOADER, file="huge.py")
     sources = hand_in("bob", ANSWER + LOADER, file="huge.py")
     hand_in("ann", "x = 1\n", file="short.py")
@@ -177,15 +177,15 @@ def test_only_regular_files_of_reasonable_size_are_read(hand_in, tmp_path, monke
     assert similar_files(sources) == []
 
 
-def test_a_file_that_keeps_the_lexer_busy_is_left_out(hand_in, monkeypatch):
-    """The time for one file is limited, and what takes longer is not compared."""
+def test_slow_file(hand_in, monkeypatch):
+    """A file that keeps the lexer busy is left out."""
     monkeypatch.setattr(code_comparison, "SECONDS_FOR_EACH_FILE", 1e-6)
     hand_in("ann", ANSWER)
     assert similar_files(hand_in("bob", ANSWER)) == []
 
 
-def test_bytes_that_are_no_text_harm_nothing(hand_in):
-    """Invalid UTF-8, nulls and lone quotes are compared as they can be read."""
+def test_bytes(hand_in):
+    """Bytes that are not text harm nothing."""
     sources = hand_in("ann", "")
     sources |= hand_in("bob", "")
     for folder in sources.values():
@@ -193,8 +193,8 @@ def test_bytes_that_are_no_text_harm_nothing(hand_in):
     assert similar_files(sources) in ([], [("problem_2.py", ["ann", "bob"], 1.0)])
 
 
-def test_a_comparison_that_takes_too_long_is_told_and_the_rest_stands(hand_in, monkeypatch):
-    """The reason is for the page; equal models are found all the same."""
+def test_timeout(hand_in, monkeypatch):
+    """A comparison that takes too long is reported, and the other similarities stand."""
     monkeypatch.setattr(similarity, "COMPARISON_SECONDS", 0.001)
     hand_in("ann", ANSWER)
     sources = hand_in("bob", ANSWER)
