@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from grader.cohort.summary import ItemSummary, Status, StudentSummary, summarize_items
+from grader.grading.items.chance import wilson_interval
 from grader.intake.students import Student
 from grader.results import Lateness, Outcome, Score
-from tests.support.result_sample_items import TEST_EXAMPLES, score_of, wilson
+from tests.support.result_sample_items import TEST_EXAMPLES, score_of
 from tests.support.result_samples import broken_result, good_result
 
 FIRST_NAMES = ("Ada", "Blaise", "Chien-Shiung", "Dorothy", "Emmy", "Grace", "José", "Sofia", "Zoë")
@@ -113,7 +114,7 @@ def _varied(right: ItemSummary, item: ItemSummary, generator: random.Random) -> 
     accuracy = round(min(0.9975, generator.gauss(item.threshold + 0.003, 0.004)), 4)
     if generator.random() < 0.02:
         accuracy = 0.1135
-    low, high = wilson(accuracy, TEST_EXAMPLES)
+    low, high = wilson_interval(accuracy, TEST_EXAMPLES)
     reached = accuracy >= item.threshold
     outcome = Outcome.PASSED if reached else Outcome.FAILED
     last = replace(

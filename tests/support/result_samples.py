@@ -1,7 +1,7 @@
 """Complete submission results to render in tests: real sizes, realistic texts, no grading.
 
-Every builder returns a whole `SubmissionResult` of the bundled assignment's shape: 17 parts,
-22 items, up to three seeds of ten epochs, a sweep of ten points, twelve misclassified digits.
+Every builder returns a whole `SubmissionResult` of the bundled assignment: 17 parts, 23 items, up
+to three seeds of ten epochs, a sweep of ten points, twelve misclassified digits.
 """
 
 from __future__ import annotations
@@ -17,115 +17,72 @@ from grader.results import (
     IntakeNote,
     ItemResult,
     Outcome,
-    PartResult,
-    ProblemResult,
-    Provenance,
     Score,
     SubmissionResult,
-    Timing,
     worst,
 )
 from tests.support.result_sample_items import (
     BROKEN,
-    ITEMS,
-    PARTS,
-    PROBLEMS,
+    REFERENCE,
+    RICH_ANSWER,
     TEST_EXAMPLES,
-    good_item,
     score_of,
     sweep,
 )
 
-
-def assemble(name: str, items: dict[str, ItemResult], **changes: Any) -> SubmissionResult:
-    """The whole result made of `items` by their ids."""
-    problems = []
-    for problem_id, problem_title in PROBLEMS.items():
-        parts = []
-        for part_id, part_title in PARTS.items():
-            own = tuple(item for key, item in items.items() if key.split(".")[0] == part_id)
-            if part_id.startswith(problem_id):
-                parts.append(
-                    PartResult(
-                        id=part_id,
-                        title=part_title,
-                        outcome=worst([item.outcome for item in own]),
-                        score=Score.total([item.score for item in own]),
-                        items=own,
-                    )
-                )
-        problems.append(
-            ProblemResult(
-                id=problem_id,
-                title=problem_title,
-                score=Score.total([part.score for part in parts]),
-                parts=tuple(parts),
-            )
-        )
-    fields: dict[str, Any] = {
-        "name": name,
-        "score": Score.total([problem.score for problem in problems]),
-        "complete": True,
-        "problems": tuple(problems),
-        "provenance": PROVENANCE,
-        "timing": Timing(
-            started_at="2026-11-24T21:08:13Z",
-            extract_seconds=9.41,
-            train_seconds=304.2,
-            total_seconds=318.9,
-        ),
-    }
-    return SubmissionResult(**(fields | changes))
-
-
-PROVENANCE = Provenance(
-    grader_version="0.1.0",
-    assignment_id="set4",
-    assignment_title="CS 155 Set 4: deep learning",
+PROVENANCE = dataclasses.replace(
+    REFERENCE.provenance,
     assignment_sha256="7c9e5f3b0a4d2e816f5b9c3d7a1e0f284b6d8c2a9e7f1035d4c6b8a0e2f4c618",
-    submission_sha256="19b0c4d8e2f6a1357924680acebdf13579bd02468ace13579bdf02468acebdf1",
     dataset="mnist",
     dataset_sha256="440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    practice=False,
     train_examples=60_000,
     test_examples=TEST_EXAMPLES,
-    practice=False,
-    seeds=(0, 1, 2),
-    official_seeds=True,
-    python_version="3.11.7",
     torch_version="2.14.1+cpu",
-    torchvision_version="0.29.1+cpu",
-    numpy_version="2.4.6",
-    platform="Linux-6.1.0-28-amd64-x86_64-with-glibc2.36",
-    processor="AMD EPYC 7763 64-Core Processor",
-    device="cpu",
-    threads_per_run=1,
-    isolation="bubblewrap",
-    isolation_details=(
-        "no network, no other processes, read-only file system",
-        "20 s and 1 GB of memory for each question",
-        "seccomp filter on system calls",
-    ),
 )
+
+
+def with_items(
+    result: SubmissionResult, changes: dict[str, dict[str, Any]], **others: Any
+) -> SubmissionResult:
+    """The result with fields of some items changed, and with the scores that follow."""
+    problems = []
+    for problem in result.problems:
+        parts = []
+        for part in problem.parts:
+            items = tuple(_changed(item, changes.get(item.id, {})) for item in part.items)
+            outcome = worst([item.outcome for item in items])
+            score = Score.total([item.score for item in items])
+            parts.append(dataclasses.replace(part, items=items, outcome=outcome, score=score))
+        score = Score.total([part.score for part in parts])
+        problems.append(dataclasses.replace(problem, parts=tuple(parts), score=score))
+    score = Score.total([problem.score for problem in problems])
+    return dataclasses.replace(result, problems=tuple(problems), score=score, **others)
+
+
+def _changed(item: ItemResult, changes: dict[str, Any]) -> ItemResult:
+    changed = dataclasses.replace(item, **changes)
+    return dataclasses.replace(changed, score=score_of(changed.outcome, item.score.possible))
+
+
+def practice_result() -> SubmissionResult:
+    """What the grader found about the reference solution on the practice set."""
+    return with_items(REFERENCE, {"1A": {"written_text": RICH_ANSWER}}, name="Ada Lovelace")
 
 
 def good_result() -> SubmissionResult:
     """Everything automatic passed; the written answers await a person."""
-    return assemble("Ada Lovelace", {item_id: good_item(item_id) for item_id in ITEMS})
+    return with_items(
+        practice_result(), {"3G.sweep": {"sweep": sweep(), "notes": ()}}, provenance=PROVENANCE
+    )
 
 
 def broken_result() -> SubmissionResult:
     """Ten items failed, each in a way of its own."""
-    items = {}
-    for item_id, (_, points, _) in ITEMS.items():
-        item = good_item(item_id)
-        if item_id in BROKEN:
-            changes = BROKEN[item_id]
-            score = score_of(changes["outcome"], points)
-            item = dataclasses.replace(item, score=score, **changes)
-        items[item_id] = item
-    return assemble(
-        "Charles Babbage",
-        items,
+    return with_items(
+        good_result(),
+        BROKEN,
+        name="Charles Babbage",
         intake=(
             IntakeNote(
                 file="set4.ipynb",
@@ -136,56 +93,30 @@ def broken_result() -> SubmissionResult:
     )
 
 
-def practice_result() -> SubmissionResult:
-    """The good submission on the embedded practice set, with a sweep that is not judged."""
-    items = {item_id: good_item(item_id) for item_id in ITEMS}
-    items["3G.sweep"] = dataclasses.replace(items["3G.sweep"], sweep=sweep(judged=False))
-    return assemble(
-        "Ada Lovelace",
-        items,
-        provenance=dataclasses.replace(
-            PROVENANCE,
-            dataset="mnist-5k",
-            practice=True,
-            train_examples=4_000,
-            test_examples=1_000,
-        ),
-    )
-
-
 def unfinished_result() -> SubmissionResult:
     """Cut short and run without a sandbox: an error, items left out, and unofficial seeds."""
-    items = {item_id: good_item(item_id) for item_id in ITEMS}
-    items["2C"] = dataclasses.replace(
-        items["2C"],
+    error = CheckResult(
+        id="threshold",
+        title="Best test accuracy",
         outcome=Outcome.ERROR,
-        score=score_of(Outcome.ERROR, 8),
-        training=None,
-        checks=(
-            CheckResult(
-                id="threshold",
-                title="Best test accuracy",
-                outcome=Outcome.ERROR,
-                observed="The GPU ran out of memory while another process was using it.",
-                expected="A finished training run.",
-                next_step="Nothing for you to do: the instructor can grade this again.",
-            ),
-        ),
+        observed="The GPU ran out of memory while another process was using it.",
+        expected="A finished training run.",
+        next_step="Nothing for you to do: the instructor can grade this again.",
     )
-    for item_id in ("2E", "3G.model", "3G.sweep"):
-        points = ITEMS[item_id][1]
-        items[item_id] = dataclasses.replace(
-            items[item_id],
-            outcome=Outcome.SKIPPED,
-            score=score_of(Outcome.SKIPPED, points),
-            checks=(),
-            training=None,
-            sweep=(),
-            notes=("Left out by --quick: nothing was trained.",),
-        )
-    return assemble(
-        "Grace Hopper",
-        items,
+    left_out = {
+        "outcome": Outcome.SKIPPED,
+        "checks": (),
+        "training": None,
+        "sweep": (),
+        "notes": ("Left out by --quick: nothing was trained.",),
+    }
+    return with_items(
+        good_result(),
+        {
+            "2C": {"outcome": Outcome.ERROR, "training": None, "checks": (error,)},
+            **dict.fromkeys(("2E", "3G.model", "3G.sweep"), left_out),
+        },
+        name="Grace Hopper",
         complete=False,
         provenance=dataclasses.replace(
             PROVENANCE,
@@ -215,25 +146,23 @@ HOSTILE_STRINGS = (
 
 def change_item(result: SubmissionResult, item_id: str, **changes: Any) -> SubmissionResult:
     """The result with one item changed; its scores stay as they are."""
-    return dataclasses.replace(
-        result,
-        problems=tuple(
-            dataclasses.replace(
-                problem,
-                parts=tuple(
-                    dataclasses.replace(
-                        part,
-                        items=tuple(
-                            dataclasses.replace(item, **changes) if item.id == item_id else item
-                            for item in part.items
-                        ),
-                    )
-                    for part in problem.parts
-                ),
-            )
-            for problem in result.problems
-        ),
+    problems = tuple(
+        dataclasses.replace(
+            problem,
+            parts=tuple(
+                dataclasses.replace(
+                    part,
+                    items=tuple(
+                        dataclasses.replace(item, **changes) if item.id == item_id else item
+                        for item in part.items
+                    ),
+                )
+                for part in problem.parts
+            ),
+        )
+        for problem in result.problems
     )
+    return dataclasses.replace(result, problems=problems)
 
 
 def map_strings(value: Any, replacement: Callable[[str], str]) -> Any:

@@ -18,7 +18,7 @@ from grader.platforms.github.summary import (
 )
 from grader.text import clean_block
 from tests.support.actions_runner import obeyed
-from tests.support.paths import GOLDEN
+from tests.support.golden import assert_golden
 from tests.support.result_samples import (
     ALL_SAMPLES,
     HOSTILE_STRINGS,
@@ -62,8 +62,7 @@ def annotations(result, folder="work"):
 @pytest.mark.parametrize("name", ["broken", "unfinished"])
 def test_golden_summary(name):
     """The whole output is the golden file."""
-    expected = (GOLDEN / f"github_{name}.md").read_text(encoding="utf-8")
-    assert render_summary(ALL_SAMPLES[name]()) == expected
+    assert_golden(render_summary(ALL_SAMPLES[name]()), f"github_{name}.md")
 
 
 @pytest.mark.parametrize("name", ALL_SAMPLES)
