@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 
 from grader.cohort.summary import Status, StudentSummary
 from grader.report.progress import Screen
+from grader.report.wording import rough_duration
 from grader.text import clean_line
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class ClassProgress(Screen):
             per_hour = self._done / elapsed * 3600
             remaining = (self._to_grade - self._done) / self._done * elapsed
             parts.append(f"{per_hour:.0f} students/h")
-            parts.append(f"about {_roughly(remaining)} remaining")
+            parts.append(f"about {rough_duration(remaining)} remaining")
         return ", ".join(parts)
 
 
@@ -103,12 +104,3 @@ def _describe(summary: StudentSummary) -> str:
     score = summary.score
     pending = f", {score.pending:g} pending" if score.pending else ""
     return f"{student}: {score.earned:g} of {score.possible:g}{pending}"
-
-
-def _roughly(seconds: float) -> str:
-    """Format a forecast in the unit that a person would use."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

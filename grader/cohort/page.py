@@ -17,8 +17,7 @@ from grader.cohort.similarity import Likeness, Shared, SimilarGroup, Similarity
 from grader.cohort.statistics import Concern, PendingItem, Reason, concerns, failed_parts
 from grader.cohort.summary import ItemSummary, Status, StudentSummary
 from grader.report.files import REPORT_NAME
-from grader.report.html import template_environment
-from grader.report.inlined import inlined
+from grader.report.html import inlined, template_environment
 from grader.report.wording import percentage
 from grader.results import Outcome
 
@@ -38,19 +37,19 @@ _FLAGS = {
 
 _REASON_HEADINGS = {
     Reason.ERROR: "No grade because of an error",
-    Reason.UNUSABLE: "Handed in nothing that can be graded",
-    Reason.LATE_UNKNOWN: "Late, at a time that is not known",
+    Reason.UNUSABLE: "No usable submission",
+    Reason.LATE_UNKNOWN: "Late by an unknown time",
     Reason.BORDERLINE: "Borderline: chance may have decided",
-    Reason.REPORTED: "Reported accuracies that do not reproduce",
+    Reason.REPORTED: "Reported accuracy not reproduced",
 }
 _REASON_ADVICE = {
-    Reason.ERROR: "The grader or the machine failed, no student did. Run grade batch again: it "
-    "tries these, and only these, once more.",
-    Reason.UNUSABLE: "Every point is lost. See whether something went wrong on the way.",
-    Reason.LATE_UNKNOWN: "Find out when it was handed in, and decide what lateness costs.",
+    Reason.ERROR: "The grader or the machine failed, not the student. Run grade batch again: it "
+    "retries these students only.",
+    Reason.UNUSABLE: "All points are lost. Check whether the upload went wrong.",
+    Reason.LATE_UNKNOWN: "Find out the time of submission, and decide the penalty.",
     Reason.BORDERLINE: "The threshold lies within the 95% interval of the accuracy. Look at the "
     "runs in the report.",
-    Reason.REPORTED: "They cost no points by themselves. Ask how they came about.",
+    Reason.REPORTED: "This costs no points by itself. Ask the student about it.",
 }
 
 _VERDICTS = {
@@ -224,7 +223,8 @@ def _concern_details(concern: Concern, reason: Reason) -> str:
     """What there is to say of one student for one reason."""
     if reason is Reason.BORDERLINE:
         return ", ".join(
-            f"{item.id} {percentage(item.accuracy or 0)} (wanted {percentage(item.threshold or 0)})"
+            f"{item.id} {percentage(item.accuracy or 0)} "
+            f"(threshold {percentage(item.threshold or 0)})"
             for item in concern.items
         )
     return ": ".join(filter(None, (_item_ids(concern.items), concern.message)))
@@ -236,6 +236,6 @@ def _shared_words(shared: Shared, group: SimilarGroup | None = None) -> str:
     also = f" (and {others} more)" if others else ""
     if shared.kind is Likeness.CODE:
         share = percentage(shared.share, 0)
-        return f"{shared.subject}: at least {share} of the code is alike{also}"
+        return f"{shared.subject}: at least {share} of the code is the same{also}"
     what = "same model and recipe" if shared.kind is Likeness.MODEL else "same wrong answer"
     return f"{shared.subject}: {what}{also}"

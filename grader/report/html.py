@@ -1,7 +1,7 @@
-"""The result as one HTML file: no script, nothing fetched, and nothing in it that can act.
+"""The result as one HTML file without scripts; nothing is fetched, and nothing in the file can act.
 
-Autoescaping and `make_visible` apply to every value that a template prints; the page's policy
-allows one style sheet, by its hash, and images that are part of the file.
+Every value that a template prints is escaped and made visible. The page's policy allows one style
+sheet, by its hash, and images that are part of the file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import binascii
 import hashlib
 import io
 import re
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import cache
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,11 @@ from markupsafe import Markup
 from PIL import Image
 
 from grader.report import charts, wording
-from grader.report.inlined import inlined
 from grader.report.markdown import render_markdown
 from grader.results import MisclassifiedExample, Outcome, Score, SubmissionResult
 from grader.text import clean_block, make_visible
 
+_TEMPLATES = Path(__file__).parent / "templates"
 _SIDE_PIXELS = 28
 _OUTCOME_MARKS = {
     Outcome.PASSED: "✓",
@@ -35,23 +37,22 @@ _OUTCOME_MARKS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Inlined:
+    """A style sheet or script inside a page, and its name in the Content-Security-Policy."""
+
+    text: Markup
+    source: Markup
+
+
 def render_html(result: SubmissionResult) -> str:
-    """The whole report, ready to be written as UTF-8."""
-    style = inlined("style.css")
-    return (
-        template_environment()
-        .get_template("report.html")
-        .render(
-            result=result,
-            provenance=result.provenance,
-            style=style.text,
-            style_source=style.source,
-        )
-    )
+    """Return the whole report."""
+    template = template_environment().get_template("report.html")
+    return template.render(result=result, provenance=result.provenance, style=inlined("style.css"))
 
 
 def write_html(result: SubmissionResult, path: Path) -> None:
-    """Write the report to `path`, whose folder must exist."""
+    """Write the report as UTF-8 to `path`, whose folder must exist."""
     path.write_text(render_html(result), encoding="utf-8")
 
 
@@ -63,8 +64,19 @@ def load_ahead() -> None:
 
 
 @cache
+def inlined(*names: str) -> Inlined:
+    """Return style sheets or scripts of this package, one after the other."""
+    text = "".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in names)
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return Inlined(
+        text=Markup(text),  # noqa: S704 - files of this package
+        source=Markup(f"'sha256-{digest}'"),  # noqa: S704 - base64
+    )
+
+
+@cache
 def template_environment() -> Environment:
-    """The templates of this package, in which every value is escaped and nothing is invisible."""
+    """Return the templates of this package, in which every value is escaped and visible."""
     environment = Environment(
         loader=PackageLoader("grader.report"),
         autoescape=True,
@@ -75,54 +87,34 @@ def template_environment() -> Environment:
     )
     environment.globals |= {
         "Outcome": Outcome,
+        "area": charts.AREA,
         "outcome_labels": wording.OUTCOME_LABELS,
         "outcome_marks": _OUTCOME_MARKS,
-        "area": charts.AREA,
-        "counted_accuracy": wording.counted_accuracy,
     }
-    filters = {
+    environment.filters |= {
+        name: value for name, value in vars(wording).items() if isfunction(value)
+    }
+    environment.filters |= {
         "accuracy_curves": charts.accuracy_curves,
         "anchor": anchor,
-        "attention_heading": wording.attention_heading,
         "bar_segments": bar_segments,
-        "count": wording.count,
-        "counted_run": wording.counted_run,
-        "deciding_check": wording.deciding_check,
         "digit_uri": digit_uri,
-        "doubts": wording.doubts,
-        "doubtful_items": wording.doubtful_items,
-        "duration": wording.duration,
-        "interval_sentence": wording.interval_sentence,
-        "items_that_await_a_person": wording.items_that_await_a_person,
-        "items_that_fell_short": wording.items_that_fell_short,
-        "loss": wording.loss,
         "loss_curves": charts.loss_curves,
-        "minute": wording.minute,
-        "percentage": wording.percentage,
-        "points": wording.points,
         "rendered_markdown": render_markdown,
-        "quiet_summary": wording.quiet_summary,
-        "reported_sentence": wording.reported_sentence,
-        "run_end": wording.run_end,
-        "score_line": wording.score_line,
         "shade": shade,
-        "shape": wording.shape,
-        "signed_points": wording.signed_points,
         "sweep_chart": charts.sweep_chart,
         "without_terminal_codes": clean_block,
-        "rough_percentage": partial(wording.percentage, decimals=1),
     }
-    environment.filters |= filters
     return environment
 
 
 def _finalize(value: Any) -> Any:
-    """What a template prints: text with nothing invisible in it."""
+    """Make every text visible that a template prints, except markup of our own."""
     return make_visible(value) if isinstance(value, str) and type(value) is not Markup else value
 
 
 def anchor(identifier: str, kind: str) -> str:
-    """An id for the page: "part-2C". Two identifiers never share one."""
+    """Return an id for the page, such as "part-2C"; two identifiers never share an id."""
     slug = re.sub(r"[^A-Za-z0-9.-]+", "-", identifier)[:40]
     if slug != identifier:
         digest = hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()
@@ -131,13 +123,13 @@ def anchor(identifier: str, kind: str) -> str:
 
 
 def bar_segments(score: Score) -> list[tuple[str, str, float, float, float]]:
-    """The score bar: name, words, points, and left end and width in per cent of what is possible.
+    """Return the score bar's segments that have points.
 
-    Segments without points are left out.
+    A segment is its name, words, points, and left end and width in per cent of all points.
     """
     named = (
         ("earned", "earned", score.earned),
-        ("pending", "for a person to give", score.pending),
+        ("pending", "to be graded by a person", score.pending),
         ("lost", "lost", score.lost),
         ("undecided", "undecided", score.undecided),
     )
@@ -152,7 +144,7 @@ def bar_segments(score: Score) -> list[tuple[str, str, float, float, float]]:
 
 
 def shade(cell: int, row: tuple[int, ...]) -> int:
-    """How dark a cell of the confusion matrix is, 0 to 5, by its share of the row on a log scale.
+    """Return the darkness of a confusion matrix's cell, 0 to 5, by its share of the row.
 
     Mistakes are rare, so a linear scale would leave them all blank.
     """
@@ -161,7 +153,7 @@ def shade(cell: int, row: tuple[int, ...]) -> int:
 
 
 def digit_uri(example: MisclassifiedExample) -> str:
-    """The example's pixels as a PNG in a data URI; empty if they are not 28 x 28 bytes."""
+    """Return the pixels as a PNG in a data URI; empty if they are not 28 x 28 bytes."""
     try:
         pixels = base64.b64decode(example.pixels_base64, validate=True)
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""The result as a JSON file, and the JSON Schema that other programs can check it against.
+"""The result as a JSON file, and the JSON Schema of that file.
 
 `python -m grader.report.json` prints the schema; the committed `result.schema.json` is its output.
 """
@@ -21,11 +21,10 @@ SCHEMA_PATH = Path(__file__).with_name("result.schema.json")
 
 
 def render_json(result: SubmissionResult) -> str:
-    """`result` as indented JSON.
+    """Return the result as indented JSON that is safe in a terminal or a log.
 
-    It may come to be read in a terminal or a log. So characters that cannot be seen, or that turn
-    the text around them, are escaped; and so is `##[name]`, which GitHub's runner takes for a
-    command. JSON has all of these only in strings, where an escape means the same.
+    Hidden characters are escaped, and so is `##[name]`, which GitHub's runner takes for a command.
+    JSON has both only in strings, where an escape means the same.
     """
     indented = msgspec.json.format(msgspec.json.encode(result), indent=2).decode()
     visible = _NOT_PRINTABLE_ASCII.sub(_escape_if_hidden, indented)
@@ -33,7 +32,7 @@ def render_json(result: SubmissionResult) -> str:
 
 
 def _escape_if_hidden(found: re.Match[str]) -> str:
-    """The character, or the escapes of its UTF-16 units (RFC 8259, section 7)."""
+    """Return the character, or the escapes of its UTF-16 units (RFC 8259, section 7)."""
     character = found[0]
     if not is_hidden(character):
         return character
@@ -42,12 +41,12 @@ def _escape_if_hidden(found: re.Match[str]) -> str:
 
 
 def write_json(result: SubmissionResult, path: Path) -> None:
-    """Write `result` as UTF-8 to `path`, whose folder must exist."""
+    """Write the result as UTF-8 to `path`, whose folder must exist."""
     path.write_text(render_json(result), encoding="utf-8")
 
 
 def read_json(path: Path) -> SubmissionResult:
-    """Read what `write_json` wrote.
+    """Read a file of `write_json`.
 
     Raises:
         msgspec.ValidationError: the file is not a result of this schema version.
@@ -56,7 +55,7 @@ def read_json(path: Path) -> SubmissionResult:
 
 
 def result_schema() -> bytes:
-    """The JSON Schema (Draft 2020-12) of a result file, as indented UTF-8 JSON."""
+    """Return the JSON Schema (Draft 2020-12) of a result file, as indented UTF-8 JSON."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Result of grading one submission, schema version {SCHEMA_VERSION}",
@@ -67,9 +66,7 @@ def result_schema() -> bytes:
 
 
 def _with_clean_descriptions(node: Any) -> Any:
-    """The schema with docstrings stripped of their indentation, which depends on Python's version
-    (3.13 strips it when it compiles).
-    """
+    """Strip the indentation of docstrings, which Python 3.13 does when it compiles."""
     if isinstance(node, dict):
         return {
             key: inspect.cleandoc(value)

@@ -1,7 +1,8 @@
 """The result as JUnit XML, in the dialect that pytest calls xunit2.
 
-A test suite for each part, a test case for each check. JUnit knows no "awaits a person", so pending
-and skipped checks are both `skipped`, and their `type` tells them apart.
+A part is a test suite, a check is a test case. JUnit knows no "awaits a person", so pending and
+skipped checks are both `skipped`, and their `type` tells them apart. `clean_block` escapes every
+character that XML 1.0 forbids.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
-from grader.report.wording import points
+from grader.report.wording import facts, points
 from grader.results import CheckResult, ItemResult, Outcome, PartResult, SubmissionResult
 from grader.text import clean_block
 
@@ -20,20 +21,20 @@ _ELEMENTS = {
     Outcome.SKIPPED: "skipped",
     Outcome.PENDING: "skipped",
 }
-"""What a test case holds that did not pass."""
+"""The element inside a test case that did not pass."""
 
 
 def render_junit(result: SubmissionResult) -> str:
-    """The whole document, ready to be written as UTF-8.
+    """Return the whole document.
 
-    The only times in it are those of training, in seconds, on the last check of their item.
+    Its only times are those of training, in seconds, on the last check of an item.
     """
     suites = [
         _suite(part, result.timing.started_at)
         for problem in result.problems
         for part in problem.parts
     ]
-    root = ET.Element("testsuites", name=_text(result.name))
+    root = ET.Element("testsuites", name=clean_block(result.name))
     for attribute in ("tests", "failures", "errors"):
         root.set(attribute, str(sum(int(suite.get(attribute, 0)) for suite in suites)))
     root.set("time", _seconds(sum(float(suite.get("time", 0)) for suite in suites)))
@@ -43,7 +44,7 @@ def render_junit(result: SubmissionResult) -> str:
 
 
 def write_junit(result: SubmissionResult, path: Path) -> None:
-    """Write the document to `path`, whose folder must exist."""
+    """Write the document as UTF-8 to `path`, whose folder must exist."""
     path.write_text(render_junit(result), encoding="utf-8")
 
 
@@ -51,7 +52,7 @@ def _suite(part: PartResult, started_at: str) -> ET.Element:
     cases = [case for item in part.items for case in _cases(item)]
     suite = ET.Element(
         "testsuite",
-        name=_text(f"{part.id}: {part.title}"),
+        name=clean_block(f"{part.id}: {part.title}"),
         tests=str(len(cases)),
         failures=str(sum(case.find("failure") is not None for case in cases)),
         errors=str(sum(case.find("error") is not None for case in cases)),
@@ -66,7 +67,7 @@ def _suite(part: PartResult, started_at: str) -> ET.Element:
     suite.extend(cases)
     printed = [f"{output.source}:\n{output.text}" for item in part.items for output in item.output]
     if printed:
-        ET.SubElement(suite, "system-out").text = _text("\n\n".join(printed))
+        ET.SubElement(suite, "system-out").text = clean_block("\n\n".join(printed))
     return suite
 
 
@@ -76,33 +77,23 @@ def _cases(item: ItemResult) -> Iterator[ET.Element]:
         seconds = _training_seconds(item) if check is checks[-1] else 0.0
         case = ET.Element(
             "testcase",
-            classname=_text(item.id),
-            name=_text(f"{check.id}: {check.title}"),
+            classname=clean_block(item.id),
+            name=clean_block(f"{check.id}: {check.title}"),
             time=_seconds(seconds),
         )
         if check.outcome in _ELEMENTS:
             fault = ET.SubElement(case, _ELEMENTS[check.outcome], type=check.outcome.value)
-            fault.set("message", _text(check.observed))
-            fault.text = _text(_explanation(check))
+            fault.set("message", clean_block(check.observed))
+            explanation = [f"{name}: {text}" for name, text in facts(check)]
+            fault.text = clean_block("\n".join([*explanation, *filter(None, [check.details])]))
         yield case
 
 
 def _only_check(item: ItemResult) -> CheckResult:
-    """What stands for an item that was left out before any check was made."""
+    """Return a check that stands for an item without checks."""
     return CheckResult(
         id="graded", title=item.title, outcome=item.outcome, observed=" ".join(item.notes)
     )
-
-
-def _explanation(check: CheckResult) -> str:
-    facts = (
-        ("observed", check.observed),
-        ("expected", check.expected),
-        ("next step", check.next_step),
-        ("where", check.location),
-    )
-    lines = [f"{name}: {text}" for name, text in facts if text]
-    return "\n".join([*lines, *filter(None, [check.details])])
 
 
 def _training_seconds(item: ItemResult) -> float:
@@ -111,8 +102,3 @@ def _training_seconds(item: ItemResult) -> float:
 
 def _seconds(value: float) -> str:
     return f"{value:.3f}"
-
-
-def _text(text: str) -> str:
-    """Text that XML 1.0 can hold: escapes for what it forbids, and for all that is invisible."""
-    return clean_block(text)

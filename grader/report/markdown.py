@@ -1,6 +1,6 @@
-"""A student's Markdown as inert HTML: no scripts, no images, no styles, no links but web and mail.
+"""A student's Markdown as inert HTML: no scripts, images or styles, and only web and mail links.
 
-Two lines of defence, each enough by itself: the parser makes no raw HTML and no odd links, and
+Two lines of defence, each enough by itself: the parser makes no raw HTML and no other links, and
 nh3 keeps only the tags and attributes listed here.
 """
 
@@ -41,14 +41,20 @@ _ATTRIBUTES = {
     **{element: set(mathematics.ATTRIBUTES) for element in mathematics.ELEMENTS},
 }
 _CLASSES = {
-    *("align-left", "align-right", "align-center", "math", "math-block", "inert-image", "scroll"),
+    "align-left",
+    "align-right",
+    "align-center",
+    "math",
+    "math-block",
+    "inert-image",
+    "scroll",
 }
 
 
 def render_markdown(text: str) -> Markup:
-    """CommonMark with tables; `$maths$` is drawn, or stays as it was typed if it cannot be.
+    """Return CommonMark with tables as HTML; `$maths$` that cannot be drawn stays as typed.
 
-    A text beyond any honest answer is shown as it is, so that parsing cannot take long.
+    A longer text than `LONGEST_PARSED` is shown as typed, so that parsing cannot take long.
     """
     visible = make_visible(text)
     if len(visible) > LONGEST_PARSED:
@@ -71,16 +77,16 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     parser.use(dollarmath_plugin, allow_labels=False, allow_blank_lines=False, double_inline=True)
     parser.validateLink = _is_web_or_mail  # type: ignore[method-assign]
-    parser.add_render_rule("image", _render_image)
-    parser.add_render_rule("math_inline", _render_math)
-    parser.add_render_rule("math_inline_double", _render_math)
-    parser.add_render_rule("math_block", _render_math_block)
-    parser.add_render_rule("heading_open", _render_heading)
-    parser.add_render_rule("heading_close", _render_heading)
-    parser.add_render_rule("table_open", _render_table_open)
-    parser.add_render_rule("table_close", _render_table_close)
-    parser.add_render_rule("th_open", _render_cell)
-    parser.add_render_rule("td_open", _render_cell)
+    for names, rule in (
+        (("image",), _render_image),
+        (("math_inline", "math_inline_double"), _render_math),
+        (("math_block",), _render_math_block),
+        (("heading_open", "heading_close"), _render_heading),
+        (("table_open", "table_close"), _render_table),
+        (("th_open", "td_open"), _render_cell),
+    ):
+        for name in names:
+            parser.add_render_rule(name, rule)
     return parser
 
 
@@ -105,7 +111,7 @@ def _render_image(
     options: OptionsDict,
     environment: EnvType,
 ) -> str:
-    """An image is only named: showing it would fetch a file or tell a server who reads this."""
+    """Name the image: showing it would fetch a file, or tell a server who reads the page."""
     token = tokens[index]
     text = renderer.renderInlineAsText(token.children, options, environment)
     source = str(token.attrs.get("src", ""))
@@ -127,22 +133,20 @@ def _render_math_block(_renderer: Any, tokens: Sequence[Token], index: int, *_: 
 
 
 def _render_heading(_renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:
-    """The report's own headings go down to h4, so a student's begin below."""
+    """Start a student's headings at h5, below the report's own."""
     token = tokens[index]
     level = 5 if token.tag == "h1" else 6
     return f"<h{level}>" if token.nesting == 1 else f"</h{level}>\n"
 
 
-def _render_table_open(*_: Any) -> str:
-    return '<div class="scroll" role="group" aria-label="Table" tabindex="0"><table>\n'
-
-
-def _render_table_close(*_: Any) -> str:
+def _render_table(_renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:
+    if tokens[index].nesting == 1:
+        return '<div class="scroll" role="group" aria-label="Table" tabindex="0"><table>\n'
     return "</table></div>\n"
 
 
 def _render_cell(_renderer: Any, tokens: Sequence[Token], index: int, *_: Any) -> str:
-    """Alignment becomes a class: the page's policy forbids style attributes."""
+    """Turn the alignment into a class: the page's policy forbids style attributes."""
     token = tokens[index]
     style = str(token.attrs.get("style", ""))
     alignment = style.removeprefix("text-align:")

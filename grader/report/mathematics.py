@@ -1,8 +1,8 @@
-r"""LaTeX as MathML, which browsers draw by themselves: no script, no font, nothing fetched.
+r"""LaTeX as MathML, which browsers draw without scripts or fonts.
 
-The converter's output is not believed: it lets markup through in `\text{<b>}`, and takes links and
-styles from its input. Its tree is written anew, with the elements and attributes listed here and
-every text escaped.
+The converter is not trusted: it lets markup through in `\text{<b>}`, and takes links and styles
+from its input. So its tree is rewritten with the elements and attributes listed here, and every
+text is escaped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 LONGEST_FORMULA = 2_000
-"""Characters; a formula of an honest answer has fewer than 200."""
+"""Characters; a formula in a real answer has fewer than 200."""
 
 _DEEPEST = 60
 ELEMENTS = frozenset(
@@ -25,34 +25,35 @@ ELEMENTS = frozenset(
         *("mtable", "mtr", "mtd", "mpadded", "mphantom", "mprescripts", "none"),
     }
 )
+_BOOLEAN = frozenset({"true", "false"})
 ATTRIBUTES = {
     "display": frozenset({"inline", "block"}),
-    "displaystyle": frozenset({"true", "false"}),
-    "stretchy": frozenset({"true", "false"}),
-    "fence": frozenset({"true", "false"}),
-    "accent": frozenset({"true", "false"}),
-    "accentunder": frozenset({"true", "false"}),
+    "displaystyle": _BOOLEAN,
+    "stretchy": _BOOLEAN,
+    "fence": _BOOLEAN,
+    "accent": _BOOLEAN,
+    "accentunder": _BOOLEAN,
     "form": frozenset({"prefix", "infix", "postfix"}),
     "linethickness": frozenset({"0"}),
     "mathvariant": frozenset({"normal"}),
     "columnalign": frozenset({"left", "right", "center", "right left"}),
 }
-"""The attributes that are kept, each with its harmless values."""
+"""The attributes that are kept, with their harmless values."""
 
 
 class _NotDrawnError(Exception):
-    """The formula is nothing that can be drawn."""
+    """The formula cannot be drawn."""
 
 
 @lru_cache(maxsize=512)
 def mathml(latex: str, *, display: bool) -> str | None:
-    """A formula as MathML, or None if it cannot be drawn and is best shown as it was typed.
+    """Return a formula as MathML, or None if it cannot be drawn.
 
     Args:
         latex: without the dollar signs.
-        display: whether it stands on a line of its own.
+        display: the formula has a line of its own.
     """
-    # It and its tables of symbols take a while to load, and few reports have formulae.
+    # The converter's tables of symbols load slowly, and few reports have formulae.
     from latex2mathml.converter import convert_to_element  # noqa: PLC0415
 
     if len(latex) > LONGEST_FORMULA:
@@ -60,7 +61,7 @@ def mathml(latex: str, *, display: bool) -> str | None:
     try:
         element = convert_to_element(latex, display="block" if display else "inline")
         return _write(element, depth=0)
-    # The converter raises whatever a broken formula makes it stumble over.
+    # A broken formula makes the converter raise any exception.
     except Exception:  # noqa: BLE001
         return None
 
@@ -75,7 +76,7 @@ def _write(element: Element, depth: int) -> str:
     )
     text = escape(unescape(element.text or ""))
     if element.tag == "mi" and text == "&amp;":
-        # A column's mark in an environment that the converter does not know.
+        # A column separator in an environment that the converter does not know.
         raise _NotDrawnError
     children = "".join(_write(child, depth + 1) for child in element)
     return f"<{element.tag}{attributes}>{text}{children}</{element.tag}>"

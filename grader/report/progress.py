@@ -1,7 +1,7 @@
-"""What the terminal shows while a submission is graded, on standard error.
+"""Show the progress of grading a submission on standard error.
 
-A terminal gets a live bar for each item in training; anything else (a pipe, a CI log) gets a plain
-line when an item is finished, or after every epoch with --verbose.
+A terminal gets a live bar for each item in training. A pipe or a CI log gets a plain line when an
+item is finished, and with --verbose after every epoch.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class Screen:
-    """What every progress display shares: a live bar, plain lines, warnings; use it with `with`.
+    """A live bar, plain lines and warnings, as a context manager.
 
     Args:
-        console: writes to standard error, so that standard output stays for results.
+        console: on standard error, because standard output is for results.
         columns: of the live bar.
         quiet: show warnings only.
     """
@@ -51,11 +51,11 @@ class Screen:
         self._bars.stop()
 
     def stage(self, text: str) -> None:
-        """A stage begins."""
+        """Say that a stage begins."""
         self._say(f"{text} …")
 
     def warn(self, text: str) -> None:
-        """Something that the user must not miss, quiet or not."""
+        """Print a warning, even if `quiet`."""
         self._console.print(Text(f"warning: {text}", style="bold yellow"), soft_wrap=True)
 
     def _say(self, text: str) -> None:
@@ -64,12 +64,12 @@ class Screen:
 
 
 class TerminalProgress(Screen):
-    """An observer of one submission's grading.
+    """Observes the grading of one submission.
 
     Args:
-        console: writes to standard error, so that standard output stays for results.
+        console: on standard error.
         quiet: show warnings only.
-        verbose: a line after every epoch.
+        verbose: print a line after every epoch.
     """
 
     def __init__(self, console: Console, *, quiet: bool, verbose: bool) -> None:
@@ -86,7 +86,7 @@ class TerminalProgress(Screen):
         self._tasks: dict[str, TaskID] = {}
 
     def training_starts(self, item_ids: list[str]) -> None:
-        """These items are about to be trained."""
+        """Add a bar for each item that is about to be trained."""
         if item_ids:
             self._say(f"training for {', '.join(item_ids)} …")
         if self._live:
@@ -94,7 +94,7 @@ class TerminalProgress(Screen):
                 self._tasks[item_id] = self._bars.add_task(item_id, total=None, detail="waiting")
 
     def epoch_ended(self, item_id: str, job: TrainingJob, epoch: int, result: EpochResult) -> None:
-        """Show where the item's training is."""
+        """Show the last epoch of an item's training."""
         detail = (
             f"seed {job.seed}, epoch {epoch} of {job.epochs}, "
             f"test accuracy {result.test_accuracy:.2%}"
@@ -111,7 +111,7 @@ class TerminalProgress(Screen):
             )
 
     def item_finished(self, item: ItemResult) -> None:
-        """An item that needed training has its result."""
+        """Replace the bar of a trained item by its outcome."""
         if item.id in self._tasks:
             self._bars.remove_task(self._tasks.pop(item.id))
         accuracy = f", {item.training.accuracy:.2%}" if item.training else ""

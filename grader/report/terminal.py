@@ -1,7 +1,7 @@
-"""The summary that `grade` prints: a table of parts, and what to do about each failed item.
+"""Print the summary of `grade`: a table of parts, and the next step for each failed item.
 
-Texts from a submission are printed as plain `rich.text.Text`, so that no markup in them is
-interpreted, and without the control sequences that could steer the terminal.
+Texts from a submission become plain `rich.text.Text` without control sequences, so that they can
+neither use markup nor steer the terminal.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from rich.text import Text
 from grader.report.wording import (
     OUTCOME_LABELS,
     attention_heading,
+    counted,
     deciding_check,
     doubtful_items,
     doubts,
+    facts,
     items_that_await_a_person,
     items_that_fell_short,
     points,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from grader.results import ItemResult, SubmissionResult
 
 _LONGEST_FACT = 600
-"""Characters: seven or eight lines; an exception's message can be far longer."""
+"""Characters, about eight lines; an exception's message can be far longer."""
 
 _STYLES = {
     Outcome.PASSED: "green",
@@ -47,7 +49,7 @@ _STYLES = {
 
 
 def print_summary(result: SubmissionResult, console: Console, report_path: Path) -> None:
-    """Print what matters of `result`, and where the report lies."""
+    """Print the summary of a result, and the path of its report."""
     _print_warnings(result, console)
     console.print(_parts_table(result, console))
     short = items_that_fell_short(result)
@@ -64,30 +66,17 @@ def print_summary(result: SubmissionResult, console: Console, report_path: Path)
 def _print_warnings(result: SubmissionResult, console: Console) -> None:
     provenance = result.provenance
     if provenance.practice:
-        console.print(
-            Panel(
-                _plain(
-                    f"Graded on the small practice set {provenance.dataset}, with easier "
-                    "thresholds. This is not a grade.",
-                    console,
-                ),
-                title="PRACTICE",
-                style="yellow",
-                box=box.HEAVY,
-            )
+        text = (
+            f"Graded on the small practice set {provenance.dataset}, with easier thresholds. "
+            "This is not a grade."
         )
+        console.print(Panel(_plain(text, console), title="PRACTICE", style="yellow", box=box.HEAVY))
     if provenance.unsafe:
-        console.print(
-            Panel(
-                Text(
-                    "The student's code ran without a sandbox. It could have changed its own "
-                    "result, so this one must not be used as a grade."
-                ),
-                title="UNSAFE",
-                style="bold red",
-                box=box.HEAVY,
-            )
+        text = (
+            "The student's code ran without a sandbox and could have changed this result. Do not "
+            "use it as a grade."
         )
+        console.print(Panel(Text(text), title="UNSAFE", style="bold red", box=box.HEAVY))
 
 
 def _parts_table(result: SubmissionResult, console: Console) -> Table:
@@ -100,7 +89,7 @@ def _parts_table(result: SubmissionResult, console: Console) -> Table:
         show_footer=True,
     )
     table.add_column("part", footer="all", no_wrap=True, overflow="ellipsis", max_width=12)
-    table.add_column("what", ratio=1)
+    table.add_column("title", ratio=1)
     table.add_column("outcome", min_width=7)
     table.add_column("points", footer=score_line(result.score), justify="right")
     for problem in result.problems:
@@ -120,34 +109,26 @@ def _print_failure(item: ItemResult, console: Console) -> None:
     console.print(Text("\n") + _plain(item.id, console, "bold") + title)
     check = deciding_check(item)
     if check is not None:
-        facts = Table.grid(padding=(0, 2))
-        facts.add_column(no_wrap=True, style="dim")
-        facts.add_column(overflow="fold")
-        facts.add_row(
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True, style="dim")
+        table.add_column(overflow="fold")
+        table.add_row(
             Text(OUTCOME_LABELS[check.outcome], style=_STYLES[check.outcome]),
             _plain(check.title, console),
         )
-        for name, text in (
-            ("observed", check.observed),
-            ("expected", check.expected),
-            ("next step", check.next_step),
-            ("where", check.location),
-        ):
-            if text:
-                facts.add_row(name, _plain(_shortened(text), console))
-        console.print(Padding(facts, (0, 0, 0, 2)))
+        for name, text in facts(check):
+            table.add_row(name, _plain(_shortened(text), console))
+        console.print(Padding(table, (0, 0, 0, 2)))
     if item.hints:
-        noun = "hint" if len(item.hints) == 1 else "hints"
-        console.print(
-            Padding(Text(f"{len(item.hints)} {noun} in the report", style="cyan"), (0, 0, 0, 2))
-        )
+        hints = Text(f"{counted(len(item.hints), 'hint')} in the report", style="cyan")
+        console.print(Padding(hints, (0, 0, 0, 2)))
 
 
 def _print_totals(result: SubmissionResult, console: Console) -> None:
     score = result.score
     line = Text(f"{points(score.earned)} of {points(score.possible)} points earned", style="bold")
     for value, words in (
-        (score.pending, "for a person to give"),
+        (score.pending, "to be graded by a person"),
         (score.lost, "lost"),
         (score.undecided, "undecided"),
     ):
@@ -160,12 +141,13 @@ def _print_totals(result: SubmissionResult, console: Console) -> None:
         console.print(_plain(f"A person grades {listing}.", console))
     doubtful = [f"{item.id} ({', '.join(doubts(item))})" for item in doubtful_items(result)]
     if doubtful:
-        console.print(_plain(f"A person should look at {', '.join(doubtful)}.", console))
+        console.print(_plain(f"A person should check {', '.join(doubtful)}.", console))
     hints = sum(len(item.hints) for item in result.items())
     if hints:
-        console.print(Text(f"Hints, which cost no points: {hints}, in the report."))
+        console.print(Text(f"The report has {counted(hints, 'hint')}, which cost no points."))
     if result.intake:
-        console.print(Text(f"Files handled in a special way: {len(result.intake)}, in the report."))
+        notes = counted(len(result.intake), "note")
+        console.print(Text(f"The report has {notes} on files of the submission."))
     if not result.complete:
         console.print(Text("Incomplete: not every item was graded.", style="yellow"))
 
@@ -173,10 +155,10 @@ def _print_totals(result: SubmissionResult, console: Console) -> None:
 def _shortened(text: str) -> str:
     if len(text) <= _LONGEST_FACT:
         return text
-    return f"{text[:_LONGEST_FACT]} … (all of it is in the report)"
+    return f"{text[:_LONGEST_FACT]} … (the report has the whole text)"
 
 
 def _plain(text: str, console: Console, style: str = "") -> Text:
-    """`text` without control sequences, and without what the terminal's encoding lacks."""
+    """Return the text without control sequences and characters that the terminal lacks."""
     encoded = clean_block(text).encode(console.encoding, "backslashreplace")
     return Text(encoded.decode(console.encoding), style=style)

@@ -1,8 +1,9 @@
-"""Numbers and verdicts in words, the same in every report."""
+"""Numbers and verdicts in words, the same in every report. Every function is a template filter."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from grader.results import (
@@ -13,6 +14,7 @@ from grader.results import (
     SubmissionResult,
     TrainingReport,
     TrainingRun,
+    counted_accuracy,
 )
 
 OUTCOME_LABELS = {
@@ -22,23 +24,24 @@ OUTCOME_LABELS = {
     Outcome.PENDING: "awaits a person",
     Outcome.ERROR: "grader error",
 }
+FAULTS = (Outcome.FAILED, Outcome.ERROR)
 
-MINUS = "\N{MINUS SIGN}"
+_MINUS = "\N{MINUS SIGN}"
 _SPACE = "\N{NO-BREAK SPACE}"
 
 
 def points(value: float) -> str:
-    """7.0 is "7", 2.5 is "2.5"."""
+    """Return 7.0 as "7" and 2.5 as "2.5"."""
     return f"{round(value, 2):g}"
 
 
 def signed_points(value: float) -> str:
-    """1.5 is "+1.5", and -1.0 is "-1" with a true minus sign."""
-    return f"{'+' if value >= 0 else MINUS}{points(abs(value))}"
+    """Return 1.5 as "+1.5", and -1.0 as "-1" with a true minus sign."""
+    return f"{'+' if value >= 0 else _MINUS}{points(abs(value))}"
 
 
 def score_line(score: Score) -> str:
-    """Points had and possible, and what is still open: "2 / 8 + 3 pending"."""
+    """Return earned, possible and open points: "2 / 8 + 3 pending"."""
     line = f"{points(score.earned)} / {points(score.possible)}"
     if score.pending:
         line += f" + {points(score.pending)} pending"
@@ -48,55 +51,71 @@ def score_line(score: Score) -> str:
 
 
 def percentage(share: float, decimals: int = 2) -> str:
-    """0.975 is "97.50%"."""
+    """Return 0.975 as "97.50%"."""
     if not math.isfinite(share):
         return "not a number"
     return f"{100 * share:.{decimals}f}%"
 
 
 def loss(value: float) -> str:
-    """A cross entropy, in four decimals or, if huge, in powers of ten."""
+    """Return a cross entropy in four decimals or, if large, in powers of ten."""
     if not math.isfinite(value):
         return "not finite"
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.2e}"
 
 
 def count(value: int) -> str:
-    """60000 is "60,000"."""
+    """Return 60000 as "60,000"."""
     return f"{value:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return the number with its noun: "1 item", "2,000 items"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
-    """4.2 is "4.2 s", 318.9 is "5 min 19 s"."""
+    """Return 4.2 as "4.2 s" and 318.9 as "5 min 19 s"."""
     if seconds < 60:
         return f"{seconds:.1f}{_SPACE}s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}{_SPACE}min {rest}{_SPACE}s"
 
 
+def rough_duration(seconds: float) -> str:
+    """Return a forecast in one unit: "80 s", "12 min" or "2.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 def minute(moment: str) -> str:
-    """A moment as ISO 8601 says it, "2026-11-25T08:00:13+00:00", is "2026-11-25 08:00 UTC"."""
+    """Return "2026-11-25T08:00:13+00:00" as "2026-11-25 08:00 UTC"."""
     utc = datetime.fromisoformat(moment).astimezone(UTC)
     return f"{utc:%Y-%m-%d %H:%M} UTC"
 
 
 def shape(sizes: tuple[int, ...]) -> str:
-    """The sizes with multiplication signs between them."""
+    """Return the sizes with multiplication signs between them."""
     return f"{_SPACE}\N{MULTIPLICATION SIGN}{_SPACE}".join(str(size) for size in sizes)
 
 
-def counted_accuracy(run: TrainingRun, training: TrainingReport) -> float:
-    """The accuracy of `run` that is held against the threshold."""
-    return run.best_accuracy if training.counted_epoch == "best" else run.final_accuracy
-
-
 def counted_run(training: TrainingReport) -> TrainingRun | None:
-    """The run whose accuracy decides, or None if there is none."""
-    return max(training.runs, key=lambda run: counted_accuracy(run, training), default=None)
+    """Return the run with the best counted accuracy, or None without runs."""
+    epoch = training.counted_epoch
+    return max(training.runs, key=lambda run: counted_accuracy(run, epoch), default=None)
+
+
+def run_verdict(run: TrainingRun, training: TrainingReport) -> str:
+    """Return "reached" or "below": the counted accuracy of a run against the threshold."""
+    accuracy = counted_accuracy(run, training.counted_epoch)
+    return "reached" if accuracy >= training.threshold else "below"
 
 
 def run_end(run: TrainingRun) -> str:
-    """How a run ended, in a few words."""
+    """Return how a run ended, such as "diverged after epoch 2"."""
     last = len(run.epochs)
     if run.diverged:
         return f"diverged after epoch {last}"
@@ -105,12 +124,17 @@ def run_end(run: TrainingRun) -> str:
     return "complete"
 
 
+def sweep_verdict(agrees: bool | None) -> str:  # noqa: FBT001 - a template filter
+    """Return the verdict of a sweep's point in words."""
+    return {None: "not judged", True: "agrees", False: "differs"}[agrees]
+
+
 def interval_sentence(training: TrainingReport) -> str:
-    """What chance can do to the measured accuracy, and so to the verdict."""
+    """Return the 95% interval of the accuracy, and what it means for the verdict."""
     low, high = (percentage(bound) for bound in training.interval)
     interval = (
         f"On {count(training.test_examples)} test images, the 95% Wilson interval of "
-        f"{percentage(training.accuracy)} runs from {low} to {high}, and the wanted "
+        f"{percentage(training.accuracy)} runs from {low} to {high}, and the threshold of "
         f"{percentage(training.threshold)} lies"
     )
     if training.borderline:
@@ -119,7 +143,7 @@ def interval_sentence(training: TrainingReport) -> str:
 
 
 def reported_sentence(training: TrainingReport) -> str:
-    """The student's own figure beside the grader's; empty if there is none."""
+    """Return the student's accuracy beside the grader's; empty if the student reports none."""
     if training.reported_accuracy is None:
         return ""
     sentence = (
@@ -128,14 +152,35 @@ def reported_sentence(training: TrainingReport) -> str:
     )
     if training.reported_differs:
         sentence += (
-            " That is further apart than chance explains. It costs no points by itself, but a "
-            "person should ask why."
+            " Chance does not explain the difference. It costs no points by itself, but a person "
+            "should ask about it."
         )
     return sentence
 
 
+def faults(checks: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return the checks that failed or could not be made."""
+    return [check for check in checks if check.outcome in FAULTS]
+
+
+def without_faults(checks: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return the other checks: passed, skipped or pending."""
+    return [check for check in checks if check.outcome not in FAULTS]
+
+
+def facts(check: CheckResult) -> list[tuple[str, str]]:
+    """Return the known facts of a check with their names, in the order to read them."""
+    named = (
+        ("observed", check.observed),
+        ("expected", check.expected),
+        ("next step", check.next_step),
+        ("where", check.location),
+    )
+    return [(name, text) for name, text in named if text]
+
+
 def quiet_summary(checks: list[CheckResult]) -> str:
-    """How many of the checks that found no fault ended in each way: "3 passed, 1 not graded"."""
+    """Return how many checks there are of each outcome: "3 passed, 1 not graded"."""
     outcomes = [check.outcome for check in checks]
     return ", ".join(
         f"{outcomes.count(outcome)} {label}"
@@ -145,42 +190,40 @@ def quiet_summary(checks: list[CheckResult]) -> str:
 
 
 def deciding_check(item: ItemResult) -> CheckResult | None:
-    """The first check that failed or could not be made, or None."""
-    bad = (Outcome.FAILED, Outcome.ERROR)
-    return next((check for check in item.checks if check.outcome in bad), None)
+    """Return the first check that failed or could not be made, or None."""
+    return next(iter(faults(item.checks)), None)
 
 
 def items_that_fell_short(result: SubmissionResult) -> list[ItemResult]:
-    """The items that failed or ended in an error, in order."""
-    return [item for item in result.items() if item.outcome in {Outcome.FAILED, Outcome.ERROR}]
+    """Return the items that failed or ended in an error, in order."""
+    return [item for item in result.items() if item.outcome in FAULTS]
 
 
 def attention_heading(result: SubmissionResult) -> str:
-    """How many items need work: "3 items fell short, 1 could not be graded"."""
+    """Return how many items need work: "3 items fell short, 1 could not be graded"."""
     outcomes = [item.outcome for item in items_that_fell_short(result)]
     failed, errors = outcomes.count(Outcome.FAILED), outcomes.count(Outcome.ERROR)
-    noun = "item" if (failed or errors) == 1 else "items"
     if failed and errors:
-        return f"{failed} {noun} fell short, {errors} could not be graded"
+        return f"{counted(failed, 'item')} fell short, {errors} could not be graded"
     if errors:
-        return f"{errors} {noun} could not be graded"
+        return f"{counted(errors, 'item')} could not be graded"
     if failed:
-        return f"{failed} {noun} fell short"
+        return f"{counted(failed, 'item')} fell short"
     return "Nothing fell short" if result.complete else "Nothing fell short of what was graded"
 
 
 def items_that_await_a_person(result: SubmissionResult) -> list[ItemResult]:
-    """The items that a person must grade, in order."""
+    """Return the items that a person must grade, in order."""
     return [item for item in result.items() if item.outcome is Outcome.PENDING]
 
 
 def doubtful_items(result: SubmissionResult) -> list[ItemResult]:
-    """The items whose automatic verdict a person should look at, in order."""
+    """Return the items with an automatic verdict that a person should check, in order."""
     return [item for item in result.items() if doubts(item)]
 
 
 def doubts(item: ItemResult) -> list[str]:
-    """Why a person should look at an automatic verdict, a few words each."""
+    """Return the reasons to check an automatic verdict, a few words each."""
     reasons = []
     if item.training is not None and item.training.borderline:
         reasons.append("borderline accuracy")

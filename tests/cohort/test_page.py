@@ -140,18 +140,18 @@ def test_points_before_and_after_penalties(summaries, source):
     cells = row_of(source, late.student.id)
     assert float(cells[3]) == pytest.approx(late.final_points, abs=0.01)
     assert float(cells[4]) == late.score.earned
-    assert "If in time" in source
-    assert "If in time" not in render(summaries[:3])
+    assert "Before penalty" in source
+    assert "Before penalty" not in render(summaries[:3])
 
 
 def test_reasons(summaries, source):
     """Every reason of the class has its heading with the number of students."""
     for reason, heading in (
         (Reason.ERROR, "No grade because of an error"),
-        (Reason.UNUSABLE, "Handed in nothing that can be graded"),
-        (Reason.LATE_UNKNOWN, "Late, at a time that is not known"),
+        (Reason.UNUSABLE, "No usable submission"),
+        (Reason.LATE_UNKNOWN, "Late by an unknown time"),
         (Reason.BORDERLINE, "Borderline: chance may have decided"),
-        (Reason.REPORTED, "Reported accuracies that do not reproduce"),
+        (Reason.REPORTED, "Reported accuracy not reproduced"),
     ):
         number = sum(reason in concerns(summary) for summary in summaries)
         assert number
@@ -162,7 +162,7 @@ def test_class_without_problems():
     """No heading stands over an empty list."""
     items = tuple(item for item in summarize_items(good_result()) if item.kind == "answer")
     page = Page(render([summary_of("ada", items=items)])).text
-    assert "Nothing does." in page
+    assert "Nobody\N{RIGHT SINGLE QUOTATION MARK}s result needs a person." in page
     assert "No check failed." in page
     assert "No model was trained." in page
 

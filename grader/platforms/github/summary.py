@@ -14,13 +14,19 @@ from pathlib import Path, PurePosixPath
 from grader.report.wording import (
     OUTCOME_LABELS,
     attention_heading,
-    counted_accuracy,
     deciding_check,
     items_that_fell_short,
     percentage,
     score_line,
 )
-from grader.results import CheckResult, ItemResult, Outcome, SubmissionResult, TrainingReport
+from grader.results import (
+    CheckResult,
+    ItemResult,
+    Outcome,
+    SubmissionResult,
+    TrainingReport,
+    counted_accuracy,
+)
 from grader.text import clean_block
 
 LARGEST_SUMMARY_BYTES = 1024 * 1024 - 1
@@ -183,7 +189,7 @@ def _curves_table(trained: Sequence[tuple[str, TrainingReport]]) -> str:
         accuracies = [epoch.test_accuracy for run in training.runs for epoch in run.epochs]
         for run in training.runs:
             curve = _sparkline([epoch.test_accuracy for epoch in run.epochs], accuracies)
-            counted = percentage(counted_accuracy(run, training))
+            counted = percentage(counted_accuracy(run, training.counted_epoch))
             rows.append((item_id, str(run.seed), curve, counted, percentage(training.threshold)))
     return _table(("item", "seed", "test accuracy by epoch", "counted", "threshold"), rows)
 

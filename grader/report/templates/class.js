@@ -23,12 +23,12 @@
   }));
 
   function filter() {
-    const wanted = words(fold(search.value));
+    const terms = words(fold(search.value));
     const flags = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
     let count = 0;
     for (const student of students) {
       const fits =
-        wanted.every((word) => student.text.includes(word)) &&
+        terms.every((word) => student.text.includes(word)) &&
         (!failed.value || student.failed.has(failed.value)) &&
         (!flags.size || student.flags.some((flag) => flags.has(flag)));
       student.row.hidden = !fits;
