@@ -7,18 +7,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from grader.cohort.statistics import ModelItem
+from grader.cohort.statistics import TrainedItem
 from grader.report.charts import (
     ACROSS,
-    AREA,
+    BOTTOM,
     DOT,
     SAMPLE_BOX,
+    TOP,
     UP,
     Chart,
     Scale,
     Shape,
     fit_scale,
-    points_path,
+    markers,
     short_percentage,
     threshold_line,
 )
@@ -44,13 +45,13 @@ def score_chart(scores: Sequence[float], possible: float) -> Chart:
         x_ticks=x.ticks(points),
         y_ticks=y.ticks(points, about=4),
         shapes=[
-            Shape(look="column series-1", **_bar(x, y, number * width, width, students, points))
+            _bar(x, y, number * width, width, students, points, look="column series-1")
             for number, students in sorted(counts.items())
         ],
     )
 
 
-def accuracy_histogram(item: ModelItem) -> Chart:
+def accuracy_histogram(item: TrainedItem) -> Chart:
     """Draw how many models have which accuracy, below and above the threshold."""
     x, width = _accuracy_bins(item)
     last = round((x.high - item.threshold) / width) - 1
@@ -62,9 +63,9 @@ def accuracy_histogram(item: ModelItem) -> Chart:
     shapes = []
     for number, students in sorted(counts.items()):
         left = item.threshold + number * width
-        bar = _bar(x, y, left, width, students, percentage)
-        shapes.append(Shape(**_side(item, "column", reached=number >= 0), **bar))
-    upright = f"M{x.place(item.threshold)} {AREA.top}V{AREA.bottom}"
+        look, label = _side(item, "column", reached=number >= 0)
+        shapes.append(_bar(x, y, left, width, students, percentage, look=look, legend=label))
+    upright = f"M{x.place(item.threshold)} {TOP}V{BOTTOM}"
     return Chart(
         title=f"{item.id}: accuracies over the class",
         description=_describe(item),
@@ -76,7 +77,7 @@ def accuracy_histogram(item: ModelItem) -> Chart:
     )
 
 
-def size_chart(item: ModelItem) -> Chart | None:
+def size_chart(item: TrainedItem) -> Chart | None:
     """Draw accuracy against the number of parameters, or return None if no number is known."""
     models = [(model.parameters, model.accuracy) for model in item.models if model.parameters]
     if not models:
@@ -92,8 +93,8 @@ def size_chart(item: ModelItem) -> Chart | None:
             if (accuracy >= item.threshold) is reached
         }
         if places:
-            dots = points_path(sorted(places), DOT)
-            shapes.append(Shape(**_side(item, "dots", reached=reached), path=dots))
+            look, label = _side(item, "dots", reached=reached)
+            shapes.append(markers(look, sorted(places), DOT, label))
     return Chart(
         title=f"{item.id}: accuracy against parameters",
         description=_describe(item),
@@ -105,7 +106,7 @@ def size_chart(item: ModelItem) -> Chart | None:
     )
 
 
-def _accuracy_bins(item: ModelItem) -> tuple[Scale, float]:
+def _accuracy_bins(item: TrainedItem) -> tuple[Scale, float]:
     """Return a scale of whole bins, one of which begins at the threshold, and their width."""
     scale = _accuracy_scale(item, ACROSS)
     width = (scale.high - scale.low) / _ACCURACY_BINS
@@ -116,7 +117,7 @@ def _accuracy_bins(item: ModelItem) -> tuple[Scale, float]:
     return replace(scale, low=low, high=high), width
 
 
-def _accuracy_scale(item: ModelItem, axis: tuple[float, float]) -> Scale:
+def _accuracy_scale(item: TrainedItem, axis: tuple[float, float]) -> Scale:
     """Return a scale for the threshold and all accuracies but the lowest."""
     inside = item.accuracies[int(_OUTLIER_SHARE * len(item.models)) :]
     return fit_scale([item.threshold, *inside], axis, lowest=0, highest=1)
@@ -126,7 +127,7 @@ def _count_scale(counts: Mapping[int, int]) -> Scale:
     return Scale(low=0, high=max([*counts.values(), 4]), axis=UP)
 
 
-def _accuracy_label(item: ModelItem, scale: Scale) -> str:
+def _accuracy_label(item: TrainedItem, scale: Scale) -> str:
     below = sum(accuracy < scale.low for accuracy in item.accuracies)
     if not below:
         return "test accuracy"
@@ -141,7 +142,7 @@ def _short_count(value: float) -> str:
     return f"{value:g}"
 
 
-def _describe(item: ModelItem) -> str:
+def _describe(item: TrainedItem) -> str:
     accuracies = item.accuracies
     return (
         f"{count(item.reached)} of {count(len(accuracies))} models reach the threshold of "
@@ -150,24 +151,31 @@ def _describe(item: ModelItem) -> str:
     )
 
 
-def _side(item: ModelItem, kind: str, *, reached: bool) -> dict[str, str]:
-    """Return look, label and sample of the models on one side of the threshold."""
-    below = len(item.models) - item.reached
-    words = f"{count(item.reached)} reached {percentage(item.threshold)}"
-    return {
-        "look": f"{kind} series-{1 if reached else 2}",
-        "label": words if reached else f"{count(below)} below",
-        "sample": SAMPLE_BOX if kind == "column" else f"M14 7{DOT}",
-    }
+def _side(item: TrainedItem, kind: str, *, reached: bool) -> tuple[str, str]:
+    """Return look and label of the models on one side of the threshold."""
+    if reached:
+        return f"{kind} series-1", f"{count(item.reached)} reached {percentage(item.threshold)}"
+    return f"{kind} series-2", f"{count(len(item.models) - item.reached)} below"
 
 
 def _bar(
-    x: Scale, y: Scale, low: float, width: float, students: int, label: Callable[[float], str]
-) -> dict[str, str]:
-    """Return path and title of a bar from `low` to `low + width`."""
+    x: Scale,
+    y: Scale,
+    low: float,
+    width: float,
+    students: int,
+    words: Callable[[float], str],
+    *,
+    look: str,
+    legend: str = "",
+) -> Shape:
+    """Return a bar from `low` to `low + width`; `words` writes both into its title."""
     left, right, top = x.place(low), x.place(low + width), y.place(students)
     across = max(round(right - left - _BAR_GAP, 1), 1.0)
-    return {
-        "path": f"M{left} {top}h{across}V{AREA.bottom}h-{across}z",
-        "title": f"{label(low)} to {label(low + width)}: {count(students)}",
-    }
+    return Shape(
+        look=look,
+        path=f"M{left} {top}h{across}V{BOTTOM}h-{across}z",
+        label=legend,
+        sample=SAMPLE_BOX,
+        title=f"{words(low)} to {words(low + width)}: {count(students)}",
+    )

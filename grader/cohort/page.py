@@ -1,8 +1,7 @@
 """The class as one HTML file, which an instructor reads before releasing grades.
 
-Everything is in the page as it is written; its one script only searches, sorts and filters the
-table. As in the students' reports, every value is escaped, and the page's policy allows its own
-style sheet and script, by their hashes, and nothing else.
+The page is complete without its one script, which searches, sorts and filters the table. Every
+value is escaped, and the policy allows only the page's own style sheet and script, by their hashes.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, median
 from urllib.parse import quote
 
 from grader.cohort import charts, statistics
@@ -17,7 +17,7 @@ from grader.cohort.similarity import Likeness, Shared, SimilarGroup, Similarity
 from grader.cohort.statistics import Concern, PendingItem, Reason, concerns, failed_parts
 from grader.cohort.summary import ItemSummary, Status, StudentSummary
 from grader.report.files import REPORT_NAME
-from grader.report.html import inlined, template_environment
+from grader.report.html import template_environment
 from grader.report.wording import percentage
 from grader.results import Outcome
 
@@ -33,24 +33,31 @@ _FLAGS = {
     _LATE: "late",
     _MISSING: "missing",
 }
-"""What the table can be filtered by, and what it says beside the box."""
+"""The filters of the table, and their labels."""
 
-_REASON_HEADINGS = {
-    Reason.ERROR: "No grade because of an error",
-    Reason.UNUSABLE: "No usable submission",
-    Reason.LATE_UNKNOWN: "Late by an unknown time",
-    Reason.BORDERLINE: "Borderline: chance may have decided",
-    Reason.REPORTED: "Reported accuracy not reproduced",
+_REASON_TEXTS = {
+    Reason.ERROR: (
+        "No grade because of an error",
+        "The grader or the machine failed. Run grade batch again: it retries these students only.",
+    ),
+    Reason.UNUSABLE: (
+        "No usable submission",
+        "All points are lost. Check whether the upload went wrong.",
+    ),
+    Reason.LATE_UNKNOWN: (
+        "Late by an unknown time",
+        "Find out the time of submission, and decide the penalty.",
+    ),
+    Reason.BORDERLINE: (
+        "Borderline: chance may have decided",
+        "The threshold lies inside the accuracy's 95% interval. Look at the runs in the report.",
+    ),
+    Reason.REPORTED: (
+        "Reported accuracy not reproduced",
+        "This costs no points by itself. Ask the student about it.",
+    ),
 }
-_REASON_ADVICE = {
-    Reason.ERROR: "The grader or the machine failed, not the student. Run grade batch again: it "
-    "retries these students only.",
-    Reason.UNUSABLE: "All points are lost. Check whether the upload went wrong.",
-    Reason.LATE_UNKNOWN: "Find out the time of submission, and decide the penalty.",
-    Reason.BORDERLINE: "The threshold lies within the 95% interval of the accuracy. Look at the "
-    "runs in the report.",
-    Reason.REPORTED: "This costs no points by itself. Ask the student about it.",
-}
+"""Heading and advice for the reasons listed by student; pending is listed by item."""
 
 _VERDICTS = {
     Status.ERROR: ("grader error", Outcome.ERROR),
@@ -64,10 +71,11 @@ class _Row:
     """One line of the table.
 
     Attributes:
-        verdict: a word or two, and the outcome that has its colour.
-        failed_numbers: the positions of `failed` among all parts, for the script.
-        flags: those of `_FLAGS` that apply.
-        remarks: what is out of the ordinary.
+        verdict: a word or two, and the outcome whose colour they have.
+        failed: ids of parts with a failed item.
+        failed_numbers: positions of `failed` among all parts, for the script.
+        flags: the flags of `_FLAGS` that apply.
+        remarks: messages and doubts.
     """
 
     summary: StudentSummary
@@ -78,16 +86,6 @@ class _Row:
     remarks: Sequence[str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Attention:
-    """Everybody whom a person must look at for one reason."""
-
-    reason: Reason
-    heading: str
-    advice: str
-    concerns: Sequence[Concern]
-
-
 def write_class_page(
     summaries: Sequence[StudentSummary],
     similar: Similarity,
@@ -95,12 +93,12 @@ def write_class_page(
     *,
     title: str,
 ) -> None:
-    """Write the page; whoever reads an earlier one meanwhile never sees half of this.
+    """Write the page as UTF-8, and replace an earlier page in one step.
 
     Args:
-        summaries: of the class, in the order in which to list them.
-        similar: what `grader.cohort.similarity.find_similar` found.
-        path: in the directory that holds the students' folders, which must exist.
+        summaries: of the class, in the order of the table.
+        similar: the result of `grader.cohort.similarity.find_similar`.
+        path: in the directory of the students' folders, which must exist.
         title: of the assignment.
     """
     written = path.with_name(f".{path.name}.new")
@@ -111,21 +109,18 @@ def write_class_page(
 def render_class_page(
     summaries: Sequence[StudentSummary], similar: Similarity, *, title: str
 ) -> str:
-    """The whole page, ready to be written as UTF-8; arguments as for `write_class_page`."""
+    """Return the whole page; see `write_class_page`."""
     graded = statistics.graded(summaries)
     parts = statistics.part_rates(graded)
-    models = statistics.model_items(graded)
+    models = statistics.trained_items(graded)
     points = [summary.final_points for summary in graded]
     possible = max((summary.score.possible for summary in summaries), default=0.0)
     rows = [_row(summary, [part.id for part in parts]) for summary in summaries]
-    style, script = inlined("style.css", "class.css"), inlined("class.js")
     return (
         template_environment()
         .get_template("class.html")
         .render(
             title=title,
-            style=style,
-            script=script,
             summaries=summaries,
             by_id={summary.student.id: summary for summary in summaries},
             graded_at=max((summary.graded_at for summary in summaries), default=""),
@@ -139,9 +134,10 @@ def render_class_page(
             ],
             graded=graded,
             possible=possible,
-            mean=statistics.mean(points),
-            median=statistics.median(points),
+            mean=fmean(points) if points else 0.0,
+            median=median(points) if points else 0.0,
             attention=_attention(summaries),
+            reason_texts=_REASON_TEXTS,
             pending=statistics.pending_items(summaries),
             score_chart=charts.score_chart(points, possible) if points else None,
             parts=parts,
@@ -160,7 +156,7 @@ def render_class_page(
 
 
 def report_link(summary: StudentSummary) -> str:
-    """Where the student's report lies, from the class page; empty if there is none."""
+    """Return the address of the student's report relative to the page; empty without report."""
     return f"./{quote(summary.folder, errors='replace')}/{REPORT_NAME}" if summary.folder else ""
 
 
@@ -200,19 +196,14 @@ def _remarks(summary: StudentSummary) -> list[str]:
     return [remark for remark in remarks if remark]
 
 
-def _attention(summaries: Iterable[StudentSummary]) -> list[_Attention]:
-    """Whom a person must look at, by reason; what awaits points is listed by item instead."""
+def _attention(summaries: Iterable[StudentSummary]) -> dict[Reason, list[Concern]]:
+    """Return the students whom a person must look at, by reason."""
     by_student = [concerns(summary) for summary in summaries]
-    return [
-        _Attention(
-            reason=reason,
-            heading=heading,
-            advice=_REASON_ADVICE[reason],
-            concerns=[found[reason] for found in by_student if reason in found],
-        )
-        for reason, heading in _REASON_HEADINGS.items()
-        if any(reason in found for found in by_student)
-    ]
+    by_reason = {
+        reason: [found[reason] for found in by_student if reason in found]
+        for reason in _REASON_TEXTS
+    }
+    return {reason: found for reason, found in by_reason.items() if found}
 
 
 def _item_ids(items: Iterable[ItemSummary | PendingItem]) -> str:
@@ -220,7 +211,7 @@ def _item_ids(items: Iterable[ItemSummary | PendingItem]) -> str:
 
 
 def _concern_details(concern: Concern, reason: Reason) -> str:
-    """What there is to say of one student for one reason."""
+    """Return what is known of one student for one reason."""
     if reason is Reason.BORDERLINE:
         return ", ".join(
             f"{item.id} {percentage(item.accuracy or 0)} "
@@ -231,7 +222,7 @@ def _concern_details(concern: Concern, reason: Reason) -> str:
 
 
 def _shared_words(shared: Shared, group: SimilarGroup | None = None) -> str:
-    """What is shared, in words."""
+    """Return in words what a group shares, and with how many others."""
     others = len(shared.student_ids) - len(group.student_ids) if group else 0
     also = f" (and {others} more)" if others else ""
     if shared.kind is Likeness.CODE:

@@ -1,10 +1,9 @@
-"""What an instructor asks of a whole class's results; pure functions of the students' summaries."""
+"""Statistics of a class, as pure functions of the students' summaries."""
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,10 +15,10 @@ COMMON_FAILURES = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """How many students passed, of those for whom it was decided.
+    """Numbers of students by verdict.
 
     Attributes:
-        pending: awaiting a person.
+        pending: a person must grade them.
         undecided: skipped, or without a verdict because of an error.
     """
 
@@ -30,7 +29,7 @@ class Rate:
 
     @property
     def share(self) -> float | None:
-        """The share that passed, 0 to 1; None where nothing is decided or a person has yet to."""
+        """The share that passed, 0 to 1; None if nothing is decided or something is pending."""
         decided = self.passed + self.failed
         return self.passed / decided if decided and not self.pending else None
 
@@ -68,12 +67,12 @@ class TrainedModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelItem:
+class TrainedItem:
     """One modelling item over the class.
 
     Attributes:
-        threshold: the accuracy wanted, 0 to 1.
-        models: all that were trained.
+        threshold: the required accuracy, 0 to 1.
+        models: all trained models.
     """
 
     id: str
@@ -83,12 +82,12 @@ class ModelItem:
 
     @property
     def accuracies(self) -> list[float]:
-        """Every accuracy, 0 to 1, the lowest first."""
+        """All accuracies, 0 to 1, the lowest first."""
         return sorted(model.accuracy for model in self.models)
 
     @property
     def reached(self) -> int:
-        """How many models reach the threshold."""
+        """The number of models that reach the threshold."""
         return sum(model.accuracy >= self.threshold for model in self.models)
 
 
@@ -97,9 +96,9 @@ class CommonFailure:
     """A check that many students fail.
 
     Attributes:
-        students: how many fail it.
-        observed: what was found most often.
-        typical: whether it was found in at least half of them.
+        students: the number of students who fail it.
+        observed: the most frequent observation.
+        typical: at least half of them have that observation.
     """
 
     item_id: str
@@ -111,7 +110,7 @@ class CommonFailure:
 
 @dataclass(frozen=True, kw_only=True)
 class PendingItem:
-    """An item that waits for a person, in how many submissions and for how many points each."""
+    """An item that a person must grade, the number of submissions, and the points of each."""
 
     id: str
     title: str
@@ -120,7 +119,7 @@ class PendingItem:
 
 
 class Reason(StrEnum):
-    """Why a person must look at a student's result."""
+    """A reason for a person to look at a student's result, the most urgent first."""
 
     ERROR = "error"
     UNUSABLE = "unusable"
@@ -135,8 +134,8 @@ class Concern:
     """One student whom a person must look at for one reason.
 
     Attributes:
-        message: what was said of the student, or empty.
-        items: those concerned.
+        message: the summary's message on the student, or empty.
+        items: the items concerned.
     """
 
     summary: StudentSummary
@@ -145,28 +144,18 @@ class Concern:
 
 
 def graded(summaries: Iterable[StudentSummary]) -> list[StudentSummary]:
-    """Those who have a grade; the others' points say nothing of the class."""
+    """Return the summaries that have a grade."""
     return [summary for summary in summaries if summary.status is Status.GRADED]
 
 
 def failed_parts(summary: StudentSummary) -> list[str]:
-    """The parts in which some item fell short, in order."""
+    """Return the parts with a failed item, in order."""
     failed = (item.part for item in summary.items if item.outcome is Outcome.FAILED)
     return list(dict.fromkeys(failed))
 
 
-def median(values: Sequence[float]) -> float:
-    """The middle value; 0 of nothing."""
-    return statistics.median(values) if values else 0.0
-
-
-def mean(values: Sequence[float]) -> float:
-    """The average; 0 of nothing."""
-    return statistics.fmean(values) if values else 0.0
-
-
 def part_rates(summaries: Iterable[StudentSummary]) -> tuple[PartRate, ...]:
-    """Every part with its checks, in the assignment's order."""
+    """Return every part with its checks, in the assignment's order."""
     titles: dict[str, dict[str, str]] = defaultdict(dict)
     parts: dict[str, list[Outcome]] = defaultdict(list)
     checks: dict[str, dict[tuple[str, str], list[CheckSummary]]] = defaultdict(dict)
@@ -198,7 +187,7 @@ def part_rates(summaries: Iterable[StudentSummary]) -> tuple[PartRate, ...]:
 
 
 def _automatic_outcome(outcomes: list[Outcome]) -> Outcome:
-    """A part's verdict as far as the grader gives one: what a person adds does not matter here."""
+    """Return a part's verdict without the items that a person grades."""
     automatic: list[Outcome] = [one for one in outcomes if one is not Outcome.PENDING]
     return worst(automatic) if automatic else Outcome.PENDING
 
@@ -213,8 +202,8 @@ def _rate(outcomes: Iterable[Outcome]) -> Rate:
     )
 
 
-def model_items(summaries: Iterable[StudentSummary]) -> tuple[ModelItem, ...]:
-    """Every item for which models were trained, in the assignment's order."""
+def trained_items(summaries: Iterable[StudentSummary]) -> tuple[TrainedItem, ...]:
+    """Return every item with trained models, in the assignment's order."""
     found = []
     for item_id, items in _by_item(summaries).items():
         trained = [item for item in items if item.accuracy is not None]
@@ -225,13 +214,13 @@ def model_items(summaries: Iterable[StudentSummary]) -> tuple[ModelItem, ...]:
                 for item in trained
             )
             found.append(
-                ModelItem(id=item_id, title=items[0].title, threshold=threshold, models=models)
+                TrainedItem(id=item_id, title=items[0].title, threshold=threshold, models=models)
             )
     return tuple(found)
 
 
 def common_failures(summaries: Iterable[StudentSummary]) -> tuple[CommonFailure, ...]:
-    """The checks that most students fail, the commonest first; at most `COMMON_FAILURES`.
+    """Return at most `COMMON_FAILURES` checks that most students fail, the most frequent first.
 
     Only the first failure of an item counts: the others may follow from it.
     """
@@ -256,7 +245,7 @@ def common_failures(summaries: Iterable[StudentSummary]) -> tuple[CommonFailure,
 
 
 def pending_items(summaries: Iterable[StudentSummary]) -> tuple[PendingItem, ...]:
-    """What waits for a person, in the assignment's order."""
+    """Return the items that a person must grade, in the assignment's order."""
     found = []
     for item_id, items in _by_item(summaries).items():
         waiting = [item.score.pending for item in items if item.outcome is Outcome.PENDING]
@@ -270,7 +259,7 @@ def pending_items(summaries: Iterable[StudentSummary]) -> tuple[PendingItem, ...
 
 
 def concerns(summary: StudentSummary) -> dict[Reason, Concern]:
-    """Why a person must look at this student, most urgent first."""
+    """Return the reasons for a person to look at this student, the most urgent first."""
     items_by_reason = {
         Reason.ERROR: [item for item in summary.items if item.outcome is Outcome.ERROR],
         Reason.BORDERLINE: [item for item in summary.items if item.borderline],
@@ -296,7 +285,7 @@ def concerns(summary: StudentSummary) -> dict[Reason, Concern]:
 
 
 def _by_item(summaries: Iterable[StudentSummary]) -> dict[str, list[ItemSummary]]:
-    """All students' results of each item, in the assignment's order."""
+    """Return all students' results of each item, in the assignment's order."""
     found: dict[str, list[ItemSummary]] = defaultdict(list)
     for summary in summaries:
         for item in summary.items:

@@ -14,22 +14,11 @@ from dataclasses import dataclass
 from grader.report.wording import percentage, run_end
 from grader.results import SweepPoint, TrainingReport, TrainingRun
 
-
-@dataclass(frozen=True, kw_only=True)
-class Area:
-    """The view box of every chart, and the rectangle inside it that its axes enclose."""
-
-    width: int = 360
-    height: int = 220
-    left: int = 48
-    right: int = 352
-    top: int = 24
-    bottom: int = 182
-
-
-AREA = Area()
-ACROSS, UP = (AREA.left, AREA.right), (AREA.bottom, AREA.top)
-"""Where an axis starts and ends."""
+WIDTH, HEIGHT = 360, 220
+LEFT, RIGHT, TOP, BOTTOM = 48, 352, 24, 182
+"""The view box of every chart, and the rectangle inside it that its axes enclose."""
+ACROSS, UP = (LEFT, RIGHT), (BOTTOM, TOP)
+"""The start and the end of an axis."""
 
 # Relative SVG paths. Markers and dashes tell series apart, so that nobody depends on the colours.
 _MARKERS = (
@@ -42,9 +31,9 @@ _MARKERS = (
 )
 _LARGE_DIAMOND = "m0-4.5l4.5 4.5l-4.5 4.5l-4.5-4.5z"
 _ENDS = {"diverged": "m-3.5-3.5l7 7m0-7l-7 7", "stopped early": "m0-6v12"}
-DOT = "h0"  # a dot of the pen's size
+DOT = "h0"  # as large as the pen is wide
 # A legend's sample is 28 by 14 units.
-_SAMPLE_LINE, _SAMPLE_CENTER, SAMPLE_BOX = "M1 7H27", (14, 7), "M9 2h10v10h-10z"
+_SAMPLE_LINE, SAMPLE_BOX, _SAMPLE_BAND = "M1 7H27", "M9 2h10v10h-10z", "M1 3H27V11H1z"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,13 +160,14 @@ def fit_scale(
 
 def threshold_line(y: Scale, value: float, label: str = "") -> Shape:
     """Return a line across the chart at a required value."""
-    path = f"M{AREA.left} {y.place(value)}H{AREA.right}"
+    path = f"M{LEFT} {y.place(value)}H{RIGHT}"
     return Shape(look="threshold", path=path, label=label, sample=_SAMPLE_LINE)
 
 
-def points_path(places: Iterable[tuple[float, float]], marker: str) -> str:
+def markers(look: str, places: Iterable[tuple[float, float]], marker: str, label: str) -> Shape:
     """Return the same marker at every place."""
-    return "".join(f"M{x} {y}{marker}" for x, y in places)
+    path = "".join(f"M{x} {y}{marker}" for x, y in places)
+    return Shape(look=look, path=path, label=label, sample=f"M14 7{marker}")
 
 
 def short_percentage(value: float) -> str:
@@ -245,12 +235,13 @@ def sweep_chart(sweep: Sequence[SweepPoint]) -> Chart:
     )
     shapes = []
     if any(off for *_, off in rerun):
-        path, sample = f"{_line_path(outline)}z", "M1 3H27V11H1z"
-        shapes.append(Shape(look="band series-1", path=path, label="tolerance", sample=sample))
+        path = f"{_line_path(outline)}z"
+        shapes.append(
+            Shape(look="band series-1", path=path, label="tolerance", sample=_SAMPLE_BAND)
+        )
     shapes += _draw_series(line, 0, "reproduced")
     if diamonds:
-        path, sample = (points_path(at, _LARGE_DIAMOND) for at in (diamonds, [_SAMPLE_CENTER]))
-        shapes.append(Shape(look="hollow series-2", path=path, label="reported", sample=sample))
+        shapes.append(markers("hollow series-2", diamonds, _LARGE_DIAMOND, "reported"))
     return Chart(
         title="Test accuracy against dropout probability",
         description="The table beside this chart has the same numbers.",
@@ -276,9 +267,8 @@ def _draw_runs(
         series += _draw_series(places, number, f"seed {run.seed}")
         if places and (run.diverged or run.stopped_early):
             label = "diverged" if run.diverged else "stopped early"
-            path, sample = (points_path([at], _ENDS[label]) for at in (places[-1], _SAMPLE_CENTER))
-            look = f"end series-{number % len(_MARKERS) + 1}"
-            ends.append(Shape(look=look, path=path, label=label, sample=sample))
+            look = f"end {_series_class(number)}"
+            ends.append(markers(look, places[-1:], _ENDS[label], label))
     return x.ticks("{:.0f}".format, about=12, whole=True), series + ends
 
 
@@ -286,14 +276,15 @@ def _draw_series(places: Sequence[tuple[float, float]], number: int, label: str)
     """Return a line with markers, or nothing without places."""
     if not places:
         return []
-    series = f"series-{number % len(_MARKERS) + 1}"
-    path, sample = (
-        points_path(at, _MARKERS[number % len(_MARKERS)]) for at in (places, [_SAMPLE_CENTER])
-    )
+    look, marker = _series_class(number), _MARKERS[number % len(_MARKERS)]
     return [
-        Shape(look=f"line {series}", path=_line_path(places), label=label, sample=_SAMPLE_LINE),
-        Shape(look=f"marker {series}", path=path, label=label, sample=sample),
+        Shape(look=f"line {look}", path=_line_path(places), label=label, sample=_SAMPLE_LINE),
+        markers(f"marker {look}", places, marker, label),
     ]
+
+
+def _series_class(number: int) -> str:
+    return f"series-{number % len(_MARKERS) + 1}"
 
 
 def _line_path(places: Iterable[tuple[float, float]]) -> str:

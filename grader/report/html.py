@@ -48,7 +48,7 @@ class Inlined:
 def render_html(result: SubmissionResult) -> str:
     """Return the whole report."""
     template = template_environment().get_template("report.html")
-    return template.render(result=result, provenance=result.provenance, style=inlined("style.css"))
+    return template.render(result=result, provenance=result.provenance)
 
 
 def write_html(result: SubmissionResult, path: Path) -> None:
@@ -87,7 +87,8 @@ def template_environment() -> Environment:
     )
     environment.globals |= {
         "Outcome": Outcome,
-        "area": charts.AREA,
+        "charts": charts,
+        "inlined": inlined,
         "outcome_labels": wording.OUTCOME_LABELS,
         "outcome_marks": _OUTCOME_MARKS,
     }

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from pathlib import Path
@@ -61,21 +62,14 @@ def result_schema() -> bytes:
         "title": f"Result of grading one submission, schema version {SCHEMA_VERSION}",
         **msgspec.json.schema(SubmissionResult),
     }
-    encoded = msgspec.json.encode(_with_clean_descriptions(schema))
-    return msgspec.json.format(encoded, indent=2) + b"\n"
+    cleaned = json.loads(msgspec.json.encode(schema), object_hook=_clean_description)
+    return msgspec.json.format(msgspec.json.encode(cleaned), indent=2) + b"\n"
 
 
-def _with_clean_descriptions(node: Any) -> Any:
-    """Strip the indentation of docstrings, which Python 3.13 does when it compiles."""
-    if isinstance(node, dict):
-        return {
-            key: inspect.cleandoc(value)
-            if key == "description" and isinstance(value, str)
-            else _with_clean_descriptions(value)
-            for key, value in node.items()
-        }
-    if isinstance(node, list):
-        return [_with_clean_descriptions(element) for element in node]
+def _clean_description(node: dict[str, Any]) -> dict[str, Any]:
+    """Strip the indentation of a docstring, which Python 3.13 does when it compiles."""
+    if isinstance(node.get("description"), str):
+        node["description"] = inspect.cleandoc(node["description"])
     return node
 
 

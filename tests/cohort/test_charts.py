@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 
 from grader.cohort.charts import accuracy_histogram, score_chart, size_chart
-from grader.cohort.statistics import ModelItem, TrainedModel
-from grader.report.charts import AREA
+from grader.cohort.statistics import TrainedItem, TrainedModel
+from grader.report.charts import BOTTOM, LEFT
 
 
 @pytest.fixture
 def model_item():
     """Four models against 98%: two reach it, one is just below, one failed altogether."""
     trained = ((0.98, 50_000), (0.985, 80_000), (0.979, None), (0.1, 1_000_000))
-    return ModelItem(
+    return TrainedItem(
         id="2C",
         title="A network",
         threshold=0.98,
@@ -39,7 +39,7 @@ def test_no_bar_crosses_the_threshold(model_item):
     assert above
     assert all(right <= threshold for _, right in below)
     assert all(left >= threshold for left, _ in above)
-    assert all(left >= AREA.left for left, _ in below + above)
+    assert all(left >= LEFT for left, _ in below + above)
 
 
 def test_legend_counts_both_sides(model_item):
@@ -52,10 +52,10 @@ def test_one_failed_run_does_not_flatten_the_others():
     """It is drawn at the edge, and the axis says so."""
     models = [TrainedModel(accuracy=0.98 + n / 10_000, parameters=1000 + n) for n in range(40)]
     models[0] = TrainedModel(accuracy=0.1, parameters=999)
-    chart = size_chart(ModelItem(id="2C", title="x", threshold=0.98, models=tuple(models)))
+    chart = size_chart(TrainedItem(id="2C", title="x", threshold=0.98, models=tuple(models)))
     assert chart is not None
     assert "1 below" in chart.y_label
-    assert f" {AREA.bottom}" in chart.shapes[0].path
+    assert f" {BOTTOM}" in chart.shapes[0].path
 
 
 def test_models_of_unknown_size(model_item):
@@ -68,7 +68,7 @@ def test_models_of_unknown_size(model_item):
 def test_equal_models(models):
     """Equal values leave a scale that divides by nothing."""
     same = (TrainedModel(accuracy=1.0, parameters=7),) * models
-    model_item = ModelItem(id="2C", title="x", threshold=1.0, models=same)
+    model_item = TrainedItem(id="2C", title="x", threshold=1.0, models=same)
     (bar,) = [shape for shape in accuracy_histogram(model_item).shapes if shape.title]
     assert bar.title.endswith(f": {models:,}")
     assert size_chart(model_item) is not None
