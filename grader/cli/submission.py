@@ -19,7 +19,7 @@ from grader.platforms.github.actions import report_to_actions
 from grader.platforms.github.fence import fenced_log
 from grader.report.files import write_reports
 from grader.report.json import render_json
-from grader.report.junit import write_junit
+from grader.report.junit import render_junit
 from grader.report.progress import TerminalProgress
 from grader.report.terminal import print_summary
 from grader.results import Outcome
@@ -74,7 +74,7 @@ def submission(
         report = write_reports(graded.result, output / graded.result.name)
         if junit is not None:
             junit.parent.mkdir(parents=True, exist_ok=True)
-            write_junit(graded.result, junit)
+            junit.write_text(render_junit(graded.result), encoding="utf-8")
         if not quiet and not as_json:
             print_summary(graded.result, Console(), report)
         if graded.interrupted:

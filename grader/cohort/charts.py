@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from grader.cohort.statistics import TrainedItem
@@ -27,6 +27,8 @@ from grader.report.wording import count, percentage, points
 
 _SCORE_BINS, _ACCURACY_BINS = 20, 28
 _BAR_GAP = 1.0
+_SERIES = ("series-1", "series-2")
+"""Classes of those who reach the threshold, and of the others."""
 _OUTLIER_SHARE = 0.05
 """The lowest accuracies may lie outside: one failed run must not flatten the others."""
 
@@ -34,9 +36,7 @@ _OUTLIER_SHARE = 0.05
 def score_chart(scores: Sequence[float], possible: float) -> Chart:
     """Draw how many students have how many points."""
     x = Scale(low=0, high=max(possible, *scores, 1.0), axis=ACROSS)
-    width = x.high / _SCORE_BINS
-    counts = Counter(min(int(score / width), _SCORE_BINS - 1) for score in scores)
-    y = _count_scale(counts)
+    y, bars = _histogram(scores, x, 0, x.high / _SCORE_BINS, points)
     return Chart(
         title="Points over the class",
         description=f"{count(len(scores))} students in {_SCORE_BINS} groups by points.",
@@ -44,27 +44,21 @@ def score_chart(scores: Sequence[float], possible: float) -> Chart:
         y_label="students",
         x_ticks=x.ticks(points),
         y_ticks=y.ticks(points, about=4),
-        shapes=[
-            _bar(x, y, number * width, width, students, points, look="column series-1")
-            for number, students in sorted(counts.items())
-        ],
+        shapes=bars,
     )
 
 
 def accuracy_histogram(item: TrainedItem) -> Chart:
     """Draw how many models have which accuracy, below and above the threshold."""
-    x, width = _accuracy_bins(item)
-    last = round((x.high - item.threshold) / width) - 1
-    counts = Counter(
-        min(math.floor((max(value, x.low) - item.threshold) / width + 1e-9), last)
-        for value in item.accuracies
+    fitted = _accuracy_scale(item, ACROSS)
+    width = (fitted.high - fitted.low) / _ACCURACY_BINS
+    # Whole bins, one of which begins at the threshold.
+    below, above = (
+        math.ceil(abs(end - item.threshold) / width - 1e-9) for end in (fitted.low, fitted.high)
     )
-    y = _count_scale(counts)
-    shapes = []
-    for number, students in sorted(counts.items()):
-        left = item.threshold + number * width
-        look, label = _side(item, "column", reached=number >= 0)
-        shapes.append(_bar(x, y, left, width, students, percentage, look=look, legend=label))
+    low, high = item.threshold - below * width, item.threshold + above * width
+    x = replace(fitted, low=low, high=high)
+    y, bars = _histogram(item.accuracies, x, item.threshold, width, percentage, _labels(item))
     upright = f"M{x.place(item.threshold)} {TOP}V{BOTTOM}"
     return Chart(
         title=f"{item.id}: accuracies over the class",
@@ -73,7 +67,7 @@ def accuracy_histogram(item: TrainedItem) -> Chart:
         y_label="students",
         x_ticks=x.ticks(short_percentage),
         y_ticks=y.ticks(points, about=4),
-        shapes=[*shapes, Shape(look="threshold", path=upright)],
+        shapes=[*bars, Shape(look="threshold", path=upright)],
     )
 
 
@@ -84,17 +78,14 @@ def size_chart(item: TrainedItem) -> Chart | None:
         return None
     x = fit_scale((size for size, _ in models), ACROSS, logarithmic=True)
     y = _accuracy_scale(item, UP)
-    shapes = []
-    for reached in (False, True):
-        # A set, since many models may lie on one place.
-        places = {
-            (x.place(size), y.place(accuracy))
-            for size, accuracy in models
-            if (accuracy >= item.threshold) is reached
-        }
-        if places:
-            look, label = _side(item, "dots", reached=reached)
-            shapes.append(markers(look, sorted(places), DOT, label))
+    sides: tuple[set[tuple[float, float]], ...] = (set(), set())
+    for size, accuracy in models:
+        sides[accuracy < item.threshold].add((x.place(size), y.place(accuracy)))
+    dots = [
+        markers(f"dots {series}", sorted(places), DOT, label)
+        for series, places, label in zip(_SERIES, sides, _labels(item), strict=True)
+        if places
+    ]
     return Chart(
         title=f"{item.id}: accuracy against parameters",
         description=_describe(item),
@@ -102,19 +93,8 @@ def size_chart(item: TrainedItem) -> Chart | None:
         y_label=_accuracy_label(item, y),
         x_ticks=x.ticks(_short_count),
         y_ticks=y.ticks(short_percentage),
-        shapes=[*shapes, threshold_line(y, item.threshold)],
+        shapes=[*dots, threshold_line(y, item.threshold)],
     )
-
-
-def _accuracy_bins(item: TrainedItem) -> tuple[Scale, float]:
-    """Return a scale of whole bins, one of which begins at the threshold, and their width."""
-    scale = _accuracy_scale(item, ACROSS)
-    width = (scale.high - scale.low) / _ACCURACY_BINS
-    below, above = (
-        math.ceil(abs(end - item.threshold) / width - 1e-9) for end in (scale.low, scale.high)
-    )
-    low, high = item.threshold - below * width, item.threshold + above * width
-    return replace(scale, low=low, high=high), width
 
 
 def _accuracy_scale(item: TrainedItem, axis: tuple[float, float]) -> Scale:
@@ -123,8 +103,45 @@ def _accuracy_scale(item: TrainedItem, axis: tuple[float, float]) -> Scale:
     return fit_scale([item.threshold, *inside], axis, lowest=0, highest=1)
 
 
-def _count_scale(counts: Mapping[int, int]) -> Scale:
-    return Scale(low=0, high=max([*counts.values(), 4]), axis=UP)
+def _histogram(
+    values: Sequence[float],
+    x: Scale,
+    origin: float,
+    width: float,
+    words: Callable[[float], str],
+    labels: Sequence[str] = ("", ""),
+) -> tuple[Scale, list[Shape]]:
+    """Return the scale and the bars of a histogram.
+
+    Args:
+        values: one for each student.
+        x: the scale of the values; values beyond its ends fall into the outermost bins.
+        origin: the start of a bin; bars before it have another colour.
+        width: of each bin.
+        words: writes the edges of a bin.
+        labels: of the bars from `origin` on, and of those before it.
+    """
+    last = round((x.high - origin) / width) - 1
+    counts = Counter(
+        min(math.floor((max(value, x.low) - origin) / width + 1e-9), last) for value in values
+    )
+    y = Scale(low=0, high=max([*counts.values(), 4]), axis=UP)
+    bars = []
+    for number, students in sorted(counts.items()):
+        edges = origin + number * width, origin + (number + 1) * width
+        left, right = map(x.place, edges)
+        across = max(round(right - left - _BAR_GAP, 1), 1.0)
+        below = number < 0
+        bars.append(
+            Shape(
+                look=f"column {_SERIES[below]}",
+                path=f"M{left} {y.place(students)}h{across}V{BOTTOM}h-{across}z",
+                label=labels[below],
+                sample=SAMPLE_BOX,
+                title=f"{' to '.join(map(words, edges))}: {count(students)}",
+            )
+        )
+    return y, bars
 
 
 def _accuracy_label(item: TrainedItem, scale: Scale) -> str:
@@ -151,31 +168,7 @@ def _describe(item: TrainedItem) -> str:
     )
 
 
-def _side(item: TrainedItem, kind: str, *, reached: bool) -> tuple[str, str]:
-    """Return look and label of the models on one side of the threshold."""
-    if reached:
-        return f"{kind} series-1", f"{count(item.reached)} reached {percentage(item.threshold)}"
-    return f"{kind} series-2", f"{count(len(item.models) - item.reached)} below"
-
-
-def _bar(
-    x: Scale,
-    y: Scale,
-    low: float,
-    width: float,
-    students: int,
-    words: Callable[[float], str],
-    *,
-    look: str,
-    legend: str = "",
-) -> Shape:
-    """Return a bar from `low` to `low + width`; `words` writes both into its title."""
-    left, right, top = x.place(low), x.place(low + width), y.place(students)
-    across = max(round(right - left - _BAR_GAP, 1), 1.0)
-    return Shape(
-        look=look,
-        path=f"M{left} {top}h{across}V{BOTTOM}h-{across}z",
-        label=legend,
-        sample=SAMPLE_BOX,
-        title=f"{words(low)} to {words(low + width)}: {count(students)}",
-    )
+def _labels(item: TrainedItem) -> tuple[str, str]:
+    """Return the labels of the models that reach the threshold, and of the others."""
+    below = len(item.models) - item.reached
+    return f"{count(item.reached)} reached {percentage(item.threshold)}", f"{count(below)} below"

@@ -148,7 +148,6 @@ def render_class_page(
             similar=similar,
             shown_groups=similar.groups[:SHOWN_GROUPS],
             report_link=report_link,
-            item_ids=_item_ids,
             concern_details=_concern_details,
             shared_words=_shared_words,
         )

@@ -14,10 +14,11 @@ CLASS_PAGE_NAME = "index.html"
 
 
 def write_reports(result: SubmissionResult, folder: Path) -> Path:
-    """Write the report and the record into `folder`, and return the report's path."""
-    from grader.report.html import write_html  # noqa: PLC0415  # loads the templates
+    """Write the page and the record into `folder`, and return the page's path."""
+    from grader.report.html import render_html  # noqa: PLC0415  # loads the templates
 
     folder.mkdir(parents=True, exist_ok=True)
     write_json(result, folder / RESULT_NAME)
-    write_html(result, folder / REPORT_NAME)
-    return folder / REPORT_NAME
+    page = folder / REPORT_NAME
+    page.write_text(render_html(result), encoding="utf-8")
+    return page

@@ -51,11 +51,6 @@ def render_html(result: SubmissionResult) -> str:
     return template.render(result=result, provenance=result.provenance)
 
 
-def write_html(result: SubmissionResult, path: Path) -> None:
-    """Write the report as UTF-8 to `path`, whose folder must exist."""
-    path.write_text(render_html(result), encoding="utf-8")
-
-
 def load_ahead() -> None:
     """Compile the templates now, so that the first report need not wait for them."""
     environment = template_environment()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from pathlib import Path
 
 from grader.report.wording import facts, points
 from grader.results import CheckResult, ItemResult, Outcome, PartResult, SubmissionResult
@@ -41,11 +40,6 @@ def render_junit(result: SubmissionResult) -> str:
     root.extend(suites)
     ET.indent(root)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
-
-
-def write_junit(result: SubmissionResult, path: Path) -> None:
-    """Write the document as UTF-8 to `path`, whose folder must exist."""
-    path.write_text(render_junit(result), encoding="utf-8")
 
 
 def _suite(part: PartResult, started_at: str) -> ET.Element:

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from grader.report.html import write_html
+from grader.report.html import render_html
 from tests.support.result_samples import ALL_SAMPLES, hostile_results
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -21,7 +21,7 @@ def reports(tmp_path_factory):
     results = {name: build() for name, build in ALL_SAMPLES.items()}
     results |= {f"hostile-{number}": result for number, result in enumerate(hostile)}
     for name, result in results.items():
-        write_html(result, folder / f"{name}.html")
+        (folder / f"{name}.html").write_text(render_html(result), encoding="utf-8")
     return {name: (folder / f"{name}.html").as_uri() for name in results}
 
 

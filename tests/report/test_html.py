@@ -14,7 +14,8 @@ from PIL import Image
 
 import grader.report
 from grader.report import markdown
-from grader.report.html import anchor, digit_uri, render_html, shade, write_html
+from grader.report.files import write_reports
+from grader.report.html import anchor, digit_uri, render_html, shade
 from grader.report.markdown import LONGEST_PARSED, render_markdown
 from grader.report.mathematics import ELEMENTS
 from grader.report.wording import OUTCOME_LABELS, interval_sentence
@@ -200,8 +201,7 @@ def test_nothing_finite():
 def test_written_file(tmp_path):
     """The file holds exactly the rendered page, which has no clock and no chance in it."""
     result = map_strings(practice_result(), lambda text: f"{text} 数")
-    write_html(result, tmp_path / "report.html")
-    assert (tmp_path / "report.html").read_bytes().decode("utf-8") == render_html(result)
+    assert write_reports(result, tmp_path).read_bytes().decode("utf-8") == render_html(result)
 
 
 @pytest.mark.parametrize("name", ALL_SAMPLES)

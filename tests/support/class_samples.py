@@ -109,13 +109,14 @@ def _ending(turn: int, items: Sequence[ItemSummary]) -> dict[str, Any]:
 
 def _varied(right: ItemSummary, item: ItemSummary, generator: random.Random) -> ItemSummary:
     """The item with an accuracy of its own, if it was trained; `right` is as it should be."""
-    if item.accuracy is None or item.threshold is None:
+    threshold = right.threshold
+    if item.accuracy is None or threshold is None:
         return item
-    accuracy = round(min(0.9975, generator.gauss(item.threshold + 0.003, 0.004)), 4)
+    accuracy = round(min(0.9975, generator.gauss(threshold + 0.003, 0.004)), 4)
     if generator.random() < 0.02:
         accuracy = 0.1135
     low, high = wilson_interval(accuracy, TEST_EXAMPLES)
-    reached = accuracy >= item.threshold
+    reached = accuracy >= threshold
     outcome = Outcome.PASSED if reached else Outcome.FAILED
     last = replace(
         right.checks[-1],
@@ -128,7 +129,8 @@ def _varied(right: ItemSummary, item: ItemSummary, generator: random.Random) -> 
         score=score_of(outcome, item.score.possible),
         checks=(*right.checks[:-1], last),
         accuracy=accuracy,
-        borderline=low < item.threshold < high,
+        threshold=threshold,
+        borderline=low < threshold < high,
         reported_differs=generator.random() < 0.03,
         parameters=round(10 ** generator.uniform(4.3, 6.2)),
         likeness=generator.choice(("a", "b", "")) if generator.random() < 0.05 else "",
