@@ -1,1 +1,1 @@
-"""What people and programs read: a file for each format."""
+"""The reports on one result: a module for each format."""
