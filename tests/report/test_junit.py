@@ -43,12 +43,12 @@ def test_the_whole_document(name):
 
 
 @pytest.mark.parametrize("name", ALL_SAMPLES)
-def test_a_document_fits_the_schema(name, schema):
+def test_schema(name, schema):
     """Every sample is valid."""
     schema.validate(render_junit(ALL_SAMPLES[name]()))
 
 
-def test_the_schema_refuses_what_pytest_does_not_write(schema):
+def test_schema_refuses_other_dialects(schema):
     """A test case outside a suite, an unknown attribute and two outcomes are invalid."""
     document = render_junit(broken_result())
     for valid, invalid in (
@@ -59,7 +59,7 @@ def test_the_schema_refuses_what_pytest_does_not_write(schema):
         assert not schema.is_valid(document.replace(valid, invalid, 1))
 
 
-def test_every_check_is_a_case_of_its_part():
+def test_every_check_is_a_case():
     """Another reader finds each part as a suite and each check as a case in it."""
     result = broken_result()
     suites = list(JUnitXml.fromstring(render_junit(result).encode()))
@@ -69,7 +69,7 @@ def test_every_check_is_a_case_of_its_part():
         assert suite.tests == len(list(suite)) == sum(len(item.checks) for item in part.items)
 
 
-def test_outcomes_are_told_apart():
+def test_outcomes():
     """Failed, skipped, pending and errored checks each read differently."""
     found = {
         (type(result), result.type)
@@ -86,7 +86,7 @@ def test_outcomes_are_told_apart():
     assert any(not case.result for case in cases(broken_result()))
 
 
-def test_an_item_without_checks_does_not_vanish():
+def test_item_without_checks():
     """What was left out before any check is a skipped case with the reason."""
     left_out = [case for case in cases(unfinished_result()) if case.classname == "2E"]
     assert [case.result[0].message for case in left_out] == [
@@ -94,7 +94,7 @@ def test_an_item_without_checks_does_not_vanish():
     ]
 
 
-def test_a_failure_says_what_to_do():
+def test_failure_text():
     """The text of a failure holds the facts and the details."""
     case = next(
         case
@@ -105,7 +105,7 @@ def test_a_failure_says_what_to_do():
         assert text in case.result[0].text
 
 
-def test_hostile_strings_are_text(schema):
+def test_hostile_strings(schema):
     """No markup, control character or lone surrogate of a submission breaks the document."""
     for hostile in hostile_results():
         result = dataclasses.replace(hostile, timing=broken_result().timing)
@@ -116,14 +116,14 @@ def test_hostile_strings_are_text(schema):
 
 @settings(max_examples=40)
 @given(text=st.text())
-def test_any_text_can_be_written_and_read(text, tmp_path_factory):
+def test_any_text(text, tmp_path_factory):
     """Whatever a submission says, the file is XML that can be read."""
     path = tmp_path_factory.getbasetemp() / "any.xml"
     path.write_text(render_junit(with_text(broken_result(), text)), encoding="utf-8")
     assert sum(suite.tests for suite in JUnitXml.fromfile(path)) == len(cases(broken_result()))
 
 
-def test_real_runs_are_accepted(reference_step, attacker_step, schema):
+def test_real_runs(reference_step, attacker_step, schema):
     """What the command wrote for the reference and for a broken submission is valid."""
     for step in (reference_step, attacker_step):
         schema.validate(step.junit)

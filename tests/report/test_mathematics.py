@@ -50,7 +50,7 @@ PIECES = st.sampled_from(
 )
 
 
-def test_what_students_write_is_drawn():
+def test_drawn():
     """Fractions, indices, Greek letters, relations, sums and matrices."""
     formula = r"\frac{\partial L}{\partial W_1} = \sum_{i=1}^n \delta_i h^T \ge 0"
     drawn = mathml(formula, display=True)
@@ -71,13 +71,13 @@ def test_what_students_write_is_drawn():
     ],
     ids=["broken", "braces", "deep", "unknown environment", "long"],
 )
-def test_what_cannot_be_drawn_is_left_to_be_shown_as_typed(formula):
+def test_not_drawn(formula):
     """None says so; nothing is raised."""
     assert mathml(formula, display=False) is None
 
 
 @given(st.lists(PIECES, max_size=25).map("".join))
-def test_nothing_but_listed_elements_and_attributes_comes_out(formula):
+def test_only_listed_elements(formula):
     """Whatever is put in: no link, style, script or markup of the student's."""
     drawn = mathml(formula, display=False)
     if drawn is None:

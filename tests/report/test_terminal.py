@@ -50,19 +50,19 @@ def test_the_whole_summary(name):
 
 
 @pytest.mark.parametrize("name", ALL_SAMPLES)
-def test_nothing_is_wider_than_the_terminal(name):
+def test_width(name):
     """No line but the report's path is longer than 80 columns."""
     assert max(len(line) for line in lines_of(summary(ALL_SAMPLES[name]()))) <= 80
 
 
-def test_colour_only_repeats_what_the_text_says():
+def test_colour_adds_nothing():
     """With colour, the text between the colour codes stays the same."""
     colored = summary(broken_result(), color=True)
     assert "\x1b[1;31mfailed" in colored
     assert clean_block(colored) == summary(broken_result())
 
 
-def test_practice_is_said_first():
+def test_practice():
     """A practice result says so before anything else, and that it is no grade."""
     lines = summary(practice_result()).splitlines()
     assert "PRACTICE" in lines[0]
@@ -70,13 +70,13 @@ def test_practice_is_said_first():
     assert "PRACTICE" not in summary(good_result())
 
 
-def test_a_run_without_a_sandbox_is_marked():
+def test_unsafe():
     """An unsafe result says UNSAFE at the top."""
     assert "UNSAFE" in summary(unfinished_result()).splitlines()[0]
     assert "UNSAFE" not in summary(good_result())
 
 
-def test_failed_items_and_only_those_are_explained():
+def test_failed_items():
     """Each failed item has its next step; passed ones have none."""
     text = summary(broken_result())
     failed = [item for item in broken_result().items() if item.outcome is Outcome.FAILED]
@@ -84,7 +84,7 @@ def test_failed_items_and_only_those_are_explained():
     assert "next step" not in summary(good_result())
 
 
-def test_hostile_strings_neither_steer_the_terminal_nor_are_markup():
+def test_hostile_strings():
     """No control character of a submission reaches the terminal, and rich's markup stays text."""
     seen = ""
     for hostile in hostile_results():
@@ -96,7 +96,7 @@ def test_hostile_strings_neither_steer_the_terminal_nor_are_markup():
     assert "\\u202e" in seen
 
 
-def test_a_long_message_is_shortened():
+def test_long_message():
     """A fact of 100,000 characters takes a few lines, and the reader is told where the rest is."""
     long = map_strings(
         broken_result(), lambda text: "x" * 100_000 if "RuntimeError" in text else text
@@ -106,7 +106,7 @@ def test_a_long_message_is_shortened():
     assert "the report has the" in text
 
 
-def test_a_terminal_without_unicode_gets_escapes():
+def test_ascii_terminal():
     """On an ASCII terminal a text outside it is escaped and nothing fails."""
     text = summary(map_strings(broken_result(), lambda text: text + " ünï"), encoding="ascii")
     assert "\\xfcn\\xef" in text
@@ -128,6 +128,6 @@ def test_a_terminal_without_unicode_gets_escapes():
         ("lone \x1b", "lone \\x1b"),
     ],
 )
-def test_terminal_codes_go_and_other_controls_become_visible(raw, shown):
+def test_terminal_codes(raw, shown):
     """Control sequences vanish, single controls turn into escapes, ordinary text stays."""
     assert clean_block(raw) == shown
