@@ -24,7 +24,7 @@ from grader.cohort.batch import (
     grade_class,
     locked,
 )
-from grader.cohort.class_page import is_page_current, write_class_page
+from grader.cohort.class_page import is_page_current, update_class_page
 from grader.cohort.store import STORE_NAME
 from grader.grading.options import Options
 from grader.intake.roster import read_roster
@@ -131,7 +131,7 @@ def _write_page(
     progress.stage("writing the class page")
     publish(store, request.assignment, request.output)
     title = request.assignment.title
-    write_class_page(store, request.output, title=title, template=template)
+    update_class_page(store, request.output, title=title, template=template)
 
 
 def _print_totals(totals: ClassTotals, page: Path) -> None:

@@ -23,7 +23,7 @@ def is_page_current(store: Store, output: Path) -> bool:
     return shown == str(store.last_number()) and (output / CLASS_PAGE_NAME).is_file()
 
 
-def write_class_page(store: Store, output: Path, *, title: str, template: Path | None) -> None:
+def update_class_page(store: Store, output: Path, *, title: str, template: Path | None) -> None:
     """Compare the students, whose starter code is in `template`, and write the page."""
     newest = str(store.last_number())
     summaries = list(store.summaries())

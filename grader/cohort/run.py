@@ -14,12 +14,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from grader.cohort.summary import Status, StudentSummary, summarize_items
+from grader.cohort.summary import Status, StudentSummary, now, summarize_items
 from grader.errors import GraderError, SubmissionError, UnusableSubmissionError, UsageError
 from grader.grading.clock import Clock
 from grader.grading.options import Options, Setting
@@ -245,7 +244,7 @@ class ClassRun:
             score=result.score,
             complete=result.complete,
             practice=result.provenance.practice,
-            graded_at=_now(),
+            graded_at=now(),
             items=summarize_items(result),
         )
         del self._students[task.work.student.id]
@@ -282,7 +281,7 @@ class ClassRun:
             score=Score(possible=possible, lost=lost, undecided=possible - lost),
             complete=False,
             practice=self.options.practice,
-            graded_at=_now(),
+            graded_at=now(),
         )
         return task, task.decide(summary), None
 
@@ -307,10 +306,6 @@ def _keep_graded_files(submission: Submission, files: Sequence[str], folder: Pat
             copy = target / file
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(submission.root / file, copy)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _ignore_epoch(_key: tuple[str, str], _job: TrainingJob, _epoch: int, _: EpochResult) -> None:

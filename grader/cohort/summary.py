@@ -5,6 +5,7 @@ hundredth of the whole result's size.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self
 
@@ -103,6 +104,11 @@ class StudentSummary:
             final_points=late.final_points(score.earned),
             late=late.with_penalty(score.earned),
         )
+
+
+def now() -> str:
+    """Return the time as the store keeps it: ISO 8601, UTC, in seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def summarize_items(result: SubmissionResult) -> tuple[ItemSummary, ...]:

@@ -16,6 +16,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from grader.assignment.records import Assignment, RubricItem
+from grader.cohort.summary import now
 from grader.errors import UsageError
 from grader.intake.pictures import PICTURES_NAME
 from grader.review import pages
@@ -26,7 +27,7 @@ from grader.review.pages import Review, View
 from grader.review.queue import Filter
 from grader.review.rubrics import change_rubric
 from grader.review.security import LOCAL_HOSTS, Form, make_middleware, read_form, read_number
-from grader.review.store import SECOND, ConflictError, ReviewStore, now
+from grader.review.store import SECOND, ConflictError, ReviewStore
 
 _STATIC = {
     "review.css": ("grader.review", "static/review.css", "text/css"),

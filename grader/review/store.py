@@ -9,13 +9,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from grader.assignment.records import RubricItem
 from grader.cohort.store import Store, StoredGrading
+from grader.cohort.summary import now
 from grader.errors import UsageError
 from grader.review.judgements import Judgement
 
@@ -98,11 +98,6 @@ class Change:
     before: Any
     after: Any
     undoes: int | None
-
-
-def now() -> str:
-    """Return the time as ISO 8601, UTC, in seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class ReviewStore(Store):

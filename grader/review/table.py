@@ -15,12 +15,13 @@ from typing import Any
 
 from grader.assignment.records import Assignment, Rubric
 from grader.cohort.gradebooks.cells import FORMULA_STARTS
+from grader.cohort.summary import now
 from grader.errors import UsageError
 from grader.review.answers import written_items
 from grader.review.judgements import LONGEST_COMMENT, Judgement, parse_points, points_of
 from grader.review.ledger import write_judgements
 from grader.review.rubrics import rubrics_in_force
-from grader.review.store import ConflictError, Entry, ReviewStore, now
+from grader.review.store import ConflictError, Entry, ReviewStore
 from grader.text import clean_line
 
 COLUMNS = (

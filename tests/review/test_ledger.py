@@ -9,6 +9,7 @@ import pytest
 from grader.assignment.records import RubricItem
 from grader.cohort.page import render_class_page, write_class_page
 from grader.cohort.similarity import Likeness, Shared, Similarity
+from grader.cohort.summary import now
 from grader.errors import UsageError
 from grader.report.files import CLASS_PAGE_NAME
 from grader.report.json import read_json
@@ -20,7 +21,7 @@ from grader.review.judgements import Judgement
 from grader.review.ledger import entries_version, judge, undo
 from grader.review.publishing import publish
 from grader.review.queue import Filter, measure_progress, neighbours, read_groups, select
-from grader.review.store import SECOND, ConflictError, now
+from grader.review.store import SECOND, ConflictError
 from tests.support.review_class import SET4, WRITTEN, all_positive, give, hand_in, make_class
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from grader.assignment.loading import load_assignment
 from grader.assignment.records import Assignment
 from grader.cohort.store import STORE_NAME
-from grader.cohort.summary import Status, StudentSummary, summarize_items
+from grader.cohort.summary import Status, StudentSummary, now, summarize_items
 from grader.grading.options import Options
 from grader.grading.pipeline import grade_submission
 from grader.intake.pictures import keep_pictures
@@ -23,7 +23,7 @@ from grader.report.files import write_reports
 from grader.review.answers import collect_answers, written_items
 from grader.review.judgements import Judgement
 from grader.review.ledger import entries_version, judge
-from grader.review.store import ReviewStore, now
+from grader.review.store import ReviewStore
 from tests.support.paths import REFERENCE
 
 SET4 = load_assignment("set4")
