@@ -18,9 +18,10 @@ _SIMILARITY = "similarity"
 
 
 def is_page_current(store: Store, output: Path) -> bool:
-    """Return True if the class page shows the newest grading."""
-    shown = store.setting(_PAGE_SHOWS)
-    return shown == str(store.last_number()) and (output / CLASS_PAGE_NAME).is_file()
+    """Return True if the class page shows the newest grading, or there is no grading."""
+    newest = store.last_number()
+    shown = store.setting(_PAGE_SHOWS) == str(newest)
+    return newest == 0 or (shown and (output / CLASS_PAGE_NAME).is_file())
 
 
 def update_class_page(store: Store, output: Path, *, title: str, template: Path | None) -> None:

@@ -189,6 +189,14 @@ def test_page_after_kill(school):
     assert "alice" in page.read_text()
 
 
+def test_no_page_without_grading(tmp_path):
+    """A wrong directory is refused, and no class page is written."""
+    command = ["batch", str(tmp_path / "nothing"), "--output", str(tmp_path / "reports")]
+    result = CliRunner().invoke(cli, command)
+    assert isinstance(result.exception, UsageError)
+    assert not (tmp_path / "reports" / "index.html").exists()
+
+
 def test_reports_that_fail(school, monkeypatch):
     """A student whose report cannot be written has an error, and the others have grades."""
     write_reports = run.write_reports
