@@ -40,7 +40,7 @@ def update_class_page(store: Store, output: Path, *, title: str, template: Path 
 
 
 def refresh_class_page(store: Store, output: Path, *, title: str, create: bool = False) -> None:
-    """Write an existing page again, or `create` it, with the similarities of the last comparison."""
+    """Write an existing page, or `create` it, with the similarities of the last comparison."""
     from grader.cohort import page  # noqa: PLC0415  # loads the templates and the charts
 
     path = output / CLASS_PAGE_NAME
