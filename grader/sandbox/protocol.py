@@ -94,7 +94,7 @@ def write_frame(descriptor: int, kind: bytes, payload: bytes = b"") -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnResources:
-    """What a sandbox does not share with the machine, so that the worker may clear or limit it.
+    """The resources that a sandbox does not share, so that the worker may clear or limit them.
 
     Attributes:
         processes: no process outside the sandbox can be reached.

@@ -15,7 +15,7 @@ FILE_NAME = "settings.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to grade in the container.
+    """The settings of grading in the container.
 
     Attributes:
         assignment: name of a bundled assignment, or of a file beside the settings.
