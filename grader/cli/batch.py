@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ from rich.text import Text
 from grader.assignment.loading import load_assignment
 from grader.cli.class_progress import ClassProgress
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
-from grader.cli.late_options import late_options, late_policy
-from grader.cli.options import grading_options, json_option, print_json, split_list
+from grader.cli.options import grading_options, json_option, option_group, print_json, split_list
 from grader.cohort.batch import (
     EVERYBODY,
     ClassRequest,
@@ -25,7 +25,9 @@ from grader.cohort.batch import (
     locked,
 )
 from grader.cohort.class_page import is_page_current, update_class_page
+from grader.cohort.late_policy import LatePolicy, find_timezone, read_time
 from grader.cohort.store import STORE_NAME
+from grader.errors import UsageError
 from grader.grading.options import Options
 from grader.intake.roster import read_roster
 from grader.platforms.github.fence import fenced_log
@@ -41,6 +43,51 @@ Examples:
   grade batch class/ --regrade alice,bob  these two again
   grade batch class/ --due 2026-03-01 --penalty-per-day 0.1
 """
+
+_late_options = option_group(
+    click.option(
+        "--due",
+        metavar="TIME",
+        help="Deadline, such as '2026-03-01 23:59'. Without it, nobody is late.",
+    ),
+    click.option(
+        "--timezone",
+        metavar="NAME",
+        help="Time zone of --due and of the roster. [default: this machine's]",
+    ),
+    click.option(
+        "--grace-minutes",
+        metavar="MINUTES",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Minutes after the deadline that still count as in time.",
+    ),
+    click.option(
+        "--penalty-per-day",
+        metavar="SHARE",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        show_default=True,
+        help="Share of the earned points that each started day takes.",
+    ),
+    click.option(
+        "--penalty-floor",
+        "floor",
+        metavar="SHARE",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        show_default=True,
+        help="Share of the earned points that always remains.",
+    ),
+    click.option(
+        "--maximum-days-late",
+        "maximum_days",
+        metavar="DAYS",
+        type=click.IntRange(min=0),
+        help="No points if the submission is more days late than this.",
+    ),
+)
 
 
 @click.command(epilog=EXAMPLES + EXIT_CODES)
@@ -67,7 +114,7 @@ Examples:
     metavar="ADDRESS",
     help="Train on the workers of the Dask scheduler at tcp://HOST:PORT or tls://HOST:PORT.",
 )
-@late_options
+@_late_options
 @grading_options
 @json_option
 def batch(
@@ -92,7 +139,7 @@ def batch(
     request = ClassRequest(
         directory=submissions,
         output=output,
-        late_policy=late_policy(options),
+        late_policy=_late_policy(options),
         assignment=load_assignment(assignment, submission=submissions),
         options=Options(**options, may_fall_back=False),
         roster=read_roster(roster) if roster else None,
@@ -132,6 +179,22 @@ def _write_page(
     publish(store, request.assignment, request.output)
     title = request.assignment.title
     update_class_page(store, request.output, title=title, template=template)
+
+
+def _late_policy(options: dict[str, Any]) -> LatePolicy | None:
+    """Remove the options of the late policy from `options`, and return the policy.
+
+    Raises:
+        UsageError: the deadline cannot be read, or a rule is given without a deadline.
+    """
+    due, timezone, minutes = (options.pop(name) for name in ("due", "timezone", "grace_minutes"))
+    rules = {name: options.pop(name) for name in ("penalty_per_day", "floor", "maximum_days")}
+    if due is not None:
+        moment = read_time(due, find_timezone(timezone), what="--due")
+        return LatePolicy(due=moment, grace=timedelta(minutes=minutes), **rules)
+    if timezone or minutes or any(rules.values()) or rules["maximum_days"] == 0:
+        raise UsageError("the late policy needs a deadline", next_step="give it with --due")
+    return None
 
 
 def _print_totals(totals: ClassTotals, page: Path) -> None:

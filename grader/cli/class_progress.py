@@ -6,7 +6,6 @@ A terminal gets one live line with a bar; a pipe or a log gets a plain line for 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
@@ -41,10 +40,7 @@ class ClassProgress(Screen):
             quiet=quiet,
         )
         self._task = self._bars.add_task("", total=None, detail="")
-        self._statuses: Counter[Status] = Counter()
-        self._to_grade = 0
-        self._taken_in = 0
-        self._done = 0
+        self._to_grade = self._taken_in = self._done = self._failed = 0
         self._started = 0.0
         self._trained = self._reused = 0
 
@@ -71,7 +67,7 @@ class ClassProgress(Screen):
         if summary.status is Status.MISSING:
             return
         self._done += 1
-        self._statuses[summary.status] += 1
+        self._failed += summary.status is not Status.GRADED
         self._say(_describe(summary))
         self._update()
 
@@ -81,12 +77,11 @@ class ClassProgress(Screen):
         )
 
     def _detail(self) -> str:
-        failed = self._done - self._statuses[Status.GRADED]
         running = max(0, self._taken_in - self._done)
         queued = max(0, self._to_grade - self._done - running)
         parts = [f"{running} running", f"{queued} queued"]
-        if failed:
-            parts.append(f"{failed} without a grade")
+        if self._failed:
+            parts.append(f"{self._failed} without a grade")
         parts.append(f"{self._trained} runs, {self._reused} reused")
         elapsed = time.monotonic() - self._started
         if self._done >= SETTLED_STUDENTS and elapsed > 0:

@@ -8,9 +8,9 @@ import click
 
 from grader.assignment.loading import load_assignment
 from grader.cli.options import assignment_option, practice_option
+from grader.platforms.gradescope.settings import Settings
+from grader.platforms.gradescope.upload import CPU_INDEX, build_upload
 
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-"""PyTorch's index of builds without CUDA: 200 MB instead of PyPI's 5 GB."""
 START_UP_SECONDS = 60.0
 """The grading must end so much earlier than the container, start and end included."""
 MEGABYTE = 1_000_000
@@ -91,9 +91,6 @@ def build(
     torch_index: str,
 ) -> None:
     """Build the zip file for "Configure Autograder"."""
-    from grader.platforms.gradescope.settings import Settings  # noqa: PLC0415
-    from grader.platforms.gradescope.upload import build_upload  # noqa: PLC0415
-
     loaded = load_assignment(assignment)
     question_megabytes = max(LEAST_QUESTION_MEGABYTES, memory_megabytes - GRADER_MEGABYTES)
     upload = build_upload(

@@ -85,7 +85,7 @@ def test_help_teaches():
     ],
     ids=["missing", "empty", "a file"],
 )
-def test_a_directory_that_cannot_be_graded_is_wrong_use(tmp_path: Path, make, message):
+def test_unusable_directory(tmp_path: Path, make, message):
     """Exit code 2, what is wrong, and no traceback."""
     make(tmp_path / "work")
     ended = grade(tmp_path / "work", "--output", tmp_path / "out")
@@ -94,7 +94,7 @@ def test_a_directory_that_cannot_be_graded_is_wrong_use(tmp_path: Path, make, me
     assert "Traceback" not in ended.stderr
 
 
-def test_an_unknown_part_is_wrong_use(submission: Path, tmp_path: Path):
+def test_unknown_part(submission: Path, tmp_path: Path):
     """--only names the parts there are."""
     ended = grade(submission, "--only", "9Z", "--output", tmp_path / "out")
     assert ended.returncode == 2
@@ -102,7 +102,7 @@ def test_an_unknown_part_is_wrong_use(submission: Path, tmp_path: Path):
     assert "2C" in ended.stderr
 
 
-def test_a_wrong_data_directory_gives_no_grade(submission: Path, tmp_path: Path):
+def test_wrong_data_directory(submission: Path, tmp_path: Path):
     """A directory that was named is not silently replaced by the practice set."""
     ended = grade(submission, "--data", tmp_path, "--output", tmp_path / "out")
     assert ended.returncode == 3
@@ -110,7 +110,7 @@ def test_a_wrong_data_directory_gives_no_grade(submission: Path, tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):
+def test_unwritable_place(tmp_path: Path):
     """No traceback, and not the grader's fault."""
     ended = grade("gradescope", "build", "-o", tmp_path / "absent" / "x.zip")
     assert ended.returncode == 3
@@ -118,7 +118,23 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):
     assert "Traceback" not in ended.stderr
 
 
-def test_an_empty_class_has_no_points(tmp_path: Path):
+@pytest.mark.parametrize("name", ["-o", "--to", "--output"])
+def test_names_of_the_upload(tmp_path: Path, name: str):
+    """`-o` is `--to` in every command; the older name works."""
+    ended = grade("gradescope", "build", name, tmp_path / "x.zip")
+    assert ended.returncode == 0
+    assert (tmp_path / "x.zip").stat().st_size > 100_000
+
+
+@pytest.mark.parametrize("name", ["-o", "--to", "--file"])
+def test_names_of_the_export(tmp_path: Path, name: str):
+    """`-o` is `--to` in every command; the older name works."""
+    Store(tmp_path / "class.sqlite").close()
+    ended = grade("export", "csv", "--output", tmp_path, name, tmp_path / "grades.csv")
+    assert "no class has been graded here yet" in ended.stderr
+
+
+def test_empty_class(tmp_path: Path):
     """What a class that could not be read leaves behind is no class."""
     Store(tmp_path / "class.sqlite").close()
     ended = grade("export", "csv", "--output", tmp_path)
@@ -126,7 +142,7 @@ def test_an_empty_class_has_no_points(tmp_path: Path):
     assert "no class has been graded here yet" in ended.stderr
 
 
-def test_quick_checks_everything_but_accuracy(submission: Path, tmp_path: Path):
+def test_quick(submission: Path, tmp_path: Path):
     """A student who writes gets all checks and one training step of each model."""
     ended = grade(submission, "--quick", "--output", tmp_path / "out")
     assert ended.returncode == 0, ended.stderr
@@ -138,7 +154,7 @@ def test_quick_checks_everything_but_accuracy(submission: Path, tmp_path: Path):
     assert result["score"]["lost"] == 0
 
 
-def test_bad_answers_each_fail_their_own_item(submission: Path, tmp_path: Path):
+def test_bad_answers(submission: Path, tmp_path: Path):
     """One submission, many mistakes: each is told apart, and the rest is graded."""
     (submission / "problem_1.py").write_text("def or_network(:\n    pass\n")
     append(
@@ -235,7 +251,7 @@ def grade_reference(tmp_path_factory: pytest.TempPathFactory):
     return ended, output
 
 
-def test_the_reference_passes_on_the_practice_data(graded):
+def test_reference_passes(graded):
     """All automatic points, the written ones pending, a report to read."""
     ended, output = graded
     assert ended[0].returncode == 0, ended[0].stdout + ended[0].stderr
@@ -251,7 +267,7 @@ def test_the_reference_passes_on_the_practice_data(graded):
     assert "PRACTICE" in (output / "trained" / "reference" / "report.html").read_text()
 
 
-def test_grading_again_gives_the_same_bytes_but_for_times(graded):
+def test_same_bytes_again(graded):
     """Nothing in a result depends on the moment, the order, or on whether a run was kept."""
     _, output = graded
     trained, again, cached = (
@@ -266,7 +282,7 @@ def test_grading_again_gives_the_same_bytes_but_for_times(graded):
     assert trained == cached
 
 
-def test_the_starter_gets_a_partial_score_and_no_traceback(tmp_path: Path):
+def test_starter(tmp_path: Path):
     """What a student starts from runs, misses the thresholds, and is told what is missing."""
     ended = grade(
         ROOT / "student_template", "--practice", "--output", tmp_path, "--only", "1,2A,2C,3B,3G"
@@ -280,7 +296,7 @@ def test_the_starter_gets_a_partial_score_and_no_traceback(tmp_path: Path):
     assert items["2C"]["training"]["accuracy"] > 0.5
 
 
-def test_ctrl_c_keeps_what_was_finished_and_leaves_no_process(submission: Path, tmp_path: Path):
+def test_ctrl_c(submission: Path, tmp_path: Path):
     """The report is written with the rest marked as not graded."""
     with subprocess.Popen(
         [GRADE, submission, "--practice", "--no-cache", "--verbose", "--output", tmp_path],

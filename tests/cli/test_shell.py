@@ -193,8 +193,6 @@ class Bash:
     """
 
     def __init__(self, directory: Path) -> None:
-        script = directory / "completion.bash"
-        script.write_text(completion_script("bash"))
         self._terminal, theirs = pty.openpty()
         environment = {
             "PATH": f"{GRADE.parent}:{os.environ['PATH']}",
@@ -213,7 +211,8 @@ class Bash:
             start_new_session=True,
         )
         os.close(theirs)
-        self.type(f"source {script}; echo rea''dy\n", until="ready")
+        line = 'eval "$(_GRADE_COMPLETE=bash_source grade)"'  # as in README.md and `grade --help`
+        self.type(f"{line}; echo rea''dy\n", until="ready")
 
     def type(self, keys: str, *, until: str) -> str:
         """Press keys and return what the terminal shows from then on up to a text."""

@@ -21,9 +21,8 @@ from typing import Any
 import pytest
 
 from grader.assignment.bundled.set4 import ASSIGNMENT
-from grader.cli.gradescope import CPU_INDEX
 from grader.platforms.gradescope.settings import Settings
-from grader.platforms.gradescope.upload import build_upload
+from grader.platforms.gradescope.upload import CPU_INDEX, build_upload
 from tests.support.docker_profile import (
     CLONE_NEWNS,
     MS_BIND,

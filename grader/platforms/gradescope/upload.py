@@ -18,6 +18,8 @@ from grader.assignment.records import Assignment
 from grader.errors import MachineError
 from grader.platforms.gradescope.settings import FILE_NAME, Settings, write_settings
 
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+"""PyTorch's index of builds without CUDA: 200 MB instead of PyPI's 5 GB."""
 ASSIGNMENT_FILE = "assignment.py"
 SCRIPTS = ("setup.sh", "run_autograder")
 SOURCE = "grader-source"

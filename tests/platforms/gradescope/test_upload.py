@@ -20,11 +20,10 @@ from packaging.requirements import Requirement
 
 import grader
 from grader.assignment.bundled.set4 import ASSIGNMENT
-from grader.cli.gradescope import CPU_INDEX
 from grader.errors import MachineError
 from grader.platforms.gradescope import upload as upload_module
 from grader.platforms.gradescope.results import render_gradescope
-from grader.platforms.gradescope.upload import build_upload
+from grader.platforms.gradescope.upload import CPU_INDEX, build_upload
 from tests.support.gradescope_tree import ROOT, settings
 from tests.support.result_samples import (
     ALL_SAMPLES,
