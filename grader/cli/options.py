@@ -161,7 +161,7 @@ grading_options = option_group(
     ),
     click.option("-q", "--quiet", is_flag=True, help="Print only warnings and errors."),
 )
-"""The options of `grade DIR` and `grade batch`: the fields of `stages.Options`, and others."""
+"""The options of `grade DIR` and `grade batch`: the fields of `Options`, and others."""
 
 
 def print_json(value: Any) -> None:
