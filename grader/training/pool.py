@@ -30,7 +30,7 @@ from grader.training.job import EpochCallback, TrainingJob
 from grader.training.memory import count_memory_kills
 
 if TYPE_CHECKING:  # this module loads torch
-    from grader.training.datasets import Dataset, SharedDataset
+    from grader.training.datasets import Dataset
 
 LARGEST_STACK = 5
 """Models in one network; each of ten trains no faster than each of five."""
@@ -74,41 +74,23 @@ def count_cores() -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """Jobs for one training process: one network, or several that can be stacked into one."""
-
-    jobs: tuple[TrainingJob, ...]
-    dataset: SharedDataset
-
-
-@dataclass(frozen=True, kw_only=True)
 class EpochEnded:
-    """One epoch of the order's job at `index` ended; epochs count from 1."""
+    """A process's message that one epoch of the job at `index` ended; epochs count from 1."""
 
     index: int
     epoch: int
     result: EpochResult
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """All jobs of the order are trained; the runs are in the order of the jobs."""
-
-    runs: tuple[TrainingRun, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failed:
-    """The jobs of the order cannot be trained, and `error` says why."""
-
-    error: GraderError
+Answer = tuple[TrainingRun, ...] | GraderError
+"""A process's last message about jobs: their runs, or the reason why they cannot be trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Stack:
-    """An order, with the callback and the future of each job."""
+    """Jobs for one process: one network, or several that can be stacked into one."""
 
-    order: Order
+    jobs: tuple[TrainingJob, ...]
     callbacks: Sequence[EpochCallback | None]
     futures: Sequence[Future[TrainingRun]]
 
@@ -133,22 +115,21 @@ class TrainingPool:
             dataset: trained on by all jobs; if None, call `use_dataset` before any `submit`.
             device: "cpu", or "cuda", which gets a single process.
             processes: number of jobs trained at once; by default the number of cores.
-            worker: the command that starts a training process.
+            worker: the command that starts a training process, without its arguments.
         """
         self._dataset = dataset
         self._device = device
         self._processes = 1 if device != "cpu" else processes or count_cores()
         self._command = worker
-        self._shared: SharedDataset | None = None
+        self._has_dataset = False
         self._stacks: SimpleQueue[_Stack | None] = SimpleQueue()
 
     def __enter__(self) -> Self:
         self._file = tempfile.TemporaryFile()
         if self._dataset is not None:
             self.use_dataset(self._dataset)
-        self._workers = [
-            _Worker(self._command, self._device, self._file) for _ in range(self._processes)
-        ]
+        command = (*self._command, str(os.getpid()), self._device, str(self._file.fileno()))
+        self._workers = [_Worker(command, self._file) for _ in range(self._processes)]
         self._threads = [
             Thread(target=self._train_stacks, args=[worker], name="training", daemon=True)
             for worker in self._workers
@@ -167,7 +148,8 @@ class TrainingPool:
 
     def use_dataset(self, dataset: Dataset) -> None:
         """Set the data that all jobs are trained on. Call it once."""
-        self._shared = dataset.share(self._file)
+        dataset.save(self._file)
+        self._has_dataset = True
 
     def submit(
         self, job: TrainingJob, on_epoch: EpochCallback | None = None
@@ -203,13 +185,14 @@ class TrainingPool:
         Raises:
             MachineError: `use_dataset` was not called.
         """
-        if self._shared is None:
+        if not self._has_dataset:
             raise MachineError("the training pool was given a job before a data set")
         callbacks = on_epochs or [None] * len(jobs)
         futures: list[Future[TrainingRun]] = [Future() for _ in jobs]
         for part in split_into_stacks(len(jobs)):
-            order = Order(jobs=tuple(jobs[part]), dataset=self._shared)
-            self._stacks.put(_Stack(order=order, callbacks=callbacks[part], futures=futures[part]))
+            self._stacks.put(
+                _Stack(jobs=tuple(jobs[part]), callbacks=callbacks[part], futures=futures[part])
+            )
         return futures
 
     def _train_stacks(self, worker: _Worker) -> None:
@@ -219,7 +202,7 @@ class TrainingPool:
             worker.start()
         while (stack := self._stacks.get()) is not None:
             try:
-                runs = worker.train(stack.order, stack.callbacks)
+                runs = worker.train(stack.jobs, stack.callbacks)
             except Exception as error:  # noqa: BLE001  (whoever waits for the runs gets the error)
                 for future in stack.futures:
                     future.set_exception(error)
@@ -237,10 +220,9 @@ def split_into_stacks(jobs: int) -> list[slice]:
 class _Worker:
     """One training process at a time: a process that dies is replaced."""
 
-    def __init__(self, command: Sequence[str], device: str, shared_file: IO[bytes]) -> None:
+    def __init__(self, command: Sequence[str], data: IO[bytes]) -> None:
         self._command = command
-        self._device = device
-        self._shared_file = shared_file
+        self._data = data
         self._process: _Process | None = None
         self._stopped = False
         self._lock = Lock()
@@ -255,7 +237,7 @@ class _Worker:
             if self._stopped:
                 raise MachineError("training was stopped")
             if self._process is None:
-                self._process = _Process(self._command, self._device, self._shared_file)
+                self._process = _Process(self._command, self._data)
             return self._process
 
     def stop(self) -> None:
@@ -266,9 +248,9 @@ class _Worker:
                 self._process.kill()
 
     def train(
-        self, order: Order, callbacks: Sequence[EpochCallback | None]
+        self, jobs: tuple[TrainingJob, ...], callbacks: Sequence[EpochCallback | None]
     ) -> tuple[TrainingRun, ...]:
-        """Train the jobs of an order, at a further attempt if the process dies.
+        """Train jobs, at a further attempt if the process dies.
 
         Raises:
             GraderError: the jobs cannot be trained.
@@ -280,14 +262,14 @@ class _Worker:
             process = self.start()
             answer = None
             try:
-                answer = process.converse(order, callbacks)
+                answer = process.converse(jobs, callbacks)
             finally:
                 if answer is None:  # the process died, or trains on after a callback's error
                     self.discard()
-            if isinstance(answer, Failed):
-                raise answer.error
+            if isinstance(answer, GraderError):
+                raise answer
             if answer is not None:
-                return answer.runs
+                return answer
             if attempts == ATTEMPTS:
                 raise process.explain_death(memory_ran_out=count_memory_kills() > memory_kills)
 
@@ -302,18 +284,18 @@ class _Worker:
 class _Process:
     """One training process, and this side of the pipe."""
 
-    def __init__(self, command: Sequence[str], device: str, shared_file: IO[bytes]) -> None:
-        self._pipe: Connection[object, object]
+    def __init__(self, command: Sequence[str], data: IO[bytes]) -> None:
+        self._pipe: Connection[tuple[TrainingJob, ...], EpochEnded | Answer]
         self._pipe, child_pipe = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process)
         with child_pipe:
             try:
                 self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-                    [*command, str(os.getpid()), str(child_pipe.fileno()), device],
+                    [*command, str(child_pipe.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=self._errors,
-                    pass_fds=(child_pipe.fileno(), shared_file.fileno()),
+                    pass_fds=(child_pipe.fileno(), data.fileno()),
                     env={**os.environ, **_ENVIRONMENT},
                     process_group=0,  # the terminal's Ctrl-C does not reach the process
                 )
@@ -324,20 +306,20 @@ class _Process:
         self._printed = ""
 
     def converse(
-        self, order: Order, callbacks: Sequence[EpochCallback | None]
-    ) -> Finished | Failed | None:
-        """Send an order, call the callbacks, and return the answer, or None if the process died."""
-        for message in self._messages(order):
-            if isinstance(message, Finished | Failed):
+        self, jobs: tuple[TrainingJob, ...], callbacks: Sequence[EpochCallback | None]
+    ) -> Answer | None:
+        """Send jobs, call the callbacks, and return the answer, or None if the process died."""
+        for message in self._messages(jobs):
+            if not isinstance(message, EpochEnded):
                 return message
-            if isinstance(message, EpochEnded) and (callback := callbacks[message.index]):
+            if callback := callbacks[message.index]:
                 callback(message.epoch, message.result)
         return None
 
-    def _messages(self, order: Order) -> Iterator[object]:
-        """Send an order, and yield the messages about it until the process dies."""
+    def _messages(self, jobs: tuple[TrainingJob, ...]) -> Iterator[EpochEnded | Answer]:
+        """Send jobs, and yield the messages about them until the process dies."""
         with suppress(EOFError, ConnectionError):
-            self._pipe.send(order)
+            self._pipe.send(jobs)
             while True:
                 yield self._pipe.recv()
 

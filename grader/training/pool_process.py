@@ -1,7 +1,7 @@
-"""A training process of `grader.training.pool`: receive orders over a pipe, train, answer.
+"""A training process of `grader.training.pool`: receive jobs over a pipe, train, answer.
 
-Started as `python -P -m grader.training.pool_process PARENT DESCRIPTOR DEVICE`. It runs no student
-code.
+Started as `python -P -m grader.training.pool_process PARENT DEVICE DATA PIPE`; the last two are
+descriptors. It runs no student code.
 """
 
 from __future__ import annotations
@@ -18,51 +18,44 @@ if __name__ == "__main__":
 
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from typing import TypeAlias
 
 from grader.errors import GraderError, MachineError, memory_shortage
 from grader.results import EpochResult
-from grader.training.datasets import Dataset
-from grader.training.pool import EpochEnded, Failed, Finished, Order
+from grader.training.datasets import Dataset, map_dataset
+from grader.training.job import TrainingJob
+from grader.training.pool import Answer, EpochEnded
 from grader.training.stacked import train_stacked
 
+_Pipe: TypeAlias = "Connection[EpochEnded | Answer, tuple[TrainingJob, ...]]"
 
-def main(descriptor: int, device: str) -> None:
-    """Carry out orders until the parent closes the pipe."""
-    pipe: Connection[Finished | Failed | EpochEnded, Order] = Connection(descriptor)
+
+def main(device: str, data: int, pipe: _Pipe) -> None:
+    """Train the jobs that come until the parent closes the pipe."""
     dataset: Dataset | None = None
     with suppress(EOFError, ConnectionError):
         while True:
-            order = pipe.recv()
-            dataset = dataset or order.dataset.load()
-            pipe.send(_carry_out(order, dataset, device, pipe))
+            jobs = pipe.recv()
+            dataset = dataset or map_dataset(data)
+            pipe.send(_train(jobs, dataset, device, pipe))
 
 
-def _carry_out(
-    order: Order,
-    dataset: Dataset,
-    device: str,
-    pipe: Connection[Finished | Failed | EpochEnded, Order],
-) -> Finished | Failed:
+def _train(jobs: tuple[TrainingJob, ...], dataset: Dataset, device: str, pipe: _Pipe) -> Answer:
     def report(index: int, epoch: int, result: EpochResult) -> None:
         pipe.send(EpochEnded(index=index, epoch=epoch, result=result))
 
     try:
-        runs = train_stacked(order.jobs, dataset, device=device, on_epoch=report)
+        return tuple(train_stacked(jobs, dataset, device=device, on_epoch=report))
     except GraderError as error:
-        return Failed(error=error)
+        return error
     except ConnectionError:  # the parent is gone
         raise
-    except Exception as error:  # noqa: BLE001  (one order's failure must not end the process)
-        return Failed(error=memory_shortage(error) or _unexpected(error))
-    return Finished(runs=tuple(runs))
-
-
-def _unexpected(error: Exception) -> MachineError:
-    return MachineError(
-        f"training failed: {type(error).__name__}: {error}",
-        next_step="Try again; if it happens again, report it with this message.",
-    )
+    except Exception as error:  # noqa: BLE001  (the process must survive the failure of its jobs)
+        return memory_shortage(error) or MachineError(
+            f"training failed: {type(error).__name__}: {error}",
+            next_step="Try again; if it happens again, report it with this message.",
+        )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[2], int(sys.argv[3]), Connection(int(sys.argv[4])))

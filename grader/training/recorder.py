@@ -78,29 +78,29 @@ class RunRecorder:
     def finish(self) -> TrainingRun:
         """Return the run as a record."""
         is_gpu = torch.device(self._device).type == "cuda"
+        outputs = self._counted_outputs
         return TrainingRun(
             seed=self._job.seed,
             epochs=tuple(self._epochs),
             stopped_early=self._stopped_early,
             diverged=self._diverged,
-            confusion=self._confusion(),
-            misclassified=self._misclassified(),
+            confusion=() if outputs is None else self._confusion(outputs),
+            misclassified=() if outputs is None else self._misclassified(outputs),
             device=torch.cuda.get_device_name(self._device) if is_gpu else "cpu",
             wall_seconds=time.perf_counter() - self._started,
         )
 
-    def _confusion(self) -> tuple[tuple[int, ...], ...]:
-        if self._counted_outputs is None:
-            return ()
-        pairs = self._dataset.test_labels * CLASSES + self._counted_outputs.argmax(1)
+    def _confusion(self, outputs: torch.Tensor) -> tuple[tuple[int, ...], ...]:
+        pairs = self._dataset.test_labels * CLASSES + outputs.argmax(1)  # (N,)
         counts = torch.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
         return tuple(tuple(row) for row in counts.tolist())
 
-    def _misclassified(self) -> tuple[MisclassifiedExample, ...]:
-        if self._counted_outputs is None:
-            return ()
-        predicted = self._counted_outputs.argmax(1)
-        confidence = self._probabilities(self._counted_outputs).amax(1)
+    def _misclassified(self, outputs: torch.Tensor) -> tuple[MisclassifiedExample, ...]:
+        """Return the most confident mistakes first."""
+        # A model that ends in Softmax outputs probabilities.
+        ends_in_softmax = self._job.model.layers[-1].kind == "Softmax"
+        probabilities = outputs if ends_in_softmax else functional.softmax(outputs, dim=1)
+        confidence, predicted = probabilities.amax(1), outputs.argmax(1)  # (N,), (N,)
         wrong = (predicted != self._dataset.test_labels).nonzero().flatten()
         order = confidence[wrong].argsort(descending=True, stable=True)
         return tuple(
@@ -115,8 +115,3 @@ class RunRecorder:
             )
             for index in wrong[order][:MISCLASSIFIED_EXAMPLES].tolist()
         )
-
-    def _probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Return (N, classes), 0 to 1; a model that ends in Softmax outputs probabilities."""
-        ends_in_softmax = self._job.model.layers[-1].kind == "Softmax"
-        return outputs if ends_in_softmax else functional.softmax(outputs, dim=1)

@@ -8,7 +8,7 @@ whoever can is trusted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,20 +109,17 @@ class RunCache:
 
 def cache_info(directory: Path) -> CacheInfo:
     """Measure the run cache in the grader's cache directory."""
-    sizes = [path.stat().st_size for path in _entries(directory)]
-    return CacheInfo(directory=directory / "runs", entries=len(sizes), size_bytes=sum(sizes))
+    runs = directory / "runs"
+    sizes = [path.stat().st_size for path in runs.glob(f"*/*{_SUFFIX}")]
+    return CacheInfo(directory=runs, entries=len(sizes), size_bytes=sum(sizes))
 
 
 def clear_cache(directory: Path) -> CacheInfo:
     """Remove every run, and return the size of the cache before."""
     info = cache_info(directory)
-    for path in (directory / "runs").glob("*/*"):
+    for path in info.directory.glob("*/*"):
         path.unlink(missing_ok=True)
     return info
-
-
-def _entries(directory: Path) -> Iterator[Path]:
-    return (directory / "runs").glob(f"*/*{_SUFFIX}")
 
 
 def _checksum(encoded: bytes) -> bytes:

@@ -11,6 +11,7 @@ import runpy
 import sys
 import time
 from types import ModuleType
+from typing import IO
 
 from grader.results import EpochResult, TrainingRun
 
@@ -20,15 +21,18 @@ STUB_WORKER = (sys.executable, "-P", "-m", "tests.support.stub_training")
 class StubDataset:
     """Data that nobody looks at."""
 
-    def share(self, _file: object) -> StubDataset:
-        return self
+    def save(self, file: IO[bytes]) -> None:
+        file.write(b"data")
+        file.flush()
 
-    def load(self) -> StubDataset:
-        return self
+
+def map_dataset(descriptor: int) -> bytes:
+    return os.pread(descriptor, 10, 0)
 
 
 def train_stacked(jobs, dataset, *, device, on_epoch):
     """Return runs whose loss is the number of the process, so that a test can kill it."""
+    assert dataset == b"data"
     runs = []
     for index, job in enumerate(jobs):
         epochs = []
@@ -44,6 +48,6 @@ if __name__ == "__main__":
     stacked = ModuleType("grader.training.stacked")
     stacked.train_stacked = train_stacked
     datasets = ModuleType("grader.training.datasets")
-    datasets.Dataset = StubDataset
+    datasets.Dataset, datasets.map_dataset = StubDataset, map_dataset
     sys.modules |= {"grader.training.stacked": stacked, "grader.training.datasets": datasets}
     runpy.run_module("grader.training.pool_process", run_name="__main__")

