@@ -1,4 +1,4 @@
-"""Data sets: where they are found, and what is refused."""
+"""Data sets: places where they are found, and files that are refused."""
 
 import gzip
 import hashlib
@@ -148,7 +148,7 @@ def test_truncated_compressed_file(small_mnist):
         load_dataset("mnist", data_directory=small_mnist)
 
 
-def test_no_download_wanted(tmp_path, monkeypatch):
+def test_download_switched_off(tmp_path, monkeypatch):
     """Without permission to download, a missing data set is an error."""
     monkeypatch.delenv("GRADER_DATA", raising=False)
     with pytest.raises(DatasetError, match="not on this machine"):
@@ -225,7 +225,7 @@ def test_practice_set_is_cached(practice, cached, monkeypatch):
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "foreign", "pickle"])
 def test_damaged_cache_entry_is_rebuilt(practice, cached, tmp_path, damage):
-    """A cache entry that is not what it should be is never believed."""
+    """A cache entry with a wrong checksum is replaced."""
     path = shutil.copy(cached / "mnist-5k.npy", tmp_path / "mnist-5k.npy")
     content = path.read_bytes()
     if damage == "truncated":

@@ -100,7 +100,7 @@ def plain_losses(job, dataset):
 
 
 @pytest.mark.parametrize("kind", OPTIMIZER_KINDS)
-def test_losses_are_those_of_the_plain_loop(kind, full):
+def test_plain_loop_of_an_mlp(kind, full):
     """For every optimiser, the first 50 losses are the plain loop's, dropout included."""
     spec = model(FLATTEN, linear(784, 50), RELU, dropout(0.3), linear(50, 10))
     job = training_job(spec, optimizer=optimizer(kind, spec))
@@ -111,7 +111,7 @@ def test_losses_are_those_of_the_plain_loop(kind, full):
 
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 @pytest.mark.parametrize("normalized", [False, True])
-def test_losses_of_a_cnn_are_those_of_the_plain_loop(kind, normalized, full):
+def test_plain_loop_of_a_cnn(kind, normalized, full):
     """Channels-last, the order of ReLU and pooling, and in-place layers change nothing."""
     spec = cnn(normalized=normalized)
     job = training_job(spec, optimizer=optimizer(kind, spec))
@@ -142,7 +142,7 @@ def test_arranged_model_computes_the_same():
         assert torch.equal(ours, theirs)
 
 
-def test_relu_works_in_place_only_where_that_is_sound():
+def test_relu_in_place():
     """A layer that needs its own output again is not overwritten, nor is the input."""
     spec = model(RELU, FLATTEN, linear(784, 9), RELU, ("Sigmoid", {}), RELU, dropout(0.5), RELU)
     arranged = arrange_for_speed(build_model(spec))
@@ -203,7 +203,7 @@ def test_epochs_are_shuffled_afresh():
         assert not torch.equal(torch.cat(one), torch.cat(next_one))
 
 
-def test_train_loss_is_the_mean_over_examples(small):
+def test_loss_is_a_mean_over_examples(small):
     """A smaller last batch weighs less: with a learning rate of 0 the loss is that of the model."""
     spec = mlp(8)
     job = training_job(spec, optimizer=optimizer("SGD", spec, lr=0.0), epochs=1, batch_size=500)
@@ -214,7 +214,7 @@ def test_train_loss_is_the_mean_over_examples(small):
     assert train(job, small).epochs[0].train_loss == pytest.approx(float(expected), rel=1e-6)
 
 
-def test_run_stops_when_its_verdict_is_certain(small):
+def test_certain_verdict_stops(small):
     """With the best-epoch rule a run ends at the first epoch that reaches the accuracy."""
     job = training_job(mlp(30), epochs=6)
     whole = train(job, small)
@@ -229,13 +229,13 @@ def test_run_stops_when_its_verdict_is_certain(small):
     assert run.stopped_early
 
 
-def test_reaching_the_target_last_is_not_early(small):
+def test_target_in_the_last_epoch(small):
     """A run that reaches its target in its last epoch has run to its end."""
     job = training_job(mlp(30), epochs=1, stop_at_accuracy=0.01)
     assert not train(job, small).stopped_early
 
 
-def test_final_epoch_rule_never_stops_early(small):
+def test_final_epoch_never_stops_early(small):
     """Where the final epoch counts, no earlier one makes the verdict certain."""
     job = training_job(mlp(8), epochs=3, stop_at_accuracy=0.01, counted_epoch="final")
     run = train(job, small)
@@ -258,7 +258,7 @@ def accuracy_of(confusion):
 
 
 @pytest.mark.parametrize("rule", ["best", "final"])
-def test_confusion_is_of_the_epoch_that_counts(rule, full):
+def test_confusion_of_the_counted_epoch(rule, full):
     """Its diagonal gives the counted accuracy, and its rows the true classes."""
     spec = mlp(20)
     # A high learning rate makes the accuracy go up and down.
@@ -286,14 +286,14 @@ def test_misclassified_examples(small):
         assert pixels == small.test_images[example.index].numpy().tobytes()
 
 
-def test_confidence_of_a_model_that_ends_in_softmax(full):
+def test_confidence_after_softmax(full):
     """Its outputs are probabilities already: a second softmax would make none exceed 0.24."""
     spec = model(FLATTEN, linear(784, 50), RELU, linear(50, 10), ("Softmax", {"dim": None}))
     run = train(training_job(spec, epochs=4), full)
     assert run.misclassified[0].confidence > 0.5
 
 
-def test_last_batch_of_one_example(small):
+def test_last_batch_of_one_is_dropped(small):
     """A batch norm cannot train on one value a channel, so that batch is left out."""
     spec = model(FLATTEN, linear(784, 16), batch_norm(16, 1), RELU, linear(16, 10))
     run = train(training_job(spec, batch_size=509, epochs=1), small)
@@ -301,7 +301,7 @@ def test_last_batch_of_one_example(small):
 
 
 @pytest.mark.parametrize("spec", [mlp(8), cnn()])
-def test_last_batch_of_one_example_is_kept_where_it_can_be(spec, small, monkeypatch):
+def test_last_batch_of_one_is_kept(spec, small, monkeypatch):
     """Without such a batch norm, every example is trained on."""
     seen = []
     original = train_module.train_epoch
@@ -315,7 +315,7 @@ def test_last_batch_of_one_example_is_kept_where_it_can_be(spec, small, monkeypa
     assert seen == [510]
 
 
-def test_scheduler_is_stepped_once_an_epoch(small):
+def test_scheduler_steps_each_epoch(small):
     """With gamma 0 the learning rate is 0 from the second epoch on, so nothing changes."""
     spec = mlp(30)
     job = training_job(
@@ -329,7 +329,7 @@ def test_scheduler_is_stepped_once_an_epoch(small):
     assert accuracies[0] > 0.2
 
 
-def test_parameters_outside_every_group_stay(small):
+def test_parameters_outside_all_groups(small):
     """An optimiser over some of the parameters trains those and no others."""
     spec = mlp(8)
     only_bias = replace(optimizer("SGD", spec, lr=0.0).groups[0], parameters=("1.bias",))
@@ -338,7 +338,7 @@ def test_parameters_outside_every_group_stay(small):
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-def test_set_weights_are_where_training_starts(small):
+def test_starts_from_given_weights(small):
     """A model that comes with weights is not initialised afresh."""
     spec = mlp(8)
     weights = {
@@ -367,7 +367,7 @@ def test_models_that_cannot_be_trained(spec, message, small):
         train(training_job(spec), small)
 
 
-def test_warnings_of_a_students_model_have_no_reader(small):
+def test_warnings_are_silenced(small):
     """Softmax without dim warns in PyTorch; here it does not, and warnings work afterwards."""
     spec = model(FLATTEN, linear(784, 10), ("Softmax", {"dim": None}))
     train(training_job(spec, epochs=1), small)
@@ -377,7 +377,7 @@ def test_warnings_of_a_students_model_have_no_reader(small):
         nn.Softmax()(torch.zeros(2, 2))
 
 
-def test_digest_names_all_that_a_run_depends_on():
+def test_digest():
     """Every field but the threshold changes it, and so do the data and the device."""
     spec = mlp(8)
     job = training_job(spec)

@@ -114,7 +114,7 @@ def test_stacked_jobs(pool, dataset):
 
 
 def test_error_of_stacked_jobs(pool):
-    """What is wrong with a model reaches the future of each job that has it."""
+    """A model's error reaches the future of each job with the model."""
     futures = pool.submit_stacked([training_job(model(linear(784, 10)), seed=s) for s in (1, 2)])
     for future in futures:
         with pytest.raises(ModelError, match="it expects 784 features"):
@@ -132,14 +132,14 @@ def test_error_of_a_model(pool):
 
 
 def test_unexpected_error_is_the_machines(pool):
-    """What nobody foresaw is no fault of the student, and the worker goes on."""
+    """An unforeseen error is not the student's fault, and the process trains on."""
     future = pool.submit(training_job(mlp(8), batch_size=-1))
     with pytest.raises(MachineError, match="training failed: "):
         future.result()
     assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
 
 
-def test_current_directory_is_not_imported_from(pool):
+def test_current_directory_is_no_import(pool):
     """A file in the current directory, which may be a submission, shadows no module."""
     assert os.path.exists("torch.py")  # noqa: PTH110
     assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs

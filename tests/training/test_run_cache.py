@@ -1,4 +1,4 @@
-"""The run cache: what is found again, and what is never believed."""
+"""The run cache: runs that are found again, and entries that are refused."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ def only_file(directory):
 
 
 def test_run_is_found_again(cache):
-    """What is stored is loaded without loss."""
+    """A stored run is loaded without loss."""
     assert cache.load(JOB) is None
     cache.store(JOB, RUN)
     assert cache.load(JOB) == RUN
@@ -79,14 +79,14 @@ def test_another_job_is_not_found(cache, changed):
     assert cache.load(changed) is None
 
 
-def test_other_data_and_devices_are_not_found(cache, tmp_path):
+def test_other_data_and_devices(cache, tmp_path):
     """Runs on other data or another device are other runs."""
     cache.store(JOB, RUN)
     assert RunCache(tmp_path, dataset_sha256="other").load(JOB) is None
     assert RunCache(tmp_path, dataset_sha256="data", device="H100").load(JOB) is None
 
 
-def test_trainer_version_and_torch_are_part_of_the_key(cache, monkeypatch):
+def test_other_trainer_and_torch(cache, monkeypatch):
     """Another trainer or another torch could give other numbers."""
     cache.store(JOB, RUN)
     with monkeypatch.context() as patch:
@@ -98,7 +98,7 @@ def test_trainer_version_and_torch_are_part_of_the_key(cache, monkeypatch):
     assert cache.load(JOB) == RUN
 
 
-def test_every_single_changed_byte_is_noticed(cache, tmp_path):
+def test_changed_byte_is_noticed(cache, tmp_path):
     """An entry that was damaged anywhere is ignored."""
     cache.store(JOB, RUN)
     path = only_file(tmp_path)
@@ -142,7 +142,7 @@ def test_entry_of_another_job_is_ignored(cache, tmp_path):
     assert cache.load(other) is None
 
 
-def test_entry_of_another_schema_is_ignored(cache, tmp_path):
+def test_entry_of_another_schema(cache, tmp_path):
     """An entry with a right checksum and other fields is ignored."""
     cache.store(JOB, RUN)
     path = only_file(tmp_path)
@@ -196,7 +196,7 @@ def test_info_and_clear(cache, tmp_path):
     assert (tmp_path / "mnist-5k.npy").read_bytes() == b"data"
 
 
-def test_a_run_of_a_stack_belongs_to_its_whole_stack(cache):
+def test_run_of_a_stack(cache):
     """Stacked models share their dropout masks' generator, so another stack gives other numbers."""
     second, third = replace(JOB, seed=2), replace(JOB, seed=3)
     cache.store(JOB, RUN, [JOB, second])

@@ -74,7 +74,7 @@ def dataset(tmp_path_factory):
 
 @pytest.mark.parametrize("name", STACKABLE)
 @pytest.mark.parametrize("shared", [True, False])
-def test_stacked_network_computes_every_model(name, shared):
+def test_network_computes_every_model(name, shared):
     """Outputs, gradients and running statistics are those of each model by itself."""
     spec, seeds = STACKABLE[name], (1, 2, 3)
     assert can_stack([training_job(spec)])
@@ -104,8 +104,8 @@ def test_stacked_network_computes_every_model(name, shared):
 
 @pytest.mark.parametrize("kind", OPTIMIZER_KINDS)
 @pytest.mark.parametrize("seeds", [(1, 1, 1), (1, 2, 3)])
-def test_runs_are_those_of_training_alone(kind, seeds, dataset):
-    """Whether the models share their batches or not, each learns as it does alone."""
+def test_runs_equal_single_runs(kind, seeds, dataset):
+    """Each model learns as it does alone, with shared batches or its own."""
     spec = mlp(20)
     jobs = [
         training_job(spec, optimizer=optimizer(kind, spec), seed=seed, epochs=2) for seed in seeds
@@ -122,7 +122,7 @@ def test_runs_are_those_of_training_alone(kind, seeds, dataset):
 
 
 @pytest.mark.parametrize("seeds", [(1, 1), (1, 2)])
-def test_cnn_runs_are_those_of_training_alone(seeds, dataset):
+def test_cnn_runs_equal_single_runs(seeds, dataset):
     """The same for convolutions and batch norms, under SGD, which does not magnify rounding."""
     spec = cnn(0.0)
     jobs = [
@@ -181,7 +181,7 @@ def test_dropout_at_its_ends(probabilities):
     assert torch.equal(StackedDropout(probabilities).eval()(values), values)
 
 
-def test_accuracies_with_dropout_have_the_same_distribution(dataset):
+def test_accuracies_with_dropout(dataset):
     """Over 30 seeds, stacked and single runs with dropout reach the same accuracies on average.
 
     The masks differ, so single runs cannot be compared; the means can, by Welch's t statistic.
@@ -217,7 +217,7 @@ def test_accuracies_with_dropout_have_the_same_distribution(dataset):
         model(linear(28, 28), FLATTEN, linear(784, 10)),
     ],
 )
-def test_what_cannot_be_stacked_is_trained_alone(spec, dataset):
+def test_jobs_that_cannot_be_stacked(spec, dataset):
     """Layers that have no stacked form fall back, and give the very runs of `train`."""
     jobs = [training_job(spec, seed=seed, epochs=1) for seed in (1, 2)]
     assert not can_stack(jobs)
@@ -245,7 +245,7 @@ def test_jobs_that_differ_are_not_stacked(change):
     assert not can_stack([job, replace(job, **change)])
 
 
-def test_models_that_reach_their_target_stop(dataset):
+def test_certain_verdict_stops(dataset):
     """A model whose verdict is certain ends there, while the others go on."""
     jobs = [training_job(mlp(20), seed=seed, epochs=8) for seed in (1, 2, 3)]
     whole = train_stacked(jobs, dataset)

@@ -17,7 +17,7 @@ from tests.support.training_samples import cnn, optimizer, practice_set, trainin
 
 
 def has_fake_gpu() -> bool:
-    """Whether this PyTorch has GPU tensors without content where there is no driver."""
+    """Return True if this PyTorch has GPU tensors without content, without a driver."""
     try:
         with FakeTensorMode(), torch.device("cuda"):
             torch.nn.Linear(1, 1)
@@ -79,7 +79,7 @@ def test_optimizers_step_on_the_gpu(kind):
     assert all(parameter.is_cuda for parameter in model.parameters())
 
 
-def test_optimizers_whose_step_can_be_captured():
+def test_capturable_optimizers():
     parameters = [torch.nn.Parameter(torch.zeros(1))]
     assert can_capture(torch.optim.SGD(parameters, lr=0.1))
     assert can_capture(torch.optim.Adam(parameters, capturable=True))
@@ -89,7 +89,7 @@ def test_optimizers_whose_step_can_be_captured():
 
 @needs_gpu
 @pytest.mark.parametrize("kind", sorted(OPTIMIZER_KINDS))
-def test_graph_gives_the_losses_of_plain_steps(kind, digits, request):
+def test_graph_gives_plain_losses(kind, digits, request):
     """Dropout masks, batch norm's averages and a changing learning rate included."""
     spec = cnn(0.3)
     job = training_job(
@@ -117,7 +117,7 @@ def test_graph_trains_a_stack(digits, request):
 
 
 @needs_gpu
-def test_step_that_cannot_be_captured_goes_on_as_it_is():
+def test_step_without_a_graph():
     """Reading a value on the CPU ends a capture; random numbers are still drawn afterwards."""
 
     def step(batch):
@@ -132,7 +132,7 @@ def test_step_that_cannot_be_captured_goes_on_as_it_is():
 
 
 @needs_gpu
-def test_batches_of_another_size_are_not_replayed():
+def test_batches_of_another_size():
     step = GraphedStep(lambda batch: batch.sum())
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
