@@ -54,23 +54,16 @@ def end_training(so_far: ItemResult, error: GraderError) -> ItemResult:
     A model that cannot be trained fails; an error of the grader or the machine costs no points.
     """
     if isinstance(error, SubmissionError):
-        return add_checks(
-            so_far,
-            CheckResult.judged(
-                "trained",
-                "The model can be trained",
-                passed=False,
-                observed=str(error),
-                next_step=error.next_step or "run a training step on your own machine, and fix it",
-            ),
-        )
-    return add_checks(
-        so_far,
-        CheckResult(
-            id="graded",
-            title="Graded",
-            outcome=Outcome.ERROR,
-            observed=str(error),
-            next_step=error.next_step or "this is no fault of the submission; grade it again",
-        ),
+        check_id, title, outcome = "trained", "The model can be trained", Outcome.FAILED
+        usual = "run a training step on your own machine, and fix what fails"
+    else:
+        check_id, title, outcome = "graded", "Graded", Outcome.ERROR
+        usual = "this is no fault of the submission; grade it again"
+    check = CheckResult(
+        id=check_id,
+        title=title,
+        outcome=outcome,
+        observed=str(error),
+        next_step=error.next_step or usual,
     )
+    return add_checks(so_far, check)

@@ -88,24 +88,23 @@ def _choose_dataset(
 ) -> Dataset:
     from grader.training.datasets import load_dataset  # noqa: PLC0415  # torch loads beside the sandbox
 
+    practice = assignment.practice.dataset
     if options.practice:
-        return load_dataset(assignment.practice.dataset)
+        return load_dataset(practice)
+    directory = options.data_directory
     try:
         return load_dataset(
-            assignment.dataset,
-            data_directory=options.data_directory,
-            download=not options.quick,
+            assignment.dataset, data_directory=directory, download=not options.quick
         )
     except DatasetError as error:
-        if options.quick and options.data_directory is None:
-            return load_dataset(assignment.practice.dataset)
-        if not options.may_fall_back or options.data_directory is not None:
+        if directory is not None or not (options.quick or options.may_fall_back):
             raise
-        warn(
-            f"{error}. The practice set {assignment.practice.dataset} is used instead: this is "
-            "PRACTICE and no grade."
-        )
-        return load_dataset(assignment.practice.dataset)
+        if not options.quick:
+            warn(
+                f"{error}. The practice set {practice} is used instead: this is PRACTICE and no "
+                "grade."
+            )
+        return load_dataset(practice)
 
 
 def _choose_device(options: Options) -> str:

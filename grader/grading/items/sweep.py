@@ -181,55 +181,25 @@ def agrees(reported: float | None, runs: Sequence[TrainingRun]) -> bool:
 
 
 def parse_sweep(value: PlainValue, probabilities: Sequence[float]) -> tuple[float | None, ...]:
-    """Read a reported sweep as one accuracy for each probability, in their order.
+    """Read a reported sweep as one accuracy for each probability; None if not measured.
 
     Args:
         value: {p: accuracy}, as many (p, accuracy) pairs, or the accuracies alone in order.
-        probabilities: what is expected; a reported one may be rounded to two decimals.
-
-    Returns:
-        The accuracies; None where the student says None.
+        probabilities: the expected ones; the student may round them to two decimals.
 
     Raises:
-        SubmissionError: the value is none of these, or a probability or an accuracy is wrong.
+        SubmissionError: the value has another form, or a probability or an accuracy is wrong.
     """
     count = len(probabilities)
-    if value is None:
-        raise SubmissionError(
-            "your function returned None: did you forget `return`?",
-            next_step="return the accuracies at the end of the function",
-        )
     if not isinstance(value, tuple | PlainMapping):
+        forgotten = ": did you forget `return`?" if value is None else ""
         raise SubmissionError(
-            f"your function returned {format_value(value)}",
-            next_step=f"return {{p: accuracy}} for {count} probabilities, or {count} accuracies",
+            f"your function returned {format_value(value)}{forgotten}",
+            next_step=f"return the accuracies as {{p: accuracy}} for {count} probabilities, or as "
+            f"{count} accuracies",
         )
-    if isinstance(value, PlainMapping):
-        return _read_pairs(value.pairs, probabilities)
-    pairs = [(item[0], item[1]) for item in value if isinstance(item, tuple) and len(item) == 2]
-    if len(value) == 2 != count and not pairs and isinstance(value[0], tuple):
-        raise SubmissionError(
-            f"your function returned two lists: {format_value(value)}",
-            next_step="return dict(zip(probabilities, accuracies)) instead",
-        )
-    if pairs and len(pairs) == len(value):
-        return _read_pairs(pairs, probabilities)
-    if len(value) != count:
-        raise SubmissionError(
-            f"your function returned {len(value)} accuracies, where {count} are expected",
-            next_step=f"return one for each of p = {_list_probabilities(probabilities)}",
-        )
-    return tuple(
-        _read_accuracy(accuracy, probability)
-        for accuracy, probability in zip(value, probabilities, strict=True)
-    )
-
-
-def _read_pairs(
-    pairs: Sequence[tuple[PlainValue, PlainValue]], probabilities: Sequence[float]
-) -> tuple[float | None, ...]:
     found: dict[float, float | None] = {}
-    for key, accuracy in pairs:
+    for key, accuracy in _list_pairs(value, probabilities):
         probability = _match_probability(key, probabilities)
         if probability in found:
             raise SubmissionError(
@@ -244,6 +214,29 @@ def _read_pairs(
             next_step=f"give one for each of p = {_list_probabilities(probabilities)}",
         )
     return tuple(found[probability] for probability in probabilities)
+
+
+def _list_pairs(
+    value: tuple[PlainValue, ...] | PlainMapping, probabilities: Sequence[float]
+) -> Sequence[tuple[PlainValue, PlainValue]]:
+    """Return a sweep in any of its forms as pairs of a probability and an accuracy."""
+    if isinstance(value, PlainMapping):
+        return value.pairs
+    pairs = [(item[0], item[1]) for item in value if isinstance(item, tuple) and len(item) == 2]
+    if len(value) == 2 != len(probabilities) and not pairs and isinstance(value[0], tuple):
+        raise SubmissionError(
+            f"your function returned two lists: {format_value(value)}",
+            next_step="return dict(zip(probabilities, accuracies)) instead",
+        )
+    if pairs and len(pairs) == len(value):
+        return pairs
+    if len(value) != len(probabilities):
+        raise SubmissionError(
+            f"your function returned {len(value)} accuracies, where {len(probabilities)} are "
+            "expected",
+            next_step=f"return one for each of p = {_list_probabilities(probabilities)}",
+        )
+    return list(zip(probabilities, value, strict=True))
 
 
 def _match_probability(key: PlainValue, probabilities: Sequence[float]) -> float:
@@ -277,7 +270,7 @@ def _read_accuracy(value: PlainValue, probability: float) -> float | None:
     if 1 < value <= 100:
         raise SubmissionError(f"{place}, a percentage", next_step=f"{share}: {value / 100:.6g}")
     if not 0 <= value <= 1:
-        raise SubmissionError(f"{place}, which is no accuracy", next_step=share)
+        raise SubmissionError(f"{place}, which is not an accuracy", next_step=share)
     return float(value)
 
 

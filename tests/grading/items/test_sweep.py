@@ -183,9 +183,9 @@ def pairs_with(index: int, pair: tuple[PlainValue, PlainValue]) -> PlainMapping:
         ((True, *ACCURACIES[1:]), "at p = 0 is True, which is not a number", "as a share"),
         (("97%", *ACCURACIES[1:]), "at p = 0 is '97%', which is not a number", "as a share"),
         (((0.9,), *ACCURACIES[1:]), "at p = 0 is (0.9,), which is not a number", "as a share"),
-        ((math.nan, *ACCURACIES[1:]), "at p = 0 is nan, which is no accuracy", "as a share"),
-        ((-0.1, *ACCURACIES[1:]), "at p = 0 is -0.1, which is no accuracy", "as a share"),
-        ((10**400, *ACCURACIES[1:]), "which is no accuracy", "as a share"),
+        ((math.nan, *ACCURACIES[1:]), "at p = 0 is nan, which is not an accuracy", "as a share"),
+        ((-0.1, *ACCURACIES[1:]), "at p = 0 is -0.1, which is not an accuracy", "as a share"),
+        ((10**400, *ACCURACIES[1:]), "which is not an accuracy", "as a share"),
         (
             pairs_with(1, (0.0, 0.9)),
             "two accuracies are given for p = 0",
