@@ -71,12 +71,6 @@ def reported_differs(
     sqrt(2) * sqrt(p * (1 - p) / examples). Three of these and the spread over seeds are allowed.
     In fact both are measured on the same test set and differ by less, so an honest report is
     hardly ever flagged.
-
-    Args:
-        reported: the student's accuracy, 0 to 1.
-        reproduced: the grader's accuracies, one for each run; nothing differs from no run.
-        examples: the size of the test set.
-        seed_spread: added to the allowed difference.
     """
 
     def within(run: float) -> bool:

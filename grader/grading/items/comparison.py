@@ -9,7 +9,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grader.questions import PlainMapping, PlainValue
 
@@ -114,22 +114,15 @@ def _find_mismatch(observed: PlainValue, expected: PlainValue, tolerance: float)
         return None
     first, fault = faults[0]
     distance = (len(faults), sum(_gap(entry.observed, entry.expected) for entry, _ in faults))
-    if not first.path:
-        return Mismatch(
-            message=f"your function returned {fault.message}",
-            next_step=fault.next_step,
-            distance=distance,
-        )
-    verb = "differs" if len(faults) == 1 else "differ"
-    return Mismatch(
-        message=(
+    message, details = f"your function returned {fault.message}", ""
+    if first.path:
+        verb = "differs" if len(faults) == 1 else "differ"
+        message = (
             f"{len(faults)} of {_count_entries(len(entries))} {verb}, "
             f"the first at {_index(first.path)}: {fault.message}"
-        ),
-        next_step=fault.next_step,
-        distance=distance,
-        details=_render_side_by_side(entries, expected_shape),
-    )
+        )
+        details = _render_side_by_side(entries, expected_shape)
+    return replace(fault, message=message, details=details, distance=distance)
 
 
 def _explain_shapes(

@@ -44,12 +44,7 @@ _HIGH_COUPLED_DECAY = 0.01
 
 
 def find_hints(model: ModelSpec, location: str) -> tuple[Hint, ...]:
-    """Return hints on a model that is trained with cross entropy.
-
-    Args:
-        model: a student's model.
-        location: of its definition: "problem_2.py:14".
-    """
+    """Return hints on a model that is trained with cross entropy."""
     layers = list(enumerate(model.layers))
     hints = [hint for find in _MODEL_RULES for hint in find(layers)]
     return tuple(replace(hint, location=location) for hint in hints)
@@ -62,14 +57,7 @@ def hints_for_recipe(
     scheduler: SchedulerSpec | None = None,
     epochs: int | None = None,
 ) -> tuple[Hint, ...]:
-    """Return hints on the training of a model.
-
-    Args:
-        optimizer: every parameter group counts.
-        location: of the model's definition.
-        scheduler: stepped once an epoch, or None.
-        epochs: the length of the training, which a scheduler is compared with.
-    """
+    """Return hints on the training of a model."""
     hints = list(_find_odd_settings(optimizer))
     if scheduler is not None and epochs is not None:
         hints += _find_odd_scheduler(scheduler, epochs)

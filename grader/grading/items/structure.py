@@ -107,40 +107,36 @@ def _apply(constraint: Constraint, model: ModelSpec) -> CheckResult:
 def _check_fit(
     model: ModelSpec, input_shapes: tuple[Shape, ...], outputs: int
 ) -> tuple[CheckResult, Shape, tuple[Shape, ...]]:
-    """Feed examples of each allowed shape through the model, until a shape fits."""
-    title = "Input and output"
+    """Feed examples of each allowed shape through the model, until a shape can be traced."""
     allowed = " or ".join(str(shape) for shape in input_shapes)
-    expected = f"takes one example of shape {allowed} and gives {outputs} numbers"
-    # The shape that got furthest explains the failure best.
-    furthest: ModelError | None = None
+    fits, input_shape = False, input_shapes[0]
+    shapes: tuple[Shape, ...] = ()
+    observed, next_step, furthest = "", "", -1
     for shape in input_shapes:
         try:
-            shapes = trace_shapes(model, shape)
+            traced = trace_shapes(model, shape)
         except ModelError as error:
-            if furthest is None or (error.layer_index or 0) > (furthest.layer_index or 0):
-                furthest = error
+            # The shape that gets furthest explains the failure best.
+            if (error.layer_index or 0) > furthest:
+                furthest = error.layer_index or 0
+                observed, next_step = str(error), error.next_step
             continue
-        output = shapes[-1] if shapes else shape
+        output = traced[-1] if traced else shape
+        observed = f"takes {shape} and gives {output}"
         last = "end the model in a Linear layer" if len(output) == 1 else "flatten before the last"
-        fits = output == (outputs,)
-        check = CheckResult.judged(
-            "fit",
-            title,
-            passed=fits,
-            observed=f"takes {shape} and gives {output}",
-            expected=expected,
-            next_step=f"{last} so that each example gives {outputs} numbers",
-        )
-        return (check, shape, shapes) if fits else (check, input_shapes[0], ())
+        next_step = f"{last} so that each example gives {outputs} numbers"
+        if output == (outputs,):
+            fits, input_shape, shapes = True, shape, traced
+        break
     check = CheckResult.judged(
         "fit",
-        title,
-        passed=False,
-        observed=str(furthest),
-        expected=expected,
-        next_step=furthest.next_step if furthest else "",
+        "Input and output",
+        passed=fits,
+        observed=observed,
+        expected=f"takes one example of shape {allowed} and gives {outputs} numbers",
+        next_step=next_step,
     )
-    return check, input_shapes[0], ()
+    return check, input_shape, shapes
 
 
 def _tabulate_layers(model: ModelSpec, shapes: tuple[Shape, ...]) -> tuple[LayerRow, ...]:
