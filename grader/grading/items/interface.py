@@ -29,7 +29,7 @@ class Context:
         dataset, train_examples, test_examples: of the training.
         practice: the data set is the practice set.
         seeds: to train with.
-        every_seed: train with all seeds, whatever the verdict.
+        every_seed: train with all seeds, for any verdict.
         full: train every epoch, even past a met threshold.
         official_seeds: the number of seeds that the training budget counts.
         remaining_multiply_adds: of the submission's training budget.

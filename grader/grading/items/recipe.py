@@ -94,7 +94,7 @@ class TrainingChoice:
     """A student's choice of epochs and batch size, with the recipe's own values as defaults.
 
     Attributes:
-        epochs, batch_size: within the recipe's limits, whatever the check says.
+        epochs, batch_size: within the recipe's limits, even if the check fails.
         check: fails if the choice is not allowed.
     """
 

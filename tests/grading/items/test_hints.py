@@ -69,7 +69,7 @@ def ids(*layers: LayerSpec) -> list[str]:
         (FLATTEN, layer("Conv1d", in_channels=1, out_channels=2, bias=True), FLATTEN),
     ],
 )
-def test_an_ordinary_model_gets_no_hint(layers):
+def test_ordinary_model(layers):
     """Usual models, with Dropout, BatchNorm and inner softmax, stay uncommented."""
     assert ids(*layers) == []
 
@@ -94,7 +94,7 @@ def test_an_ordinary_model_gets_no_hint(layers):
         ((FLATTEN, FLATTEN, linear(784, 10)), "flatten-of-flat"),
     ],
 )
-def test_each_pattern_gets_its_own_hint_only(layers, hint):
+def test_one_hint_each(layers, hint):
     """A model with one unhelpful pattern gets one hint, at its place, with a reason."""
     (found,) = find_hints(model(*layers), "problem_2.py:14")
     assert found.id == hint
@@ -103,13 +103,13 @@ def test_each_pattern_gets_its_own_hint_only(layers, hint):
     assert found.reason
 
 
-def test_a_hint_names_the_layers_it_is_about():
+def test_layers_are_named():
     """A student finds the layer by its index and kind."""
     (hint,) = find_hints(model(FLATTEN, linear(784, 100), linear(100, 10)), "")
     assert hint.message == "there is no activation between layer 1 (Linear) and layer 2 (Linear)"
 
 
-def test_the_least_loss_after_softmax_is_the_one_that_torch_computes():
+def test_least_loss_after_softmax():
     """The bound in the reason is the cross entropy of a perfect one-hot output."""
     (hint,) = find_hints(model(linear(784, 10), SOFTMAX), "")
     perfect = torch.eye(10)
@@ -118,7 +118,7 @@ def test_the_least_loss_after_softmax_is_the_one_that_torch_computes():
     assert math.isclose(loss, math.log1p(9 / math.e), rel_tol=1e-6)
 
 
-def test_a_final_log_softmax_really_changes_nothing():
+def test_final_log_softmax():
     """Cross entropy with and without it is the same."""
     scores = torch.randn(8, 10, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(8)
@@ -128,7 +128,7 @@ def test_a_final_log_softmax_really_changes_nothing():
     )
 
 
-def test_a_bias_before_batch_norm_really_changes_nothing():
+def test_bias_before_batch_norm():
     """The output of Conv2d and BatchNorm2d is the same for another bias."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.BatchNorm2d(4))
@@ -145,7 +145,7 @@ def optimizer(kind: str, *, parameters: tuple[str, ...] = ("0.weight",), **setti
     )
 
 
-def test_the_default_recipe_gets_no_hint():
+def test_default_recipe():
     """Adam at 0.001 without weight decay is fine."""
     assert hints_for_recipe(default_optimizer(model(linear(784, 10))), "problem_2.py:14") == ()
 
@@ -161,7 +161,7 @@ def test_the_default_recipe_gets_no_hint():
     ],
     ids=lambda spec: spec.kind,
 )
-def test_usual_settings_get_no_hint(usual):
+def test_usual_settings(usual):
     """High rates are usual for SGD and Adadelta, and strong decay where it is decoupled."""
     assert hints_for_recipe(usual, "") == ()
 
@@ -182,13 +182,13 @@ def test_usual_settings_get_no_hint(usual):
         ),
     ],
 )
-def test_odd_settings_get_a_hint(odd, hint, message):
+def test_odd_settings(odd, hint, message):
     """The hint names the optimiser, the setting and its value."""
     (found,) = hints_for_recipe(odd, "problem_2.py:20")
     assert (found.id, found.message, found.location) == (hint, message, "problem_2.py:20")
 
 
-def test_only_the_odd_group_is_named():
+def test_odd_group_is_named():
     """With several parameter groups the hint says whose setting it is."""
     spec = OptimizerSpec(
         kind="Adam",
@@ -214,7 +214,7 @@ def test_only_the_odd_group_is_named():
         ("ExponentialLR", {"gamma": 0.9}, []),
     ],
 )
-def test_a_scheduler_is_held_against_ten_epochs(kind, arguments, hints):
+def test_scheduler(kind, arguments, hints):
     """What torch's own scheduler does in ten epochs decides, stepped once after each."""
     parameter = torch.nn.Parameter(torch.zeros(1))
     live_optimizer = torch.optim.SGD([parameter], lr=1.0)
@@ -255,7 +255,7 @@ def test_a_scheduler_is_held_against_ten_epochs(kind, arguments, hints):
         ),
     ],
 )
-def test_what_a_file_does_when_imported_becomes_a_hint(note, message, advice):
+def test_import_notes(note, message, advice):
     """Each kind of note says what happens, where, and what to do about it."""
     (hint,) = hints_from_notes((note,))
     assert hint.message == message
@@ -263,6 +263,6 @@ def test_what_a_file_does_when_imported_becomes_a_hint(note, message, advice):
     assert advice in hint.reason
 
 
-def test_no_notes_give_no_hints():
+def test_no_notes():
     """A file that only defines functions gets none."""
     assert hints_from_notes(()) == ()
