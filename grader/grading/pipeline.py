@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from grader.assignment.selection import select_items
 from grader.grading.clock import Clock
-from grader.grading.options import Options, Setting
+from grader.grading.options import Options
 from grader.grading.stages import ask, begin, prepare
 from grader.intake.private_copy import Submission, collect
 from grader.results import EpochResult, ItemResult, SubmissionResult
@@ -120,13 +120,15 @@ def _train(grading: Grading, observer: Observer) -> bool:
         grading.leave_out_rest("left out by --quick")
         return False
 
+    directory, sha256 = default_cache_directory(), setting.dataset.sha256
+    cache = RunCache(directory, dataset_sha256=sha256, device=setting.device)
     plans = {item_id: training.plan() for item_id, training in grading.trainings.items()}
     observer.training_starts(list(plans))
     try:
         with CachedTrainer(
             setting.dataset,
             start_pool=partial(TrainingPool, device=setting.device),
-            cache=_open_cache(setting),
+            cache=cache if setting.options.use_cache else None,
         ) as trainer:
             for item_id, outcome in run_plans(plans, trainer, observer.epoch_ended):
                 observer.item_finished(grading.finish(item_id, outcome))
@@ -134,11 +136,3 @@ def _train(grading: Grading, observer: Observer) -> bool:
         grading.leave_out_rest("stopped by Ctrl-C before it was trained")
         return True
     return False
-
-
-def _open_cache(setting: Setting) -> RunCache | None:
-    if not setting.options.use_cache:
-        return None
-    return RunCache(
-        default_cache_directory(), dataset_sha256=setting.dataset.sha256, device=setting.device
-    )
