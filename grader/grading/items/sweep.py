@@ -195,8 +195,8 @@ def parse_sweep(value: PlainValue, probabilities: Sequence[float]) -> tuple[floa
         forgotten = ": did you forget `return`?" if value is None else ""
         raise SubmissionError(
             f"your function returned {format_value(value)}{forgotten}",
-            next_step=f"return the accuracies as {{p: accuracy}} for {count} probabilities, or as "
-            f"{count} accuracies",
+            next_step=f"return the accuracies, as {{p: accuracy}} for {count} probabilities, "
+            f"or {count} accuracies",
         )
     found: dict[float, float | None] = {}
     for key, accuracy in _list_pairs(value, probabilities):
