@@ -8,18 +8,14 @@ that count raise `ModelError` if an irregular layer lacks its sizes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from grader.models.kinds import IRREGULARITIES, LAYER_KINDS
-from grader.models.spec import count_layer_parameters
+from grader.models.spec import LayerSpec, ModelSpec, count_layer_parameters
 from grader.results import CheckResult
 from grader.text import did_you_mean
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from grader.models.spec import LayerSpec, ModelSpec
 
 ACTIVATIONS = (
     *("ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "SiLU", "GELU", "Sigmoid", "Tanh", "Softplus"),

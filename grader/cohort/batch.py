@@ -198,7 +198,7 @@ def folder_names(student_ids: Sequence[str]) -> dict[str, str]:
 def _tell_of_intake(intake: Intake, observer: ClassObserver) -> None:
     for sentence in intake.recognised:
         observer.stage(sentence)
-    for problem in (*intake.extra, *intake.ambiguous, *intake.ignored):
+    for problem in intake.problems:
         observer.warn(f"{display_name(problem.source.name)}: {problem.message}")
 
 

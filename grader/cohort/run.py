@@ -12,7 +12,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -203,7 +203,7 @@ class ClassRun:
         files = self.assignment.files()
         with (
             open_submission(task.work, files) as directory,
-            closing(collect(directory, files)) as submission,
+            collect(directory, files) as submission,
         ):
             student = task.work.student
             named = replace(submission, name=student.name or student.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -84,7 +84,7 @@ def grade_submission(
     sandbox = choose_sandbox(
         unsafe=options.unsafe, hidden=directories_with_labels(options.data_directory)
     )
-    with closing(collect(directory, assignment.files())) as submission:
+    with collect(directory, assignment.files()) as submission:
         observer.stage(f"asking {submission.name} for its answers in the sandbox")
         with _extracting(submission, assignment, options, sandbox) as extracting:
             # torch loads here, while the sandbox is at work.

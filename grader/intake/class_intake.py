@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
 
 from grader.errors import UnusableSubmissionError, UsageError
 from grader.intake.archives import is_archive, unpack_class
 from grader.intake.layouts import FoundSubmission, IntakeProblem, Layout, read_list, recognise
-from grader.intake.private_directory import PrivateDirectory, make_private_directory
+from grader.intake.private_directory import private_directory
 from grader.intake.roster import Roster
 from grader.intake.students import Student
 from grader.intake.submitted import SubmittedWork
@@ -22,40 +22,25 @@ _Assigned = tuple[FoundSubmission, Student]
 
 @dataclass(frozen=True, kw_only=True)
 class Intake:
-    """A class's submissions, matched to its roster; to be closed after they are read.
+    """A class's submissions, matched to its roster.
 
     Attributes:
         submitted: one for each student, in the roster's order, those not on the roster last.
         missing: students on the roster without a submission.
-        extra: submissions of students not on the roster; `submitted` has them, too.
-        ambiguous: submissions that match several students, or several of one student.
-        ignored: entries that are no submission, or were understood only in part.
+        problems: submissions of students who are not on the roster, or who cannot be told, then
+            entries that are no submission, or were understood only in part.
         recognised: sentences about the layout.
-        private: the directory with the unpacked class archive, or None.
     """
 
     submitted: tuple[SubmittedWork, ...]
     missing: tuple[Student, ...] = ()
-    extra: tuple[IntakeProblem, ...] = ()
-    ambiguous: tuple[IntakeProblem, ...] = ()
-    ignored: tuple[IntakeProblem, ...] = ()
+    problems: tuple[IntakeProblem, ...] = ()
     recognised: tuple[str, ...] = ()
-    private: PrivateDirectory | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Delete the unpacked files."""
-        if self.private is not None:
-            self.private.delete()
 
 
-def find_submissions(directory: Path, roster: Roster | None = None) -> Intake:
-    """Find a class's submissions.
+@contextmanager
+def find_submissions(directory: Path, roster: Roster | None = None) -> Iterator[Intake]:
+    """Find a class's submissions; those from an archive of the class are deleted at the end.
 
     Args:
         directory: a directory with the submissions in one of the layouts that
@@ -67,40 +52,34 @@ def find_submissions(directory: Path, roster: Roster | None = None) -> Intake:
         UsageError: there is no submission.
         MachineError: the disk is too full to unpack an archive.
     """
-    is_class_archive = directory.is_file() and is_archive(directory.name)
-    private = make_private_directory() if is_class_archive else None
-    try:
-        layout = _read_layout(directory, private)
-        return replace(_match(layout, roster), private=private)
-    except BaseException:
-        if private is not None:
-            private.delete()
-        raise
+    with _read_layout(directory) as layout:
+        if not layout.found:
+            raise UsageError(
+                f"no submissions found in {display_name(str(directory))}",
+                next_step="name a directory that has a directory or an archive for each student, "
+                "or a download from Canvas, Moodle or Gradescope",
+            )
+        yield _match(layout, roster)
 
 
-def _read_layout(directory: Path, private: PrivateDirectory | None) -> Layout:
-    if private is not None:
-        try:
-            unpacked = unpack_class(directory, private.path / "class")
-        except UnusableSubmissionError as error:
-            raise UsageError(str(error), next_step="download it again") from None
-        layout = recognise(unpacked.root, unpacked.refusals)
+@contextmanager
+def _read_layout(directory: Path) -> Iterator[Layout]:
+    if directory.is_file() and is_archive(directory.name):
+        with private_directory() as private:
+            try:
+                unpacked = unpack_class(directory, private / "class")
+            except UnusableSubmissionError as error:
+                raise UsageError(str(error), next_step="download it again") from None
+            yield recognise(unpacked.root, unpacked.refusals)
     elif directory.is_dir():
-        layout = recognise(directory, {})
+        yield recognise(directory, {})
     elif directory.exists():
-        layout = read_list(directory)
+        yield read_list(directory)
     else:
         raise UsageError(
             f"there is no directory {display_name(str(directory))}",
             next_step="name the directory, or the archive, that holds the submissions",
         )
-    if not layout.found:
-        raise UsageError(
-            f"no submissions found in {display_name(str(directory))}",
-            next_step="name a directory that has a directory or an archive for each student, "
-            "or a download from Canvas, Moodle or Gradescope",
-        )
-    return layout
 
 
 def _match(layout: Layout, roster: Roster | None) -> Intake:
@@ -139,8 +118,7 @@ def _match(layout: Layout, roster: Roster | None) -> Intake:
     return replace(
         intake,
         missing=tuple(student for student in roster.students if student.id not in matched),
-        extra=tuple(extra),
-        ambiguous=(*ambiguous, *intake.ambiguous),
+        problems=(*extra, *ambiguous, *intake.problems),
     )
 
 
@@ -162,8 +140,7 @@ def _require_one_each(layout: Layout, assigned: list[_Assigned]) -> Intake:
         submitted.append(work)
     return Intake(
         submitted=tuple(submitted),
-        ambiguous=tuple(ambiguous),
-        ignored=tuple(layout.ignored),
+        problems=(*ambiguous, *layout.ignored),
         recognised=tuple(_recognised(layout)),
     )
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import csv
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -81,7 +81,6 @@ class FoundSubmission:
         loose: the files, if a platform put all students' files into one directory.
         late: the platform's mark, or None if it sets none.
         submitted_at: with its time zone, or None if unknown.
-        resubmission: the number of earlier submissions, as far as the platform tells.
         refusal: the reason why the submission cannot be used, or "".
     """
 
@@ -91,7 +90,6 @@ class FoundSubmission:
     loose: tuple[LooseFile, ...] = ()
     late: bool | None = None
     submitted_at: datetime | None = None
-    resubmission: int = 0
     refusal: str = ""
 
 
@@ -222,7 +220,6 @@ def _from_canvas(
             for match in matches
         ),
         late=any(match["late"] for match in matches),
-        resubmission=max(resubmission_of(match["file"] or "")[1] for match in matches),
         refusal=_refusal_of(matches, refusals),
     )
 
@@ -262,7 +259,13 @@ def _plain(entry: Path, *, label: str = "", refusal: str = "") -> FoundSubmissio
 
 def _read_directory(entry: Path, layout: Layout) -> FoundSubmission:
     """Read a student's directory: the files, or one assignment as nbgrader collects it."""
-    stamped = [path for path in _timestamps(entry) if kind_of(path) == stat.S_IFREG]
+    # A link may lead to another student.
+    stamped = [
+        path
+        for pattern in (TIMESTAMP_FILE, f"*/{TIMESTAMP_FILE}")
+        for path in entry.glob(pattern)
+        if kind_of(path) == stat.S_IFREG and kind_of(path.parent) == stat.S_IFDIR
+    ]
     if len(stamped) != 1:
         return _plain(entry)
     submitted_at = _read_timestamp(stamped[0])
@@ -276,17 +279,6 @@ def _read_directory(entry: Path, layout: Layout) -> FoundSubmission:
         layout="as nbgrader collects",
         submitted_at=submitted_at,
     )
-
-
-def _timestamps(student: Path) -> Iterator[Path]:
-    yield student / TIMESTAMP_FILE
-    try:
-        children = sorted(student.iterdir())
-    except OSError:  # reported when the files are read
-        return
-    for child in children:
-        if kind_of(child) == stat.S_IFDIR:
-            yield child / TIMESTAMP_FILE
 
 
 def _read_timestamp(path: Path) -> datetime | None:
@@ -314,14 +306,12 @@ def _read_gradescope(directory: Path, refusals: Mapping[str, str]) -> Layout:
         elif not source.is_dir() and name not in refusals:
             layout.ignore(source, "is in the metadata, but there is no such directory")
         else:
-            history = record.get(":history")
             layout.found += [
                 FoundSubmission(
                     source=source,
                     identity=_identity_of(submitter, name),
                     layout="from Gradescope",
                     submitted_at=_time_of(record.get(":created_at")),
-                    resubmission=len(history) if isinstance(history, list) else 0,
                     refusal=refusals.get(name, ""),
                 )
                 for submitter in submitters

@@ -11,12 +11,10 @@ import io
 import re
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 
-if TYPE_CHECKING:
-    from grader.intake.private_copy import Submission
+from grader.intake.private_copy import Submission
 
 PICTURES_NAME = "pictures"
 MAXIMUM_PICTURES = 20

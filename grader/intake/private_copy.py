@@ -9,21 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from grader.errors import UsageError
 from grader.intake.files import is_skipped, kind_name, open_regular
-from grader.intake.private_directory import PrivateDirectory, make_private_directory
+from grader.intake.private_directory import private_directory
 from grader.questions import Failure, FailureKind
 from grader.results import IntakeNote
 from grader.text import display_name
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Self
 
 MAXIMUM_FILES = 500
 MAXIMUM_FILE_BYTES = 5_000_000
@@ -40,12 +36,11 @@ _DATA_SET_REASON = "a data set is not needed, the grader has its own"
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A submission's private copy, until it is closed.
+    """A submission's private copy.
 
     Attributes:
         name: the submitted directory's name.
         root: the copy; every file in it is regular, read-only and has one name.
-        private: the directory that holds the copy.
         files: the copied files' names as text, sorted.
         notes: the files that were left out, with the reasons.
         sha256: of the names and contents of the copied files, in hexadecimal.
@@ -53,20 +48,9 @@ class Submission:
 
     name: str
     root: Path
-    private: PrivateDirectory
     files: tuple[str, ...]
     notes: tuple[IntakeNote, ...]
     sha256: str
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Delete the copy."""
-        self.private.delete()
 
     def read_written(self, file: str) -> str | Failure:
         """Return a written answer, or a failure if the file cannot be read."""
@@ -107,8 +91,9 @@ class Submission:
         )
 
 
-def collect(directory: Path, files: Sequence[str]) -> Submission:
-    """Copy the regular files in `directory`.
+@contextmanager
+def collect(directory: Path, files: Sequence[str]) -> Iterator[Submission]:
+    """Copy the regular files in `directory`, and delete the copy at the end.
 
     Args:
         directory: the submitted directory.
@@ -130,21 +115,18 @@ def collect(directory: Path, files: Sequence[str]) -> Submission:
             problem = f"{shown} cannot be opened: {error.strerror}"
             next_step = "check its permissions"
         raise UsageError(problem, next_step=next_step) from None
-    # Only the outer directory is private: the sandbox's user, another one, reads the inner one.
-    private = make_private_directory()
-    copying = _Copying(expected=tuple(files), root=private.path / "files")
-    copying.root.mkdir()
-    try:
-        for file in files:
-            copying.copy_expected(descriptor, PurePosixPath(file))
-        copying.copy_others(descriptor)
+    with private_directory() as private:
+        # Only the outer directory is private: the sandbox's user, another one, reads the inner one.
+        copying = _Copying(expected=tuple(files), root=private / "files")
+        copying.root.mkdir()
+        try:
+            for file in files:
+                copying.copy_expected(descriptor, PurePosixPath(file))
+            copying.copy_others(descriptor)
+        finally:
+            os.close(descriptor)
         copying.require_some(directory)
-        return copying.finish(display_name(directory.resolve().name), private)
-    except BaseException:
-        private.delete()
-        raise
-    finally:
-        os.close(descriptor)
+        yield copying.finish(display_name(directory.resolve().name))
 
 
 @dataclass(kw_only=True)
@@ -290,7 +272,7 @@ class _Copying:
             next_step=next_step,
         )
 
-    def finish(self, name: str, private: PrivateDirectory) -> Submission:
+    def finish(self, name: str) -> Submission:
         """Make the copy read-only and describe it."""
         total = hashlib.sha256()
         for path in sorted(self.digests):
@@ -302,7 +284,6 @@ class _Copying:
         return Submission(
             name=name,
             root=self.root,
-            private=private,
             files=tuple(display_name(path) for path in sorted(self.digests)),
             notes=tuple(self.notes),
             sha256=total.hexdigest(),

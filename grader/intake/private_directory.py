@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 PREFIX = "grader-submission-"
@@ -21,38 +21,24 @@ SETTLING_SECONDS = 60.0
 """A younger directory may belong to a grader that is about to lock it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PrivateDirectory:
-    """A directory that only this user can enter, until it is deleted.
+@contextlib.contextmanager
+def private_directory() -> Iterator[Path]:
+    """Make a directory that only this user can enter, and delete it at the end.
 
-    Attributes:
-        lock: the descriptor of the locked file.
+    Directories that killed graders left are deleted, too.
     """
-
-    path: Path
-    lock: int
-
-    def delete(self) -> None:
-        """Delete the directory and its contents, read-only directories too."""
+    for abandoned in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
-            os.close(self.lock)
-        _delete(self.path)
-
-
-def make_private_directory() -> PrivateDirectory:
-    """Make a private directory, and delete those that killed graders left."""
-    _delete_abandoned(Path(tempfile.gettempdir()))
+            if _is_abandoned(abandoned):
+                _delete(abandoned)
     path = Path(tempfile.mkdtemp(prefix=PREFIX))
     lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return PrivateDirectory(path=path, lock=lock)
-
-
-def _delete_abandoned(parent: Path) -> None:
-    for path in parent.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if _is_abandoned(path):
-                _delete(path)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield path
+    finally:
+        os.close(lock)
+        _delete(path)
 
 
 def _is_abandoned(path: Path) -> bool:
@@ -75,6 +61,7 @@ def _is_abandoned(path: Path) -> bool:
 
 
 def _delete(root: Path) -> None:
+    """Delete a directory and its contents, read-only directories too."""
     for parent, _, _ in os.walk(root):
         Path(parent).chmod(0o700)
     # The lock last: if this is interrupted, the next grader can still delete the rest.

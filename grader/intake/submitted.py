@@ -16,7 +16,7 @@ from grader.intake.archives import is_archive, unpack
 from grader.intake.files import is_skipped, kind_of, open_regular
 from grader.intake.layouts import FoundSubmission, LooseFile, resubmission_of
 from grader.intake.private_copy import MAXIMUM_DEPTH, MAXIMUM_ENTRIES, MAXIMUM_TOTAL_BYTES
-from grader.intake.private_directory import make_private_directory
+from grader.intake.private_directory import private_directory
 from grader.intake.students import Student
 from grader.text import display_name
 
@@ -91,9 +91,7 @@ class _Search:
     private_directories: ExitStack
 
     def _make_directory(self) -> Path:
-        private = make_private_directory()
-        self.private_directories.callback(private.delete)
-        target = private.path / "unpacked"
+        target = self.private_directories.enter_context(private_directory()) / "unpacked"
         target.mkdir()
         return target
 

@@ -39,6 +39,12 @@ def roster_of(tmp_path: Path, text: str) -> Roster:
     return read_roster(path)
 
 
+def read_class(directory: Path, roster: Roster | None = None) -> Intake:
+    """The submissions; those in an archive of the class are deleted again."""
+    with find_submissions(directory, roster) as intake:
+        return intake
+
+
 def contents(work: SubmittedWork) -> dict[str, str]:
     """What the grader would collect of a submission."""
     with open_submission(work, FILES) as directory, collect(directory, FILES) as submission:
@@ -52,8 +58,7 @@ def by_id(intake: Intake) -> dict[str, SubmittedWork]:
 
 def messages(intake: Intake) -> list[str]:
     """All problems, as they are shown."""
-    problems = (*intake.ambiguous, *intake.extra, *intake.ignored)
-    return [f"{problem.source.name} {problem.message}" for problem in problems]
+    return [f"{problem.source.name} {problem.message}" for problem in intake.problems]
 
 
 CANVAS = {
@@ -69,12 +74,11 @@ CANVAS = {
 
 def test_canvas_files(tmp_path: Path) -> None:
     """Marks in names are read, and files get back their names and directories."""
-    found = by_id(find_submissions(write(tmp_path / "class", CANVAS)))
+    found = by_id(read_class(write(tmp_path / "class", CANVAS)))
     assert found.keys() == {"101", "102", "103", "anon_xYz9", "anon_q7"}
     assert contents(found["101"]) == {"problem_1.py": "jane 1", "written/1A.md": "because"}
     assert contents(found["102"]) == {"problem_1.py": "john, third"}
-    assert (found["101"].late, found["101"].resubmission) == (False, 0)
-    assert (found["102"].late, found["102"].resubmission) == (True, 2)
+    assert (found["101"].late, found["102"].late) == (False, True)
     assert (found["anon_xYz9"].late, found["anon_q7"].late) == (False, True)
     assert found["101"].student.name == "doejane"
     with pytest.raises(UnusableSubmissionError, match=r"none of .* \(there is text.html\)"):
@@ -85,7 +89,7 @@ def test_canvas_zips(tmp_path: Path) -> None:
     """A student's zip from Canvas is unpacked, even beside other files."""
     directory = write(tmp_path / "class", {"doejane_1_3_scan.pdf": "%PDF"})
     make_zip(directory / "doejane_1_2_homework.zip", {"hw/problem_1.py": "jane"})
-    (work,) = find_submissions(directory).submitted
+    (work,) = read_class(directory).submitted
     assert contents(work) == {"problem_1.py": "jane"}
 
 
@@ -102,7 +106,7 @@ def test_moodle(tmp_path: Path) -> None:
             "Participant_5004_assignsubmission_file/problem_1.py": "hidden",
         },
     )
-    intake = find_submissions(directory)
+    intake = read_class(directory)
     found = by_id(intake)
     assert intake.recognised == ("4 submissions: from Moodle",)
     assert {key: work.student.name for key, work in found.items()} == {
@@ -154,7 +158,6 @@ def test_gradescope(tmp_path: Path, *, zipped: bool) -> None:
         assert found.keys() == {"007", "john@example.edu"}
         assert contents(found["007"]) == contents(found["john@example.edu"])
         assert found["007"].submitted_at == datetime(2026, 3, 10, 21, 58, 59, 123456, tzinfo=UTC)
-        assert found["007"].resubmission == 1
         assert messages(intake) == [
             "submission_12 is in the metadata, but there is no such directory",
             "submission_13 has no list of submitters in the metadata, so it was left out",
@@ -167,7 +170,7 @@ def test_hostile_metadata_refused(tmp_path: Path, text: str) -> None:
     """Bad metadata is refused, and no Python object is ever made from it."""
     write(tmp_path / "class", {"submission_metadata.yml": text})
     with pytest.raises(UsageError, match=r"submission_metadata\.yml"):
-        find_submissions(tmp_path / "class")
+        read_class(tmp_path / "class")
 
 
 @pytest.mark.parametrize("inside", ["submitted/", ""])
@@ -182,7 +185,7 @@ def test_nbgrader(tmp_path: Path, inside: str) -> None:
     files |= {f"{inside}{name}/hw4/problem_1.py": name for name in stamps}
     if inside:
         files["source/hw4/problem_1.py"] = "given"
-    intake = find_submissions(write(tmp_path / "class", files))
+    intake = read_class(write(tmp_path / "class", files))
     found = by_id(intake)
     assert found["alice"].submitted_at == datetime(2026, 3, 10, 23, 58, 59, 250_000, tzinfo=UTC)
     berlin = timezone(timedelta(hours=1))
@@ -210,7 +213,7 @@ def test_one_entry_each(tmp_path: Path) -> None:
     make_zip(directory / "carol.zip", {"problem_1.py": "carol"})
     make_tar(directory / "dora@b.org.tar.gz", {"homework/problem_1.py": "dora"})
     (directory / "emil").symlink_to(tmp_path)
-    intake = find_submissions(directory)
+    intake = read_class(directory)
     found = by_id(intake)
     assert {key: contents(work) for key, work in found.items()} == {
         name: {"problem_1.py": name.partition("@")[0]}
@@ -228,7 +231,7 @@ def test_odd_names_stay_apart(tmp_path: Path) -> None:
     directory = tmp_path / "class"
     for name in ("new\nline", "\x1b[31mred", "-rf", "caf\udce9"):
         write(directory / name, {"problem_1.py": "x"})
-    found = by_id(find_submissions(directory))
+    found = by_id(read_class(directory))
     assert found.keys() == {"new\\nline", "\\x1b[31mred", "-rf", "caf\\xe9"}
     assert all(contents(work) == {"problem_1.py": "x"} for work in found.values())
 
@@ -238,12 +241,12 @@ def test_list_of_paths(tmp_path: Path) -> None:
     write(tmp_path, {"clones/repo-1/problem_1.py": "1", "clones/repo-2/problem_1.py": "2"})
     listing = tmp_path / "list.txt"
     listing.write_text("# clones\nclones/repo-1\n\nbob, clones/repo-2\n")
-    found = by_id(find_submissions(listing))
+    found = by_id(read_class(listing))
     assert contents(found["repo-1"]) == {"problem_1.py": "1"}
     assert contents(found["bob"]) == {"problem_1.py": "2"}
     listing.write_text("clones/repo-1\nclones/repo-3\na,b,c\n")
     with pytest.raises(UsageError, match=r"(?s)list.txt:2: clones/repo-3.*list.txt:3: a,b,c"):
-        find_submissions(listing)
+        read_class(listing)
 
 
 @pytest.mark.parametrize("wrapping", ["", "hw4 submissions/"])
@@ -277,7 +280,7 @@ def test_missing_extra_and_ambiguous(tmp_path: Path) -> None:
     )
     names = ["alice", "poe carol", "john doe", "stranger"]
     directory = write(tmp_path / "class", {f"{name}/problem_1.py": name for name in names})
-    intake = find_submissions(directory, roster)
+    intake = read_class(directory, roster)
     students = [work.student for work in intake.submitted]
     assert students == [
         roster.students[0],
@@ -286,9 +289,9 @@ def test_missing_extra_and_ambiguous(tmp_path: Path) -> None:
         Student(id="stranger", name="stranger", on_roster=False),
     ]
     assert [student.id for student in intake.missing] == ["j1", "j2", "x"]
-    assert [problem.message for problem in intake.extra] == ["stranger is not on the roster"]
-    assert [problem.message for problem in intake.ambiguous] == [
-        "john doe may be John Doe (j1) or John Doe (j2): name it by an id of the roster"
+    assert [problem.message for problem in intake.problems] == [
+        "stranger is not on the roster",
+        "john doe may be John Doe (j1) or John Doe (j2): name it by an id of the roster",
     ]
 
 
@@ -296,7 +299,7 @@ def test_outsider_never_takes_id(tmp_path: Path) -> None:
     """A submission of no student on the roster must not become a student's grade."""
     roster = roster_of(tmp_path, "id,name,login\nann,Ann,\nb,Bo,ann\n")
     directory = write(tmp_path / "class", {"ann/problem_1.py": "whose?"})
-    intake = find_submissions(directory, roster)
+    intake = read_class(directory, roster)
     assert [work.student.id for work in intake.submitted] == ["ann (not on the roster)"]
     assert [student.id for student in intake.missing] == ["ann", "b"]
 
@@ -305,11 +308,9 @@ def test_canvas_matched_by_number_or_name(tmp_path: Path) -> None:
     """The gradebook has Canvas's number; another roster may have only the name."""
     directory = write(tmp_path / "class", CANVAS)
     gradebook = 'Student,ID,SIS Login ID\n"Doe, Jane",101,jd1\n"Roe, John",102,jr2\n'
-    assert {"101", "102"} <= by_id(
-        find_submissions(directory, roster_of(tmp_path, gradebook))
-    ).keys()
+    assert {"101", "102"} <= by_id(read_class(directory, roster_of(tmp_path, gradebook))).keys()
     names = roster_of(tmp_path, "id,first name,last name\njd1,Jane,Doe\nlg3,Luis,García\n")
-    found = by_id(find_submissions(directory, names))
+    found = by_id(read_class(directory, names))
     assert found["jd1"].student.on_roster
     assert found["lg3"].student.name == "Luis García"
     assert not found["102"].student.on_roster
@@ -320,9 +321,9 @@ def test_two_submissions_refused(tmp_path: Path) -> None:
     directory = write(tmp_path / "class", {"alice/problem_1.py": "1", "Bob/problem_1.py": "1"})
     make_zip(directory / "alice.zip", {"problem_1.py": "2"})
     make_zip(directory / "bob.zip", {"problem_1.py": "2"})
-    intake = find_submissions(directory)
+    intake = read_class(directory)
     assert len(intake.submitted) == 2
-    assert len(intake.ambiguous) == 2
+    assert len(intake.problems) == 2
     with pytest.raises(
         UnusableSubmissionError, match=r"2 submissions are .*: alice and alice\.zip"
     ) as error:
@@ -347,7 +348,7 @@ def test_unusable_says_why(
     """The refusal gives the reason, and tells if the student may have done nothing wrong."""
     (tmp_path / "class/alice").mkdir(parents=True)
     write(tmp_path / "class/alice", files)
-    (work,) = find_submissions(tmp_path / "class").submitted
+    (work,) = read_class(tmp_path / "class").submitted
     with pytest.raises(UnusableSubmissionError, match=says) as error:
         contents(work)
     assert error.value.needs_person == needs_person
@@ -362,7 +363,7 @@ def test_nested_archives(tmp_path: Path) -> None:
     for name in ("alice.zip", "bob.zip", "carol.zip", "dora.zip"):
         archive = make_zip(directory / name, content)
         content = {"hw/homework.zip": archive.read_bytes()}
-    found = by_id(find_submissions(directory))
+    found = by_id(read_class(directory))
     for name in ("alice", "bob", "carol"):
         assert contents(found[name]) == {"problem_1.py": "deep"}
     with pytest.raises(UnusableSubmissionError, match=r"there is hw"):
@@ -374,7 +375,7 @@ def test_loose_link_not_read(tmp_path: Path) -> None:
     directory = write(tmp_path / "class", {"doejane_1_2_problem_1.py": "mine"})
     (tmp_path / "secret").write_text("secret")
     (directory / "doejane_1_3_problem_2.py").symlink_to(tmp_path / "secret")
-    (work,) = find_submissions(directory).submitted
+    (work,) = read_class(directory).submitted
     assert contents(work) == {"problem_1.py": "mine"}
 
 
@@ -384,15 +385,15 @@ def test_unpacked_files_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     make_zip(write(tmp_path, {"class/doejane_1_2_..": ""}) / "class/a.zip", {"problem_1.py": ""})
     make_lying_zip(tmp_path / "class/b.zip", really_bytes=1_000_000)
-    found = by_id(find_submissions(tmp_path / "class"))
+    found = by_id(read_class(tmp_path / "class"))
     assert contents(found["a"]) == {"problem_1.py": ""}
     for name, says in [("b", "damaged"), ("1", "there is nothing")]:
         with pytest.raises(UnusableSubmissionError, match=says):
             contents(found[name])
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04")
     with pytest.raises(UsageError):
-        find_submissions(tmp_path / "broken.zip")
-    find_submissions(make_zip(tmp_path / "class.zip", {"a/1.py": "", "b/1.py": ""})).close()
+        read_class(tmp_path / "broken.zip")
+    read_class(make_zip(tmp_path / "class.zip", {"a/1.py": "", "b/1.py": ""}))
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
@@ -408,20 +409,20 @@ def test_nothing_found(tmp_path: Path) -> None:
         ("broken.zip", "cannot be unpacked"),
     ]:
         with pytest.raises(UsageError, match=says) as error:
-            find_submissions(tmp_path / name)
+            read_class(tmp_path / name)
         assert error.value.next_step
 
 
 def one(tmp_path: Path) -> SubmittedWork:
     """The only submission of a class."""
-    (work,) = find_submissions(tmp_path / "class").submitted
+    (work,) = read_class(tmp_path / "class").submitted
     return work
 
 
 def test_pickled(tmp_path: Path) -> None:
     """A submission goes to another process with all that opening it needs."""
     write(tmp_path / "class", CANVAS)
-    for work in find_submissions(tmp_path / "class").submitted:
+    for work in read_class(tmp_path / "class").submitted:
         assert pickle.loads(pickle.dumps(work)) == work
 
 

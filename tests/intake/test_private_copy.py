@@ -230,19 +230,20 @@ def test_written_answer(directory: Path) -> None:
 
 def test_wrong_directories(tmp_path: Path, directory: Path) -> None:
     """A missing directory, a file and a directory without expected files are wrong use."""
-    with pytest.raises(UsageError, match="there is no directory"):
-        collect(tmp_path / "absent", FILES)
-    with pytest.raises(UsageError, match="is a file, not a directory"):
-        collect(directory / "problem_1.py", FILES)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"no file of the assignment found in .*problem_1.py"):
-        collect(tmp_path / "empty", FILES)
+    for wrong, says in [
+        (tmp_path / "absent", "there is no directory"),
+        (directory / "problem_1.py", "is a file, not a directory"),
+        (tmp_path / "empty", r"no file of the assignment found in .*problem_1.py"),
+    ]:
+        with pytest.raises(UsageError, match=says), collect(wrong, FILES):
+            pass
 
 
 def test_files_one_level_down(tmp_path: Path, directory: Path) -> None:
     """Naming the parent by mistake gets the right directory as advice."""
-    with pytest.raises(UsageError) as caught:
-        collect(tmp_path, FILES)
+    with pytest.raises(UsageError) as caught, collect(tmp_path, FILES):
+        pass
     assert str(directory) in caught.value.next_step
 
 
@@ -251,8 +252,8 @@ def test_failed_copy_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "empty").mkdir()
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    with pytest.raises(UsageError):
-        collect(tmp_path / "empty", FILES)
+    with pytest.raises(UsageError), collect(tmp_path / "empty", FILES):
+        pass
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
@@ -260,9 +261,9 @@ COLLECTOR = """
 import os, sys
 from pathlib import Path
 from grader.intake.private_copy import collect
-submission = collect(Path(sys.argv[1]), ["problem_1.py"])
-print(submission.root.parent, flush=True)
-sys.stdin.read()
+with collect(Path(sys.argv[1]), ["problem_1.py"]) as submission:
+    print(submission.root.parent, flush=True)
+    sys.stdin.read()
 """
 
 
@@ -288,11 +289,13 @@ def test_copies_of_killed_graders(
         old = time.time() - 3600
         for path in (theirs, mine.root.parent):
             os.utime(path, (old, old))
-        collect(directory, FILES).close()
+        with collect(directory, FILES):
+            pass
         assert {theirs, mine.root.parent} == set(temporary.iterdir())
         other.kill()
         other.wait()
-        collect(directory, FILES).close()
+        with collect(directory, FILES):
+            pass
         assert list(temporary.iterdir()) == [mine.root.parent]
     assert list(temporary.iterdir()) == []
 
@@ -308,7 +311,8 @@ def test_foreign_directories_kept(
     (tmp_path / "grader-submission-link" / "lock").symlink_to(tmp_path / "target")
     for path in tmp_path.iterdir():
         os.utime(path, (0, 0))
-    collect(directory, FILES).close()
+    with collect(directory, FILES):
+        pass
     assert len(list(tmp_path.glob("grader-submission-*"))) == 2
 
 
