@@ -6,8 +6,8 @@ A terminal gets one live line with a bar; a pipe or a log gets a plain line for 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 
 from grader.cohort.summary import Status, StudentSummary
@@ -15,20 +15,12 @@ from grader.report.progress import Screen
 from grader.report.wording import rough_duration
 from grader.text import clean_line
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 SETTLED_STUDENTS = 3
 """No forecast before so many are done: the start-up of the first ones would distort it."""
 
 
 class ClassProgress(Screen):
-    """Shows the progress of a class.
-
-    Args:
-        console: writes to standard error, so that standard output stays for results.
-        quiet: show only warnings.
-    """
+    """Shows the progress of a class."""
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
         super().__init__(

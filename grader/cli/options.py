@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 import msgspec
 from click.shell_completion import CompletionItem
 
-if TYPE_CHECKING:
-    from grader.assignment.records import Assignment
+from grader.assignment.records import Assignment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -50,12 +50,12 @@ def release(target: Path, assignment: str, output: Path, *, practice: bool) -> N
     with Store.open_existing(output) as store:
         summaries, column = read_points(store, practice=practice)
         require_assignment(store, loaded)
-        released = write_release(store, target / STUDENTS_NAME, hidden=hidden)
+        without_grade = write_release(store, target / STUDENTS_NAME, hidden=hidden)
         write_gradebook("csv", summaries, column, target / GRADEBOOK_NAME)
+    folders = len(summaries) - len(without_grade)
     click.echo(
-        f"{released.folders} folders in {target / STUDENTS_NAME}, "
-        f"points in {target / GRADEBOOK_NAME}"
+        f"{folders} folders in {target / STUDENTS_NAME}, points in {target / GRADEBOOK_NAME}"
     )
-    if released.without_grade:
-        names = ", ".join(released.without_grade)
+    if without_grade:
+        names = ", ".join(without_grade)
         Console(stderr=True).print(Text(f"left out, because they have no grade: {names}"))

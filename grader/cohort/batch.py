@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import grader
+from grader.assignment.records import Assignment
 from grader.assignment.selection import select_items
 from grader.cohort.late_policy import LatePolicy
 from grader.cohort.run import ClassRun, RunObserver, Task, write_student_reports
@@ -25,15 +26,12 @@ from grader.digest import digest_of
 from grader.errors import UsageError
 from grader.grading.options import Options
 from grader.intake.class_intake import Intake, find_submissions
+from grader.intake.roster import Roster
+from grader.intake.students import Student
 from grader.intake.submitted import SubmittedWork, submission_digest
 from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME
 from grader.results import Lateness, Outcome, Score
 from grader.text import display_name
-
-if TYPE_CHECKING:
-    from grader.assignment.records import Assignment
-    from grader.intake.roster import Roster
-    from grader.intake.students import Student
 
 LOCK_NAME = ".lock"
 EVERYBODY = "all"
@@ -46,11 +44,9 @@ class ClassRequest:
     """A class to grade, and the options.
 
     Attributes:
-        directory: holds the submissions, one folder or archive for each student.
-        output: for the store, the reports and the class page.
+        directory: of the submissions, one folder or archive for each student.
         roster: the expected students; None for everybody who submitted.
         regrade: ids of students to grade again although nothing has changed; `EVERYBODY` for all.
-        late_policy: the penalty for late submissions, or None.
 
     Raises:
         UsageError: an option names no item, or the roster has an extension that cannot be read.
@@ -137,7 +133,10 @@ def grade_class(request: ClassRequest, store: Store, observer: ClassObserver) ->
     """
     observer.stage("looking for submissions")
     with find_submissions(request.directory, request.roster) as intake:
-        _tell_of_intake(intake, observer)
+        for sentence in intake.recognised:
+            observer.stage(sentence)
+        for problem in intake.problems:
+            observer.warn(f"{display_name(problem.source.name)}: {problem.message}")
         tasks = _list_tasks(request, intake.submitted)
         _check_regrade(request, tasks)
         to_grade = _leave_out_unchanged(request, store, intake, tasks, observer)
@@ -193,13 +192,6 @@ def folder_names(student_ids: Sequence[str]) -> dict[str, str]:
         else f"{name}-{digest_of(one)[:8]}"
         for one, name in safe.items()
     }
-
-
-def _tell_of_intake(intake: Intake, observer: ClassObserver) -> None:
-    for sentence in intake.recognised:
-        observer.stage(sentence)
-    for problem in intake.problems:
-        observer.warn(f"{display_name(problem.source.name)}: {problem.message}")
 
 
 def _list_tasks(request: ClassRequest, submitted: Sequence[SubmittedWork]) -> list[Task]:

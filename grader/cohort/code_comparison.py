@@ -23,15 +23,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import combinations, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
+from copydetect import CodeFingerprint, compare_files
 
 from grader.cohort.similarity import Comparison, ComparisonRequest, Likeness, Shared
 from grader.kernel import die_with_parent
-
-if TYPE_CHECKING:
-    from copydetect import CodeFingerprint
 
 MAXIMUM_FILE_BYTES = 100_000
 MAXIMUM_FILES = 20
@@ -139,8 +137,6 @@ def _python_files(directory: Path) -> Iterator[Path]:
 
 def _fingerprint(by_text: dict[str, list[str]], template: str) -> Iterator[_Version]:
     """Yield the versions that are long enough to compare."""
-    import numpy as np  # noqa: PLC0415  # only this process needs it
-    from copydetect import CodeFingerprint  # noqa: PLC0415  # loads matplotlib
 
     def read(text: str, window: int, given: Sequence[int]) -> CodeFingerprint:
         return CodeFingerprint(
@@ -181,8 +177,6 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 def _group(versions: Sequence[_Version]) -> Iterable[tuple[list[str], float]]:
     """Yield the students of every group of more than one, with the least common share."""
-    from copydetect import compare_files  # noqa: PLC0415  # loads matplotlib
-
     groups = _Groups()
     for first, second in _closest_pairs(versions):
         _, shares, _ = compare_files(first.fingerprint, second.fingerprint)

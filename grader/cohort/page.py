@@ -68,15 +68,7 @@ _VERDICTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
-    """One line of the table.
-
-    Attributes:
-        verdict: a word or two, and the outcome whose colour they have.
-        failed: ids of parts with a failed item.
-        failed_numbers: positions of `failed` among all parts, for the script.
-        flags: the flags of `_FLAGS` that apply.
-        remarks: messages and doubts.
-    """
+    """One line of the table; `verdict` is a word or two, and the outcome that colours them."""
 
     summary: StudentSummary
     verdict: tuple[str, Outcome]
@@ -87,20 +79,9 @@ class _Row:
 
 
 def write_class_page(
-    summaries: Sequence[StudentSummary],
-    similar: Similarity,
-    path: Path,
-    *,
-    title: str,
+    summaries: Sequence[StudentSummary], similar: Similarity, path: Path, *, title: str
 ) -> None:
-    """Write the page as UTF-8, and replace an earlier page in one step.
-
-    Args:
-        summaries: of the class, in the order of the table.
-        similar: the result of `grader.cohort.similarity.find_similar`.
-        path: in the directory of the students' folders, which must exist.
-        title: of the assignment.
-    """
+    """Write the page in the directory of the students' folders; replace an earlier one at once."""
     written = path.with_name(f".{path.name}.new")
     written.write_text(render_class_page(summaries, similar, title=title), encoding="utf-8")
     written.replace(path)
@@ -109,7 +90,7 @@ def write_class_page(
 def render_class_page(
     summaries: Sequence[StudentSummary], similar: Similarity, *, title: str
 ) -> str:
-    """Return the whole page; see `write_class_page`."""
+    """Return the page of the assignment `title`, with the students in the given order."""
     graded = statistics.graded(summaries)
     parts = statistics.part_rates(graded)
     models = statistics.trained_items(graded)

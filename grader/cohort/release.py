@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from grader.assignment.records import Assignment
@@ -14,21 +13,8 @@ from grader.report.files import write_reports
 from grader.results import SubmissionResult
 
 
-@dataclass(frozen=True, kw_only=True)
-class Released:
-    """The written folders.
-
-    Attributes:
-        folders: the number of students with a folder.
-        without_grade: the ids of students without a folder, because they have no grade.
-    """
-
-    folders: int
-    without_grade: tuple[str, ...]
-
-
-def release(store: Store, target: Path, *, hidden: Collection[str]) -> Released:
-    """Write a folder with the report and the record for each student who has a grade.
+def release(store: Store, target: Path, *, hidden: Collection[str]) -> list[str]:
+    """Write a folder with report and record for each student; return the ids without a grade.
 
     Raises:
         UsageError: the directory is not empty.
@@ -39,15 +25,13 @@ def release(store: Store, target: Path, *, hidden: Collection[str]) -> Released:
             next_step="name a new directory with --to",
         )
     without_grade = []
-    folders = 0
     for summary in store.summaries():
         result = store.result(summary.student.id)
         if result is None or summary.status is not Status.GRADED:
             without_grade.append(summary.student.id)
             continue
         write_reports(without_parts(result, hidden), target / summary.folder)
-        folders += 1
-    return Released(folders=folders, without_grade=tuple(without_grade))
+    return without_grade
 
 
 def require_assignment(store: Store, assignment: Assignment) -> None:

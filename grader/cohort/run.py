@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from grader.assignment.records import Assignment
 from grader.cohort.summary import Status, StudentSummary, now, summarize_items
 from grader.errors import GraderError, SubmissionError, UnusableSubmissionError, UsageError
 from grader.grading.clock import Clock
@@ -27,8 +28,8 @@ from grader.intake.pictures import keep_pictures
 from grader.intake.private_copy import Submission, collect
 from grader.intake.submitted import SubmittedWork, open_submission
 from grader.report.files import FILES_NAME, write_reports
-from grader.results import Lateness, Outcome, Score, SubmissionResult
-from grader.sandbox.isolation.choice import choose_sandbox
+from grader.results import EpochResult, Lateness, Outcome, Score, SubmissionResult
+from grader.sandbox.isolation.choice import Sandbox, choose_sandbox
 from grader.training.cached_trainer import CachedTrainer, StartPool
 from grader.training.data_places import default_cache_directory, directories_with_labels
 from grader.training.job import TrainingJob
@@ -37,10 +38,7 @@ from grader.training.pool import TrainingPool, count_cores
 from grader.training.run_cache import RunCache
 
 if TYPE_CHECKING:
-    from grader.assignment.records import Assignment
-    from grader.grading.submission import Grading
-    from grader.results import EpochResult
-    from grader.sandbox.isolation.choice import Sandbox
+    from grader.grading.submission import Grading  # loads torch
 
 STUDENTS_AHEAD = 16
 """Students in progress beyond one for each round in training: enough to find long trainings early,
@@ -90,11 +88,7 @@ class RunObserver(Protocol):
 
 @dataclass(kw_only=True)
 class _Student:
-    """A student in training.
-
-    Attributes:
-        waiting_for: ids of the items whose plans have not ended.
-    """
+    """A student in training, with the ids of the items whose plans have not ended."""
 
     task: Task
     grading: Grading
@@ -103,13 +97,7 @@ class _Student:
 
 @dataclass(kw_only=True)
 class ClassRun:
-    """One run over the students that need grading.
-
-    Attributes:
-        assignment: as its author wrote it.
-        options: for every student alike.
-        output: of the class.
-    """
+    """One run over the students that need grading; `output` is the directory of the class."""
 
     assignment: Assignment
     options: Options

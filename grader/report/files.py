@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from grader.report.json import write_json
+from grader.report.json import render_json
 from grader.results import SubmissionResult
 
 REPORT_NAME = "report.html"
@@ -18,7 +18,7 @@ def write_reports(result: SubmissionResult, folder: Path) -> Path:
     from grader.report.html import render_html  # noqa: PLC0415  # loads the templates
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(result, folder / RESULT_NAME)
+    (folder / RESULT_NAME).write_text(render_json(result), encoding="utf-8")
     page = folder / REPORT_NAME
     page.write_text(render_html(result), encoding="utf-8")
     return page

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from html import escape, unescape
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element
 
 LONGEST_FORMULA = 2_000
 """Characters; a formula in a real answer has fewer than 200."""
@@ -41,17 +38,11 @@ ATTRIBUTES = {
 """The attributes that are kept, with their harmless values."""
 
 
-class _NotDrawnError(Exception):
-    """The formula cannot be drawn."""
-
-
 @lru_cache(maxsize=512)
 def mathml(latex: str, *, display: bool) -> str | None:
-    """Return a formula as MathML, or None if it cannot be drawn.
+    """Return a formula without dollar signs as MathML, or None if it cannot be drawn.
 
-    Args:
-        latex: without the dollar signs.
-        display: the formula has a line of its own.
+    With `display`, the formula has a line of its own.
     """
     # The converter's tables of symbols load slowly, and few reports have formulae.
     from latex2mathml.converter import convert_to_element  # noqa: PLC0415
@@ -67,8 +58,9 @@ def mathml(latex: str, *, display: bool) -> str | None:
 
 
 def _write(element: Element, depth: int) -> str:
+    """Return the element without unknown attributes, or raise ValueError."""
     if element.tag not in ELEMENTS or depth > _DEEPEST:
-        raise _NotDrawnError
+        raise ValueError(element.tag)
     attributes = "".join(
         f' {name}="{value}"'
         for name, value in element.attrib.items()
@@ -77,6 +69,6 @@ def _write(element: Element, depth: int) -> str:
     text = escape(unescape(element.text or ""))
     if element.tag == "mi" and text == "&amp;":
         # A column separator in an environment that the converter does not know.
-        raise _NotDrawnError
+        raise ValueError(text)
     children = "".join(_write(child, depth + 1) for child in element)
     return f"<{element.tag}{attributes}>{text}{children}</{element.tag}>"

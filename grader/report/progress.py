@@ -6,7 +6,7 @@ item is finished, and with --verbose after every epoch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -20,20 +20,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from typing import Self
-
-    from grader.results import EpochResult, ItemResult
-    from grader.training.job import TrainingJob
+from grader.results import EpochResult, ItemResult
+from grader.training.job import TrainingJob
 
 
 class Screen:
-    """A live bar, plain lines and warnings, as a context manager.
+    """A live bar with these columns, plain lines and warnings, as a context manager.
 
-    Args:
-        console: on standard error, because standard output is for results.
-        columns: of the live bar.
-        quiet: show warnings only.
+    The console is on standard error, because standard output is for results. `quiet` shows warnings
+    only.
     """
 
     def __init__(self, console: Console, *columns: ProgressColumn, quiet: bool) -> None:
@@ -64,13 +59,7 @@ class Screen:
 
 
 class TerminalProgress(Screen):
-    """Observes the grading of one submission.
-
-    Args:
-        console: on standard error.
-        quiet: show warnings only.
-        verbose: print a line after every epoch.
-    """
+    """Observes the grading of one submission; `verbose` prints a line after every epoch."""
 
     def __init__(self, console: Console, *, quiet: bool, verbose: bool) -> None:
         super().__init__(

@@ -7,9 +7,9 @@ neither use markup nor steer the terminal.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich import box
+from rich.console import Console
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
@@ -28,13 +28,8 @@ from grader.report.wording import (
     points,
     score_line,
 )
-from grader.results import Outcome
+from grader.results import ItemResult, Outcome, SubmissionResult
 from grader.text import clean_block
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from grader.results import ItemResult, SubmissionResult
 
 _LONGEST_FACT = 600
 """Characters, about eight lines; an exception's message can be far longer."""

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from grader.cohort.store import STORE_NAME
-from grader.report.json import read_json
 from grader.review.store import ReviewStore
+from tests.support.result_files import read_json
 from tests.support.review_class import HOSTILE, SET4, WRITTEN, all_positive, hand_in, make_class
 from tests.support.review_server import ReviewServer
 

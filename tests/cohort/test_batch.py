@@ -28,8 +28,8 @@ from grader.cohort.summary import Status, StudentSummary
 from grader.errors import UsageError
 from grader.grading.options import Options
 from grader.intake.roster import read_roster
-from grader.report.json import read_json
 from tests.support.paths import REFERENCE
+from tests.support.result_files import read_json
 
 UNTRAINED = Options(practice=True, only=("3B", "3D"))
 WRITTEN = Options(practice=True, only=("1A",))

@@ -14,7 +14,7 @@ from grader.assignment.loading import load_assignment
 from grader.grading.pipeline import grade_submission
 from grader.grading.options import Options
 from grader.report.html import render_html
-from grader.report.json import write_json
+from tests.support.result_files import write_json
 from grader.report.terminal import print_summary
 from grader.results import ItemResult, Outcome, SubmissionResult, Timing
 from tests.submissions.asking import leaving_nothing

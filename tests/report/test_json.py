@@ -7,9 +7,13 @@ import jsonschema
 import msgspec
 import pytest
 
-from grader.report.json import SCHEMA_PATH, read_json, render_json, result_schema, write_json
+from grader.report.json import render_json
 from grader.results import SubmissionResult
+from tests.support.paths import ROOT
+from tests.support.result_files import read_json, result_schema, write_json
 from tests.support.result_samples import ALL_SAMPLES, good_result, hostile_results, map_strings
+
+SCHEMA_PATH = ROOT / "grader" / "report" / "result.schema.json"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +71,7 @@ def test_no_string_is_a_command_to_githubs_runner():
 
 
 def test_the_committed_schema_is_the_generated_one():
-    """`python -m grader.report.json > grader/report/result.schema.json` has been run."""
+    """`tests.support.result_files` says how to renew the file."""
     assert SCHEMA_PATH.read_bytes() == result_schema()
 
 

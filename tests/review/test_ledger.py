@@ -12,7 +12,6 @@ from grader.cohort.similarity import Likeness, Shared, Similarity
 from grader.cohort.summary import now
 from grader.errors import UsageError
 from grader.report.files import CLASS_PAGE_NAME
-from grader.report.json import read_json
 from grader.results import Lateness
 from grader.review import rubrics
 from grader.review.agreement import cohens_kappa, measure_agreement
@@ -22,6 +21,7 @@ from grader.review.ledger import entries_version, judge, undo
 from grader.review.publishing import publish
 from grader.review.queue import Filter, measure_progress, neighbours, read_groups, select
 from grader.review.store import SECOND, ConflictError
+from tests.support.result_files import read_json
 from tests.support.review_class import SET4, WRITTEN, all_positive, give, hand_in, make_class
 
 

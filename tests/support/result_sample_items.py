@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from grader.grading.items.chance import wilson_interval
-from grader.report.json import read_json
 from grader.results import (
     CapturedOutput,
     CheckResult,
@@ -25,6 +24,7 @@ from grader.results import (
     TrainingReport,
     TrainingRun,
 )
+from tests.support.result_files import read_json
 
 TEST_EXAMPLES = 10_000
 REFERENCE = read_json(Path(__file__).with_name("reference_result.json"))

@@ -15,6 +15,7 @@ from grader.report.wording import (
     OUTCOME_LABELS,
     attention_heading,
     deciding_check,
+    facts,
     items_that_fell_short,
     percentage,
     score_line,
@@ -65,9 +66,7 @@ def write_summary(result: SubmissionResult, path: Path) -> None:
 def render_annotations(result: SubmissionResult, folder: PurePosixPath | None) -> str:
     """Return at most ten workflow commands; failures with a line and many points come first.
 
-    Args:
-        result: the result with the failures.
-        folder: path of the submission in the repository; None if outside.
+    `folder` is the submission's path in the repository, or None if outside.
     """
     faults = sorted(_faults(result), key=lambda fault: (not fault.location, -fault.points))
     return "".join(_annotation(fault, folder) for fault in faults[:MOST_ANNOTATIONS])
@@ -121,7 +120,9 @@ def _annotation(fault: _Fault, folder: PurePosixPath | None) -> str:
     if file and folder is not None and not path.is_absolute() and ".." not in path.parts:
         properties = {"file": str(folder / path), "line": line} | properties
     escaped = ",".join(f"{name}={_escape_property(text)}" for name, text in properties.items())
-    message = "\n".join(f"{name}: {text}" for name, text in _facts(fault.check))
+    message = "\n".join(
+        f"{name}: {_shortened(text)}" for name, text in facts(fault.check) if name != "where"
+    )
     return f"::{_COMMANDS[fault.check.outcome]} {escaped}::{_escape_data(message)}\n"
 
 
@@ -164,23 +165,11 @@ def _failure(item: ItemResult) -> str:
     if check is None:
         return title
     lines = [f"{OUTCOME_LABELS[check.outcome]}: {_inert(check.title)}\n"]
-    lines += [f"- {name}: {_code(text)}" for name, text in _facts(check)]
-    if check.location:
-        lines.append(f"- where: {_code(check.location)}")
+    lines += [f"- {name}: {_code(_shortened(text))}" for name, text in facts(check)]
     if check.details:
         shown = _inert(_shortened(check.details, _LONGEST_DETAILS))
         lines.append(f"\n<details><summary>details</summary><pre>{shown}</pre></details>")
     return "\n".join([title, *lines, ""])
-
-
-def _facts(check: CheckResult) -> Iterator[tuple[str, str]]:
-    for name, text in (
-        ("observed", check.observed),
-        ("expected", check.expected),
-        ("next step", check.next_step),
-    ):
-        if text:
-            yield name, _shortened(text, _LONGEST_FACT)
 
 
 def _curves_table(trained: Sequence[tuple[str, TrainingReport]]) -> str:
@@ -208,7 +197,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def _shortened(text: str, longest: int) -> str:
+def _shortened(text: str, longest: int = _LONGEST_FACT) -> str:
     if len(text) <= longest:
         return text
     return f"{text[:longest]} … (all of it is in the report)"

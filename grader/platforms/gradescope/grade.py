@@ -13,13 +13,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from grader.assignment.records import Assignment
 from grader.errors import GraderError
 from grader.grading.options import Options
 from grader.grading.pipeline import grade_submission
 from grader.platforms.gradescope.harness import failure_results
 from grader.platforms.gradescope.results import render_gradescope
-from grader.platforms.gradescope.settings import FILE_NAME, Settings, read_settings
+from grader.platforms.gradescope.settings import FILE_NAME, read_settings
 from grader.report.progress import TerminalProgress
 
 
@@ -42,7 +41,11 @@ def _grade(root: Path) -> bytes:
     source = root / "source"
     settings = read_settings(source / FILE_NAME)
     submission = root / "submission"
-    assignment = _limit_memory(settings.load_assignment(source, submission=submission), settings)
+    assignment = settings.load_assignment(source, submission=submission)
+    # A container is often smaller than the assignment's own limit.
+    memory_bytes = min(assignment.limits.memory_bytes, settings.question_memory_bytes)
+    limits = replace(assignment.limits, memory_bytes=memory_bytes)
+    assignment = replace(assignment, limits=limits)
     options = Options(
         data_directory=settings.data_path(),
         practice=settings.practice,
@@ -60,12 +63,6 @@ def _grade(root: Path) -> bytes:
         leaderboard=settings.leaderboard,
         out_of_time=graded.interrupted,
     )
-
-
-def _limit_memory(assignment: Assignment, settings: Settings) -> Assignment:
-    """Lower the memory limit of questions to that of a small container."""
-    memory_bytes = min(assignment.limits.memory_bytes, settings.question_memory_bytes)
-    return replace(assignment, limits=replace(assignment.limits, memory_bytes=memory_bytes))
 
 
 def main() -> None:

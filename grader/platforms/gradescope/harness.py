@@ -11,20 +11,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import Any
 
 FINISHING_SECONDS = 20.0
 """Time for the grader to report what it has finished, after the time limit."""
-RESERVED_BYTES = 8 * 2**20
-"""Disk space kept for the results, which are far smaller."""
 FIRST_TO_DIE = "1000"
 """If memory runs out, the kernel kills the process with the highest such number (proc(5))."""
-UNFINISHED = "The autograder ended before it could report a reason."
+UNFINISHED = "The autograder ended before it could report a reason, or its disk is full."
 ADVICE = (
     "This is no verdict on your work. Ask your instructor to grade it again. The autograder's "
     "output, which instructors see, says what happened."
@@ -79,11 +75,7 @@ def run(root: Path, command: Sequence[str], *, seconds: float) -> None:
         seconds: time limit; then the child is interrupted and has `FINISHING_SECONDS`.
     """
     directory = root / "results"
-    (directory / "results.json").unlink(missing_ok=True)
     write_results(directory, failure_results(UNFINISHED))
-    reserve = directory / ".reserve"
-    with suppress(OSError), reserve.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, RESERVED_BYTES)
     try:
         content, ending = _grade(command, seconds)
     except OSError as error:
@@ -91,7 +83,6 @@ def run(root: Path, command: Sequence[str], *, seconds: float) -> None:
     if not is_valid(content):
         print(f"no result: {ending}", flush=True)  # noqa: T201 - for the instructor
         content = failure_results(ending)
-    reserve.unlink(missing_ok=True)
     write_results(directory, content)
 
 
