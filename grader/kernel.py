@@ -7,11 +7,8 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 """Where cgroup v2 is mounted."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import selectors
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from grader.sandbox.isolation.interface import SandboxedProcess
 from grader.sandbox.protocol import COMMAND, Frame, FrameError, FrameReader, write_frame
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from grader.sandbox.isolation.interface import SandboxedProcess
 
 POLL_SECONDS = 0.05
 SCRATCH_PAUSE = 9

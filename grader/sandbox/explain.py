@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
 
-from grader.questions import Failure
+from grader.assignment.records import Limits
+from grader.questions import Failure, Question
+from grader.sandbox.connection import Breach
 from grader.sandbox.protocol import (
     NEEDS_LESS_MEMORY,
     NEEDS_NO_FILES,
     NEEDS_NO_PROCESSES,
     describe_bytes,
 )
+from grader.sandbox.wire import EndMessage
 from grader.text import clean_line
-
-if TYPE_CHECKING:
-    from grader.assignment.records import Limits
-    from grader.questions import Question
-    from grader.sandbox.connection import Breach
-    from grader.sandbox.wire import EndMessage
 
 _STOP_ENDLESS_CODE = (
     "Look for an endless loop, and for training that runs at import: move it under "

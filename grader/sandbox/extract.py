@@ -5,14 +5,17 @@ This module does not import torch, which loads while the sandbox works.
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import psutil
 
+from grader.assignment.records import Limits
 from grader.errors import MessageError, SandboxError
+from grader.intake.private_copy import Submission
 from grader.questions import Extraction, Question
 from grader.results import CapturedOutput
 from grader.sandbox.connection import Allowance, Connection, ConnectionEndedError
@@ -23,18 +26,11 @@ from grader.sandbox.explain import (
     explain_protocol,
     explain_submission_timeout,
 )
+from grader.sandbox.isolation.choice import Sandbox
+from grader.sandbox.isolation.processes import ProcessTree
 from grader.sandbox.protocol import END, OUTPUT, READY, REPLY, WorkerLimits
+from grader.sandbox.wire import EndMessage
 from grader.text import clean_block
-
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Sequence
-
-    from grader.assignment.records import Limits
-    from grader.intake.private_copy import Submission
-    from grader.sandbox.isolation.choice import Sandbox
-    from grader.sandbox.isolation.processes import ProcessTree
-    from grader.sandbox.wire import EndMessage
 
 WORKER = (
     "import sys; sys.path.insert(0, sys.argv[1]); "

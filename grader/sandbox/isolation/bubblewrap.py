@@ -7,18 +7,15 @@ import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from grader.errors import SandboxError
 from grader.sandbox.isolation import exposed_paths, staging
 from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess, start
 from grader.sandbox.isolation.seccomp import read_filter
 from grader.sandbox.protocol import OwnResources
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 CODE, SUBMISSION, SCRATCH = "/code", "/submission", "/scratch"
 _TMP = "/tmp"  # noqa: S108 - inside the sandbox, where it is the scratch directory

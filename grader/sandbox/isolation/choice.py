@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from grader.errors import SandboxError
 from grader.sandbox.isolation.bubblewrap import (
@@ -22,9 +22,6 @@ from grader.sandbox.isolation.memory_cap import find_parent
 from grader.sandbox.isolation.same_user import SameUser
 from grader.sandbox.isolation.self_test import find_fault
 from grader.sandbox.isolation.unsafe import NoSandbox
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 __all__ = ["Sandbox", "SandboxedProcess", "choose_sandbox", "try_sandboxes"]
 

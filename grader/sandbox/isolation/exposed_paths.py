@@ -6,13 +6,10 @@ import importlib.util
 import os
 import site
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from grader.sandbox.supervisor.landlock import LIST, READ, USE_DEVICE, Access
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 PACKAGE = Path(__file__).resolve().parents[2]
 WORKER_PARTS = (

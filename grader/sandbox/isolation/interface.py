@@ -6,20 +6,16 @@ import json
 import subprocess
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Self
 
 from grader.errors import SandboxError
 from grader.sandbox.isolation.memory_cap import MemoryCap
 from grader.sandbox.isolation.processes import ProcessTree
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import Self
-
-    from grader.sandbox.protocol import OwnResources
-    from grader.sandbox.supervisor.scratch import Excess
+from grader.sandbox.protocol import OwnResources
+from grader.sandbox.supervisor.scratch import Excess
 
 
 class Sandbox(ABC):

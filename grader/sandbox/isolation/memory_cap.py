@@ -12,16 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
 from grader.kernel import CONTROL_GROUPS, PROCESSES, own_control_groups
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 REMOVAL_SECONDS = 1.0
 PAUSE_SECONDS = 0.01

@@ -6,16 +6,13 @@ import contextlib
 import os
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
 from grader.kernel import reading_as
 from grader.sandbox.supervisor.scratch import BLOCK_BYTES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MAXIMUM_KILL_ROUNDS = 100
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

@@ -10,12 +10,9 @@ import socket
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from grader.errors import SandboxError
-
-if TYPE_CHECKING:
-    from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess
+from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess
 
 PATIENCE_SECONDS = 20.0
 SCRATCH_BYTES = 1_000_000

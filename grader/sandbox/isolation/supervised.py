@@ -11,7 +11,7 @@ import time
 from abc import abstractmethod
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from grader.errors import SandboxError
 from grader.sandbox.isolation import exposed_paths
@@ -20,11 +20,7 @@ from grader.sandbox.isolation.processes import has_processes
 from grader.sandbox.isolation.seccomp import read_filter
 from grader.sandbox.supervisor import scratch
 from grader.sandbox.supervisor.main import Plan, kill_all_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from grader.sandbox.supervisor.scratch import Excess
+from grader.sandbox.supervisor.scratch import Excess
 
 CODE, SUBMISSION, SCRATCH = "code", "submission", "scratch"
 PATIENCE_SECONDS = 10.0

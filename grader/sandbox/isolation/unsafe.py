@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from grader.errors import SandboxError
 from grader.sandbox.isolation import exposed_paths
 from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess, start
 from grader.sandbox.protocol import OwnResources
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class NoSandbox(Sandbox):

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterable
 from enum import IntFlag
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from grader.kernel import PR_SET_NO_NEW_PRIVS, set_process_option
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 # The same numbers on x86-64 and aarch64, as of every call since Linux 5.1.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446

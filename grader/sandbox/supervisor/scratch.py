@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
 
 MAXIMUM_OPEN_DIRECTORIES = 100
 BLOCK_BYTES = 512

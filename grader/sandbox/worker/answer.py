@@ -12,9 +12,11 @@ import random
 import sys
 import tokenize
 import types
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,10 +37,6 @@ from grader.sandbox.worker.failures import (
     type_name,
 )
 from grader.sandbox.worker.plain_values import Converter, describe_type
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 TRACE_AT = 0.9
 """The share of a question's time after which the running line is recorded."""

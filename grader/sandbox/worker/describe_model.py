@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -21,9 +22,6 @@ from grader.sandbox.worker.irregularities import (
     find_own_hook,
     named_parameters,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MAXIMUM_NESTING = 16
 MAXIMUM_NAME = 200

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.optim import lr_scheduler
 
 from grader.models.kinds import OPTIMIZER_KINDS, SCHEDULER_KINDS, Kind
-from grader.sandbox.worker.describe_model import plain_argument
+from grader.sandbox.worker.describe_model import DescribedModel, plain_argument
 from grader.sandbox.worker.failures import StudentError, type_name
-
-if TYPE_CHECKING:
-    from grader.sandbox.worker.describe_model import DescribedModel
 
 _OPTIMIZERS = {getattr(torch.optim, name): kind for name, kind in OPTIMIZER_KINDS.items()}
 _SCHEDULERS = {getattr(lr_scheduler, name): kind for name, kind in SCHEDULER_KINDS.items()}

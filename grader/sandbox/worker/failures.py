@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import linecache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
 
 from grader.sandbox.protocol import (
     NEEDS_LESS_MEMORY,
@@ -14,9 +14,6 @@ from grader.sandbox.protocol import (
     WorkerLimits,
     describe_bytes,
 )
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 MAXIMUM_MESSAGE = 600
 MAXIMUM_FRAMES = 12

@@ -14,9 +14,10 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grader.sandbox.protocol import (
     COMMAND,
@@ -41,9 +42,6 @@ from grader.sandbox.worker.processes import (
 )
 from grader.sandbox.worker.quick_imports import garbage_collection_paused
 from grader.sandbox.worker.scratch import count_files, empty
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 POLL_SECONDS = 0.02
 READ_BYTES = 65536

@@ -5,11 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path
 
 MAXIMUM_NOTES = 5
 MAXIMUM_DETAIL = 80
