@@ -22,9 +22,6 @@ PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_MODE_FILTER = 2
 
-FILTER_INSTRUCTION_BYTES = 8
-"""The size of `struct sock_filter` of <linux/filter.h>."""
-
 
 class _FilterProgram(ctypes.Structure):
     """`struct sock_fprog` of <linux/filter.h>."""
@@ -66,8 +63,7 @@ def load_system_call_filter(program: bytes) -> None:
     Raises:
         OSError: the kernel does not accept it.
     """
-    length = len(program) // FILTER_INSTRUCTION_BYTES
-    structure = _FilterProgram(length, program)
+    structure = _FilterProgram(len(program) // 8, program)  # 8 bytes: `struct sock_filter`
     set_process_option(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(structure))
 
 
@@ -88,20 +84,16 @@ def reading_as(user_id: int, group_id: int) -> Iterator[None]:
         libc.setfsgid(group_before)
 
 
-def own_control_groups(control_groups: Path, processes: Path) -> tuple[Path, ...]:
+def own_control_groups() -> tuple[Path, ...]:
     """Return the directories of this process's control group and of those above it, its own first.
 
     https://docs.kernel.org/admin-guide/cgroup-v2.html: a process's group is the line "0::PATH".
-
-    Args:
-        control_groups: where cgroup v2 is mounted.
-        processes: where procfs is mounted.
     """
     with contextlib.suppress(OSError):
-        for line in (processes / "self" / "cgroup").read_text(encoding="utf-8").splitlines():
+        for line in (PROCESSES / "self" / "cgroup").read_text(encoding="utf-8").splitlines():
             # A group outside of the process's cgroup namespace begins with "..", and is not seen.
             if line.startswith("0::/") and ".." not in line.split("/"):
-                own = control_groups / line[4:]
-                depth = len(own.relative_to(control_groups).parts)
+                own = CONTROL_GROUPS / line[4:]
+                depth = len(own.relative_to(CONTROL_GROUPS).parts)
                 return (own, *own.parents[:depth])
     return ()

@@ -18,9 +18,7 @@ SCRATCH_PAUSE = 9
 READ_BYTES = 65536
 DIAGNOSTIC_BYTES = 4000
 
-Breach = Literal[
-    "timeout", "memory", "processes", "bytes", "files", "closed", "protocol", "stopped"
-]
+Breach = Literal["timeout", "memory", "processes", "bytes", "files", "closed", "protocol"]
 
 
 class ConnectionEndedError(Exception):
@@ -57,19 +55,19 @@ class Connection:
     Args:
         process: whose standard input and output carry frames.
         maximum_bytes: the largest payload of each kind of frame that may come.
-        stopped: polled; the conversation ends once it returns True.
+        check: called at every poll; raises to end the conversation.
     """
 
     def __init__(
         self,
         process: SandboxedProcess,
         maximum_bytes: dict[bytes, int],
-        stopped: Callable[[], bool],
+        check: Callable[[], None],
     ) -> None:
         self._process = process
         self._reader = FrameReader(maximum_bytes)
         self._frames: list[Frame] = []
-        self._stopped = stopped
+        self._check = check
         self._diagnostics = b""
         self._next_watch = 0.0
         self._next_scratch_watch = 0.0
@@ -104,8 +102,7 @@ class Connection:
             ConnectionEndedError: no such frame arrived in time, or a limit was exceeded.
         """
         while not self._frames:
-            if self._stopped():
-                raise ConnectionEndedError("stopped")
+            self._check()
             is_late = time.monotonic() > deadline
             if allowance is not None and not is_late:
                 self._watch(allowance)

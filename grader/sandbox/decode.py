@@ -154,12 +154,7 @@ def _nesting(payload: bytes) -> int:
 
 
 def _plain_value(value: Any, levels: int) -> PlainValue:
-    """Return the value that `grader.sandbox.worker.plain_values` encoded.
-
-    Args:
-        value: decoded from JSON.
-        levels: how deep lists and dicts may still nest.
-    """
+    """Return a value of `worker.plain_values`, whose lists and dicts nest at most `levels` deep."""
     if isinstance(value, int) and abs(value) >= 10**MAXIMUM_DIGITS:
         raise MessageError(f"an integer of more than {MAXIMUM_DIGITS} digits")
     if value is None or isinstance(value, (bool, int, float)):
@@ -190,11 +185,7 @@ def _plain_value(value: Any, levels: int) -> PlainValue:
 
 
 def _model_extraction(question: Question, reply: ModelReply, limits: Limits) -> Extraction:
-    """Return the model, or the failure in words if an argument is out of range.
-
-    Raises:
-        MessageError: no honest worker sends such a model.
-    """
+    """Return the model, or the failure in words if an argument is out of range."""
     if len(reply.layers) > limits.layers:
         raise MessageError(f"a model of {len(reply.layers):,} layers")
     location = clean_location(reply.location)
@@ -260,9 +251,7 @@ def _check_layer(layer: LayerSpec) -> None:
 def _check_parameters(optimizer: OptimizerSpec, model: ModelSpec | None) -> None:
     """Refuse an optimiser over other parameters than the model's, each exactly once.
 
-    Args:
-        optimizer: as it was sent.
-        model: None if a layer is irregular: then its parameters' names are not known.
+    The model is None if a layer is irregular: then its parameters' names are not known.
     """
     names = [name for group in optimizer.groups for name in group.parameters]
     if len(set(names)) != len(names):
@@ -274,11 +263,7 @@ def _check_parameters(optimizer: OptimizerSpec, model: ModelSpec | None) -> None
 
 
 def _first_mistake(kinds: Mapping[str, Kind], name: str, *arguments: Arguments) -> str:
-    """Return the first argument out of range in words, or "" if there is none.
-
-    Raises:
-        MessageError: the grader does not know the kind, so that the worker cannot either.
-    """
+    """Return the first argument out of range in words, or "" if there is none."""
     if name not in kinds:
         raise MessageError(f"the unknown class {name!r}")
     mistakes = [line for each in arguments for line in find_argument_mistakes(kinds[name], each)]
@@ -286,13 +271,7 @@ def _first_mistake(kinds: Mapping[str, Kind], name: str, *arguments: Arguments) 
 
 
 def _weights(encoded: str | None, question: Question) -> bytes | None:
-    """Return the safetensors file if it was asked for.
-
-    Names and shapes are compared with the model's where it is built.
-
-    Raises:
-        MessageError: the weights are missing, surplus or malformed.
-    """
+    """Return the safetensors file if it was asked for; the model's builder compares its shapes."""
     if (encoded is not None) != question.weights:
         raise MessageError("weights that were not asked for, or none where they were")
     if encoded is None:

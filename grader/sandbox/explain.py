@@ -25,60 +25,27 @@ _STOP_ENDLESS_CODE = (
 def explain_end(end: EndMessage, question: Question, limits: Limits) -> Failure:
     """Explain why the question's own process ended early, as the manager in the sandbox saw it."""
     phase = end.phase or f"import of {question.file}"
-
-    def limit(message: str, next_step: str, location: str = "") -> Failure:
+    if end.reason == "signalled":
+        return _explain_signal(-end.code, phase, limits)
+    if end.reason == "exited":
         return Failure(
-            kind="limit", phase=phase, message=message, next_step=next_step, location=location
+            kind="exit",
+            phase=phase,
+            message=f"Your code ended the process (exit status {end.code}) without an answer.",
+            next_step="Remove os._exit() and the like; return the answer instead.",
         )
-
-    match end.reason:
-        case "timeout":
-            message = f"There was no answer within {limits.question_seconds:g} s."
-            return limit(message, _STOP_ENDLESS_CODE, end.location)
-        case "oversized":
-            message = f"The answer is larger than {describe_bytes(limits.message_bytes)}."
-            return limit(message, "Return only what is asked for.")
-        case "files":
-            message = f"Your code created more than {limits.scratch_files:,} files."
-            return limit(message, NEEDS_NO_FILES)
-        case "exited":
-            return Failure(
-                kind="exit",
-                phase=phase,
-                message=f"Your code ended the process (exit status {end.code}) without an answer.",
-                next_step="Remove os._exit() and the like; return the answer instead.",
-            )
-        case "signalled":
-            return _explain_signal(-end.code, phase, limits)
-    return explain_protocol("something other than an answer where the answer belongs", phase)
+    location = end.location if end.reason == "timeout" else ""
+    return _explain_limit(end.reason, phase, limits, location) or explain_protocol(
+        "something other than an answer where the answer belongs", phase
+    )
 
 
 def explain_breach(breach: Breach, question: Question, limits: Limits) -> Failure:
     """Explain why the whole sandbox ended during a question."""
     phase = f"{question.file}: {question.function}"
-    memory, files = describe_bytes(limits.memory_bytes), describe_bytes(limits.scratch_bytes)
-    limits_hit: dict[Breach, tuple[str, str]] = {
-        "memory": (
-            f"Your code used more than {memory} of memory, not counting what PyTorch itself takes.",
-            NEEDS_LESS_MEMORY,
-        ),
-        "processes": (
-            f"Your code started more than {limits.processes} processes and threads.",
-            NEEDS_NO_PROCESSES,
-        ),
-        "bytes": (f"Your code wrote more than {files} of files.", NEEDS_NO_FILES),
-        "files": (f"Your code created more than {limits.scratch_files:,} files.", NEEDS_NO_FILES),
-        "timeout": (
-            f"There was no answer within {limits.question_seconds:g} s.",
-            _STOP_ENDLESS_CODE,
-        ),
-    }
-    if breach in limits_hit:
-        message, next_step = limits_hit[breach]
-        return Failure(kind="limit", phase=phase, message=message, next_step=next_step)
     if breach == "protocol":
         return explain_protocol("something other than an answer", phase)
-    return Failure(
+    return _explain_limit(breach, phase, limits) or Failure(
         kind="crash",
         phase=phase,
         message="The process that runs your code was killed during this question.",
@@ -115,15 +82,45 @@ def _explain_signal(number: int, phase: str, limits: Limits) -> Failure:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
-    if name == "SIGXCPU":
-        message = f"Your code used more than {limits.cpu_seconds} s of processor time."
-        return Failure(kind="limit", phase=phase, message=message, next_step=_STOP_ENDLESS_CODE)
-    if name == "SIGXFSZ":
-        message = f"Your code wrote a file of more than {describe_bytes(limits.scratch_bytes)}."
-        return Failure(kind="limit", phase=phase, message=message, next_step=NEEDS_NO_FILES)
-    return Failure(
+    return _explain_limit(name, phase, limits) or Failure(
         kind="crash",
         phase=phase,
         message=f"The process that ran your code died of {name}.",
         next_step="Run this call on your own machine; look for what crashes Python itself.",
+    )
+
+
+def _explain_limit(name: str, phase: str, limits: Limits, location: str = "") -> Failure | None:
+    """Explain the limit that an end, a breach or a signal of this name stands for, if any."""
+    memory, files = describe_bytes(limits.memory_bytes), describe_bytes(limits.scratch_bytes)
+    explanations = {
+        "memory": (
+            f"Your code used more than {memory} of memory, not counting what PyTorch itself takes.",
+            NEEDS_LESS_MEMORY,
+        ),
+        "processes": (
+            f"Your code started more than {limits.processes} processes and threads.",
+            NEEDS_NO_PROCESSES,
+        ),
+        "bytes": (f"Your code wrote more than {files} of files.", NEEDS_NO_FILES),
+        "files": (f"Your code created more than {limits.scratch_files:,} files.", NEEDS_NO_FILES),
+        "timeout": (
+            f"There was no answer within {limits.question_seconds:g} s.",
+            _STOP_ENDLESS_CODE,
+        ),
+        "oversized": (
+            f"The answer is larger than {describe_bytes(limits.message_bytes)}.",
+            "Return only what is asked for.",
+        ),
+        "SIGXCPU": (
+            f"Your code used more than {limits.cpu_seconds} s of processor time.",
+            _STOP_ENDLESS_CODE,
+        ),
+        "SIGXFSZ": (f"Your code wrote a file of more than {files}.", NEEDS_NO_FILES),
+    }
+    if name not in explanations:
+        return None
+    message, next_step = explanations[name]
+    return Failure(
+        kind="limit", phase=phase, message=message, next_step=next_step, location=location
     )

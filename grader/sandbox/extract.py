@@ -8,10 +8,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-
-import psutil
 
 from grader.assignment.records import Limits
 from grader.errors import MessageError, SandboxError
@@ -27,7 +25,6 @@ from grader.sandbox.explain import (
     explain_submission_timeout,
 )
 from grader.sandbox.isolation.choice import Sandbox
-from grader.sandbox.isolation.processes import ProcessTree
 from grader.sandbox.protocol import END, OUTPUT, READY, REPLY, WorkerLimits
 from grader.sandbox.wire import EndMessage
 from grader.text import clean_block
@@ -86,19 +83,12 @@ def extract(
 
 @dataclass(kw_only=True)
 class _Worker:
-    """A running worker.
-
-    Attributes:
-        connection: to send questions and receive answers.
-        memory_bytes, address_bytes, data_bytes: memory of the worker before any student code ran:
-            resident, address space, private writable.
-        cleanup: terminates the worker and its sandbox.
-    """
+    """A running worker, and its memory before any student code ran."""
 
     connection: Connection
     memory_bytes: int
     address_bytes: int
-    data_bytes: int
+    data_bytes: int  # private writable memory; 0 if unknown
     cleanup: ExitStack
 
 
@@ -130,8 +120,6 @@ class _Interview:
             return self._converse(worker, question)
         except ConnectionEndedError as error:
             self.close()
-            if error.breach == "stopped":
-                raise ExtractionStoppedError from None
             failure = explain_breach(error.breach, question, self.limits)
             if error.breach == "timeout" and self._is_out_of_time():
                 failure = explain_submission_timeout(self.limits)
@@ -139,6 +127,10 @@ class _Interview:
 
     def _is_out_of_time(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
+
+    def _check_stop(self) -> None:
+        if self.stop is not None and self.stop.is_set():
+            raise ExtractionStoppedError
 
     def close(self) -> None:
         """Terminate the worker and its sandbox."""
@@ -161,13 +153,11 @@ class _Interview:
                     OUTPUT: limits.output_bytes,
                     END: END_BYTES,
                 },
-                stopped=self.stop.is_set if self.stop is not None else lambda: False,
+                check=self._check_stop,
             )
             try:
                 connection.receive(READY, time.monotonic() + START_SECONDS)
             except ConnectionEndedError as error:
-                if error.breach == "stopped":
-                    raise ExtractionStoppedError from None
                 raise _start_error(error, connection.diagnostics) from None
             memory_bytes = process.tree.memory_bytes()
             if self.sandbox.control_group is not None:
@@ -177,17 +167,13 @@ class _Interview:
             return _Worker(
                 connection=connection,
                 memory_bytes=memory_bytes,
-                address_bytes=process.tree.address_bytes(),
-                data_bytes=_data_bytes(process.tree),
+                address_bytes=process.tree.largest_bytes("vms"),
+                data_bytes=process.tree.largest_bytes("data"),
                 cleanup=cleanup.pop_all(),
             )
 
     def _converse(self, worker: _Worker, question: Question) -> Extraction:
-        """Ask a running worker one question.
-
-        Raises:
-            ConnectionEndedError: the worker is lost.
-        """
+        """Ask a running worker one question, or raise `ConnectionEndedError`."""
         limits = self.limits
         now = time.monotonic()
         remaining = max(0.1, (self.deadline or now) - now)
@@ -250,15 +236,6 @@ class _Interview:
         if end.reason == "timeout" and self._is_out_of_time():
             failure = explain_submission_timeout(self.limits)
         return Extraction(question=question, failure=failure)
-
-
-def _data_bytes(tree: ProcessTree) -> int:
-    """Return the private writable memory of the process that has most of it; 0 if unknown."""
-    sizes = [0]
-    for process in tree.processes():
-        with suppress(psutil.Error):
-            sizes.append(getattr(process.memory_info(), "data", 0))
-    return max(sizes)
 
 
 def _start_error(error: ConnectionEndedError, diagnostics: str) -> SandboxError:

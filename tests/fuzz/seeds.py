@@ -35,7 +35,7 @@ def make_seeds() -> list[tuple[int, bytes]]:
     """Replies, each with the index of the question that it answers."""
     limits = LIMITS
     replies: list[tuple[int, dict[str, Any]]] = [
-        (ANSWER, _answer(Converter.within(limits).convert(value), describe_type(value)))
+        (ANSWER, _answer(Converter(limits).convert(value), describe_type(value)))
         for value in VALUES
     ]
     replies.append((OPTIONAL, {"type": "missing", "notes": [NOTE]}))
@@ -96,7 +96,7 @@ def _model(model: nn.Sequential, limits: Limits, *, weights: bool = False) -> di
         reply["optimizer"] = describe_optimizer(optimizer, "o", described)
         scheduler = lr_scheduler.MultiStepLR(optimizer, [3, 5])
         reply["scheduler"] = describe_scheduler(scheduler, "s", optimizer)
-        reply["training"] = Converter.within(limits).convert({"epochs": 3})
+        reply["training"] = Converter(limits).convert({"epochs": 3})
     return reply
 
 

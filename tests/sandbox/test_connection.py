@@ -35,7 +35,7 @@ def connection(pipes: dict[str, IO[bytes]]) -> Connection:
     process: Any = SimpleNamespace(
         replies=pipes["replies"], diagnostics=pipes["diagnostics"], has_hit_memory_cap=lambda: False
     )
-    return Connection(process, {REPLY: len(PAYLOAD), READY: 0}, stopped=lambda: False)
+    return Connection(process, {REPLY: len(PAYLOAD), READY: 0}, check=lambda: None)
 
 
 def test_a_reply_that_came_in_time_is_read_late(

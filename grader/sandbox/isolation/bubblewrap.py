@@ -97,17 +97,11 @@ def require_packaged_files(executable: Path) -> None:
 
 @dataclass
 class _View:
-    """The files of the sandbox, in the order of their mounts.
-
-    Attributes:
-        sources: paths of this machine that are shown.
-        mounts: bubblewrap's options.
-        covers: empty directories that hide others.
-    """
+    """The files of the sandbox, in the order of their mounts."""
 
     sources: list[str] = field(default_factory=list)
-    mounts: list[str] = field(default_factory=list)
-    covers: list[str] = field(default_factory=list)
+    mounts: list[str] = field(default_factory=list)  # bubblewrap's options
+    covers: list[str] = field(default_factory=list)  # empty directories that hide others
 
     def bind(self, source: Path, target: str) -> None:
         """Show a file or directory read-only."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from grader.errors import SandboxError
@@ -100,10 +101,10 @@ def _remedy() -> str:
         "user.max_user_namespaces": "15000",
     }
     for name, value in switches.items():
-        current = _read_switch(name)
-        blocks = current is not None and (current == "0") == (value != "0")
-        if blocks:
-            return f"Allow user namespaces: sudo sysctl -w {name}={value}. {unsafe}"
+        with suppress(OSError):
+            current = Path("/proc/sys", *name.split(".")).read_text().strip()
+            if (current == "0") == (value != "0"):
+                return f"Allow user namespaces: sudo sysctl -w {name}={value}. {unsafe}"
     if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
         without_namespaces = (
             "Do what the last reason asks for"
@@ -118,10 +119,3 @@ def _remedy() -> str:
     if not shutil.which("bwrap"):
         return f"Install bubblewrap (for example: sudo apt install bubblewrap). {unsafe}"
     return unsafe
-
-
-def _read_switch(name: str) -> str | None:
-    try:
-        return Path("/proc/sys", *name.split(".")).read_text().strip()
-    except OSError:
-        return None

@@ -59,11 +59,7 @@ class DedicatedUser(SupervisedSandbox):
         require_access()
 
     def _claim_place(self) -> tuple[int, Path]:
-        """Return an unused user without a name, and a directory that only one grader can make.
-
-        Raises:
-            SandboxError: no user is free, or no directory can be reached by another user.
-        """
+        """Return an unused user without a name, and a directory that only one grader can make."""
         place = _find_place()
         mapped = [users for users in RANGES if _is_mapped(users)]
         if not mapped:

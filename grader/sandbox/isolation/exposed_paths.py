@@ -49,14 +49,6 @@ def environment(scratch: str) -> dict[str, str]:
     return variables
 
 
-def is_installed() -> bool:
-    """Return True if the grader lies among Python's packages, not in a repository of its own.
-
-    A repository must be hidden whole: reference solutions lie beside the package.
-    """
-    return PACKAGE.parent.name.endswith("-packages")
-
-
 def python_directories() -> list[Path]:
     """Return the directories of the running Python, its standard library and its packages."""
     executable = Path(sys.executable).resolve()
@@ -73,7 +65,9 @@ def secret_paths(hidden: Iterable[Path]) -> list[Path]:
     Args:
         hidden: further ones.
     """
-    repository = [] if is_installed() else [PACKAGE.parent]
+    # A repository is hidden whole: reference solutions lie beside the package.
+    is_installed = PACKAGE.parent.name.endswith("-packages")
+    repository = [] if is_installed else [PACKAGE.parent]
     return [*repository, PACKAGE, *embedded_data_sets(), *hidden]
 
 

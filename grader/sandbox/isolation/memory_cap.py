@@ -1,8 +1,7 @@
 """A cap on the memory of all processes of a sandbox, by cgroup v2, if this user may use it.
 
 The watch of `grader.sandbox.connection` counts more exactly, but only some twenty times a second.
-The kernel holds the cap at every moment. The files are described in
-https://docs.kernel.org/admin-guide/cgroup-v2.html.
+The files are described in https://docs.kernel.org/admin-guide/cgroup-v2.html.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from grader.kernel import CONTROL_GROUPS, PROCESSES, own_control_groups
+from grader.kernel import own_control_groups
 
 REMOVAL_SECONDS = 1.0
 PAUSE_SECONDS = 0.01
@@ -75,16 +74,12 @@ class MemoryCap:
         self._group.joinpath(name).write_text(str(number))
 
 
-def find_parent(
-    *, control_groups: Path = CONTROL_GROUPS, processes: Path = PROCESSES
-) -> Path | None:
+def find_parent() -> Path | None:
     """Return the nearest control group in which this process can make groups with a cap on memory.
 
-    Args:
-        control_groups: where cgroup v2 is mounted.
-        processes: where procfs is mounted.
+    None if there is no such group.
     """
-    for group in own_control_groups(control_groups, processes):
+    for group in own_control_groups():
         if _hands_memory_down(group) and _works(group):
             return group
     return None

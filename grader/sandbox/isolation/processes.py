@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -47,12 +48,15 @@ class ProcessTree:
                 count += process.num_threads()
         return count
 
-    def address_bytes(self) -> int:
-        """Return the largest virtual memory of a process."""
+    def largest_bytes(self, kind: Literal["vms", "data"]) -> int:
+        """Return the largest address space, or private writable memory, of a process.
+
+        0 if unknown.
+        """
         sizes = [0]
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
-                sizes.append(process.memory_info().vms)
+                sizes.append(getattr(process.memory_info(), kind, 0))
         return max(sizes)
 
     def memory_bytes(self, *, enough: int = 0) -> int:

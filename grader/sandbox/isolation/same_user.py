@@ -1,8 +1,7 @@
 """Isolation without namespaces or root: the user who grades, under Landlock and seccomp.
 
-The program has the user of the grader, so that no mode of a file and no owner of a process keeps it
-from anything. Landlock closes everything that must be opened, and keeps signals inside. The filter
-refuses what a user may do to files and processes without opening them.
+Landlock closes everything that must be opened, and keeps signals inside. The filter refuses what a
+user may do to files and processes without opening them.
 """
 
 from __future__ import annotations

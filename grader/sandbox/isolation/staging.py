@@ -1,9 +1,8 @@
 """Run bubblewrap as nobody, though its sources lie where only root may enter.
 
-An unprivileged bubblewrap can only bind what its own user can reach, and root's Python or the
-private copy of a submission often lies below a directory that only root may enter. So each
-source is bound to a numbered name on a small file system that only this process and its
-children see. This file is run as a script; it imports nothing but the standard library.
+An unprivileged bubblewrap can only bind what its own user can reach. So each source is bound to a
+numbered name on a small file system that only this process and its children see. This file is run
+as a script; it imports nothing but the standard library.
 """
 
 from __future__ import annotations

@@ -42,11 +42,7 @@ class SupervisedSandbox(Sandbox):
 
     @abstractmethod
     def _require_support(self) -> None:
-        """Check that this machine has what the confinement needs, besides the filter.
-
-        Raises:
-            SandboxError: it does not.
-        """
+        """Raise `SandboxError` if this machine lacks something that the confinement needs."""
 
     @abstractmethod
     def _claim_place(self) -> tuple[int | None, Path]:
@@ -94,13 +90,7 @@ class SupervisedSandbox(Sandbox):
 
 
 class _SupervisedProcess(SandboxedProcess):
-    """A program whose supervisor kills all its processes and deletes its directory.
-
-    Args:
-        popen: of the supervisor.
-        user_id: of the program; None for the grader's own.
-        directory: of the sandbox.
-    """
+    """A program whose supervisor kills all its processes and deletes its directory."""
 
     def __init__(
         self, popen: subprocess.Popen[bytes], user_id: int | None, directory: Path

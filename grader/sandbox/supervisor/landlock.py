@@ -103,7 +103,8 @@ def confine_files(rules: Iterable[tuple[Path, Access]]) -> None:
         OSError: the kernel has no Landlock, or a path of a rule cannot be found.
     """
     version = abi_version()
-    handled = _handled(version)
+    last = {1: Access.MAKE_SYM, 2: Access.REFER, 3: Access.TRUNCATE, 4: Access.TRUNCATE}
+    handled = Access(2 * last.get(version, Access.IOCTL_DEV) - 1)  # the last one and all before
     ruleset = _Ruleset(
         handled,
         _NET_BIND_AND_CONNECT_TCP if version >= TCP_SINCE else 0,
@@ -135,12 +136,6 @@ def _restrict(ruleset: _Ruleset, rules: Iterable[tuple[Path, Access]]) -> None:
         _call(_RESTRICT_SELF, descriptor, 0)
     finally:
         os.close(descriptor)
-
-
-def _handled(version: int) -> Access:
-    """Return the rights that this version of Landlock knows."""
-    last = {1: Access.MAKE_SYM, 2: Access.REFER, 3: Access.TRUNCATE, 4: Access.TRUNCATE}
-    return Access(2 * last.get(version, Access.IOCTL_DEV) - 1)
 
 
 def _add_rule(ruleset: int, path: Path, access: Access) -> None:

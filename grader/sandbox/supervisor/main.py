@@ -1,9 +1,7 @@
 """Start a program without namespaces, confined, and kill all processes that come of it.
 
-The supervisor kills them when the program has ended, on SIGTERM, and when the grader is gone,
-however the grader ended. So the supervisor must outlive the grader, and student code must not reach
-it. Run as root, it gives the program another user. Run by a plain user, it makes Landlock refuse
-signals from the program, and confines its own to its descendants.
+The supervisor outlives the grader, and student code must not reach it. Run as root, it gives the
+program another user. Run by a plain user, it confines signals by Landlock.
 """
 
 from __future__ import annotations
@@ -88,11 +86,7 @@ def main() -> None:
 
 
 def _confine_own_signals(grader: int) -> None:
-    """Keep this process's signals among its descendants, so that it may send one to all.
-
-    Raises:
-        OSError: Landlock does not confine signals.
-    """
+    """Keep this process's signals among its descendants, so that it may send one to all."""
     confine_signals()
     try:
         os.kill(grader, 0)
@@ -212,11 +206,7 @@ def kill_all_of(user_id: int) -> None:
 
 
 def _reap_children() -> tuple[set[int], bool]:
-    """Reap all exited children, including orphans.
-
-    Returns:
-        The exited children, and True if any child still runs.
-    """
+    """Reap all exited children, including orphans. Return them, and True if a child still runs."""
     ended: set[int] = set()
     while True:
         try:

@@ -92,12 +92,7 @@ def answer_question(
 
 @dataclass(kw_only=True)
 class _Session:
-    """The steps of one question.
-
-    Attributes:
-        phase: the current step, for failure messages.
-        notes: found in the file's text before its import.
-    """
+    """The steps of one question; `phase` is the current one, for failure messages."""
 
     question: dict[str, Any]
     limits: WorkerLimits
@@ -107,11 +102,7 @@ class _Session:
     notes: list[dict[str, str]] = field(default_factory=list)
 
     def answer(self) -> dict[str, Any]:
-        """Return the reply.
-
-        Raises:
-            StudentError: there is no answer.
-        """
+        """Return the reply, or raise `StudentError` if there is no answer."""
         module = self._import_file()
         name = self.question["function"]
         function = self._find(module, name, required=not self.question["optional"])
@@ -273,7 +264,7 @@ class _Session:
                 f"{name}() returned None: did you forget `return`?",
                 "End the function with a return of the answer.",
             )
-        return Converter.within(self.limits).convert(value)
+        return Converter(self.limits).convert(value)
 
 
 def _look_alikes(name: str) -> str:
@@ -283,18 +274,12 @@ def _look_alikes(name: str) -> str:
 
 
 def _compile(source: bytes, path: Path, file: str) -> types.CodeType:
-    """Compile the file.
-
-    Raises:
-        StudentError: it is not valid Python, or not in the encoding that it declares.
-    """
+    """Compile the file, or raise `StudentError` if its Python or its encoding is invalid."""
+    encoding, unknown = "utf-8", ""
     try:
         encoding, _ = tokenize.detect_encoding(BytesIO(source).readline)
     except SyntaxError as error:
-        # The first two lines are not UTF-8, or declare an unknown encoding.
-        encoding, unknown = "utf-8", safe_text(error)
-    else:
-        unknown = ""
+        unknown = safe_text(error)  # not UTF-8 in the first two lines, or an unknown encoding
     try:
         source.decode(encoding)
     except UnicodeDecodeError as error:

@@ -88,7 +88,8 @@ def describe_model(model: object, function: str, limits: WorkerLimits) -> Descri
                 parameters.append(parameter)
     if not layers:
         raise StudentError("wrong-value", f"{function}() returned a model without layers.", _ADVICE)
-    count = sum(_count(parameter) for parameter in parameters)
+    lazy = nn.parameter.UninitializedParameter
+    count = sum(parameter.numel() for parameter in parameters if not isinstance(parameter, lazy))
     if count > limits.parameters:
         raise StudentError(
             "limit",
@@ -199,11 +200,6 @@ def _refuse_irregular_container(module: nn.Sequential, function: str, prefix: st
         )
 
 
-def _count(parameter: nn.Parameter) -> int:
-    lazy = isinstance(parameter, nn.parameter.UninitializedParameter)
-    return 0 if lazy else parameter.numel()
-
-
 def _kind_name(kind: type) -> str:
     """Return the name of a class that cannot be described, never that of a layer kind."""
     name = type_name(kind)
@@ -212,11 +208,7 @@ def _kind_name(kind: type) -> str:
 
 
 def _read(layer: nn.Module, argument: Argument, path: str) -> Any:
-    """Return one constructor argument from the attribute of the same name.
-
-    Raises:
-        StudentError: the attribute has a type that the argument never has.
-    """
+    """Return a constructor argument; `StudentError` if the attribute has a type it never has."""
     value = getattr(layer, argument.name, None)
     if argument.name == "bias":
         return value is not None

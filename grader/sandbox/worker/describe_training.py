@@ -9,7 +9,7 @@ from torch.optim import lr_scheduler
 
 from grader.models.kinds import OPTIMIZER_KINDS, SCHEDULER_KINDS, Kind
 from grader.sandbox.worker.describe_model import DescribedModel, plain_argument
-from grader.sandbox.worker.failures import StudentError, type_name
+from grader.sandbox.worker.failures import StudentError, type_name_with_article
 
 _OPTIMIZERS = {getattr(torch.optim, name): kind for name, kind in OPTIMIZER_KINDS.items()}
 _SCHEDULERS = {getattr(lr_scheduler, name): kind for name, kind in SCHEDULER_KINDS.items()}
@@ -39,7 +39,7 @@ def describe_optimizer(
     if kind is None:
         raise StudentError(
             "wrong-type",
-            f"{function}(model) returned {_described(optimizer)}; expected an optimiser of "
+            f"{function}(model) returned {_name_type(optimizer)}; expected an optimiser of "
             "torch.optim.",
             f"Return one of these: {', '.join(OPTIMIZER_KINDS)}.",
         )
@@ -91,7 +91,7 @@ def describe_scheduler(scheduler: object, function: str, optimizer: object) -> d
     if kind is None:
         raise StudentError(
             "wrong-type",
-            f"{function}(optimizer) returned {_described(scheduler)}; expected a scheduler of "
+            f"{function}(optimizer) returned {_name_type(scheduler)}; expected a scheduler of "
             "torch.optim.lr_scheduler.",
             f"Return one of these: {', '.join(SCHEDULER_KINDS)}.",
         )
@@ -123,15 +123,12 @@ def _settings(kind: Kind, group: dict[str, Any], function: str) -> dict[str, Any
             raise StudentError(
                 "wrong-value",
                 f"{function}(model) returned a {kind.name} whose {argument.name} is "
-                f"{_described(value)}.",
+                f"{_name_type(value)}.",
                 f"Set {argument.name} to a number.",
             )
         settings[argument.name] = plain
     return settings
 
 
-def _described(value: object) -> str:
-    if value is None:
-        return "None"
-    name = type_name(type(value))
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+def _name_type(value: object) -> str:
+    return "None" if value is None else type_name_with_article(type(value))

@@ -18,6 +18,7 @@ from grader.sandbox.protocol import (
 MAXIMUM_MESSAGE = 600
 MAXIMUM_FRAMES = 12
 MAXIMUM_LINE = 200
+_TORCHVISION_HAS_NO_DATA = ("Dataset not found", "Error downloading")
 
 
 class StudentError(Exception):
@@ -83,7 +84,10 @@ def _exceeded_limit(
 ) -> tuple[str, str] | None:
     """Return what the student's code did to exceed a limit and the next step, or None."""
     number = error.errno if isinstance(error, OSError) else None
-    if _is_memory_shortage(error, text):
+    shortage = isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "not enough memory" in text
+    )
+    if shortage or isinstance(error, MemoryError):
         maximum = describe_bytes(limits.memory_bytes)
         return f"asked for more than the {maximum} of memory that a question may use", (
             NEEDS_LESS_MEMORY
@@ -126,34 +130,17 @@ def _explanation(error: BaseException, text: str, described: str) -> tuple[str, 
         next_step = "Check the name that is imported, and that your PyTorch is a current one."
     elif isinstance(error, RecursionError):
         next_step = "A function calls itself endlessly; add a condition that stops it."
-    elif _is_about_cuda(text):
+    elif "cuda" in text.lower() or "nvidia driver" in text.lower():
         next_step = (
             "There is no GPU where answers are collected. Build the model on the CPU: remove "
             '.cuda() and .to("cuda"), or ask torch.cuda.is_available() first.'
         )
-    elif isinstance(error, OSError) or _is_about_data(text):
+    elif isinstance(error, OSError) or any(words in text for words in _TORCHVISION_HAS_NO_DATA):
         next_step = (
             "There is no network and no data set where answers are collected, and only a scratch "
             'directory can be written to. Move training under if __name__ == "__main__":.'
         )
     return kind, message, next_step
-
-
-def _is_memory_shortage(error: BaseException, text: str) -> bool:
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("can't allocate memory" in text or "not enough memory" in text)
-    )
-
-
-def _is_about_cuda(text: str) -> bool:
-    lowered = text.lower()
-    return "nvidia driver" in lowered or "cuda" in lowered
-
-
-def _is_about_data(text: str) -> bool:
-    """Return True if torchvision reports that a data set is missing and cannot be downloaded."""
-    return "Dataset not found" in text or "Error downloading" in text
 
 
 def safe_text(value: object) -> str:
@@ -172,6 +159,12 @@ def type_name(kind: type) -> str:
         return str.__str__(name)[:100]
     except BaseException:  # noqa: BLE001 - a student's class may do anything
         return "(unnamed)"
+
+
+def type_name_with_article(kind: type) -> str:
+    """Return the name of a class after "a" or "an"."""
+    name = type_name(kind)
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def display_path(filename: str, submission: Path) -> str | None:

@@ -1,8 +1,7 @@
 """The worker's main loop: one forked process for each question, so that none can harm the next.
 
-The manager never imports student code. It relays the answer of the question's process, enforces
-size and time limits, kills everything the student's code started, and empties the scratch
-directory. The grader trusts none of it: it keeps its own time and checks every message.
+The manager never imports student code. It relays answers, enforces limits, kills what the
+student's code started, and empties the scratch directory. The grader trusts none of it.
 """
 
 from __future__ import annotations
@@ -53,13 +52,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a private one
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The worker's surroundings.
-
-    Attributes:
-        submission: the directory of the student's files.
-        scratch: the only writable directory.
-        own: what the sandbox does not share with the machine.
-    """
+    """The worker's surroundings."""
 
     submission: Path
     scratch: Path
@@ -122,34 +115,20 @@ def _is_abandoned(commands: int) -> bool:
 
 @dataclass(kw_only=True)
 class _Run:
-    """One question being answered by a process of its own.
-
-    Attributes:
-        place: the worker's surroundings.
-        question: the fields of `grader.questions.Question`.
-        limits: of this question.
-        close: descriptors of the manager that the question's process must not inherit.
-        pid: the question's process.
-        reason: see `wire.EndMessage`; empty while the process runs.
-        code: its exit code, negative for a signal.
-        phase: the last step that the process announced.
-        reply: its answer.
-        output, dropped_bytes: the beginning of its output, and the size of the rest.
-        trace: its stack shortly before a timeout.
-    """
+    """One question being answered by a process of its own; fields as in `wire.EndMessage`."""
 
     place: Place
     question: dict[str, Any]
     limits: WorkerLimits
-    close: tuple[int, ...]
+    close: tuple[int, ...]  # descriptors that the question's process must not inherit
     pid: int = 0
-    reason: str = ""
+    reason: str = ""  # empty while the process runs
     code: int = 0
     phase: str = ""
     reply: bytes = b""
     output: bytearray = field(default_factory=bytearray)
     dropped_bytes: int = 0
-    trace: bytes = b""
+    trace: bytes = b""  # the stack shortly before a timeout
     _pipes: dict[str, int] = field(default_factory=dict)
     _at_end: set[str] = field(default_factory=set)
 

@@ -1,21 +1,20 @@
 """Convert answers to plain data, without any behaviour of the student's own classes.
 
-The form sent is JSON: null, booleans, integers, floats, strings and arrays stand for themselves;
-an object has exactly one key: "integer" (decimal digits, beyond 64 bits), "float" ("nan", "inf",
-"-inf") or "pairs" (a dict's items in order).
+The form is JSON. An object has exactly one key: "integer" (decimal digits, beyond 64 bits),
+"float" ("nan", "inf", "-inf") or "pairs" (a dict's items in order).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
 from grader.sandbox.protocol import MAXIMUM_DIGITS, MAXIMUM_PAIRS, WorkerLimits
-from grader.sandbox.worker.failures import StudentError, type_name
+from grader.sandbox.worker.failures import StudentError, type_name, type_name_with_article
 
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
 MAXIMUM_INTEGER_BITS = 3300  # no more than MAXIMUM_DIGITS decimal digits
@@ -24,30 +23,15 @@ BYTES_PER_CHARACTER = 8
 _ADVICE = "Return numbers, strings, lists, tuples, dicts, NumPy arrays or tensors."
 
 
-@dataclass(kw_only=True)
 class Converter:
-    """Convert one answer to plain data within a budget.
+    """Convert one answer to plain data that fits into a message."""
 
-    Attributes:
-        maximum_depth: the deepest nesting of lists and dicts.
-        maximum_values: numbers, strings, lists and dicts together.
-        maximum_characters: of all texts together.
-    """
-
-    maximum_depth: int
-    maximum_values: int
-    maximum_characters: int
-    _values: int = 0
-    _characters: int = 0
-
-    @classmethod
-    def within(cls, limits: WorkerLimits) -> Converter:
-        """Return a converter whose results fit into a message."""
-        return cls(
-            maximum_depth=limits.message_depth,
-            maximum_values=limits.message_bytes // BYTES_PER_VALUE,
-            maximum_characters=limits.message_bytes // BYTES_PER_CHARACTER,
-        )
+    def __init__(self, limits: WorkerLimits) -> None:
+        self._maximum_depth = limits.message_depth
+        self._maximum_values = limits.message_bytes // BYTES_PER_VALUE
+        self._maximum_characters = limits.message_bytes // BYTES_PER_CHARACTER
+        self._values = 0
+        self._characters = 0
 
     def convert(self, value: Any, depth: int = 0) -> Any:
         """Return the plain form of a value.
@@ -65,8 +49,8 @@ class Converter:
             (torch.Tensor, self._tensor),
             (np.ndarray, self._array),
             (np.generic, self._scalar),
-            (list, self._list),
-            (tuple, self._tuple),
+            (list, lambda items, depth: self._items(list.__iter__(items), depth)),
+            (tuple, lambda items, depth: self._items(tuple.__iter__(items), depth)),
             (dict, self._dict),
             (int, self._integer),
             (float, self._float),
@@ -74,33 +58,30 @@ class Converter:
         ):
             if _derives(kind, base):
                 return convert(value, depth)
-        raise StudentError("wrong-type", f"The answer holds {_article(kind)}.", _ADVICE)
+        message = f"The answer holds {type_name_with_article(kind)}."
+        raise StudentError("wrong-type", message, _ADVICE)
 
     def _spend(self, values: int) -> None:
         self._values += values
-        if self._values > self.maximum_values:
+        if self._values > self._maximum_values:
             raise StudentError(
                 "limit",
-                f"The answer holds more than {self.maximum_values:,} values.",
+                f"The answer holds more than {self._maximum_values:,} values.",
                 "Return only what is asked for, not a data set or an image.",
             )
 
     def _descend(self, depth: int) -> int:
-        if depth == self.maximum_depth:
+        if depth == self._maximum_depth:
             raise StudentError(
                 "limit",
-                f"The answer is nested more than {self.maximum_depth} levels deep.",
+                f"The answer is nested more than {self._maximum_depth} levels deep.",
                 "Return a flatter value; a list must not contain itself.",
             )
         return depth + 1
 
-    def _list(self, value: list[Any], depth: int) -> Any:
+    def _items(self, items: Iterator[Any], depth: int) -> Any:
         inner = self._descend(depth)
-        return [self.convert(item, inner) for item in list.__iter__(value)]
-
-    def _tuple(self, value: tuple[Any, ...], depth: int) -> Any:
-        inner = self._descend(depth)
-        return [self.convert(item, inner) for item in tuple.__iter__(value)]
+        return [self.convert(item, inner) for item in items]
 
     def _dict(self, value: dict[Any, Any], depth: int) -> Any:
         inner = self._descend(depth)
@@ -138,10 +119,10 @@ class Converter:
     def _text(self, value: str, _depth: int) -> str:
         value = str.__str__(value)
         self._characters += len(value)
-        if self._characters > self.maximum_characters:
+        if self._characters > self._maximum_characters:
             raise StudentError(
                 "limit",
-                f"The answer holds text of more than {self.maximum_characters:,} characters.",
+                f"The answer holds text of more than {self._maximum_characters:,} characters.",
                 "Return only what is asked for.",
             )
         # A lone surrogate is no valid Unicode, and JSON cannot carry it.
@@ -173,7 +154,8 @@ class Converter:
         plain = np.generic.item(value)
         if isinstance(plain, (bool, int, float, str)):
             return self.convert(plain, depth)
-        raise StudentError("wrong-type", f"The answer holds {_article(type(value))}.", _ADVICE)
+        message = f"The answer holds {type_name_with_article(type(value))}."
+        raise StudentError("wrong-type", message, _ADVICE)
 
 
 def describe_type(value: Any) -> str:
@@ -194,8 +176,3 @@ def describe_type(value: Any) -> str:
 def _derives(kind: type, base: type) -> bool:
     """Return True if a class really derives from another, whatever `__class__` claims."""
     return base in type.mro(kind) if type(kind) is type else type.__subclasscheck__(base, kind)
-
-
-def _article(kind: type) -> str:
-    name = type_name(kind)
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

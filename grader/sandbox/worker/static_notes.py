@@ -54,13 +54,11 @@ def _notes_of(tree: ast.Module, file: str) -> Iterator[dict[str, str]]:
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     seen: set[str] = set()
     for call in _calls(tree):
-        found = _note_kind(call)
-        detail = ast.unparse(call)
-        name = call.func.id if isinstance(call.func, ast.Name) else ""
-        if found is None and name in functions:
-            found, detail = _kind_inside(name, functions, set()), f"{name}()"
+        direct = _note_kind(call)
+        found = direct or _kind_inside(call, functions, set())
         if found is not None and found not in seen:
             seen.add(found)
+            detail = ast.unparse(call if direct else call.func) + ("" if direct else "()")
             yield {
                 "kind": found,
                 "location": f"{file}:{call.lineno}",
@@ -103,14 +101,16 @@ def _note_kind(call: ast.Call) -> str | None:
     return "dataset" if name in _DATA_SET_CLASSES | _DOWNLOADS or downloads else None
 
 
-def _kind_inside(name: str, functions: dict[str, ast.FunctionDef], visited: set[str]) -> str | None:
-    """Return the kind of the first notable call that a function of the file leads to."""
+def _kind_inside(
+    call: ast.Call, functions: dict[str, ast.FunctionDef], visited: set[str]
+) -> str | None:
+    """Return the kind of the first notable call in a function of the file that is called."""
+    name = call.func.id if isinstance(call.func, ast.Name) else ""
+    if name not in functions or name in visited:
+        return None
     visited.add(name)
-    for call in _calls(functions[name]):
-        found = _note_kind(call)
-        called = call.func.id if isinstance(call.func, ast.Name) else ""
-        if found is None and called in functions and called not in visited:
-            found = _kind_inside(called, functions, visited)
-        if found is not None:
-            return found
-    return None
+    kinds = (
+        _note_kind(inner) or _kind_inside(inner, functions, visited)
+        for inner in _calls(functions[name])
+    )
+    return next(filter(None, kinds), None)

@@ -37,6 +37,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         group.mkdir(parents=True)
         (group / "cgroup.procs").touch()
         (group / "cgroup.subtree_control").write_text(f"{handed_down}\n")
+    monkeypatch.setattr("grader.kernel.CONTROL_GROUPS", top)
+    monkeypatch.setattr("grader.kernel.PROCESSES", tmp_path / "proc")
     return top
 
 
@@ -45,7 +47,7 @@ def find(tree: Path, membership: str) -> Path | None:
     processes = tree.parent / "proc"
     (processes / "self").mkdir(parents=True, exist_ok=True)
     (processes / "self" / "cgroup").write_text(f"4:memory:/old\n{membership}\n")
-    return find_parent(control_groups=tree, processes=processes)
+    return find_parent()
 
 
 def test_nearest_group(tree: Path) -> None:
@@ -74,9 +76,10 @@ def test_no_controller(tree: Path, version: int) -> None:
     assert find(tree, "0::/slice/service/leaf") is None
 
 
-def test_no_procfs(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("tree")
+def test_no_procfs() -> None:
     """As on macOS."""
-    assert find_parent(control_groups=tmp_path / "a", processes=tmp_path / "b") is None
+    assert find_parent() is None
 
 
 def test_under_the_cap(tree: Path) -> None:
@@ -117,7 +120,7 @@ def test_killed_at_the_cap(tree: Path, tmp_path: Path) -> None:
             process.cap_memory(tree, 10**9)
             (group,) = tree.glob("grader-*")
             (group / "memory.events").write_text(f"oom_kill {kills}\n")
-            connection = Connection(process, {READY: 0}, stopped=lambda: False)
+            connection = Connection(process, {READY: 0}, check=lambda: None)
             with pytest.raises(ConnectionEndedError) as caught:
                 connection.receive(READY, time.monotonic() + 20)
             assert caught.value.breach == breach
