@@ -11,7 +11,7 @@ from grader.errors import DatasetError, MachineError
 from grader.grading.clock import Clock
 from grader.grading.options import Options, Setting
 from grader.sandbox.extract import extract
-from grader.sandbox.worker.quick_imports import garbage_collection_paused
+from grader.sandbox.worker.preload import garbage_collection_paused
 
 if TYPE_CHECKING:
     import threading

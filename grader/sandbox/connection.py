@@ -93,10 +93,7 @@ class Connection:
     def receive(self, kind: bytes, deadline: float, allowance: Allowance | None = None) -> bytes:
         """Return the payload of the next frame, which must be of this kind.
 
-        Args:
-            kind: one of `grader.sandbox.protocol`.
-            deadline: on the clock of `time.monotonic`.
-            allowance: the limits on its processes until then.
+        The deadline is on the clock of `time.monotonic`.
 
         Raises:
             ConnectionEndedError: no such frame arrived in time, or a limit was exceeded.

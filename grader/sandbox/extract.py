@@ -55,15 +55,7 @@ def extract(
     on_question: Callable[[Question], None] | None = None,
     stop: threading.Event | None = None,
 ) -> tuple[Extraction, ...]:
-    """Return the answers, in the order of the questions.
-
-    Args:
-        submission: the private copy.
-        questions: in the order to ask them.
-        limits: on the submission's resources.
-        sandbox: runs the submission's code.
-        on_question: called before each question.
-        stop: set to end the extraction and all its processes.
+    """Return the answers, in the order of the questions; `on_question` is called before each.
 
     Raises:
         SandboxError: the sandbox does not start here.

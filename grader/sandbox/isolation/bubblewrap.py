@@ -122,13 +122,9 @@ class _View:
 
 
 class Bubblewrap(Sandbox):
-    """bubblewrap, as an unprivileged user even if the grader runs as root.
+    """bubblewrap 0.8 or later, as an unprivileged user even if the grader runs as root.
 
-    Args:
-        executable: of bubblewrap 0.8 or later, which can forbid nested user namespaces.
-        origin: for the details.
-        hidden: as for `Sandbox`.
-        require_trusted: called with the executable before each use; raises if it is unknown.
+    `require_trusted` is called with the executable before each use, and raises if it is unknown.
     """
 
     name = "bubblewrap"

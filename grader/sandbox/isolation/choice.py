@@ -18,13 +18,13 @@ from grader.sandbox.isolation.bubblewrap import (
     require_system_file,
 )
 from grader.sandbox.isolation.dedicated_user import DedicatedUser
-from grader.sandbox.isolation.interface import Sandbox, SandboxedProcess
+from grader.sandbox.isolation.interface import Sandbox
 from grader.sandbox.isolation.memory_cap import find_parent
 from grader.sandbox.isolation.same_user import SameUser
 from grader.sandbox.isolation.self_test import find_fault
 from grader.sandbox.isolation.unsafe import NoSandbox
 
-__all__ = ["Sandbox", "SandboxedProcess", "choose_sandbox", "try_sandboxes"]
+__all__ = ["Sandbox", "choose_sandbox", "try_sandboxes"]
 
 
 def choose_sandbox(*, unsafe: bool = False, hidden: Sequence[Path] = ()) -> Sandbox:
@@ -62,9 +62,6 @@ def _find_working(hidden: tuple[Path, ...]) -> Sandbox:
 
 def try_sandboxes(hidden: tuple[Path, ...] = ()) -> Iterator[tuple[str, Sandbox, str | None]]:
     """Try each kind of isolation that fits this machine, the preferred one first.
-
-    Args:
-        hidden: as for `choose_sandbox`.
 
     Yields:
         Its label, the sandbox, and the first promise that it breaks; None if it keeps all.

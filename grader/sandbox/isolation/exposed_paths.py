@@ -60,11 +60,7 @@ def python_directories() -> list[Path]:
 
 
 def secret_paths(hidden: Iterable[Path]) -> list[Path]:
-    """Return the directories that student code must not see, wherever they lie.
-
-    Args:
-        hidden: further ones.
-    """
+    """Return the directories that student code must not see, wherever they lie."""
     # A repository is hidden whole: reference solutions lie beside the package.
     is_installed = PACKAGE.parent.name.endswith("-packages")
     repository = [] if is_installed else [PACKAGE.parent]

@@ -98,12 +98,7 @@ def start(
 
 
 class SandboxedProcess:
-    """A program in a sandbox. Its standard input and output carry frames; `with` kills it.
-
-    Args:
-        popen: as `start` returns it.
-        clean_up: called in the end.
-    """
+    """A program in a sandbox. Its standard input and output carry frames; `with` kills it."""
 
     def __init__(
         self, popen: subprocess.Popen[bytes], clean_up: Callable[[], object] = lambda: None
@@ -130,13 +125,9 @@ class SandboxedProcess:
             self._clean_up()
 
     def cap_memory(self, control_group: Path, maximum_bytes: int) -> None:
-        """Cap the memory of all its processes together; the kernel kills them at the cap.
+        """Cap the memory of all its processes together, as `MemoryCap` does.
 
         Call it while no student code runs, which might start processes meanwhile.
-
-        Args:
-            control_group: of `Sandbox.control_group`.
-            maximum_bytes: of memory, files in memory included.
 
         Raises:
             SandboxError: the kernel refuses.

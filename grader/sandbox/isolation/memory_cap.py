@@ -27,12 +27,8 @@ _PREFIX = "grader-"
 class MemoryCap:
     """A control group that caps the memory of processes, and of all that they will start.
 
-    Memory that they have taken already does not count. At the cap the kernel kills them all.
-
-    Args:
-        parent: as `find_parent` returns it.
-        maximum_bytes: of memory, swapped pages and files in memory included.
-        process_ids: the processes.
+    Memory that they have taken already does not count; swapped pages and files in memory do. At the
+    cap the kernel kills them all.
 
     Raises:
         OSError: the kernel refuses.

@@ -36,7 +36,6 @@ class Plan(NamedTuple):
     """The program to start, and its user. The module `dataclasses` would take long to import.
 
     Attributes:
-        grader_pid: the process that must stay alive.
         user_id: of the user, and of its group; the next number must be free too. None for the
             grader's own user.
         directory: of the sandbox; exists, is empty, and is deleted in the end.
@@ -45,8 +44,6 @@ class Plan(NamedTuple):
         call_filter: the seccomp filter in hexadecimal.
         scratch: the name below the directory of the only one that can be written to.
         scratch_bytes: the largest file.
-        command: the program with its arguments.
-        environment: its environment.
     """
 
     grader_pid: int

@@ -59,12 +59,7 @@ def answer_question(
 ) -> None:
     """Answer, write the reply and the end frame, and exit without running exit handlers.
 
-    Args:
-        question: the fields of `grader.questions.Question`.
-        limits: of this question.
-        submission: the directory of the student's files.
-        frames: descriptor for the frames.
-        trace: descriptor for the stack dump shortly before a timeout.
+    `frames` and `trace` are descriptors, the second for the stack shortly before a timeout.
     """
     # Optional: if no thread can start, a timeout has no line number.
     with contextlib.suppress(RuntimeError):
@@ -158,17 +153,12 @@ class _Session:
         def schedule(function: Callable[..., Any], function_name: str) -> dict[str, Any] | None:
             if optimizer is None:
                 return None
-            scheduler = self._call(function, function_name, optimizer=optimizer)
-            if scheduler is None:
-                return None
-            return describe_scheduler(scheduler, function_name, optimizer)
-
-        def train(function: Callable[..., Any], function_name: str) -> Any:
-            return self._to_plain(self._call(function, function_name), function_name)
+            made = self._call(function, function_name, optimizer=optimizer)
+            return None if made is None else describe_scheduler(made, function_name, optimizer)
 
         attempt("optimizer", optimize)
         attempt("scheduler", schedule)
-        attempt("training", train)
+        attempt("training", lambda function, name: self._to_plain(self._call(function, name), name))
         reply["failures"] = failures
         return reply
 

@@ -32,6 +32,7 @@ from grader.sandbox.protocol import (
     WorkerLimits,
     write_frame,
 )
+from grader.sandbox.worker.preload import garbage_collection_paused, preload_heavy_modules
 from grader.sandbox.worker.processes import (
     exit_with_parent,
     kill_descendants,
@@ -39,7 +40,6 @@ from grader.sandbox.worker.processes import (
     limit_resources,
     send_kill,
 )
-from grader.sandbox.worker.quick_imports import garbage_collection_paused
 from grader.sandbox.worker.scratch import count_files, empty
 
 POLL_SECONDS = 0.02
@@ -80,7 +80,6 @@ def main() -> None:
     # The trusted imports, PyTorch above all, happen before any student code; forks share them.
     with garbage_collection_paused():
         from grader.sandbox.worker.answer import answer_question  # noqa: PLC0415
-        from grader.sandbox.worker.preload import preload_heavy_modules  # noqa: PLC0415
 
         preload_heavy_modules(place.submission)
     sys.path.remove(code)

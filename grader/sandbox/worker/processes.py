@@ -18,13 +18,7 @@ MAXIMUM_KILL_ROUNDS = 100
 
 
 def limit_resources(limits: WorkerLimits, *, sandbox_tasks: int | None) -> None:
-    """Lower this process's limits forever.
-
-    Args:
-        limits: of this question.
-        sandbox_tasks: processes and threads of this user that are not the student's, or None if
-            others share the user.
-    """
+    """Lower this process's limits forever; see `OwnResources.tasks_of_user` for the tasks."""
     cpu_seconds = limits.cpu_seconds
     ceilings = {
         "RLIMIT_CPU": (cpu_seconds, cpu_seconds + 2),
