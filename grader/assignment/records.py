@@ -15,8 +15,8 @@ from pathlib import PurePosixPath
 from typing import ClassVar, Literal
 
 from grader.assignment.constraints import Constraint
-from grader.digest import digest_of
-from grader.questions import PlainValue, Question
+from grader.models.digest import digest_of
+from grader.models.questions import PlainValue, Question
 from grader.text import did_you_mean
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from grader.assignment.records import Assignment
 from grader.errors import UsageError
-from grader.questions import Question
+from grader.models.questions import Question
 
 
 def list_questions(assignment: Assignment, selected: frozenset[str]) -> list[Question]:

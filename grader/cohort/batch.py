@@ -22,13 +22,13 @@ from grader.cohort.late_policy import LatePolicy
 from grader.cohort.run import ClassRun, RunObserver, Task, write_student_reports
 from grader.cohort.store import STORE_NAME, Store, StoredGrading
 from grader.cohort.summary import Status, StudentSummary
-from grader.digest import digest_of
 from grader.errors import UsageError
 from grader.grading.options import Options
 from grader.intake.class_intake import Intake, find_submissions
 from grader.intake.roster import Roster
 from grader.intake.students import Student
 from grader.intake.submitted import SubmittedWork, submission_digest
+from grader.models.digest import digest_of
 from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME
 from grader.results import Lateness, Outcome, Score
 from grader.text import display_name

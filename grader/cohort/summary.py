@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self
 
-from grader.digest import digest_of
 from grader.intake.students import Student
+from grader.models.digest import digest_of
 from grader.results import ItemResult, Lateness, Outcome, Score, SubmissionResult
 
 TELLING_CHARACTERS = 12

@@ -27,7 +27,7 @@ from grader.training.run_cache import RunCache
 if TYPE_CHECKING:
     from grader.assignment.records import Assignment
     from grader.grading.submission import Grading
-    from grader.questions import Extraction
+    from grader.models.questions import Extraction
     from grader.training.job import TrainingJob
 
 

@@ -20,7 +20,7 @@ from grader.grading.options import Setting
 from grader.grading.points import conclude, end_training, skipped
 from grader.grading.provenance import describe_provenance
 from grader.intake.private_copy import Submission
-from grader.questions import Extraction
+from grader.models.questions import Extraction
 from grader.results import (
     ItemResult,
     PartResult,

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from grader.errors import UsageError
 from grader.intake.files import is_skipped, kind_name, open_regular
 from grader.intake.private_directory import private_directory
-from grader.questions import Failure, FailureKind
+from grader.models.questions import Failure, FailureKind
 from grader.results import IntakeNote
 from grader.text import display_name
 

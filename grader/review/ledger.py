@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import msgspec
 
-from grader.digest import digest_of
+from grader.models.digest import digest_of
 from grader.review.judgements import Judgement
 from grader.review.store import FIRST, SECOND, Change, ConflictError, Entry, ReviewStore
 

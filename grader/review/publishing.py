@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from grader.assignment.records import Assignment
 from grader.cohort.class_page import refresh_class_page
 from grader.cohort.summary import summarize_items
-from grader.digest import digest_of
+from grader.models.digest import digest_of
 from grader.report.files import write_reports
 from grader.results import SubmissionResult
 from grader.review.answers import collect_answers

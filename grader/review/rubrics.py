@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from grader.assignment.records import Assignment, Rubric, RubricItem
-from grader.digest import digest_of
 from grader.errors import UsageError
+from grader.models.digest import digest_of
 from grader.review.answers import written_items
 from grader.review.store import ConflictError, ReviewStore
 

@@ -19,6 +19,14 @@ import safetensors
 from grader.assignment.records import Limits
 from grader.errors import MessageError
 from grader.models.kinds import IRREGULARITIES, LAYER_KINDS, OPTIMIZER_KINDS, SCHEDULER_KINDS, Kind
+from grader.models.questions import (
+    ExtractedModel,
+    Extraction,
+    Failure,
+    PlainMapping,
+    PlainValue,
+    Question,
+)
 from grader.models.spec import (
     Arguments,
     LayerSpec,
@@ -27,14 +35,6 @@ from grader.models.spec import (
     Record,
     find_argument_mistakes,
     parameter_names,
-)
-from grader.questions import (
-    ExtractedModel,
-    Extraction,
-    Failure,
-    PlainMapping,
-    PlainValue,
-    Question,
 )
 from grader.sandbox.protocol import MAXIMUM_DIGITS, MAXIMUM_PAIRS, WorkerLimits
 from grader.sandbox.wire import (

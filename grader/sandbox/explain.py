@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from grader.assignment.records import Limits
-from grader.questions import Failure, Question
+from grader.models.questions import Failure, Question
 from grader.sandbox.connection import Breach
 from grader.sandbox.protocol import (
     NEEDS_LESS_MEMORY,

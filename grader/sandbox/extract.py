@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from grader.assignment.records import Limits
 from grader.errors import MessageError, SandboxError
 from grader.intake.private_copy import Submission
-from grader.questions import Extraction, Question
+from grader.models.questions import Extraction, Question
 from grader.results import CapturedOutput
 from grader.sandbox.connection import Allowance, Connection, ConnectionEndedError
 from grader.sandbox.decode import decode_end, decode_reply, encode_command

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from grader.models.questions import Failure, ImportNote
 from grader.models.spec import LayerSpec, OptimizerSpec, Record, SchedulerSpec, ShortText
-from grader.questions import Failure, ImportNote
 
 Role = Literal["optimizer", "scheduler", "training"]
 Notes = Annotated[tuple[ImportNote, ...], msgspec.Meta(max_length=20)]

@@ -21,8 +21,8 @@ from distributed import Client, KilledWorker, WorkerPlugin, get_worker
 from distributed.core import Status
 
 import grader
-from grader.digest import digest_of
 from grader.errors import GraderError, MachineError, ModelError, UsageError
+from grader.models.digest import digest_of
 from grader.training.job import TRAINER_VERSION
 from grader.training.pool import ATTEMPTS, TrainingPool, split_into_stacks
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from grader.digest import digest_of
+from grader.models.digest import digest_of
 from grader.models.spec import ModelSpec, OptimizerSpec, SchedulerSpec
 from grader.results import EpochResult
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from grader.digest import digest_of
+from grader.models.digest import digest_of
 from grader.results import TrainingRun
 from grader.training.job import TrainingJob
 

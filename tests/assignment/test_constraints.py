@@ -17,8 +17,8 @@ from grader.assignment.constraints import (
     check_ordinary_layers,
     name_layer,
 )
-from grader.digest import digest_of
 from grader.errors import ModelError
+from grader.models.digest import digest_of
 from grader.models.kinds import IRREGULARITIES
 from grader.models.spec import LayerSpec, ModelSpec
 from grader.results import CheckResult, Outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grader.assignment.records import Limits
-from grader.questions import Question
+from grader.models.questions import Question
 
 LIMITS = Limits(message_bytes=50_000, message_depth=8, layers=30, parameters=20_000)
 QUESTIONS = (

@@ -25,7 +25,7 @@ from tests.fuzz.fuzz_decoder import HANG_SECONDS, MEMORY_CAP_BYTES
 from tests.fuzz.mutate import mutate_json
 
 if TYPE_CHECKING:
-    from grader.questions import Extraction
+    from grader.models.questions import Extraction
 
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

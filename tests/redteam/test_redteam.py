@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from grader.questions import Extraction, Question
+from grader.models.questions import Extraction, Question
 from tests.redteam.attacks import ATTACKS, Attack
 from tests.redteam.secrets import planted_secrets
 from tests.submissions.asking import CANARY, ask_all, canary, check_canary, find_sandbox

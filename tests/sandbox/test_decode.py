@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from grader.assignment.records import Limits
 from grader.errors import MessageError
+from grader.models.questions import Extraction, Failure, ImportNote, PlainMapping, Question
 from grader.models.spec import LayerSpec
-from grader.questions import Extraction, Failure, ImportNote, PlainMapping, Question
 from grader.sandbox.decode import clean_location, decode_end, decode_reply, encode_command
 from grader.sandbox.protocol import WorkerLimits
 from grader.text import clean_block, clean_line, display_name

@@ -10,8 +10,8 @@ import pytest
 
 from grader.assignment.records import Limits
 from grader.intake.private_copy import collect
+from grader.models.questions import Extraction, ImportNote, PlainMapping, Question
 from grader.models.spec import SchedulerSpec
-from grader.questions import Extraction, ImportNote, PlainMapping, Question
 from grader.sandbox.extract import ExtractionStoppedError, extract
 from grader.sandbox.isolation.choice import Sandbox
 from tests.submissions.asking import (

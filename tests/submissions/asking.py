@@ -16,7 +16,7 @@ from grader.assignment.records import Limits
 from grader.intake.private_copy import collect
 from grader.errors import SandboxError
 from grader.sandbox.extract import extract
-from grader.questions import Extraction, Question
+from grader.models.questions import Extraction, Question
 from grader.sandbox.isolation.choice import Sandbox, choose_sandbox, try_sandboxes
 from tests.support.processes import describe, is_running
 

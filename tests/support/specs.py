@@ -5,8 +5,8 @@ from typing import TypeVar
 
 import msgspec
 
+from grader.models.questions import ExtractedModel, Extraction, Failure, PlainValue, Question
 from grader.models.spec import ArgumentValue, LayerSpec, ModelSpec, OptimizerSpec, default_optimizer
-from grader.questions import ExtractedModel, Extraction, Failure, PlainValue, Question
 
 LOCATION = "problem_2.py:7"
 AnyRecord = TypeVar("AnyRecord")

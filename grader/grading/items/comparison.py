@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from grader.questions import PlainMapping, PlainValue
+from grader.models.questions import PlainMapping, PlainValue
 
 _TABLE_ROWS = 12
 """A side-by-side rendering has at most this many rows."""

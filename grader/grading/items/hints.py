@@ -11,8 +11,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 from grader.assignment.constraints import ACTIVATIONS, name_layer
+from grader.models.questions import ImportNote
 from grader.models.spec import ArgumentValue, LayerSpec, ModelSpec, OptimizerSpec, SchedulerSpec
-from grader.questions import ImportNote
 from grader.results import Hint
 
 _IndexedLayer = tuple[int, LayerSpec]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from grader.grading.points import add_checks, skipped
-from grader.questions import Extraction, Failure
+from grader.models.questions import Extraction, Failure
 from grader.results import ItemResult
 from grader.training.plans import Plan
 

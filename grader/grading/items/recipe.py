@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from grader.assignment.records import ModelItem, Recipe
 from grader.grading.items.calls import describe_failure
 from grader.grading.items.comparison import format_value
+from grader.models.questions import ExtractedModel, PlainMapping, PlainValue
 from grader.models.spec import OptimizerSpec, SchedulerSpec, default_optimizer
-from grader.questions import ExtractedModel, PlainMapping, PlainValue
 from grader.results import CheckResult, RecipeReport
 from grader.text import did_you_mean
 

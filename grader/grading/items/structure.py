@@ -16,8 +16,8 @@ from grader.grading.items.calls import check_answered
 from grader.grading.items.hints import find_hints, hints_from_notes
 from grader.grading.points import conclude, skipped
 from grader.models.build import trace_shapes
+from grader.models.questions import Extraction
 from grader.models.spec import ModelSpec, count_layer_parameters
-from grader.questions import Extraction
 from grader.results import CheckResult, ItemResult, LayerRow, Outcome
 
 Shape = tuple[int, ...]

@@ -13,7 +13,7 @@ from grader.grading.items.comparison import format_value
 from grader.grading.items.interface import Context, Training
 from grader.grading.items.model import ModelTraining
 from grader.grading.points import add_checks, conclude
-from grader.questions import PlainMapping, PlainValue
+from grader.models.questions import PlainMapping, PlainValue
 from grader.results import CheckResult, ItemResult, SweepPoint, TrainingRun
 from grader.training.job import TrainingJob
 from grader.training.plans import Plan, Round

@@ -12,7 +12,7 @@ from grader.grading.items.calls import check_answered
 from grader.grading.items.comparison import format_value
 from grader.grading.items.interface import Context
 from grader.grading.points import conclude
-from grader.questions import PlainMapping, PlainValue
+from grader.models.questions import PlainMapping, PlainValue
 from grader.results import CheckResult, ItemResult
 
 _NAMES = ("torch", "torchvision")

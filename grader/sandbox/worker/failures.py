@@ -25,7 +25,7 @@ class StudentError(Exception):
     """A fault in the student's files that ends a question, or one role of a model.
 
     Attributes:
-        kind: one of `grader.questions.FailureKind`.
+        kind: one of `grader.models.questions.FailureKind`.
         next_step: for the student.
         location: "problem_2.py:14", or empty.
         traceback_text: the student's own frames, or empty.
@@ -48,7 +48,7 @@ class StudentError(Exception):
         self.traceback_text = traceback_text
 
     def to_dict(self, phase: str) -> dict[str, str]:
-        """Return the fields of `grader.questions.Failure`."""
+        """Return the fields of `grader.models.questions.Failure`."""
         return {
             "kind": self.kind,
             "phase": phase,

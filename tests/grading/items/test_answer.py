@@ -6,7 +6,7 @@ import pytest
 
 from grader.assignment.records import AnswerItem
 from grader.grading.items import answer
-from grader.questions import Extraction
+from grader.models.questions import Extraction
 from grader.results import ItemResult, Outcome
 from tests.support.item_samples import ITEMS, make_context
 from tests.support.specs import FAILURE, answer_extraction, failed_extraction

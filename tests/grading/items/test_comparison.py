@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from grader.grading.items.comparison import Mismatch, compare, format_value, shape_of
-from grader.questions import PlainMapping, PlainValue
+from grader.models.questions import PlainMapping, PlainValue
 
 # A busy machine is no reason to fail, so no example has a deadline.
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from grader.grading.items.hints import find_hints, hints_for_recipe, hints_from_notes
+from grader.models.questions import ImportNote
 from grader.models.spec import (
     LayerSpec,
     ModelSpec,
@@ -16,7 +17,6 @@ from grader.models.spec import (
     SchedulerSpec,
     default_optimizer,
 )
-from grader.questions import ImportNote
 
 
 def layer(kind: str, **arguments: object) -> LayerSpec:

@@ -9,8 +9,8 @@ from grader.grading.items import model as model_kind
 from grader.grading.items.model import ModelTraining
 from grader.grading.items.one_step import check_one_step
 from grader.models.build import build_model
+from grader.models.questions import Extraction
 from grader.models.spec import ModelSpec, OptimizerSpec, default_optimizer
-from grader.questions import Extraction
 from grader.results import EpochResult, ItemResult, Outcome, TrainingRun
 from grader.training.job import TrainingJob
 from tests.support.item_samples import ITEMS, make_context, run_plan

@@ -6,7 +6,7 @@ import pytest
 
 from grader.assignment.records import Recipe
 from grader.grading.items.recipe import check_training_choice
-from grader.questions import PlainMapping, PlainValue
+from grader.models.questions import PlainMapping, PlainValue
 from grader.results import Outcome
 
 

@@ -12,7 +12,7 @@ from grader.errors import SubmissionError
 from grader.grading.items import model as model_kind
 from grader.grading.items import sweep
 from grader.grading.items.sweep import SweepTraining, parse_sweep
-from grader.questions import PlainMapping, PlainValue
+from grader.models.questions import PlainMapping, PlainValue
 from grader.results import EpochResult, ItemResult, Outcome, TrainingRun
 from grader.training.job import TrainingJob
 from tests.support.item_samples import ITEMS, make_context, run_plan

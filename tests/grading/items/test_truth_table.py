@@ -6,7 +6,7 @@ from safetensors.torch import save
 
 from grader.assignment.records import TruthTableItem
 from grader.grading.items import truth_table
-from grader.questions import Extraction
+from grader.models.questions import Extraction
 from grader.results import ItemResult, Outcome
 from tests.support.item_samples import ITEMS, make_context
 from tests.support.specs import RELU, linear, model, model_extraction, replace

@@ -9,7 +9,7 @@ import torchvision
 from grader.assignment.records import VersionsItem
 from grader.grading.items import versions
 from grader.grading.items.versions import check_versions
-from grader.questions import PlainMapping
+from grader.models.questions import PlainMapping
 from grader.results import Outcome
 from tests.support.item_samples import ITEMS, make_context
 from tests.support.specs import answer_extraction

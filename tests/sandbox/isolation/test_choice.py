@@ -380,7 +380,7 @@ from pathlib import Path
 from grader.assignment.records import Limits
 from grader.intake.private_copy import collect
 from grader.sandbox.extract import extract
-from grader.questions import Question
+from grader.models.questions import Question
 from grader.sandbox.isolation.choice import choose_sandbox
 question = Question(id="1", kind="answer", file="problem_1.py", function="answer")
 with collect(Path(sys.argv[1]), ["problem_1.py"]) as submission:

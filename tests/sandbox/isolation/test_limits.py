@@ -13,7 +13,7 @@ import pytest
 from grader.assignment.records import Limits
 from grader.errors import MessageError
 from grader.grading.items import model
-from grader.questions import Extraction, Question
+from grader.models.questions import Extraction, Question
 from grader.results import Outcome
 from grader.sandbox.decode import decode_reply
 from grader.sandbox.isolation.choice import Sandbox
