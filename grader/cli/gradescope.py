@@ -94,7 +94,6 @@ def build(
     loaded = load_assignment(assignment)
     question_megabytes = max(LEAST_QUESTION_MEGABYTES, memory_megabytes - GRADER_MEGABYTES)
     upload = build_upload(
-        loaded,
         Settings(
             assignment=assignment,
             practice=practice,
@@ -106,11 +105,12 @@ def build(
         assignment_file=Path(assignment) if assignment.endswith(".py") else None,
         torch_index=torch_index,
     )
-    file.write_bytes(upload.content)
-    click.echo(f"{file}: {len(upload.content) / MEGABYTE:.1f} MB. On Gradescope, set:")
-    click.echo(f"  autograder points  {upload.automatic_points:g}")
-    if upload.manual_points:
-        click.echo(f"  manual grading     enabled; people give {upload.manual_points:g} points")
+    file.write_bytes(upload)
+    manual = sum(item.points for _, item in loaded.item_ids() if item.graded_by_person)
+    click.echo(f"{file}: {len(upload) / MEGABYTE:.1f} MB. On Gradescope, set:")
+    click.echo(f"  autograder points  {loaded.points - manual:g}")
+    if manual:
+        click.echo(f"  manual grading     enabled; people give {manual:g} points")
     click.echo(f"  container          {memory_megabytes} MB of memory or more")
     click.echo(f"  timeout            {minutes} minutes")
     if not practice and (memory_megabytes < MNIST_MEGABYTES or minutes < MNIST_MINUTES):

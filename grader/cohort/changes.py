@@ -12,11 +12,9 @@ from grader.intake.students import Student
 
 @dataclass(frozen=True, kw_only=True)
 class ItemChange:
-    """One item whose points or outcome changed.
+    """One item whose points or outcome changed, such as from "passed, 4 points" to "".
 
-    Attributes:
-        before, after: "passed, 4 points", or empty if the item was not graded.
-        checks: "accuracy: passed → failed", for each check with another outcome.
+    A check with another outcome reads "accuracy: passed → failed".
     """
 
     id: str
@@ -27,12 +25,10 @@ class ItemChange:
 
 @dataclass(frozen=True, kw_only=True)
 class GradeChange:
-    """One student whose grade changed.
+    """One student whose grade changed, from the points before to the points after.
 
-    Attributes:
-        graded_at: the end of the later grading, ISO 8601 in UTC.
-        before, after: earned points after the late policy; None without a grade.
-        reason: other changes than the items', such as the status.
+    Points are those after the late policy, or None without a grade. `reason` names other changes
+    than the items', such as the status.
     """
 
     student: Student

@@ -111,15 +111,9 @@ def _histogram(
     words: Callable[[float], str],
     labels: Sequence[str] = ("", ""),
 ) -> tuple[Scale, list[Shape]]:
-    """Return the scale and the bars of a histogram.
+    """Return the scale and the bars of a histogram of the students' values.
 
-    Args:
-        values: one for each student.
-        x: the scale of the values; values beyond its ends fall into the outermost bins.
-        origin: the start of a bin; bars before it have another colour.
-        width: of each bin.
-        words: writes the edges of a bin.
-        labels: of the bars from `origin` on, and of those before it.
+    A bin starts at `origin`; bars before it have another colour, and the second label.
     """
     last = round((x.high - origin) / width) - 1
     counts = Counter(

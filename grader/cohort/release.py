@@ -10,7 +10,6 @@ from grader.cohort.store import Store
 from grader.cohort.summary import Status
 from grader.errors import UsageError
 from grader.report.files import write_reports
-from grader.results import SubmissionResult
 
 
 def release(store: Store, target: Path, *, hidden: Collection[str]) -> list[str]:
@@ -30,7 +29,8 @@ def release(store: Store, target: Path, *, hidden: Collection[str]) -> list[str]
         if result is None or summary.status is not Status.GRADED:
             without_grade.append(summary.student.id)
             continue
-        write_reports(without_parts(result, hidden), target / summary.folder)
+        shown = result.with_parts(lambda part: None if part.id in hidden else part)
+        write_reports(shown, target / summary.folder)
     return without_grade
 
 
@@ -49,8 +49,3 @@ def require_assignment(store: Store, assignment: Assignment) -> None:
                 f"{result.provenance.assignment_title}",
                 next_step="name the assignment of the class with --assignment, or grade again",
             )
-
-
-def without_parts(result: SubmissionResult, hidden: Collection[str]) -> SubmissionResult:
-    """Return the result without these parts and their points."""
-    return result.with_parts(lambda part: None if part.id in hidden else part)

@@ -50,13 +50,9 @@ CLUSTER_ROUNDS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One student to grade.
+    """One student to grade, with the folder for reports below the output directory.
 
-    Attributes:
-        work: the student's submission.
-        folder: of the student's reports, below the output directory.
-        late: under the late policy.
-        inputs_sha256: over everything that the grade depends on.
+    `inputs_sha256` is over everything that the grade depends on.
     """
 
     work: SubmittedWork

@@ -37,11 +37,9 @@ class Likeness(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """One thing that several students share.
+    """One thing that several students share: an item's id or a file's path.
 
-    Attributes:
-        subject: the item's id, or the file's path.
-        share: of similar code, 0 to 1; 1 for models and answers.
+    `share` is that of similar code, 0 to 1; 1 for models and answers.
     """
 
     kind: Likeness
@@ -60,12 +58,7 @@ class ComparisonRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The answer to a request.
-
-    Attributes:
-        similar: the groups of nearly identical files.
-        untouched: ids of students whose files are all unchanged starter code.
-    """
+    """Nearly identical files, and the students whose files are all unchanged starter code."""
 
     similar: tuple[Shared, ...] = ()
     untouched: frozenset[str] = frozenset()

@@ -15,12 +15,7 @@ COMMON_FAILURES = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """Numbers of students by verdict.
-
-    Attributes:
-        pending: a person must grade them.
-        undecided: skipped, or without a verdict because of an error.
-    """
+    """Numbers of students by verdict; `undecided` are skipped, or without one for an error."""
 
     passed: int = 0
     failed: int = 0
@@ -45,12 +40,7 @@ class CheckRate:
 
 @dataclass(frozen=True, kw_only=True)
 class PartRate:
-    """One part over the class.
-
-    Attributes:
-        titles: of its items.
-        checks: of its items, in order.
-    """
+    """One part over the class, with the titles and the checks of its items."""
 
     id: str
     titles: tuple[str, ...]
@@ -68,12 +58,7 @@ class TrainedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedItem:
-    """One modelling item over the class.
-
-    Attributes:
-        threshold: the required accuracy, 0 to 1.
-        models: all trained models.
-    """
+    """One modelling item over the class; `threshold` is the required accuracy, 0 to 1."""
 
     id: str
     title: str
@@ -93,12 +78,9 @@ class TrainedItem:
 
 @dataclass(frozen=True, kw_only=True)
 class CommonFailure:
-    """A check that many students fail.
+    """A check that many students fail, with the most frequent observation.
 
-    Attributes:
-        students: the number of students who fail it.
-        observed: the most frequent observation.
-        typical: at least half of them have that observation.
+    The observation is `typical` if at least half of these students have it.
     """
 
     item_id: str
@@ -131,12 +113,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Concern:
-    """One student whom a person must look at for one reason.
-
-    Attributes:
-        message: the summary's message on the student, or empty.
-        items: the items concerned.
-    """
+    """One student whom a person must look at for one reason, with a message or items or both."""
 
     summary: StudentSummary
     message: str = ""

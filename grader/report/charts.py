@@ -46,14 +46,10 @@ class Tick:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """One path.
+    """One path, with its classes in the style sheet.
 
-    Attributes:
-        look: classes of the style sheet.
-        path: SVG path data.
-        label: in the legend, or empty; shapes may share a label.
-        sample: path of the drawing beside the label.
-        title: text that appears when a reader points at the shape, or empty.
+    Shapes may share a `label` of the legend, with its `sample` path beside it. The `title` appears
+    when a reader points at the shape.
     """
 
     look: str
@@ -65,12 +61,9 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """Everything that is drawn of one chart.
+    """One chart, its shapes from back to front.
 
-    Attributes:
-        title: heading and accessible name.
-        description: the content in a sentence, for those who cannot see it.
-        shapes: from back to front.
+    `description` is the content in a sentence, for those who cannot see the chart.
     """
 
     title: str
@@ -93,12 +86,9 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """Maps values to places along an axis.
+    """Maps values to places along an axis, from `low` and `high` at its ends.
 
-    Attributes:
-        low, high: the values at the ends; values beyond are drawn at the end.
-        axis: the places of the ends.
-        logarithmic: equal ratios are equally long.
+    Values beyond the ends are drawn at the ends.
     """
 
     low: float

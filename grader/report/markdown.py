@@ -34,20 +34,15 @@ _TAGS = {
 _ATTRIBUTES = {
     "a": {"href"},
     "ol": {"start"},
-    "th": {"class"},
-    "td": {"class"},
-    "span": {"class"},
-    "div": {"class", "tabindex", "role", "aria-label"},
-    **{element: set(mathematics.ATTRIBUTES) for element in mathematics.ELEMENTS},
+    "div": {"tabindex", "role", "aria-label"},
 }
-_CLASSES = {
-    "align-left",
-    "align-right",
-    "align-center",
-    "math",
-    "math-block",
-    "inert-image",
-    "scroll",
+_ALIGNMENTS = {"align-left", "align-right", "align-center"}
+_ATTRIBUTE_VALUES = {
+    "th": {"class": _ALIGNMENTS},
+    "td": {"class": _ALIGNMENTS},
+    "span": {"class": {"math", "inert-image"}},
+    "div": {"class": {"math-block", "scroll"}},
+    **dict.fromkeys(mathematics.ELEMENTS, mathematics.ATTRIBUTES),
 }
 
 
@@ -65,6 +60,7 @@ def render_markdown(text: str) -> Markup:
             rendered,
             tags=_TAGS,
             attributes=_ATTRIBUTES,
+            tag_attribute_values=_ATTRIBUTE_VALUES,
             attribute_filter=_filter_attribute,
             url_schemes={"http", "https", "mailto"},
             link_rel="noopener noreferrer nofollow",
@@ -94,14 +90,9 @@ def _is_web_or_mail(url: str) -> bool:
     return _LINK.fullmatch(url) is not None
 
 
-def _filter_attribute(tag: str, name: str, value: str) -> str | None:
-    if tag in mathematics.ELEMENTS:
-        return value if value in mathematics.ATTRIBUTES.get(name, ()) else None
-    if name == "class":
-        return value if value in _CLASSES else None
-    if name == "href":
-        return value if _is_web_or_mail(value) else None
-    return value
+def _filter_attribute(_tag: str, name: str, value: str) -> str | None:
+    """Remove relative links, which nh3 would keep."""
+    return value if name != "href" or _is_web_or_mail(value) else None
 
 
 def _render_image(

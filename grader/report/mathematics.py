@@ -22,18 +22,18 @@ ELEMENTS = frozenset(
         *("mtable", "mtr", "mtd", "mpadded", "mphantom", "mprescripts", "none"),
     }
 )
-_BOOLEAN = frozenset({"true", "false"})
+_BOOLEAN = {"true", "false"}
 ATTRIBUTES = {
-    "display": frozenset({"inline", "block"}),
+    "display": {"inline", "block"},
     "displaystyle": _BOOLEAN,
     "stretchy": _BOOLEAN,
     "fence": _BOOLEAN,
     "accent": _BOOLEAN,
     "accentunder": _BOOLEAN,
-    "form": frozenset({"prefix", "infix", "postfix"}),
-    "linethickness": frozenset({"0"}),
-    "mathvariant": frozenset({"normal"}),
-    "columnalign": frozenset({"left", "right", "center", "right left"}),
+    "form": {"prefix", "infix", "postfix"},
+    "linethickness": {"0"},
+    "mathvariant": {"normal"},
+    "columnalign": {"left", "right", "center", "right left"},
 }
 """The attributes that are kept, with their harmless values."""
 

@@ -27,12 +27,10 @@ class Judgement:
     """One person's judgement of one answer. Its points follow from the rubric in force.
 
     Attributes:
-        grader: the person's name.
-        rubric_items: the ids of the rubric items that apply.
+        rubric_items: ids.
         adjustment: points that no rubric item gives.
-        comment: to the student, in Markdown.
+        comment: Markdown.
         flagged: somebody should look at the answer again.
-        answer_sha256: of the judged answer; a new answer needs a new judgement.
         judged_at: ISO 8601, UTC.
     """
 

@@ -20,7 +20,6 @@ from typing import Any
 
 import pytest
 
-from grader.assignment.bundled.set4 import ASSIGNMENT
 from grader.platforms.gradescope.settings import Settings
 from grader.platforms.gradescope.upload import CPU_INDEX, build_upload
 from tests.support.docker_profile import (
@@ -55,8 +54,8 @@ def settings(**changes: Any) -> Settings:
 
 def lay_out(autograder: Path, submission: Path, chosen: Settings) -> None:
     """What Gradescope has put into `/autograder` when it starts `run_autograder`."""
-    upload = build_upload(ASSIGNMENT, chosen, assignment_file=None, torch_index=CPU_INDEX)
-    with zipfile.ZipFile(io.BytesIO(upload.content)) as archive:
+    upload = build_upload(chosen, assignment_file=None, torch_index=CPU_INDEX)
+    with zipfile.ZipFile(io.BytesIO(upload)) as archive:
         archive.extractall(autograder / "source")
     shutil.copy(autograder / "source" / "run_autograder", autograder)
     (autograder / "run_autograder").chmod(0o755)

@@ -13,9 +13,7 @@ from grader.cohort.gradebooks import canvas, moodle, nbgrader, table
 from grader.cohort.gradebooks.cells import Column
 from grader.cohort.summary import StudentSummary
 
-Write = Callable[[Sequence[StudentSummary], Column, TextIO], None]
-
-FORMATS: Mapping[str, Write] = {
+FORMATS: Mapping[str, Callable[[Sequence[StudentSummary], Column, TextIO], None]] = {
     "canvas": canvas.write,
     "moodle": moodle.write,
     "nbgrader": nbgrader.write,
@@ -23,7 +21,7 @@ FORMATS: Mapping[str, Write] = {
 }
 """By the name that `grade export` accepts."""
 
-__all__ = ["FORMATS", "Column", "Write", "write_gradebook"]
+__all__ = ["FORMATS", "Column", "write_gradebook"]
 
 
 def write_gradebook(

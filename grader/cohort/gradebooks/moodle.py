@@ -18,32 +18,24 @@ _IDENTIFIER, _MODIFIED = "identifier", "last modified (grade)"
 def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> None:
     """Write the worksheet if students have identifiers, else the import table."""
     identified = [summary for summary in summaries if _identifier(summary)]
-    if identified:
-        header = ["Identifier", "Full name", "Email address", "Grade", "Maximum Grade"]
-        rows = [
-            [
-                text(_identifier(summary)),
-                text(summary.student.name),
-                text(summary.student.email),
-                column.points(summary),
-                number(column.points_possible),
-                # Moodle compares this time with its own, so that no newer grade is overwritten.
-                from_roster(summary.student, _MODIFIED) or "-",
-            ]
-            for summary in identified
-        ]
-        write_rows(file, [*header, "Last modified (grade)"], rows)
-        return
     rows = [
         [
-            text(summary.student.id),
+            text(_identifier(summary) or summary.student.id),
             text(summary.student.name),
             text(summary.student.email),
             column.points(summary),
         ]
-        for summary in summaries
+        for summary in identified or summaries
     ]
-    write_rows(file, ["ID number", "Full name", "Email address", text(column.title)], rows)
+    if not identified:
+        write_rows(file, ["ID number", "Full name", "Email address", text(column.title)], rows)
+        return
+    for row, summary in zip(rows, identified, strict=True):
+        # Moodle compares this time with its own, so that no newer grade is overwritten.
+        modified = from_roster(summary.student, _MODIFIED) or "-"
+        row += [number(column.points_possible), modified]
+    header = ["Identifier", "Full name", "Email address", "Grade", "Maximum Grade"]
+    write_rows(file, [*header, "Last modified (grade)"], rows)
 
 
 def not_on_the_worksheet(summaries: Sequence[StudentSummary]) -> list[str]:

@@ -67,12 +67,10 @@ def write_results(directory: Path, content: bytes) -> None:
 
 
 def run(root: Path, command: Sequence[str], *, seconds: float) -> None:
-    """Grade in a child process and write `results.json`.
+    """Grade in a child process and write `results.json` below Gradescope's directory `root`.
 
-    Args:
-        root: Gradescope's directory.
-        command: of the child; the file descriptor for its results is appended.
-        seconds: time limit; then the child is interrupted and has `FINISHING_SECONDS`.
+    The command gets a file descriptor for the results as another argument. After the time limit the
+    child is interrupted, and has `FINISHING_SECONDS`.
     """
     directory = root / "results"
     write_results(directory, failure_results(UNFINISHED))

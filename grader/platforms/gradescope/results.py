@@ -26,13 +26,10 @@ def render_gradescope(
     leaderboard: bool = False,
     out_of_time: bool = False,
 ) -> bytes:
-    """Return the content of `results.json`.
+    """Return the content of `results.json`; students do not see the parts with `hidden` ids.
 
-    Args:
-        result: of one submission.
-        hidden: ids of parts whose results students must not see.
-        leaderboard: add the models' accuracies and sizes.
-        out_of_time: the time limit ended the grading early.
+    With `leaderboard`, it has the models' accuracies and sizes. `out_of_time` tells students that
+    the time limit ended the grading early.
     """
     parts = [part for problem in result.problems for part in problem.parts]
     visible = [part for part in parts if part.id not in hidden]

@@ -6,7 +6,7 @@ import io
 import json
 import sys
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import grader
-from grader.assignment.records import Assignment
 from grader.errors import MachineError
 from grader.platforms.gradescope.settings import FILE_NAME, Settings, write_settings
 
@@ -43,31 +42,10 @@ packages = ["grader"]
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Upload:
-    """An upload, and the points to set on Gradescope.
+def build_upload(settings: Settings, *, assignment_file: Path | None, torch_index: str) -> bytes:
+    """Return the zip file, with a copy of an author's assignment file.
 
-    Attributes:
-        content: the zip file.
-        automatic_points: maximum points of the autograder.
-        manual_points: points that people give.
-    """
-
-    content: bytes
-    automatic_points: float
-    manual_points: float
-
-
-def build_upload(
-    assignment: Assignment, settings: Settings, *, assignment_file: Path | None, torch_index: str
-) -> Upload:
-    """Build the upload.
-
-    Args:
-        assignment: already loaded, so without mistakes.
-        settings: how to grade; for an author's file, the name of the copy in the upload is set.
-        assignment_file: the author's file, or None for a bundled assignment.
-        torch_index: URL of the package index for torch and torchvision.
+    `torch_index` is the URL of the package index for torch and torchvision.
 
     Raises:
         MachineError: the grader is not installed as a package.
@@ -85,12 +63,7 @@ def build_upload(
         contents[ASSIGNMENT_FILE] = assignment_file.read_bytes()
         settings = replace(settings, assignment=ASSIGNMENT_FILE)
     contents[FILE_NAME] = write_settings(settings)
-    manual = sum(item.points for _, item in assignment.item_ids() if item.graded_by_person)
-    return Upload(
-        content=_pack(contents),
-        automatic_points=assignment.points - manual,
-        manual_points=manual,
-    )
+    return _pack(contents)
 
 
 def _source_files(package: Path) -> dict[str, bytes]:
