@@ -21,8 +21,9 @@ from torch import nn
 from torch.nn import functional
 
 from grader.errors import ModelError
-from grader.models.build import build_model, load_weights, torch_warnings_ignored, trace_shapes
+from grader.models.build import build_model, load_weights, torch_warnings_ignored
 from grader.models.optimizers import build_optimizer, build_scheduler
+from grader.models.shapes import find_shapes
 from grader.models.spec import ModelSpec
 from grader.results import TrainingRun
 from grader.training.datasets import Dataset
@@ -161,7 +162,7 @@ def require_fit(job: TrainingJob) -> tuple[tuple[int, ...], ...]:
     Raises:
         ModelError: the model does not fit its input or the classes of the data.
     """
-    shapes = trace_shapes(job.model, job.input_shape)
+    shapes = find_shapes(job.model, job.input_shape)
     output_shape = shapes[-1] if shapes else job.input_shape
     if output_shape != (CLASSES,):
         raise ModelError(

@@ -21,8 +21,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from grader.models.build import build_model, trace_shapes
+from grader.models.build import build_model
 from grader.models.optimizers import build_optimizer, build_scheduler
+from grader.models.shapes import find_shapes
 from grader.models.spec import LayerSpec, ModelSpec
 from grader.results import EpochResult, TrainingRun
 from grader.training.datasets import Dataset
@@ -68,7 +69,7 @@ def can_stack(jobs: Sequence[TrainingJob]) -> bool:
     )
     if not alike or first.model.weights is not None:
         return False
-    shapes = (first.input_shape, *trace_shapes(first.model, first.input_shape))
+    shapes = (first.input_shape, *find_shapes(first.model, first.input_shape))
     weighted = [layer.kind in {"Linear", "Conv2d"} for layer in first.model.layers]
     return any(weighted) and all(
         _can_stack_layer(layer, shapes[index], shared=not any(weighted[:index]))
@@ -233,7 +234,7 @@ def stack_models(
     for spec, seed in models:
         torch.manual_seed(seed)
         built.append(build_model(spec))
-    shapes = (input_shape, *trace_shapes(models[0][0], input_shape))
+    shapes = (input_shape, *find_shapes(models[0][0], input_shape))
     return nn.Sequential(
         *(
             _stack([model[index] for model in built], shapes[index])

@@ -1,25 +1,19 @@
-"""Building models and optimisers from specs, and tracing shapes."""
+"""Building models from specs."""
 
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from grader.errors import ModelError
 from grader.models.build import (
     build_model,
-    count_activations,
-    count_multiply_adds,
     load_weights,
-    torch_warnings_ignored,
-    trace_shapes,
 )
 from grader.models.kinds import LAYER_KINDS
 from grader.models.spec import LayerSpec, ModelSpec, parameter_names
-from tests.support.specs import FLATTEN, RELU, linear, mlp, model, replace
-from tests.support.training_samples import POOL, batch_norm, cnn, conv, dropout
+from tests.support.specs import mlp, model, replace
+from tests.support.training_samples import conv, dropout
 
 EVERY_LAYER = [
     nn.Linear(3, 4),
@@ -172,108 +166,3 @@ def test_weights_that_are_no_safetensors(encoded):
     """Bytes of any other format are refused."""
     with pytest.raises(ModelError, match="cannot be read"):
         load_weights(build_model(mlp()), encoded)
-
-
-def test_shapes_of_a_cnn():
-    """Every layer's output shape, without the batch."""
-    assert trace_shapes(cnn(), (1, 28, 28)) == (
-        *((8, 26, 26), (8, 26, 26), (8, 26, 26), (8, 13, 13), (8, 13, 13)),
-        *((8, 11, 11), (8, 11, 11), (8, 11, 11), (8, 5, 5), (8, 5, 5)),
-        *((200,), (64,), (64,), (10,)),
-    )
-
-
-@pytest.mark.parametrize(
-    ("layers", "index", "message", "next_step"),
-    [
-        (
-            [linear(784, 10)],
-            0,
-            r"gets an input of shape \(1, 28, 28\): it expects 784 features",
-            "Did you forget nn.Flatten() before it?",
-        ),
-        (
-            [conv(1, 8), RELU, linear(200, 10)],
-            2,
-            "it expects 200 features",
-            "in_features would be 5408",
-        ),
-        ([FLATTEN, linear(700, 10)], 1, "it expects 700 features", "Set in_features=784."),
-        ([FLATTEN, conv(1, 8)], 1, "needs .channels, height, width.", "before Flatten"),
-        ([conv(3, 8)], 0, "it expects 3 channels", "Set in_channels=1."),
-        ([conv(1, 8), batch_norm(4)], 1, "it expects 4 channels", "Set num_features=8."),
-        ([FLATTEN, batch_norm(100, 1)], 1, "it expects 100 channels", "Set num_features=784."),
-        ([conv(1, 8, 30)], 0, "kernel is larger than its input", "smaller kernel"),
-        ([*[POOL] * 5], 4, "PyTorch says: ", "Make the layer fit"),
-        (
-            [("Flatten", {"start_dim": 0, "end_dim": -1})],
-            0,
-            "mixes the examples of a batch",
-            "nn.Flatten() keeps it",
-        ),
-        ([("Softmax", {"dim": 7})], 0, "PyTorch says: Dimension out of range", "Make the layer"),
-        ([FLATTEN, POOL], 1, "needs .channels, height, width.", "before Flatten"),
-    ],
-)
-def test_layers_that_do_not_fit(layers, index, message, next_step):
-    """A misfit names the layer, what it got, what it wants, and what to do."""
-    with pytest.raises(ModelError, match=message) as caught:
-        trace_shapes(model(*layers), (1, 28, 28))
-    assert caught.value.layer_index == index
-    assert next_step in caught.value.next_step
-
-
-@pytest.mark.parametrize(
-    "layers",
-    [
-        [FLATTEN, linear(784, 10_000_000)],
-        [(conv(1, 4096)[0], {**conv(1, 4096)[1], "padding": 4096})],
-        [conv(1, 8), ("AdaptiveAvgPool2d", {"output_size": 4096})],
-    ],
-)
-def test_giants_are_refused_before_they_are_run(layers):
-    """What a layer would allocate is bounded by arithmetic."""
-    with pytest.raises(ModelError, match=r"grader (allows|builds)"):
-        trace_shapes(model(*layers), (1, 28, 28))
-
-
-@given(
-    size=st.integers(1, 12),
-    kernel=st.integers(1, 6),
-    stride=st.integers(1, 4),
-    padding=st.one_of(st.integers(0, 4), st.sampled_from(["same", "valid"])),
-    dilation=st.integers(1, 3),
-)
-def test_convolution_arithmetic_agrees_with_pytorch(size, kernel, stride, padding, dilation):
-    """A convolution is refused by arithmetic exactly where PyTorch would refuse it."""
-    if padding == "same":
-        stride = 1
-    arguments = {
-        **conv(1, 2, kernel)[1],
-        "stride": stride,
-        "padding": padding,
-        "dilation": dilation,
-    }
-    spec = model(("Conv2d", arguments))
-    try:
-        with torch_warnings_ignored():
-            expected = tuple(nn.Conv2d(**arguments)(torch.zeros(2, 1, size, size)).shape[1:])
-    except RuntimeError:
-        with pytest.raises(ModelError):
-            trace_shapes(spec, (1, size, size))
-    else:
-        assert trace_shapes(spec, (1, size, size)) == (expected,)
-
-
-def test_multiply_adds_of_known_layers():
-    """Problem 3B's convolution: 28 x 28 x 8 outputs of 5 x 5 x 3 products each."""
-    spec = model(conv(3, 8, 5), FLATTEN, linear(6272, 10))
-    shapes = trace_shapes(spec, (3, 32, 32))
-    assert count_multiply_adds(spec, shapes) == 28 * 28 * 8 * 75 + 6272 * 10
-    assert count_activations(shapes) == 28 * 28 * 8 * 2 + 10
-
-
-def test_multiply_adds_of_groups():
-    """A grouped convolution sees only its group's channels."""
-    spec = model(("Conv2d", {**conv(4, 8)[1], "groups": 4}))
-    assert count_multiply_adds(spec, trace_shapes(spec, (4, 5, 5))) == 3 * 3 * 8 * 9

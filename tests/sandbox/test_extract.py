@@ -262,6 +262,12 @@ plain = lambda: nn.Sequential(
     nn.AvgPool2d((2, 1)), nn.Dropout(0.25), nn.LayerNorm([3, 2]), nn.Softmax(dim=1),
     nn.AdaptiveAvgPool2d(1), nn.Linear(3, 2, bias=False),
 )
+def computed():
+    import numpy as np
+    return nn.Sequential(
+        nn.Linear(np.prod((1, 28, 28)), torch.tensor(96)), nn.Dropout(np.float32(0.5)),
+        nn.Conv2d(np.array(1), np.int8(8), (np.int64(3), 5)), nn.LayerNorm(np.array([3, 2])),
+    )
 class Half(nn.Module):
     def forward(self, weight): return weight / 2
 irregular = lambda: nn.Sequential(*[
@@ -364,7 +370,7 @@ def model_questions() -> list[Question]:
     return [
         *(
             Question(id=name, kind="model", file="models.py", function=name)
-            for name in ("plain", "irregular", "norms")
+            for name in ("plain", "irregular", "norms", "computed")
         ),
         Question(
             id="two",
@@ -409,6 +415,18 @@ def extractions(
         canary("canary"),
     ]
     return ask_all(tmp_path_factory.mktemp("submission"), files, questions, sandbox)
+
+
+def test_computed_sizes(extractions: dict[str, Extraction]) -> None:
+    """A NumPy number and a tensor of one value count as the number they are."""
+    extracted = extractions["computed"].model
+    assert extracted is not None, extractions["computed"].failure
+    linear, dropout, convolution, norm = (layer.arguments for layer in extracted.model.layers)
+    assert (linear["in_features"], linear["out_features"]) == (784, 96)
+    assert dropout["p"] == 0.5
+    assert convolution["out_channels"] == 8
+    assert convolution["kernel_size"] == (3, 5)
+    assert norm["normalized_shape"] == (3, 2)
 
 
 def test_plain_model_is_described_layer_by_layer(extractions: dict[str, Extraction]) -> None:

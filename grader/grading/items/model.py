@@ -20,7 +20,7 @@ from grader.grading.items.one_step import check_one_step
 from grader.grading.items.recipe import check_recipe
 from grader.grading.items.structure import check_structure
 from grader.grading.points import add_checks, skipped
-from grader.models.build import count_multiply_adds
+from grader.models.shapes import count_multiply_adds
 from grader.results import (
     CheckResult,
     ItemResult,

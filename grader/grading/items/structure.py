@@ -15,8 +15,8 @@ from grader.errors import ModelError
 from grader.grading.items.calls import check_answered
 from grader.grading.items.hints import find_hints, hints_from_notes
 from grader.grading.points import conclude, skipped
-from grader.models.build import trace_shapes
 from grader.models.questions import Extraction
+from grader.models.shapes import find_shapes
 from grader.models.spec import ModelSpec, count_layer_parameters
 from grader.results import CheckResult, ItemResult, LayerRow, Outcome
 
@@ -114,7 +114,7 @@ def _check_fit(
     observed, next_step, furthest = "", "", -1
     for shape in input_shapes:
         try:
-            traced = trace_shapes(model, shape)
+            traced = find_shapes(model, shape)
         except ModelError as error:
             # The shape that gets furthest explains the failure best.
             if (error.layer_index or 0) > furthest:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import nn
@@ -223,6 +224,11 @@ def _read(layer: nn.Module, argument: Argument, path: str) -> Any:
     return plain
 
 
+def _is_single(value: Any) -> bool:
+    count = value.numel() if isinstance(value, torch.Tensor) else value.size
+    return bool(count == 1)
+
+
 def plain_argument(value: Any) -> Any:
     """Return an argument's value as JSON holds it, or None if it is not of a plain type."""
     kind = type(value)
@@ -236,7 +242,7 @@ def plain_argument(value: Any) -> Any:
         plain = number if math.isfinite(number) else str(number)  # JSON has no inf and nan
     elif issubclass(kind, str):
         plain = str.__str__(value)
-    elif issubclass(kind, torch.Tensor) and value.numel() == 1:
+    elif issubclass(kind, (torch.Tensor, np.ndarray, np.generic)) and _is_single(value):
         plain = plain_argument(value.item())
     elif issubclass(kind, (list, tuple)):
         items = [plain_argument(item) for item in value]
