@@ -16,6 +16,8 @@ from grader.models.questions import PlainMapping, PlainValue
 from grader.results import CheckResult, ItemResult
 
 _NAMES = ("torch", "torchvision")
+_MAXIMUM_CHARACTERS = 64
+# A longer text is no version, and int() of more than 4,300 digits raises ValueError.
 
 
 def check(item_id: str, item: VersionsItem, context: Context) -> ItemResult:
@@ -79,7 +81,8 @@ def _read_versions(value: PlainValue) -> tuple[tuple[Version, Version] | None, s
     versions = []
     for name, text in zip(_NAMES, given, strict=True):
         try:
-            versions.append(Version(text if isinstance(text, str) else ""))
+            is_short = isinstance(text, str) and len(text) <= _MAXIMUM_CHARACTERS
+            versions.append(Version(text if is_short else ""))
         except InvalidVersion:
             fault = "not a version" if isinstance(text, str) else "not text"
             observed = f"the version of {name} is given as {format_value(text)}, which is {fault}"

@@ -104,6 +104,10 @@ def test_mismatched_pair(value, expected, next_step):
         (("2.6.0", None), "the version of torchvision is given as None, which is not text"),
         (("two", "0.21.0"), "the version of torch is given as 'two', which is not a version"),
         (("2.6.0", ""), "the version of torchvision is given as '', which is not a version"),
+        (
+            ("9" * 5000, "0.21.0"),
+            f"the version of torch is given as '{'9' * 118}…, which is not a version",
+        ),
     ],
 )
 def test_not_two_versions(value, observed):
