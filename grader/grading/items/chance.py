@@ -33,7 +33,9 @@ def wilson_interval(
     centre = (successes_share + spread / 2) / (1 + spread)
     variance = successes_share * (1 - successes_share) / examples
     half_width = z / (1 + spread) * math.sqrt(variance + spread / (4 * examples))
-    return max(0.0, centre - half_width), min(1.0, centre + half_width)
+    # The interval holds the measured accuracy; at 0 and 1 rounding would put it just outside.
+    low = min(successes_share, max(0.0, centre - half_width))
+    return low, max(successes_share, min(1.0, centre + half_width))
 
 
 def needs_another_seed(accuracy: float, threshold: float, examples: int) -> bool:

@@ -81,8 +81,8 @@ def _read_versions(value: PlainValue) -> tuple[tuple[Version, Version] | None, s
     versions = []
     for name, text in zip(_NAMES, given, strict=True):
         try:
-            is_short = isinstance(text, str) and len(text) <= _MAXIMUM_CHARACTERS
-            versions.append(Version(text if is_short else ""))
+            is_version = isinstance(text, str) and len(text) <= _MAXIMUM_CHARACTERS
+            versions.append(Version(str(text) if is_version else ""))
         except InvalidVersion:
             fault = "not a version" if isinstance(text, str) else "not text"
             observed = f"the version of {name} is given as {format_value(text)}, which is {fault}"
