@@ -51,34 +51,30 @@ class TrainingPlugin(WorkerPlugin):
     """The data set and the training processes of one Dask worker.
 
     Each thread of the worker has a process that trains, so a crash ends the process and not the
-    worker. The plugin offers as many units of a Dask resource, which has the plugin's name. A
-    worker with other versions offers no unit, so Dask sends no job there.
+    worker. The plugin offers as many units of a Dask resource, which has the plugin's name. Dask
+    sends jobs only to workers that offer a unit. The name is the same for all graders with the
+    same data, device and versions.
     """
 
-    idempotent = True  # Two graders with the same data, device and versions share the plugin.
-
     def __init__(self, dataset: Dataset, *, device: str) -> None:
-        self._versions = _own_versions()
-        self.name = f"grader-{digest_of(dataset.sha256, device, self._versions)[:16]}"
+        self.versions = own_versions()
+        self.name = f"grader-{digest_of(dataset.sha256, device, self.versions)[:16]}"
         self._device = device
         # As bytes, because another version of the grader or of torch may fail to unpickle the data.
         self._dataset = pickle.dumps(dataset)
 
+    def count_processes(self, worker: Worker) -> int:
+        """Return the number of jobs that the worker trains at once."""
+        return int(worker.state.nthreads) if self._device == "cpu" else 1
+
     async def setup(self, worker: Worker) -> None:
-        """Offer training to the scheduler, or log the reason for a refusal there."""
+        """Offer training to the scheduler."""
         self._resources = ExitStack()
         self._pool: TrainingPool | None = None
-        self._processes = worker.state.nthreads if self._device == "cpu" else 1
+        self._processes = self.count_processes(worker)
         self._jobs = 0
         self._lock = Lock()
         self._idle_timer = Timer(IDLE_SECONDS, self._stop_if_idle)
-        own_versions = _own_versions()
-        for subject, version in self._versions.items():
-            if own_versions.get(subject) != version:
-                own = f"the version of {subject} is {own_versions.get(subject)}"
-                refusal = f"{_place(worker)}: {own}, but {version} where the grader runs"
-                worker.log_event(self.name, [worker.address, refusal])
-                return
         await worker.set_resources(**{self.name: self._processes})
         # Dask reconsiders tasks that wait for a resource only when a worker's status changes.
         worker.status = Status.paused
@@ -118,14 +114,29 @@ class TrainingPlugin(WorkerPlugin):
                 self._pool = None
 
 
+async def prepare_worker(plugin: TrainingPlugin, dask_worker: Worker) -> int:
+    """Give a worker the plugin, and return the number of jobs that the worker trains at once.
+
+    Raises:
+        MachineError: the worker has another version of something.
+    """
+    for subject, version in own_versions().items():
+        if plugin.versions[subject] != version:
+            raise MachineError(
+                f"{_place(dask_worker)}: the version of {subject} is {version}, but "
+                f"{plugin.versions[subject]} where the grader runs"
+            )
+    if plugin.name not in dask_worker.plugins:
+        await dask_worker.plugin_add(plugin, name=plugin.name, catch_errors=False)
+    return plugin.count_processes(dask_worker)
+
+
 def train_on_worker(
     plugin_name: str, jobs: Sequence[TrainingJob]
 ) -> tuple[TrainingRun, ...] | GraderError:
-    """Train jobs as one stacked network, or a single job alone, on the worker that runs this task.
+    """Train jobs on the worker that runs this task, and return the runs or the error.
 
-    Returns:
-        The runs, or the error that ended them. Dask retries a task that raises, but a retry cannot
-        fix a `GraderError`.
+    Dask would retry a task that raises, but a retry cannot fix a `GraderError`.
     """
     worker = get_worker()
     plugin = cast("TrainingPlugin", worker.plugins[plugin_name])
@@ -138,7 +149,7 @@ def train_on_worker(
         return MachineError(f"{_place(worker)}: {error}", next_step=error.next_step)
 
 
-def _own_versions() -> dict[str, str]:
+def own_versions() -> dict[str, str]:
     """Return the versions here of everything that decides the outcome of a run."""
     import torch  # noqa: PLC0415  # not at the top: the scheduler needs no torch
 
@@ -202,27 +213,25 @@ class DaskTrainer:
 
         Args:
             dataset: what to train on; every worker receives it once.
-            address: of the Dask scheduler, such as "tcp://host:8786". With "tls://", the client
-                takes the certificates of Dask's configuration.
+            address: of the scheduler; "tls://…" takes the certificates of Dask's configuration.
             device: "cpu", or "cuda" for a GPU on every worker.
             patience_seconds: jobs fail after this time without a worker; None to wait forever.
         """
         self._address = address
         self._plugin = TrainingPlugin(dataset, device=device)
         self._patience_seconds = patience_seconds
-        self._resources = ExitStack()
         self._waiting: deque[_Order] = deque()
         self._running: dict[_Order, RemoteFuture[tuple[TrainingRun, ...] | GraderError]] = {}
         self._wake = Event()
         self._thread = Thread(target=self._work, name="dask-trainer")
         self._ended: MachineError | None = None
         self._last_worker_at = time.monotonic()
-        self._refused: set[str] = set()
+        self._offers: dict[str, int | Exception] = {}
 
     def __enter__(self) -> Self:
         address = self._address
         try:
-            client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="grade")
+            self._client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (ValueError, TypeError) as error:
             raise UsageError(
                 f"{address!r} is not the address of a Dask scheduler: {error}",
@@ -231,10 +240,8 @@ class DaskTrainer:
         except OSError as error:
             raise MachineError(
                 f"no Dask scheduler answers at {address}: {error or type(error).__name__}",
-                next_step="Start one (`dask scheduler`), or correct the address; "
-                "docs/scaling.md has the recipes.",
+                next_step="Start one (`dask scheduler`), or correct the address.",
             ) from error
-        self._client = self._resources.enter_context(client)
         self._thread.start()
         return self
 
@@ -242,7 +249,7 @@ class DaskTrainer:
         self._ended = self._ended or MachineError("training was stopped")
         self._wake.set()
         self._thread.join()
-        self._resources.close()
+        self._client.close()
 
     def submit(
         self, job: TrainingJob, on_epoch: EpochCallback | None = None
@@ -251,25 +258,19 @@ class DaskTrainer:
 
         Unlike there, `on_epoch` is called for all epochs after the run has ended.
         """
-        return self._submit([job], [on_epoch])[0]
+        return self.submit_stacked([job], [on_epoch])[0]
 
     def submit_stacked(
         self, jobs: Sequence[TrainingJob], on_epochs: Sequence[EpochCallback | None] | None = None
     ) -> list[Future[TrainingRun]]:
         """Train jobs in the same stacks as `TrainingPool.submit_stacked`."""
-        callbacks = list(on_epochs) if on_epochs is not None else [None] * len(jobs)
-        return [
-            future
-            for members in split_into_stacks(len(jobs))
-            for future in self._submit(jobs[members], callbacks[members])
-        ]
-
-    def _submit(
-        self, jobs: Sequence[TrainingJob], callbacks: Sequence[EpochCallback | None]
-    ) -> list[Future[TrainingRun]]:
-        order = _Order(jobs, callbacks)
-        self._enqueue(order)
-        return order.futures
+        callbacks = on_epochs or [None] * len(jobs)
+        futures = []
+        for members in split_into_stacks(len(jobs)):
+            order = _Order(jobs[members], callbacks[members])
+            self._enqueue(order)
+            futures += order.futures
+        return futures
 
     def _enqueue(self, order: _Order) -> None:
         self._waiting.append(order)
@@ -280,10 +281,6 @@ class DaskTrainer:
     def _work(self) -> None:
         """Hand orders to Dask until the trainer is left or the scheduler is lost."""
         try:
-            try:
-                self._client.register_plugin(self._plugin)
-            except Exception as error:  # noqa: BLE001  # one worker's; the others have the plugin
-                _logger.warning("a Dask worker cannot load the grader and gets no jobs: %s", error)
             while self._ended is None:
                 self._wake.clear()
                 self._submit_waiting(slots=self._count_slots())
@@ -296,37 +293,42 @@ class DaskTrainer:
         self._fail_all(self._ended)
 
     def _count_slots(self) -> int:
-        """Return the number of orders that all workers can train at once.
+        """Prepare new workers, and return the number of orders that all workers train at once.
 
         Fail the queued orders if no worker can run them.
         """
-        name = self._plugin.name
-        slots: dict[str, float] = self._client.run_on_scheduler(
-            lambda dask_scheduler: {
-                address: worker.resources.get(name, 0)
-                for address, worker in dask_scheduler.workers.items()
-            }
-        )
-        refusals = dict(message for _, message in self._client.get_events(name))
-        for address in (refusals.keys() & slots.keys()) - self._refused:
-            self._refused.add(address)
-            _logger.warning("a Dask worker gets no jobs: %s", refusals[address])
+        present = self._client.nthreads().keys()
+        self._offers = {name: offer for name, offer in self._offers.items() if name in present}
+        if new := list(present - self._offers.keys()):
+            # Not `Client.register_plugin`: with that, a worker without the grader hangs as it
+            # starts (distributed 2026.8), and logs the whole data set.
+            offers = self._client.run(prepare_worker, self._plugin, workers=new, on_error="return")
+            for name, offer in offers.items():
+                if isinstance(offer, OSError):
+                    continue  # The connection broke. A worker that is still there is asked again.
+                self._offers[name] = offer
+                if isinstance(offer, Exception):
+                    _logger.warning("the Dask worker %s gets no jobs: %s", name, offer)
+        slots = sum(offer for offer in self._offers.values() if isinstance(offer, int))
         now = time.monotonic()
-        if any(slots.values()) or not (self._waiting or self._running):
+        if slots or not (self._waiting or self._running):
             self._last_worker_at = now
-        elif slots and slots.keys() <= refusals.keys():
-            next_step = "Install the same versions on the workers as where the grader runs."
-            self._fail_all(MachineError(refusals[min(slots)], next_step=next_step))
+        elif self._offers:
+            self._fail_all(
+                MachineError(
+                    f"no Dask worker can train: {next(iter(self._offers.values()))}",
+                    next_step="Install the same versions on the workers as where the grader runs.",
+                )
+            )
         elif self._patience_seconds and now - self._last_worker_at > self._patience_seconds:
             self._fail_all(
                 MachineError(
-                    "the Dask scheduler has had no worker with this grader for "
-                    f"{self._patience_seconds:.0f} s",
+                    f"the Dask scheduler has had no worker for {self._patience_seconds:.0f} s",
                     next_step="Start workers where this grader is installed (`dask worker "
                     "ADDRESS`). If a worker ends at once, see its log.",
                 )
             )
-        return int(sum(slots.values()))
+        return slots
 
     def _submit_waiting(self, *, slots: int) -> None:
         """Give Dask as many orders as the workers can train at once.
