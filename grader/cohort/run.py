@@ -155,10 +155,9 @@ class ClassRun:
             try:
                 from grader.training.cluster import DaskTrainer  # noqa: PLC0415  # an extra
             except ImportError as error:
-                raise UsageError(
-                    f"training on a cluster needs Dask: {error}",
-                    next_step="Install it: pip install 'sequential-grader[cluster]'",
-                ) from error
+                next_step = "Install it: pip install 'sequential-grader[cluster]'"
+                message = f"training on a cluster needs Dask: {error}"
+                raise UsageError(message, next_step=next_step) from error
             start_pool = partial(DaskTrainer, address=address, device=setting.device)
         return CachedTrainer(setting.dataset, start_pool=start_pool, cache=cache)
 

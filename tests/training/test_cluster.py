@@ -16,6 +16,7 @@ import yaml
 from distributed import Client
 
 from grader.errors import GraderError, MachineError, ModelError, UsageError
+from grader.grading.stages import Options, _choose_device
 from grader.training import cluster as cluster_module
 from grader.training.cluster import DaskTrainer
 from grader.training.datasets import load_dataset
@@ -28,7 +29,7 @@ from tests.support.training_samples import cnn, training_job
 
 JOBS = [training_job(mlp(8), seed=seed, epochs=2) for seed in (1, 2, 3)]
 STACK = [training_job(mlp(8), seed=seed, epochs=1) for seed in range(1, 7)]
-LONG = [training_job(cnn(0.2), seed=seed, epochs=3) for seed in (1, 2, 3, 4)]
+LONG = [training_job(cnn(0.2), seed=seed, epochs=2) for seed in (1, 2, 3)]
 ENDLESS = training_job(mlp(8), epochs=100_000)
 SCALING = (ROOT / "docs" / "scaling.md").read_text()
 
@@ -342,6 +343,13 @@ def test_only_specs_travel():
         if "UNICODE" in operation.name and value.startswith(("grader", "torch", "builtins"))
     }
     assert named == {"grader.training.job", "grader.models.spec"}
+
+
+def test_device_of_the_workers():
+    """The device is the workers' own: "auto" is the CPU, and "cuda" needs no GPU here."""
+    scheduler = "tcp://head:8786"
+    assert _choose_device(Options(scheduler=scheduler)) == "cpu"
+    assert _choose_device(Options(scheduler=scheduler, device="cuda")) == "cuda"
 
 
 @pytest.mark.parametrize(
