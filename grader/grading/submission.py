@@ -21,13 +21,7 @@ from grader.grading.points import conclude, end_training, skipped
 from grader.grading.provenance import describe_provenance
 from grader.intake.private_copy import Submission
 from grader.models.questions import Extraction
-from grader.results import (
-    ItemResult,
-    PartResult,
-    ProblemResult,
-    Score,
-    SubmissionResult,
-)
+from grader.results import ItemResult, PartResult, ProblemResult, Score, SubmissionResult
 
 
 @dataclass(kw_only=True)
@@ -50,7 +44,13 @@ class Grading:
 
     def check(self) -> None:
         """Check every item, and grade the items that need no training."""
-        assignment, context = self.setting.assignment, self._context()
+        assignment = self.setting.assignment
+        context = Context(
+            setting=self.setting,
+            extractions=self.extractions,
+            read_written=self.submission.read_written,
+            remaining_multiply_adds=assignment.limits.training_multiply_adds,
+        )
         selected = select_items(assignment, self.setting.options.only)
         needed = needed_items(assignment, selected)
 
@@ -72,26 +72,6 @@ class Grading:
                 self.results[item_id] = checked
         longest_first = sorted(self.trainings.items(), key=lambda entry: -entry[1].multiply_adds)
         self.trainings = dict(longest_first)
-
-    def _context(self) -> Context:
-        assignment, options, dataset = (
-            self.setting.assignment,
-            self.setting.options,
-            self.setting.dataset,
-        )
-        return Context(
-            extractions=self.extractions,
-            read_written=self.submission.read_written,
-            dataset=dataset.name,
-            train_examples=len(dataset.train_labels),
-            test_examples=len(dataset.test_labels),
-            practice=dataset.practice,
-            seeds=self.setting.seeds,
-            every_seed=bool(options.seeds),
-            full=options.full,
-            official_seeds=len(assignment.seeds),
-            remaining_multiply_adds=assignment.limits.training_multiply_adds,
-        )
 
     def rehearse(self) -> None:
         """Find what fails at once in every training, such as an optimiser that PyTorch refuses."""

@@ -4,27 +4,42 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+import torch
+
 from grader.assignment.loading import load_assignment
 from grader.errors import GraderError
 from grader.grading.items.interface import Context
+from grader.grading.options import Options, Setting
 from grader.results import EpochResult, TrainingRun
+from grader.sandbox.isolation.unsafe import NoSandbox
+from grader.training.datasets import Dataset
 from grader.training.job import EpochCallback, TrainingJob
 from grader.training.plans import Plan, Round, run_plans
 
 ITEMS = dict(load_assignment("set4").item_ids())
 
 
-def make_context(**changes: Any) -> Context:
-    """A submission's context on the full MNIST."""
+def make_context(*, options: Options | None = None, **changes: Any) -> Context:
+    """A submission's context on the full MNIST, without the images."""
+    setting = Setting(
+        assignment=load_assignment("set4"),
+        options=options or Options(),
+        dataset=Dataset(
+            name="mnist",
+            sha256="",
+            practice=False,
+            train_images=torch.empty(0),
+            train_labels=torch.zeros(60_000),
+            test_images=torch.empty(0),
+            test_labels=torch.zeros(10_000),
+        ),
+        sandbox=NoSandbox(),
+        device="cpu",
+    )
     usual: dict[str, Any] = {
+        "setting": setting,
         "extractions": {},
         "read_written": lambda _file: "",
-        "dataset": "mnist",
-        "train_examples": 60_000,
-        "test_examples": 10_000,
-        "practice": False,
-        "seeds": (1, 2, 3),
-        "official_seeds": 3,
         "remaining_multiply_adds": 1e14,
     }
     return Context(**usual | changes)

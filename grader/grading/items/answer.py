@@ -16,7 +16,7 @@ from grader.results import CheckResult, ItemResult
 def check(item_id: str, item: AnswerItem, context: Context) -> ItemResult:
     """Fail if the student's value is not one of the accepted values."""
     extraction = context.extractions[item_id]
-    called = conclude(item_id, item, check_answered(extraction, item.function))
+    called = conclude(item_id, item, check_answered(extraction))
     result = replace(called, hints=hints_from_notes(extraction.notes))
     if not extraction.answered:
         return result

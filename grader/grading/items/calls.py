@@ -9,9 +9,9 @@ _KINDS_WITH_A_PHASE = frozenset({"exception", "exit", "crash", "limit", "protoco
 """Failures whose message does not say by itself what was being done."""
 
 
-def check_answered(extraction: Extraction, function: str) -> CheckResult:
+def check_answered(extraction: Extraction) -> CheckResult:
     """Fail if the sandbox got no answer from the student's function."""
-    title = f"{function}() can be called"
+    title = f"{extraction.question.function}() can be called"
     if extraction.failure:
         return describe_failure(extraction.failure, check_id="called", title=title)
     return CheckResult.judged(

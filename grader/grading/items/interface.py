@@ -11,8 +11,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from grader.grading.options import Setting
 from grader.grading.points import add_checks, skipped
 from grader.models.questions import Extraction, Failure
 from grader.results import ItemResult
@@ -26,36 +27,16 @@ class Context:
     Attributes:
         extractions: the sandbox's answers, by question id.
         read_written: reads one written answer from the submission.
-        dataset, train_examples, test_examples: of the training.
-        practice: the data set is the practice set.
-        seeds: to train with.
-        every_seed: train with all seeds, for any verdict.
-        full: train every epoch, even past a met threshold.
-        official_seeds: the number of seeds that the training budget counts.
         remaining_multiply_adds: of the submission's training budget.
         checked: the items that were checked so far, by id. A kind whose record names
             `needed_items` finds these items here.
     """
 
+    setting: Setting
     extractions: Mapping[str, Extraction]
     read_written: Callable[[str], str | Failure]
-    dataset: str
-    train_examples: int
-    test_examples: int
-    practice: bool
-    seeds: tuple[int, ...]
-    every_seed: bool = False
-    full: bool = False
-    official_seeds: int
     remaining_multiply_adds: float
     checked: dict[str, ItemResult | Training] = field(default_factory=dict)
-
-
-class Check(Protocol):
-    """Everything about an item that needs no training."""
-
-    def __call__(self, item_id: str, item: Any, context: Context, /) -> ItemResult | Training:
-        """Return the item's result, or its training if a result needs one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,3 +66,7 @@ class Training(ABC):
     def leave_out(self, reason: str) -> ItemResult:
         """Return the result of an item that is not trained."""
         return add_checks(self.so_far, skipped("graded", "Graded", reason))
+
+
+Check = Callable[[str, Any, Context], ItemResult | Training]
+"""Takes an item with its id; returns the result, or the training if a result needs one."""

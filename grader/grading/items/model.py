@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
 from grader.assignment.records import ModelItem, reported_id
+from grader.errors import ModelError
 from grader.grading.items.chance import (
     clearly_met_accuracy,
     is_borderline,
@@ -16,8 +19,7 @@ from grader.grading.items.chance import (
 from grader.grading.items.comparison import format_value
 from grader.grading.items.hints import hints_for_recipe
 from grader.grading.items.interface import Context, Training
-from grader.grading.items.one_step import check_one_step
-from grader.grading.items.recipe import check_recipe
+from grader.grading.items.recipe import check_recipe, describe_recipe
 from grader.grading.items.structure import check_structure
 from grader.grading.points import add_checks, skipped
 from grader.models.shapes import count_multiply_adds
@@ -25,38 +27,38 @@ from grader.results import (
     CheckResult,
     ItemResult,
     Outcome,
-    RecipeReport,
     TrainingReport,
     TrainingRun,
     counted_accuracy,
 )
+from grader.training.datasets import Dataset
 from grader.training.job import TrainingJob
+from grader.training.loop import train
 from grader.training.plans import Plan, Round
 
 
 def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | ModelTraining:
     """Check layers, recipe and training work; a model without a fault is to be trained."""
-    extraction = context.extractions[item_id]
     structure = check_structure(
         item_id,
         item,
-        extraction,
+        context.extractions[item_id],
         input_shapes=item.input_shapes,
         outputs=item.classes,
         # The grader sets the mode itself.
         harmless=frozenset({"evaluation"}),
     )
-    extracted = extraction.model
-    if isinstance(structure, ItemResult) or extracted is None:
-        return _skip_accuracy(structure if isinstance(structure, ItemResult) else structure.result)
-    recipe = check_recipe(item, extracted)
+    if isinstance(structure, ItemResult):
+        return _skip_accuracy(structure)
+    setting, location = context.setting, structure.extracted.location
+    recipe = check_recipe(item, structure.extracted)
     checks = list(recipe.checks)
-    multiply_adds = 0.0
+    multiply_adds = work = 0.0
     if structure.shapes:
         per_example = count_multiply_adds(structure.model, structure.shapes)
-        multiply_adds = float(per_example) * context.train_examples * recipe.epochs
-        checks.append(_check_work(item_id, multiply_adds * context.official_seeds, context))
-    location = extracted.location
+        multiply_adds = float(per_example) * len(setting.dataset.train_labels) * recipe.epochs
+        work = multiply_adds * len(setting.assignment.seeds)
+        checks.append(_check_work(item_id, work, context.remaining_multiply_adds))
     located = (replace(check, location=check.location or location) for check in checks)
     hints = hints_for_recipe(
         recipe.optimizer, location, scheduler=recipe.scheduler, epochs=recipe.epochs
@@ -68,7 +70,7 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
     )
     if result.outcome is not Outcome.PASSED:
         return _skip_accuracy(result)
-    context.remaining_multiply_adds -= multiply_adds * context.official_seeds
+    context.remaining_multiply_adds -= work
     job = TrainingJob(
         model=structure.model,
         optimizer=recipe.optimizer,
@@ -76,7 +78,7 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         seed=0,
-        dataset=context.dataset,
+        dataset=setting.dataset.name,
         input_shape=structure.input_shape,
         stop_at_accuracy=None,
         counted_epoch=item.threshold.epoch,
@@ -87,12 +89,10 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
         item=item,
         context=context,
         job=job,
-        recipe=recipe.report(),
     )
 
 
-def _check_work(item_id: str, multiply_adds: float, context: Context) -> CheckResult:
-    remaining = context.remaining_multiply_adds
+def _check_work(item_id: str, multiply_adds: float, remaining: float) -> CheckResult:
     fits = multiply_adds <= remaining
     needed = f"up to {multiply_adds / 1e9:,.0f} billion multiply-adds over all seeds"
     return CheckResult.judged(
@@ -121,17 +121,15 @@ class ModelTraining(Training):
 
     Attributes:
         job: the training, with the seed still to be set.
-        recipe: for the report.
     """
 
     item: ModelItem
     context: Context
     job: TrainingJob
-    recipe: RecipeReport
 
     def rehearse(self) -> ModelTraining:
         """Take one training step on noise."""
-        step = check_one_step(self.job, seed=self.context.seeds[0])
+        step = check_one_step(self.job, seed=self.context.setting.seeds[0])
         return replace(self, so_far=add_checks(self.so_far, step))
 
     def leave_out(self, reason: str) -> ItemResult:
@@ -143,11 +141,12 @@ class ModelTraining(Training):
 
         A run whose best epoch counts may end early: later epochs cannot change its verdict.
         """
-        context, threshold = self.context, self.item.threshold
-        clear = clearly_met_accuracy(threshold.accuracy, context.test_examples)
-        stop_at = None if context.full or threshold.epoch == "final" else clear
-        jobs = [replace(self.job, seed=seed, stop_at_accuracy=stop_at) for seed in context.seeds]
-        if context.every_seed:
+        setting, threshold = self.context.setting, self.item.threshold
+        test_examples = len(setting.dataset.test_labels)
+        clear = clearly_met_accuracy(threshold.accuracy, test_examples)
+        stop_at = None if setting.options.full or threshold.epoch == "final" else clear
+        jobs = [replace(self.job, seed=seed, stop_at_accuracy=stop_at) for seed in setting.seeds]
+        if setting.options.seeds:
             return tuple((yield Round(jobs=jobs)))
         runs: list[TrainingRun] = []
         for job in jobs:
@@ -155,37 +154,38 @@ class ModelTraining(Training):
             reached = counted_accuracy(runs[-1], threshold.epoch)
             first = counted_accuracy(runs[0], threshold.epoch)
             if reached >= threshold.accuracy or not needs_another_seed(
-                first, threshold.accuracy, context.test_examples
+                first, threshold.accuracy, test_examples
             ):
                 break
         return tuple(runs)
 
     def result(self, outcome: Sequence[TrainingRun]) -> ItemResult:
         """Return the verdict on the runs; one seed that meets the threshold is enough."""
-        context, threshold = self.context, self.item.threshold
+        dataset, threshold = self.context.setting.dataset, self.item.threshold
+        test_examples = len(dataset.test_labels)
         reproduced = [counted_accuracy(run, threshold.epoch) for run in outcome]
         accuracy = max(reproduced)
-        borderline = is_borderline(accuracy, threshold.accuracy, context.test_examples)
+        borderline = is_borderline(accuracy, threshold.accuracy, test_examples)
         reported, note = self._read_reported()
         differs = (
             reported is not None
             # The student measured on another data set than the practice set.
-            and not context.practice
-            and reported_differs(reported, reproduced, context.test_examples)
+            and not dataset.practice
+            and reported_differs(reported, reproduced, test_examples)
         )
         check = _check_accuracy(self.item, outcome, accuracy, borderline=borderline)
         return replace(
             add_checks(self.so_far, check),
             notes=(*self.so_far.notes, *note),
             training=TrainingReport(
-                recipe=self.recipe,
+                recipe=describe_recipe(self.job),
                 runs=tuple(outcome),
                 threshold=threshold.accuracy,
                 counted_epoch=threshold.epoch,
                 accuracy=accuracy,
-                interval=wilson_interval(accuracy, context.test_examples),
+                interval=wilson_interval(accuracy, test_examples),
                 borderline=borderline,
-                test_examples=context.test_examples,
+                test_examples=test_examples,
                 reported_accuracy=reported,
                 reported_differs=differs,
             ),
@@ -205,6 +205,36 @@ class ModelTraining(Training):
                 f"{function} returned {format_value(value)}, which is not a share from 0 to 1.",
             )
         return float(value), ()
+
+
+def check_one_step(job: TrainingJob, *, seed: int) -> CheckResult:
+    """Fail if a training step on noise cannot be taken or has an infinite loss.
+
+    The step needs no data set. A learning rate that is too high shows in later steps only.
+    """
+    pixels = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (job.batch_size, 28, 28), generator=pixels, dtype=torch.uint8)
+    labels = torch.arange(job.batch_size) % 10
+    noise = Dataset(
+        name="noise",
+        sha256="",
+        practice=True,
+        train_images=images,
+        train_labels=labels,
+        test_images=images,
+        test_labels=labels,
+    )
+    try:
+        diverged = train(replace(job, epochs=1, seed=seed), noise).diverged
+    except ModelError as error:
+        passed, observed, next_step = False, str(error), error.next_step
+    else:
+        passed = not diverged
+        observed = "the loss is infinite or NaN" if diverged else "the loss is a number"
+        next_step = "look at the layers' order: the loss is not a number before the first update"
+    return CheckResult.judged(
+        "one-step", "One training step", passed=passed, observed=observed, next_step=next_step
+    )
 
 
 def _check_accuracy(

@@ -11,6 +11,7 @@ from grader.models.questions import ExtractedModel, PlainMapping, PlainValue
 from grader.models.spec import OptimizerSpec, SchedulerSpec, default_optimizer
 from grader.results import CheckResult, RecipeReport
 from grader.text import did_you_mean
+from grader.training.job import TrainingJob
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,15 +24,6 @@ class CheckedRecipe:
     batch_size: int
     checks: tuple[CheckResult, ...]
     notes: tuple[str, ...]
-
-    def report(self) -> RecipeReport:
-        """Return the recipe for the report."""
-        return RecipeReport(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            optimizer=_describe_optimizer(self.optimizer),
-            scheduler=_describe_scheduler(self.scheduler),
-        )
 
 
 def check_recipe(item: ModelItem, extracted: ExtractedModel) -> CheckedRecipe:
@@ -56,9 +48,8 @@ def check_recipe(item: ModelItem, extracted: ExtractedModel) -> CheckedRecipe:
         title = f"{item.training}() gives a recipe"
         checks.append(describe_failure(failures["training"], check_id="recipe", title=title))
     elif extracted.training is not None:
-        choice = check_training_choice(extracted.training, item.recipe)
-        epochs, batch_size = choice.epochs, choice.batch_size
-        checks.append(choice.check)
+        epochs, batch_size, choice = _check_choice(extracted.training, item.recipe)
+        checks.append(choice)
     return CheckedRecipe(
         optimizer=declared or default_optimizer(extracted.model),
         scheduler=extracted.scheduler,
@@ -89,24 +80,10 @@ def _check_optimizer(optimizer: OptimizerSpec | None, title: str) -> CheckResult
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingChoice:
-    """A student's choice of epochs and batch size, with the recipe's own values as defaults.
+def _check_choice(value: PlainValue, recipe: Recipe) -> tuple[int, int, CheckResult]:
+    """Return allowed epochs and batch size, and the check of a student's dict of the two.
 
-    Attributes:
-        epochs, batch_size: within the recipe's limits, even if the check fails.
-        check: fails if the choice is not allowed.
-    """
-
-    epochs: int
-    batch_size: int
-    check: CheckResult
-
-
-def check_training_choice(value: PlainValue, recipe: Recipe) -> TrainingChoice:
-    """Check a student's {"epochs": …, "batch_size": …} and report every fault.
-
-    Either key may be left out.
+    The recipe's own values stand in for missing and faulty ones.
     """
     ranges = {
         "epochs": (1, recipe.maximum_epochs),
@@ -146,7 +123,7 @@ def check_training_choice(value: PlainValue, recipe: Recipe) -> TrainingChoice:
         ),
         next_step="; ".join(dict.fromkeys(next_step for _, next_step in faults)),
     )
-    return TrainingChoice(epochs=chosen["epochs"], batch_size=chosen["batch_size"], check=check)
+    return chosen["epochs"], chosen["batch_size"], check
 
 
 def _find_range_fault(number: PlainValue, minimum: int, maximum: int) -> str:
@@ -179,8 +156,15 @@ def _describe_optimizer(optimizer: OptimizerSpec) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _describe_scheduler(scheduler: SchedulerSpec | None) -> str:
-    if scheduler is None:
-        return ""
-    settings = ", ".join(f"{name}={value}" for name, value in scheduler.arguments.items())
-    return f"{scheduler.kind}({settings}), stepped once an epoch"
+def describe_recipe(job: TrainingJob) -> RecipeReport:
+    """Return a job's recipe for the report."""
+    scheduler = ""
+    if job.scheduler:
+        settings = ", ".join(f"{name}={value}" for name, value in job.scheduler.arguments.items())
+        scheduler = f"{job.scheduler.kind}({settings}), stepped once an epoch"
+    return RecipeReport(
+        epochs=job.epochs,
+        batch_size=job.batch_size,
+        optimizer=_describe_optimizer(job.optimizer),
+        scheduler=scheduler,
+    )

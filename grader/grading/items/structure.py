@@ -15,7 +15,7 @@ from grader.errors import ModelError
 from grader.grading.items.calls import check_answered
 from grader.grading.items.hints import find_hints, hints_from_notes
 from grader.grading.points import conclude, skipped
-from grader.models.questions import Extraction
+from grader.models.questions import ExtractedModel, Extraction
 from grader.models.shapes import find_shapes
 from grader.models.spec import ModelSpec, count_layer_parameters
 from grader.results import CheckResult, ItemResult, LayerRow, Outcome
@@ -29,11 +29,13 @@ class Structure:
 
     Attributes:
         result: of these checks, with the architecture and the hints.
+        model: without the harmless irregularities.
         input_shape: the shape of one example that the model takes.
         shapes: each layer's output shape without the batch dimension; empty if the dry run failed.
     """
 
     result: ItemResult
+    extracted: ExtractedModel
     model: ModelSpec
     input_shape: Shape
     shapes: tuple[Shape, ...]
@@ -61,12 +63,18 @@ def check_structure(
     Returns:
         The result if the sandbox got no model.
     """
-    called = check_answered(extraction, extraction.question.function)
+    called = check_answered(extraction)
     hints = hints_from_notes(extraction.notes)
     extracted = extraction.model
     if extracted is None:
         return replace(conclude(item_id, item, called), hints=hints)
-    model = _without_irregularities(extracted.model, harmless)
+    layers = tuple(
+        msgspec.structs.replace(layer, irregularity=None, irregularity_detail="")
+        if layer.irregularity in harmless
+        else layer
+        for layer in extracted.model.layers
+    )
+    model = replace(extracted.model, layers=layers)
     ordinary = check_ordinary_layers(model)
     if ordinary.outcome is Outcome.PASSED:
         fit, input_shape, shapes = _check_fit(model, input_shapes, outputs)
@@ -83,17 +91,9 @@ def check_structure(
         parameters=sum(row.parameters for row in rows) if rows else None,
         hidden_units=sum(row.hidden_units for row in rows) if rows else None,
     )
-    return Structure(result=result, model=model, input_shape=input_shape, shapes=shapes)
-
-
-def _without_irregularities(model: ModelSpec, harmless: frozenset[str]) -> ModelSpec:
-    layers = tuple(
-        msgspec.structs.replace(layer, irregularity=None, irregularity_detail="")
-        if layer.irregularity in harmless
-        else layer
-        for layer in model.layers
+    return Structure(
+        result=result, extracted=extracted, model=model, input_shape=input_shape, shapes=shapes
     )
-    return replace(model, layers=layers)
 
 
 def _apply(constraint: Constraint, model: ModelSpec) -> CheckResult:

@@ -30,7 +30,7 @@ _ROUNDING = 1e-9
 def check(item_id: str, item: SweepItem, context: Context) -> ItemResult | SweepTraining:
     """Read the reported accuracies; fail if they are unusable or the model cannot be trained."""
     extraction = context.extractions[item_id]
-    called = check_answered(extraction, item.function)
+    called = check_answered(extraction)
     if not extraction.answered:
         return conclude(item_id, item, called)
     try:
@@ -65,7 +65,7 @@ def check(item_id: str, item: SweepItem, context: Context) -> ItemResult | Sweep
         reported=reported,
         location=extraction.location,
         job=model.job,
-        seeds=context.seeds,
+        seeds=context.setting.seeds,
     )
 
 

@@ -23,7 +23,7 @@ _MAXIMUM_CHARACTERS = 64
 def check(item_id: str, item: VersionsItem, context: Context) -> ItemResult:
     """Fail if the reported versions of torch and torchvision do not go together."""
     extraction = context.extractions[item_id]
-    called = check_answered(extraction, item.function)
+    called = check_answered(extraction)
     if not extraction.answered:
         return conclude(item_id, item, called)
     checks, notes = check_versions(extraction.value, grader_torch=version("torch"))

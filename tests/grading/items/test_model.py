@@ -6,8 +6,8 @@ from safetensors.torch import save
 
 from grader.assignment.records import ModelItem
 from grader.grading.items import model as model_kind
-from grader.grading.items.model import ModelTraining
-from grader.grading.items.one_step import check_one_step
+from grader.grading.items.model import ModelTraining, check_one_step
+from grader.grading.options import Options
 from grader.models.build import build_model
 from grader.models.questions import Extraction
 from grader.models.spec import ModelSpec, OptimizerSpec, default_optimizer
@@ -236,14 +236,14 @@ def test_further_seeds(accuracies, seeds):
 
 def test_every_seed():
     """--seeds runs all of them, for any verdict."""
-    jobs = run_model({1: 0.99, 2: 0.99, 3: 0.99}, every_seed=True)
+    jobs = run_model({1: 0.99, 2: 0.99, 3: 0.99}, options=Options(seeds=(1, 2, 3)))
     assert [job.seed for job in jobs] == [1, 2, 3]
 
 
 def test_early_stop():
     """A best-epoch run stops once its verdict is clear, unless --full."""
     assert run_model({1: 0.99})[0].stop_at_accuracy == pytest.approx(0.97806, abs=1e-5)
-    assert run_model({1: 0.99}, full=True)[0].stop_at_accuracy is None
+    assert run_model({1: 0.99}, options=Options(full=True))[0].stop_at_accuracy is None
 
 
 def grade(*accuracies: float, reported: Extraction | None = None) -> ItemResult:

@@ -1,13 +1,16 @@
 """A student's choice of epochs and batch size is checked against the assignment's recipe."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from grader.assignment.records import Recipe
-from grader.grading.items.recipe import check_training_choice
-from grader.models.questions import PlainMapping, PlainValue
+from grader.assignment.records import ModelItem, Recipe
+from grader.grading.items.recipe import CheckedRecipe, check_recipe
+from grader.models.questions import ExtractedModel, PlainMapping, PlainValue
 from grader.results import Outcome
+from tests.support.item_samples import ITEMS
+from tests.support.specs import mlp
 
 
 def mapping(*pairs: tuple[PlainValue, PlainValue]) -> PlainMapping:
@@ -15,6 +18,14 @@ def mapping(*pairs: tuple[PlainValue, PlainValue]) -> PlainMapping:
 
 
 RECIPE = Recipe(epochs=10, maximum_epochs=30)
+ITEM = ITEMS["2C"]
+assert isinstance(ITEM, ModelItem)
+
+
+def choose(value: PlainValue, recipe: Recipe) -> CheckedRecipe:
+    """A recipe whose last check is that of the student's choice."""
+    extracted = ExtractedModel(model=mlp(), location="", training=value)
+    return check_recipe(replace(ITEM, recipe=recipe), extracted)
 
 
 @pytest.mark.parametrize(
@@ -29,12 +40,12 @@ RECIPE = Recipe(epochs=10, maximum_epochs=30)
 )
 def test_allowed_choice(value, epochs, batch_size):
     """What is left out keeps the recipe's value, and 20.0 is 20."""
-    choice = check_training_choice(value, RECIPE)
+    choice = choose(value, RECIPE)
     assert (choice.epochs, choice.batch_size) == (epochs, batch_size)
     assert isinstance(choice.epochs, int)
-    assert choice.check.outcome is Outcome.PASSED
-    assert choice.check.observed == f"{epochs} epochs at batch size {batch_size}"
-    assert choice.check.next_step == ""
+    assert choice.checks[-1].outcome is Outcome.PASSED
+    assert choice.checks[-1].observed == f"{epochs} epochs at batch size {batch_size}"
+    assert choice.checks[-1].next_step == ""
 
 
 @pytest.mark.parametrize(
@@ -109,24 +120,24 @@ def test_allowed_choice(value, epochs, batch_size):
 )
 def test_faulty_choice(value, observed, next_step):
     """The failure names the cap or the key, and the recipe's own values stand in."""
-    choice = check_training_choice(value, RECIPE)
-    assert choice.check.outcome is Outcome.FAILED
-    assert choice.check.observed == observed
-    assert choice.check.expected == "epochs from 1 to 30; batch_size from 16 to 1024"
-    assert choice.check.next_step == next_step
+    choice = choose(value, RECIPE)
+    assert choice.checks[-1].outcome is Outcome.FAILED
+    assert choice.checks[-1].observed == observed
+    assert choice.checks[-1].expected == "epochs from 1 to 30; batch_size from 16 to 1024"
+    assert choice.checks[-1].next_step == next_step
     assert (choice.epochs, choice.batch_size) == (10, 32)
 
 
 def test_every_fault_is_reported():
     """Two faults make one check with both, and the valid part is still taken."""
     value = mapping(("epochs", 99), ("lr", 0.1), ("momentum", 0.9), ("batch_size", 64))
-    choice = check_training_choice(value, RECIPE)
-    assert choice.check.observed.split("; ") == [
+    choice = choose(value, RECIPE)
+    assert choice.checks[-1].observed.split("; ") == [
         "epochs is 99, above the maximum of 30",
         "'lr' cannot be chosen",
         "'momentum' cannot be chosen",
     ]
-    assert choice.check.next_step == (
+    assert choice.checks[-1].next_step == (
         'choose epochs from 1 to 30; use only the keys "epochs" and "batch_size"'
     )
     assert choice.batch_size == 64
@@ -135,9 +146,9 @@ def test_every_fault_is_reported():
 def test_fixed_recipe():
     """Where nothing can be chosen, saying the same is no fault and saying else is one."""
     fixed = Recipe(epochs=10, maximum_epochs=10, fixed=True)
-    same = check_training_choice(mapping(("epochs", 10), ("batch_size", 32)), fixed)
-    assert same.check.outcome is Outcome.PASSED
-    other = check_training_choice(mapping(("batch_size", 64)), fixed)
-    assert other.check.outcome is Outcome.FAILED
-    assert other.check.expected == "epochs 10, fixed; batch_size 32, fixed"
+    same = choose(mapping(("epochs", 10), ("batch_size", 32)), fixed)
+    assert same.checks[-1].outcome is Outcome.PASSED
+    other = choose(mapping(("batch_size", 64)), fixed)
+    assert other.checks[-1].outcome is Outcome.FAILED
+    assert other.checks[-1].expected == "epochs 10, fixed; batch_size 32, fixed"
     assert other.batch_size == 32
