@@ -197,31 +197,22 @@ def _find_wrapping(members: list[_Member]) -> Parts:
 
 @dataclass(frozen=True, kw_only=True)
 class _Member:
-    """One member, as the archive's headers describe it.
-
-    Attributes:
-        size_bytes: as declared; `zipfile` and `tarfile` never give more.
-        flaw: the reason for which such a member is refused, or "".
-    """
+    """One member, as the archive's headers describe it."""
 
     path: str
     is_directory: bool
-    size_bytes: int
-    flaw: str = ""
+    size_bytes: int  # as declared; `zipfile` and `tarfile` never give more
+    flaw: str  # the reason for which such a member is refused, or ""
 
 
 @dataclass(kw_only=True)
 class _Plan:
-    """The files to write of one student's members.
-
-    Attributes:
-        files: the path below the target, by the member's index.
-        names: every path and the directories above it, with True for files, by the spelling
-            that some file systems take for the same.
-    """
+    """The files to write of one student's members, below the target, by the member's index."""
 
     total_bytes: int = MAXIMUM_UNPACKED_BYTES
     files: dict[int, Parts] = field(default_factory=dict)
+    # Every path and the directories above it, with True for files, by the spelling that some file
+    # systems take for the same.
     names: dict[Parts, tuple[Parts, bool]] = field(default_factory=dict)
     members: int = 0
     declared_bytes: int = 0
@@ -384,17 +375,13 @@ def _read_tar(read: _Read, total_bytes: int) -> Iterator[tuple[_Member, Opener]]
 
 
 class _TarStream:
-    """The unpacked bytes of a tar archive, in order, up to a limit.
-
-    Attributes:
-        header_end: the position by which the next member's headers must end.
-    """
+    """The unpacked bytes of a tar archive, in order, up to a limit."""
 
     def __init__(self, read: _Read, total_bytes: int) -> None:
         self._read = read
         self._total_bytes = total_bytes
         self._position = 0
-        self.header_end = MAXIMUM_HEADER_BYTES
+        self.header_end = MAXIMUM_HEADER_BYTES  # of the next member
 
     def read(self, size: int) -> bytes:
         """Read at most `size` bytes, unless they are beyond a limit."""

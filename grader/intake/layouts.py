@@ -1,20 +1,4 @@
-"""Recognise how a class's submissions are laid out on disk.
-
-Sources of the names, read in the platforms' own code:
-
-- Canvas (`lib/content_zipper.rb` in instructure/canvas-lms): flat files, each
-  `<name>_[LATE_]<user id>_<file id>_<file name>`; the name is the sortable one in lower case
-  without spaces or punctuation, `anon_<id>` where names are hidden. A second upload of a name
-  becomes `<stem>-1<ending>`. A text or link becomes `…_text.html` or `…_link.html`.
-- Moodle (`mod/assign/classes/downloader.php` in moodle/moodle): a directory
-  `<full name>_<participant>_assignsubmission_<file|onlinetext>`, or flat files with that before
-  their names. Earlier releases put one more `_` at the end of the directory's name.
-- Gradescope: `submission_metadata.yml` lies beside the submissions' directories and maps the name
-  of each to `:submitters` (each with `:name`, `:sid`, `:email`), `:created_at` and `:history`. The
-  keys are Ruby's symbols, which YAML takes for text. otter-grader (`otter/metadata.py`) reads the
-  same keys.
-- nbgrader (`docs/source/exchange/exchange_api.rst` in jupyter/nbgrader):
-  `submitted/<student>/<assignment>/` with `timestamp.txt`.
+"""Recognise the layouts of Canvas, Moodle, Gradescope and nbgrader on disk.
 
 Anything else is one directory, clone or archive for each student, named after the student.
 """
@@ -36,17 +20,28 @@ from grader.intake.files import is_skipped, kind_of
 from grader.intake.students import Identity
 from grader.text import clean_line, display_name
 
+# Gradescope: the file lies beside the submissions' directories and maps the name of each to
+# `:submitters` (each with `:name`, `:sid`, `:email`) and `:created_at`. The keys are Ruby's
+# symbols, which YAML takes for text. otter-grader (`otter/metadata.py`) reads the same keys.
 METADATA_FILE = "submission_metadata.yml"
+
+# nbgrader (`docs/source/exchange/exchange_api.rst`): `submitted/<student>/<assignment>/` with it.
 TIMESTAMP_FILE = "timestamp.txt"
+
 MAXIMUM_METADATA_BYTES = 200_000_000
 MAXIMUM_LIST_BYTES = 5_000_000
 _MAXIMUM_TEXT = 300
 
+# Canvas (`lib/content_zipper.rb`): `<name>_[LATE_]<user id>_<file id>_<file name>`, where the name
+# is in lower case without spaces or punctuation, or `anon_<id>`. A second upload of a name becomes
+# `<stem>-1<ending>`; a text or link becomes `…_text.html` or `…_link.html`.
 _CANVAS_FILE = re.compile(
     r"(?:(?!LATE_|anon_)(?P<name>\w*?)_)?(?P<late>LATE_)?(?P<user>\d+|anon_\w+?)_"
     r"(?:\d+_(?P<file>.+)|(?P<page>(?:text|link)\.html))",
     re.DOTALL,
 )
+# Moodle (`mod/assign/classes/downloader.php`): a directory, or flat files with this before their
+# names. Earlier releases put one more `_` at the end of the directory's name.
 _MOODLE_ENTRY = re.compile(
     r"(?P<name>[^_]*)_(?P<participant>\d+)_assignsubmission_(?P<kind>file|onlinetext)"
     r"(?:_(?P<file>.*))?",

@@ -131,18 +131,13 @@ def collect(directory: Path, files: Sequence[str]) -> Iterator[Submission]:
 
 @dataclass(kw_only=True)
 class _Copying:
-    """The copying of one submission.
-
-    Attributes:
-        expected: the assignment's files.
-        digests: the SHA-256 of every copied file, by its path as bytes.
-        elsewhere: directories that hold a file named like an expected one.
-    """
+    """The copying of one submission; the digests are SHA-256, by the file's path as bytes."""
 
     expected: tuple[str, ...]
     root: Path
     digests: dict[bytes, bytes] = field(default_factory=dict)
     notes: list[IntakeNote] = field(default_factory=list)
+    # Directories that hold a file named like an expected one.
     elsewhere: set[str] = field(default_factory=set)
     entries: int = 0
     total_bytes: int = 0

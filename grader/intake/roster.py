@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 
 from grader.errors import UsageError
@@ -184,32 +185,27 @@ def _read_rows(lines: list[str], mistakes: list[_Mistake]) -> Iterator[_Row]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Columns:
-    """The columns of the file.
-
-    Attributes:
-        positions: by the keys of `_HEADERS`, without the missing columns.
-    """
+    """The columns of the file; positions by the keys of `_HEADERS`, without missing columns."""
 
     headers: tuple[str, ...]
     positions: Mapping[str, int]
 
     def cell(self, row: _Row, column: str) -> str:
-        return self._at(row, self.positions.get(column, len(row.cells)))
-
-    def _at(self, row: _Row, position: int) -> str:
+        position = self.positions.get(column, len(row.cells))
         return row.cells[position] if position < len(row.cells) else ""
 
     def student(self, row: _Row) -> Student:
         email = self.cell(row, _EMAIL)
         parts = (self.cell(row, _FIRST_NAME), self.cell(row, _LAST_NAME))
+        cells = zip_longest(self.headers, row.cells, fillvalue="")
         known = {self.positions.get(column) for column in _HEADERS if column != _ROLE}
         return Student(
             id=self.cell(row, _ID) or email,
             name=self.cell(row, _NAME) or " ".join(part for part in parts if part),
             email=email,
             columns={
-                header: self._at(row, position)
-                for position, header in enumerate(self.headers)
+                header: cell
+                for position, (header, cell) in enumerate(cells)
                 if header and position not in known
             },
         )

@@ -80,12 +80,7 @@ def open_submission(work: SubmittedWork, files: Sequence[str]) -> Iterator[Path]
 
 @dataclass(frozen=True, kw_only=True)
 class _Search:
-    """The search for the assignment's files.
-
-    Attributes:
-        files: the assignment's.
-        private_directories: for unpacked files; they are deleted when the stack closes.
-    """
+    """The search for the assignment's files; unpacked ones are deleted when the stack closes."""
 
     files: tuple[str, ...]
     private_directories: ExitStack
@@ -138,7 +133,12 @@ class _Search:
             if len(holding) == 1:
                 return holding[0]
             if holding:
-                raise _unclear(directory, holding)
+                places = [display_name(str(place.relative_to(directory))) for place in holding[:5]]
+                raise UnusableSubmissionError(
+                    f"the assignment's files lie in several directories: {' and '.join(places)}",
+                    next_step="leave only the directory that is meant",
+                    needs_person=True,
+                )
             archives = _first_found(levels, _archives)
             if len(archives) != 1 or not remaining_unpackings:
                 break
@@ -162,15 +162,6 @@ class _Search:
             next_step=f"hand in {', '.join(self.files)}",
             needs_person=len(archives) > 1,
         )
-
-
-def _unclear(directory: Path, holding: list[Path]) -> UnusableSubmissionError:
-    places = " and ".join(display_name(str(place.relative_to(directory))) for place in holding[:5])
-    return UnusableSubmissionError(
-        f"the assignment's files lie in several directories: {places}",
-        next_step="leave only the directory that is meant",
-        needs_person=True,
-    )
 
 
 def _levels(directory: Path) -> Iterator[list[Path]]:

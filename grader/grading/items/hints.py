@@ -6,7 +6,7 @@ Only patterns with a certain effect get a hint; taste is left to the student.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -46,20 +46,23 @@ _HIGH_COUPLED_DECAY = 0.01
 def find_hints(model: ModelSpec, location: str) -> tuple[Hint, ...]:
     """Return hints on a model that is trained with cross entropy."""
     layers = list(enumerate(model.layers))
-    hints = [hint for find in _MODEL_RULES for hint in find(layers)]
+    hints = (
+        *_find_final_softmax(layers),
+        *_find_softmax_over_batch(layers),
+        *_find_stacked_linear(layers),
+        *_find_odd_dropout(layers),
+        *_find_odd_batch_norm(layers),
+        *_find_idle_flatten(layers),
+    )
     return tuple(replace(hint, location=location) for hint in hints)
 
 
 def hints_for_recipe(
-    optimizer: OptimizerSpec,
-    location: str,
-    *,
-    scheduler: SchedulerSpec | None = None,
-    epochs: int | None = None,
+    optimizer: OptimizerSpec, scheduler: SchedulerSpec | None, epochs: int, location: str
 ) -> tuple[Hint, ...]:
     """Return hints on the training of a model."""
     hints = list(_find_odd_settings(optimizer))
-    if scheduler is not None and epochs is not None:
+    if scheduler is not None:
         hints += _find_odd_scheduler(scheduler, epochs)
     return tuple(replace(hint, location=location) for hint in hints)
 
@@ -214,16 +217,6 @@ def _find_idle_flatten(layers: list[_IndexedLayer]) -> Iterator[Hint]:
             flat = flat or dimensions == (1, -1)
         elif layer.kind not in _KEEPS_TWO_DIMENSIONS:
             flat = False
-
-
-_MODEL_RULES: tuple[Callable[[list[_IndexedLayer]], Iterator[Hint]], ...] = (
-    _find_final_softmax,
-    _find_softmax_over_batch,
-    _find_stacked_linear,
-    _find_odd_dropout,
-    _find_odd_batch_norm,
-    _find_idle_flatten,
-)
 
 
 def _find_odd_settings(optimizer: OptimizerSpec) -> Iterator[Hint]:

@@ -60,9 +60,7 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
         work = multiply_adds * len(setting.assignment.seeds)
         checks.append(_check_work(item_id, work, context.remaining_multiply_adds))
     located = (replace(check, location=check.location or location) for check in checks)
-    hints = hints_for_recipe(
-        recipe.optimizer, location, scheduler=recipe.scheduler, epochs=recipe.epochs
-    )
+    hints = hints_for_recipe(recipe.optimizer, recipe.scheduler, recipe.epochs, location)
     result = replace(
         add_checks(structure.result, *located),
         hints=(*structure.result.hints, *hints),

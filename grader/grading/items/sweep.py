@@ -20,11 +20,8 @@ from grader.training.plans import Plan, Round
 
 SweepRuns = dict[float, list[TrainingRun]]
 
-_KEY_DISTANCE = 0.01
-"""A reported probability may differ this much from the expected one: 0.11 for 1/9."""
-
-_ROUNDING = 1e-9
-"""Probabilities this close are equal; only floating-point rounding is smaller."""
+_KEY_DISTANCE = 0.01 + 1e-9
+"""A reported probability may differ this much from the expected one: 0.11 for 1/9, and rounding."""
 
 
 def check(item_id: str, item: SweepItem, context: Context) -> ItemResult | SweepTraining:
@@ -250,7 +247,7 @@ def _match_probability(key: PlainValue, probabilities: Sequence[float]) -> float
     near = [
         probability
         for probability in probabilities
-        if probability - _KEY_DISTANCE - _ROUNDING <= key <= probability + _KEY_DISTANCE + _ROUNDING
+        if probability - _KEY_DISTANCE <= key <= probability + _KEY_DISTANCE
     ]
     if not near:
         raise SubmissionError(

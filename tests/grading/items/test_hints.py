@@ -147,7 +147,10 @@ def optimizer(kind: str, *, parameters: tuple[str, ...] = ("0.weight",), **setti
 
 def test_default_recipe():
     """Adam at 0.001 without weight decay is fine."""
-    assert hints_for_recipe(default_optimizer(model(linear(784, 10))), "problem_2.py:14") == ()
+    assert (
+        hints_for_recipe(default_optimizer(model(linear(784, 10))), None, 10, "problem_2.py:14")
+        == ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ def test_default_recipe():
 )
 def test_usual_settings(usual):
     """High rates are usual for SGD and Adadelta, and strong decay where it is decoupled."""
-    assert hints_for_recipe(usual, "") == ()
+    assert hints_for_recipe(usual, None, 10, "") == ()
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,7 @@ def test_usual_settings(usual):
 )
 def test_odd_settings(odd, hint, message):
     """The hint names the optimiser, the setting and its value."""
-    (found,) = hints_for_recipe(odd, "problem_2.py:20")
+    (found,) = hints_for_recipe(odd, None, 10, "problem_2.py:20")
     assert (found.id, found.message, found.location) == (hint, message, "problem_2.py:20")
 
 
@@ -197,7 +200,7 @@ def test_odd_group_is_named():
             ParameterGroup(parameters=("2.weight",), settings={"lr": 0.001}),
         ),
     )
-    (hint,) = hints_for_recipe(spec, "")
+    (hint,) = hints_for_recipe(spec, None, 10, "")
     assert hint.message == "Adam has a learning rate of 0 for 0.weight, 0.bias"
 
 
