@@ -230,10 +230,7 @@ def test_scheduler(kind, arguments, hints):
     assert ("scheduler-idle" in hints) == (len(set(rates)) == 1)
     assert ("scheduler-restarts" in hints) == (sorted(rates, reverse=True) != rates)
     found = hints_for_recipe(
-        optimizer("SGD", lr=1.0),
-        "",
-        scheduler=SchedulerSpec(kind=kind, arguments=arguments),
-        epochs=10,
+        optimizer("SGD", lr=1.0), SchedulerSpec(kind=kind, arguments=arguments), 10, ""
     )
     assert [hint.id for hint in found] == hints
 
