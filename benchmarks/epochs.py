@@ -88,7 +88,7 @@ def _take_times(settings: Settings, size: Size) -> Iterator[tuple[str, float]]:
     with TrainingPool(load(settings.data_directory, size), processes=1) as pool:
 
         def grader_seconds(model: str) -> float:
-            return pool.submit(training_job(model)).result().wall_seconds
+            return pool.submit_stacked([training_job(model)])[0].result().wall_seconds
 
         def stacked_seconds(model: str) -> float:
             job = training_job(model)

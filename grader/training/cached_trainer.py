@@ -36,10 +36,7 @@ StartPool = Callable[["Dataset"], AbstractContextManager[Pool]]
 class CachedTrainer:
     """A context manager around a pool, which starts only when a run is missing.
 
-    Args:
-        dataset: the data set of all jobs.
-        start_pool: returns the pool for the data set.
-        cache: keeps the runs, or None to train everything and keep nothing.
+    Without a cache, everything is trained and nothing is kept.
 
     Attributes:
         reused_runs: number of runs that were in the cache, or already in training.

@@ -1,8 +1,7 @@
 """Training on the workers of a Dask cluster, in place of `grader.training.pool`.
 
-Dask chooses the worker of a job, sends the job again when its worker dies, and gives up after
-several deaths. Only jobs, runs and the data set travel, never a student's file. Client, scheduler
-and workers import this module; it loads torch only where it trains.
+Only jobs, runs and the data set travel, never a student's file. Client, scheduler and workers
+import this module; it loads torch only where it trains.
 """
 
 from __future__ import annotations
@@ -11,30 +10,26 @@ import logging
 import pickle
 import time
 from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from threading import Event, Lock, Thread, Timer
 from typing import TYPE_CHECKING, Self, cast
 
-from distributed import Client, KilledWorker, WorkerPlugin, get_worker
+from distributed import Client, KilledWorker, Worker, WorkerPlugin, get_worker
+from distributed import Future as RemoteFuture
 from distributed.core import Status
 
 import grader
 from grader.errors import GraderError, MachineError, ModelError, UsageError
 from grader.models.digest import digest_of
-from grader.training.job import TRAINER_VERSION
+from grader.results import TrainingRun
+from grader.training.job import TRAINER_VERSION, EpochCallback, TrainingJob
 from grader.training.pool import ATTEMPTS, TrainingPool, split_into_stacks
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from distributed import Future as RemoteFuture
-    from distributed import Worker
-
-    from grader.results import TrainingRun
+if TYPE_CHECKING:  # this module loads torch
     from grader.training.datasets import Dataset
-    from grader.training.job import EpochCallback, TrainingJob
 
 CONNECT_SECONDS = 30.0
 
@@ -251,19 +246,13 @@ class DaskTrainer:
         self._thread.join()
         self._client.close()
 
-    def submit(
-        self, job: TrainingJob, on_epoch: EpochCallback | None = None
-    ) -> Future[TrainingRun]:
-        """Train a job on some worker, as `TrainingPool.submit` does here.
-
-        Unlike there, `on_epoch` is called for all epochs after the run has ended.
-        """
-        return self.submit_stacked([job], [on_epoch])[0]
-
     def submit_stacked(
         self, jobs: Sequence[TrainingJob], on_epochs: Sequence[EpochCallback | None] | None = None
     ) -> list[Future[TrainingRun]]:
-        """Train jobs in the same stacks as `TrainingPool.submit_stacked`."""
+        """Train jobs in the same stacks as `TrainingPool.submit_stacked`.
+
+        Unlike there, all epochs of a run are reported after the run has ended.
+        """
         callbacks = on_epochs or [None] * len(jobs)
         futures = []
         for members in split_into_stacks(len(jobs)):

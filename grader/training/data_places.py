@@ -22,11 +22,7 @@ def raw_directories(directory: Path) -> tuple[Path, ...]:
 
 
 def directories_with_labels(data_directory: Path | None) -> list[Path]:
-    """Return every directory that holds labels of MNIST, which student code must not see.
-
-    Args:
-        data_directory: the directory that the command names, or None.
-    """
+    """Return every directory that holds labels of MNIST, which student code must not see."""
     from_environment = os.environ.get(DATA_VARIABLE)
     named = [data_directory, Path(from_environment) if from_environment else None]
     return [

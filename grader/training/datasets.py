@@ -110,10 +110,6 @@ def find_mnist(
 ) -> Path | None:
     """Return the directory of MNIST's idx files, or None if MNIST must be downloaded.
 
-    Args:
-        data_directory: as for `load_dataset`.
-        cache_directory: as for `load_dataset`.
-
     Raises:
         DatasetError: the directory that is named does not exist.
     """

@@ -47,10 +47,6 @@ class TrainingJob:
 
         `stop_at_accuracy` is left out, because it ends a run early and changes no epoch: a run
         for one threshold is found for another.
-
-        Args:
-            dataset_sha256: the checksum of the data.
-            device: "cpu" or "cuda".
         """
         import torch  # noqa: PLC0415  # for its version only; the record itself needs no torch
 

@@ -1,9 +1,8 @@
 """One training run: the fast loop.
 
-The mathematics is that of the usual loop (a shuffled DataLoader, cross entropy, one optimiser step
-a batch, the scheduler once an epoch), and tests compare the losses of both. The data set stays in
-memory as one tensor, a batch is one `index_select`, optimisers are fused, and convolutions run
-channels-last. `docs/performance.md` has the measurements.
+The mathematics is that of the usual loop, and tests compare the losses of both. The data set stays
+in memory, a batch is one `index_select`, optimisers are fused, and convolutions run channels-last:
+`docs/performance.md` has the measurements.
 """
 
 from __future__ import annotations
@@ -50,12 +49,6 @@ def train(
 
     On the same machine and torch the result is the same, bit for bit.
 
-    Args:
-        job: the job to train.
-        dataset: the data set that the job names.
-        device: "cpu" or "cuda".
-        on_epoch: called after each epoch.
-
     Raises:
         ModelError: the model cannot be built, or does not fit the data.
     """
@@ -96,14 +89,9 @@ def train_epoch(
     *,
     loss_shape: tuple[int, ...] = (),
 ) -> torch.Tensor:
-    """Take one optimiser step for each batch of indices.
+    """Take one optimiser step for each batch of indices, (B,) or (models, B), int64.
 
-    Args:
-        model: the model to train.
-        optimizer: of the model's parameters.
-        batches: indices of examples, each (B,) or (models, B), int64.
-        batch_loss: returns the loss of a batch, with its gradient's graph.
-        loss_shape: the shape of that loss: (), or (models,).
+    The loss of a batch has the shape `loss_shape`: (), or (models,).
 
     Returns:
         The loss of each step, (batches,) or (batches, models), on the device.
@@ -178,10 +166,6 @@ def cannot_train_on_one(model: ModelSpec, shapes: Sequence[tuple[int, ...]]) -> 
     """Return True if a batch of size 1 would fail.
 
     A batch norm that gets one value a channel has no variance to divide by, and PyTorch raises.
-
-    Args:
-        model: the model to train.
-        shapes: the output shape of every layer.
     """
     return any(
         layer.kind.startswith("BatchNorm") and math.prod(shape[1:]) == 1
@@ -268,12 +252,8 @@ def draw_batches(
 ) -> tuple[torch.Tensor, ...]:
     """Return a new order of all examples, cut into batches of indices; the last may be smaller.
 
-    Args:
-        examples: the number of examples.
-        batch_size: the size of all batches but the last.
-        shuffle: draws the order.
-        drop_single: leave out a last batch of a single example.
-        device: of the batches. The order is drawn on the CPU, so it is the same for all devices.
+    The order is drawn on the CPU, so it is the same for all devices. `drop_single` leaves out a
+    last batch of a single example.
     """
     order = torch.randperm(examples, generator=shuffle).to(device)  # (examples,)
     batches = torch.split(order, batch_size)  # each (B,)
@@ -302,13 +282,7 @@ def mean_over_examples(losses: torch.Tensor, batches: Sequence[torch.Tensor]) ->
 
 
 def evaluate(model: nn.Module, examples: Examples, block: int = EVALUATION_BLOCK) -> torch.Tensor:
-    """Return the outputs for all examples: (N, classes) or (models, N, classes), float32.
-
-    Args:
-        model: a model, or a stack of models.
-        examples: the examples.
-        block: the number of examples at once.
-    """
+    """Return the outputs for all examples: (N, classes) or (models, N, classes), float32."""
     model.eval()
     with torch.inference_mode():
         outputs = [model(scale(images)) for images in torch.split(examples.images, block)]

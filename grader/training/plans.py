@@ -31,9 +31,7 @@ class Round:
     """Jobs to be trained at once.
 
     Attributes:
-        jobs: the jobs to train.
-        stacked: train the jobs as one grouped network: faster; dropout masks differ from separate
-            runs.
+        stacked: train the jobs as one network: faster; dropout masks differ from separate runs.
     """
 
     jobs: list[TrainingJob]
@@ -75,13 +73,7 @@ class PlanRunner(Generic[Key]):
         self._order = count()
 
     def add(self, key: Key, plan: Plan[Any], *, work: float = 0.0) -> None:
-        """Start a plan.
-
-        Args:
-            key: names the plan.
-            plan: a plan that has not started.
-            work: the estimated cost, in any unit that all plans share.
-        """
+        """Start a plan; `work` is its estimated cost, in any unit that all plans share."""
         self._plans[key] = (work, plan)
         self._enqueue(key, next(plan))
         self._submit()

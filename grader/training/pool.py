@@ -1,9 +1,7 @@
 """Training jobs in parallel: one process of one thread for each core.
 
-A process that dies is replaced and its jobs are retried. Jobs fail only if every attempt dies, and
-no other jobs fail with them. `docs/decisions/019` says why this is no library's pool.
-
-Nothing here imports torch: the processes load it while the parent is busy with something else.
+A process that dies is replaced and its jobs are retried; `docs/decisions/019` says why this is no
+library's pool. The processes load torch while the parent, which needs none here, is busy.
 """
 
 from __future__ import annotations
@@ -112,7 +110,7 @@ class TrainingPool:
         """Prepare the pool.
 
         Args:
-            dataset: trained on by all jobs; if None, call `use_dataset` before any `submit`.
+            dataset: trained on by all jobs; if None, call `use_dataset` before the first job.
             device: "cpu", or "cuda", which gets a single process.
             processes: number of jobs trained at once; by default the number of cores.
             worker: the command that starts a training process, without its arguments.
@@ -151,36 +149,19 @@ class TrainingPool:
         dataset.save(self._file)
         self._has_dataset = True
 
-    def submit(
-        self, job: TrainingJob, on_epoch: EpochCallback | None = None
-    ) -> Future[TrainingRun]:
-        """Train a job in the background.
-
-        Args:
-            job: the job to train.
-            on_epoch: called after each epoch, in a thread of the pool. If the process dies, the
-                retry starts again with epoch 1.
-
-        Returns:
-            The future run. The run fails with a `ModelError` if the model cannot be trained, or
-            with a `MachineError` if the process failed, or died at every attempt.
-        """
-        return self.submit_stacked([job], [on_epoch])[0]
-
     def submit_stacked(
         self, jobs: Sequence[TrainingJob], on_epochs: Sequence[EpochCallback | None] | None = None
     ) -> list[Future[TrainingRun]]:
-        """Train jobs that differ only in seeds and dropout, several as one network.
-
-        A stack takes less time than its jobs one after another. A process trains jobs that cannot
-        be stacked one after another.
+        """Train jobs in the background, each `LARGEST_STACK` of them as one network if they can be.
 
         Args:
-            jobs: the jobs to train; each `LARGEST_STACK` of them become one network.
-            on_epochs: the `on_epoch` of `submit` for each job.
+            jobs: the jobs to train.
+            on_epochs: called after each epoch of each job, in a thread of the pool. If the process
+                dies, the retry starts again with epoch 1.
 
         Returns:
-            The future run of each job, as `submit` returns it.
+            The future runs. A run fails with a `ModelError` if the model cannot be trained, or with
+            a `MachineError` if the process failed, or died at every attempt.
 
         Raises:
             MachineError: `use_dataset` was not called.

@@ -1,8 +1,7 @@
 """Training runs kept on disk, so that the same job is never trained twice.
 
-An entry is used only if its checksum is right and its digest is that of the job. The checksum
-protects against damage, not against forgery: student code cannot write to the cache directory, and
-whoever can is trusted.
+The checksum of an entry protects against damage, not against forgery: student code cannot write to
+the cache directory, and whoever can is trusted.
 """
 
 from __future__ import annotations
@@ -24,13 +23,7 @@ _SUFFIX = ".run"
 
 @dataclass(frozen=True, kw_only=True)
 class CacheInfo:
-    """The size of the cache.
-
-    Attributes:
-        directory: the directory of the runs.
-        entries: the number of runs.
-        size_bytes: the size of all runs.
-    """
+    """The number of runs in a cache, and their size."""
 
     directory: Path
     entries: int
@@ -49,13 +42,7 @@ class RunCache:
     """Runs by the digest of their job, one file each."""
 
     def __init__(self, directory: Path, *, dataset_sha256: str, device: str = "cpu") -> None:
-        """Open the cache; nothing is read or written yet.
-
-        Args:
-            directory: the grader's cache directory.
-            dataset_sha256: the checksum of the data set of all jobs.
-            device: "cpu" or "cuda".
-        """
+        """Open the cache in the grader's cache directory; nothing is read or written yet."""
         self._directory = directory / "runs"
         self._dataset_sha256 = dataset_sha256
         self._device = device
@@ -63,9 +50,7 @@ class RunCache:
     def load(self, job: TrainingJob, stack: Sequence[TrainingJob] = ()) -> TrainingRun | None:
         """Return the run of a job, or None if missing.
 
-        Args:
-            job: the job that was trained.
-            stack: all jobs that were trained as one network, `job` included.
+        `stack` are all jobs that were trained as one network, `job` included.
         """
         digest = self._digest(job, stack)
         try:
@@ -82,13 +67,7 @@ class RunCache:
         return entry.run if entry.digest == digest and _is_long_enough(entry.run, job) else None
 
     def store(self, job: TrainingJob, run: TrainingRun, stack: Sequence[TrainingJob] = ()) -> None:
-        """Keep a run. A cache that cannot be written only costs time and raises no error.
-
-        Args:
-            job: the job that was trained.
-            run: the run of the job.
-            stack: as for `load`.
-        """
+        """Keep a run. A cache that cannot be written only costs time and raises no error."""
         digest = self._digest(job, stack)
         encoded = msgspec.json.encode(_Entry(digest=digest, run=run))
         path = self._path(digest)
@@ -128,6 +107,5 @@ def _checksum(encoded: bytes) -> bytes:
 
 def _is_long_enough(run: TrainingRun, job: TrainingJob) -> bool:
     """Return False if the run stopped at a lower threshold than the job's."""
-    if not run.stopped_early:
-        return True
-    return job.stop_at_accuracy is not None and run.best_accuracy >= job.stop_at_accuracy
+    threshold = job.stop_at_accuracy
+    return not run.stopped_early or (threshold is not None and run.best_accuracy >= threshold)

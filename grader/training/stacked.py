@@ -1,10 +1,8 @@
 """Several training jobs as one grouped network, which takes less time than one after another.
 
-A small network leaves a core waiting for memory and for Python. The ten models of a dropout sweep,
-or several seeds of one model, differ only in their numbers, so they run as one network with a group
-for each: grouped convolutions, batched matrix products, batch norms side by side. Every model keeps
-its own initial weights, batches, loss and gradients. Only dropout masks differ from separate runs:
-one generator draws them for the whole stack, with the same distribution.
+A small network leaves a core waiting for memory and for Python. Every model keeps its own initial
+weights, batches, loss and gradients. Only dropout masks differ from separate runs: one generator
+draws them for the whole stack, with the same distribution.
 
 Between layers, images are (B, models * C, H, W) and vectors are (models, B, features). A batch that
 all models share stays (B, C, H, W) or (B, features) until the first layer with weights.
@@ -87,14 +85,8 @@ def train_stacked(
     """Train jobs as one network if they can be stacked, else one after another.
 
     If any loss of a stack is not finite, all jobs are trained again one after another, so that a
-    model that diverges cannot affect the others.
-
-    Args:
-        jobs: the jobs to train.
-        dataset: the data set that the jobs name.
-        device: "cpu" or "cuda".
-        on_epoch: called with the job's index, the epoch counted from 1, and its result. Epochs are
-            reported again if a loss of the stack was not finite.
+    model that diverges cannot affect the others; their epochs are reported again. `on_epoch` gets
+    the job's index, the epoch counted from 1, and its result.
 
     Raises:
         ModelError: a model cannot be built, or does not fit the data.
@@ -119,11 +111,7 @@ def _train_stack(
     recorders: Sequence[RunRecorder],
     device: str,
 ) -> bool:
-    """Train jobs as one network until no recorder needs an epoch.
-
-    Returns:
-        False if a loss was not finite, so that the recorders are incomplete.
-    """
+    """Train until no recorder needs an epoch. Return False at once if a loss is not finite."""
     first = jobs[0]
     drop_single = cannot_train_on_one(first.model, require_fit(first))
     shuffle_seeds = [job.seed for job in jobs]
@@ -184,9 +172,7 @@ def _loss_of_stack(
 def draw_stack(examples: Examples, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the models' batches as one input, and the labels in the shape of `indices`.
 
-    Args:
-        examples: the examples to draw from.
-        indices: (models, B), or (1, B) if all models share their batches.
+    That shape is (models, B), or (1, B) if all models share their batches.
     """
     if len(indices) == 1:
         images, labels = examples.batch(indices[0])
@@ -224,11 +210,8 @@ def stack_models(
 ) -> nn.Sequential:
     """Return one network of several models, each with the initial weights of its seed.
 
-    The parameters have the names of a single model's, so a single model's optimiser fits.
-
-    Args:
-        models: equal but for dropout probabilities, each with its seed.
-        input_shape: of one example.
+    The models may differ in dropout probabilities only. The parameters have the names of a single
+    model's, so a single model's optimiser fits.
     """
     built = []
     for spec, seed in models:
@@ -244,10 +227,7 @@ def stack_models(
 
 
 def _stack(layers: Sequence[Any], input_shape: tuple[int, ...]) -> nn.Module:
-    """Return one layer for several layers of the same class.
-
-    `Any`, because only the first layer tells the class.
-    """
+    """Return one layer for several layers of the same class, which only the first one tells."""
     stacked: nn.Module = layers[0]
     match layers[0]:
         case nn.Linear():

@@ -127,3 +127,8 @@ def practice_set(cache_directory: Path, train_examples: int = 4000) -> Dataset:
         test_images=full.test_images,
         test_labels=full.test_labels,
     )
+
+
+def submit(pool, job, on_epoch=None):
+    """Train a single job in a pool, and return its future run."""
+    return pool.submit_stacked([job], [on_epoch])[0]

@@ -25,7 +25,7 @@ from grader.training.pool import TrainingPool
 from tests.support.dask_cluster import started_cluster, wait_until
 from tests.support.paths import ROOT
 from tests.support.specs import linear, mlp, model
-from tests.support.training_samples import cnn, training_job
+from tests.support.training_samples import cnn, submit, training_job
 
 JOBS = [training_job(mlp(8), seed=seed, epochs=2) for seed in (1, 2, 3)]
 STACK = [training_job(mlp(8), seed=seed, epochs=1) for seed in range(1, 7)]
@@ -86,9 +86,9 @@ def kill_worker(client):
 
 def test_runs_are_those_of_the_local_pool(trainer, dataset):
     """Alone or stacked, a worker gives the runs that this machine gives, bit for bit."""
-    remote = [trainer.submit(JOBS[0]), *trainer.submit_stacked(STACK)]
+    remote = [submit(trainer, JOBS[0]), *trainer.submit_stacked(STACK)]
     with TrainingPool(dataset, processes=2) as pool:
-        local = [pool.submit(JOBS[0]), *pool.submit_stacked(STACK)]
+        local = [submit(pool, JOBS[0]), *pool.submit_stacked(STACK)]
         assert results(remote) == results(local)
 
 
@@ -96,7 +96,7 @@ def test_epochs_are_told(trainer):
     """Each epoch reaches the callback of its own job, in order."""
     heard = [[] for _ in JOBS]
     futures = [
-        trainer.submit(job, lambda *epoch, mine=mine: mine.append(epoch))
+        submit(trainer, job, lambda *epoch, mine=mine: mine.append(epoch))
         for job, mine in zip(JOBS, heard, strict=True)
     ]
     for future, mine in zip(futures, heard, strict=True):
@@ -109,7 +109,7 @@ def test_callback_that_raises(trainer):
     def fail(epoch, result):
         raise ValueError("a fault in the display")
 
-    future, other = trainer.submit(JOBS[0], fail), trainer.submit(JOBS[1])
+    future, other = submit(trainer, JOBS[0], fail), submit(trainer, JOBS[1])
     with pytest.raises(ValueError, match="a fault in the display"):
         future.result()
     assert other.result().epochs
@@ -117,7 +117,7 @@ def test_callback_that_raises(trainer):
 
 def test_error_of_a_model(trainer):
     """A model's error comes back as the same error, without a retry."""
-    future = trainer.submit(training_job(model(linear(784, 10))))
+    future = submit(trainer, training_job(model(linear(784, 10))))
     with pytest.raises(ModelError, match="it expects 784 features") as caught:
         future.result()
     assert caught.value.layer_index == 0
@@ -126,14 +126,14 @@ def test_error_of_a_model(trainer):
 
 def test_error_of_the_machine(trainer):
     """A failure on a worker names the worker."""
-    future = trainer.submit(training_job(mlp(8), batch_size=-1))
+    future = submit(trainer, training_job(mlp(8), batch_size=-1))
     with pytest.raises(MachineError, match=r"on the Dask worker worker-0 \(tcp://127.*failed: "):
         future.result()
 
 
 def test_killed_training_process(trainer, shared_cluster, dataset):
     """A training process that dies costs its worker nothing, and its job only time."""
-    future = trainer.submit(LONG[0])
+    future = submit(trainer, LONG[0])
     wait_until(lambda: trainer._running)
     wait_until(lambda: training_processes(shared_cluster.worker))
     for process in training_processes(shared_cluster.worker):
@@ -143,13 +143,13 @@ def test_killed_training_process(trainer, shared_cluster, dataset):
 
 def test_memory_runs_out(trainer, shared_cluster):
     """A job that needs more memory than the worker has fails with that cause, and no other job."""
-    assert trainer.submit(JOBS[0]).result().epochs  # and so all training processes have started
+    assert submit(trainer, JOBS[0]).result().epochs  # and so all training processes have started
     processes = training_processes(shared_cluster.worker)
     for process in processes:
         used_bytes = process.memory_info().vms
         process.rlimit(resource.RLIMIT_AS, (used_bytes + 2**28, used_bytes + 2**28))
-    large = trainer.submit(training_job(mlp(100_000)))
-    other = trainer.submit(JOBS[1])
+    large = submit(trainer, training_job(mlp(100_000)))
+    other = submit(trainer, JOBS[1])
     with pytest.raises(MachineError, match=r"worker-0 .*memory ran out: .* you tried to allocate"):
         large.result()
     assert other.result().epochs
@@ -166,7 +166,7 @@ def test_killed_worker(cluster, dataset):
         DaskTrainer(dataset, address=cluster.address) as trainer,
         Client(cluster.address, set_as_default=False) as client,
     ):
-        futures = [trainer.submit(job) for job in LONG]
+        futures = [submit(trainer, job) for job in LONG]
         wait_until(lambda: len(trainer._running) == 2)
         wait_until(lambda: sum(map(len, client.processing().values())) == 2)
         kill_worker(client)
@@ -182,8 +182,8 @@ def test_job_that_kills_workers(cluster, dataset):
         DaskTrainer(dataset, address=cluster.address) as trainer,
         Client(cluster.address, set_as_default=False) as client,
     ):
-        victim = trainer.submit(ENDLESS)
-        others = [trainer.submit(job) for job in JOBS]
+        victim = submit(trainer, ENDLESS)
+        others = [submit(trainer, job) for job in JOBS]
         for _ in range(4):
             wait_until(lambda: any(client.processing().values()))
             kill_worker(client)
@@ -199,9 +199,9 @@ def test_nothing_stays_after_the_grader(cluster, dataset, tmp_path):
     preload.write_text("from grader.training import cluster\ncluster.IDLE_SECONDS = 0.5\n")
     worker = cluster.add_worker("--preload", str(preload))
     with DaskTrainer(dataset, address=cluster.address) as trainer:
-        assert trainer.submit(JOBS[0]).result().epochs
+        assert submit(trainer, JOBS[0]).result().epochs
         wait_until(lambda: not training_processes(worker))
-        assert trainer.submit(JOBS[0]).result().epochs
+        assert submit(trainer, JOBS[0]).result().epochs
     wait_until(lambda: not training_processes(worker))
 
 
@@ -226,13 +226,13 @@ def test_unusable_worker(preload, message, cluster, dataset, tmp_path):
     file.write_text(preload)
     cluster.add_worker("--preload", str(file))
     with DaskTrainer(dataset, address=cluster.address, patience_seconds=None) as trainer:
-        refused = trainer.submit(JOBS[0])
+        refused = submit(trainer, JOBS[0])
         with pytest.raises(MachineError, match=message) as caught:
             refused.result()
         assert "same versions" in caught.value.next_step
         cluster.add_worker()
         wait_until(lambda: any(isinstance(offer, int) for offer in trainer._offers.values()))
-        assert all(future.result().epochs for future in [trainer.submit(job) for job in JOBS])
+        assert all(future.result().epochs for future in [submit(trainer, job) for job in JOBS])
 
 
 @pytest.mark.slow
@@ -244,7 +244,7 @@ def test_data_travel(cluster, dataset, tmp_path):
     )
     job = replace(JOBS[0], dataset="mnist")
     with DaskTrainer(other, address=cluster.address) as trainer:
-        assert without_time(trainer.submit(job).result()) == without_time(train(job, other))
+        assert without_time(submit(trainer, job).result()) == without_time(train(job, other))
 
 
 @pytest.mark.slow
@@ -252,10 +252,10 @@ def test_no_worker_comes(cluster, dataset):
     """Nobody waits forever at a scheduler without workers; leaving drops what waits."""
     with DaskTrainer(dataset, address=cluster.address, patience_seconds=0.5) as trainer:
         with pytest.raises(MachineError, match="has had no worker for 0 s") as caught:
-            trainer.submit(JOBS[0]).result()
+            submit(trainer, JOBS[0]).result()
         assert "dask worker" in caught.value.next_step
     with DaskTrainer(dataset, address=cluster.address, patience_seconds=None) as trainer:
-        waiting = trainer.submit(JOBS[0])
+        waiting = submit(trainer, JOBS[0])
     with pytest.raises(MachineError, match="training was stopped"):
         waiting.result()
 
@@ -267,7 +267,7 @@ def test_worker_comes_late(cluster, dataset):
         DaskTrainer(dataset, address=cluster.address, patience_seconds=None) as trainer,
         Client(cluster.address, set_as_default=False) as client,
     ):
-        future = trainer.submit(LONG[0])
+        future = submit(trainer, LONG[0])
         first = cluster.add_worker("--no-nanny")
         wait_until(lambda: any(client.processing().values()))
         first.kill()
@@ -281,9 +281,9 @@ def test_scheduler_is_lost(cluster, dataset, monkeypatch):
     """When the scheduler dies, jobs that wait fail with that cause, and so do later jobs."""
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 3.0)
     with DaskTrainer(dataset, address=cluster.address) as trainer:
-        waiting = trainer.submit(JOBS[0])
+        waiting = submit(trainer, JOBS[0])
         cluster.scheduler.kill()
-        for future in (waiting, trainer.submit(JOBS[1])):
+        for future in (waiting, submit(trainer, JOBS[1])):
             with pytest.raises(MachineError, match="the Dask scheduler was lost"):
                 future.result()
 
@@ -310,7 +310,7 @@ def test_encrypted_connections(dataset, tmp_path, monkeypatch):
             ),
             DaskTrainer(dataset, address=cluster.address, patience_seconds=None) as trainer,
         ):
-            assert trainer.submit(JOBS[0]).result().epochs
+            assert submit(trainer, JOBS[0]).result().epochs
         monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 2.0)
         with pytest.raises(GraderError, match="tls://"):
             DaskTrainer(dataset, address=cluster.address).__enter__()

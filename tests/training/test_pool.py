@@ -24,7 +24,7 @@ from tests.support.paths import ROOT
 from tests.support.processes import alive
 from tests.support.specs import linear, mlp, model
 from tests.support.stub_training import STUB_WORKER, StubDataset
-from tests.support.training_samples import practice_set, training_job
+from tests.support.training_samples import practice_set, submit, training_job
 
 SHORT = training_job(mlp(8), epochs=2)
 ENDLESS = training_job(mlp(8), epochs=1_000_000)
@@ -79,7 +79,7 @@ def trainer_of(heard, killed=()):
 def test_runs_are_those_of_train(pool, dataset):
     """A process gives the run that training here gives, bit for bit, and each to its own job."""
     jobs = [training_job(mlp(8), seed=seed) for seed in (1, 2, 3)]
-    futures = [pool.submit(job) for job in jobs]
+    futures = [submit(pool, job) for job in jobs]
     for job, future in zip(jobs, futures, strict=True):
         assert without_time(future.result()) == without_time(train(job, dataset))
 
@@ -89,7 +89,8 @@ def test_progress_is_reported(stub_pool):
     heard = {1: [], 2: []}
     with stub_pool(processes=2) as pool:
         futures = {
-            seed: pool.submit(
+            seed: submit(
+                pool,
                 training_job(mlp(8), seed=seed),
                 lambda epoch, result, seed=seed: heard[seed].append((epoch, result)),
             )
@@ -124,26 +125,26 @@ def test_error_of_stacked_jobs(pool):
 
 def test_error_of_a_model(pool):
     """A model that cannot be trained fails its own job, and the worker goes on."""
-    future = pool.submit(training_job(model(linear(784, 10))))
+    future = submit(pool, training_job(model(linear(784, 10))))
     with pytest.raises(ModelError, match="it expects 784 features") as caught:
         future.result()
     assert caught.value.layer_index == 0
     assert "nn.Flatten()" in caught.value.next_step
-    assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
+    assert submit(pool, training_job(mlp(8), epochs=1)).result().epochs
 
 
 def test_unexpected_error_is_the_machines(pool):
     """An unforeseen error is not the student's fault, and the process trains on."""
-    future = pool.submit(training_job(mlp(8), batch_size=-1))
+    future = submit(pool, training_job(mlp(8), batch_size=-1))
     with pytest.raises(MachineError, match="training failed: "):
         future.result()
-    assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
+    assert submit(pool, training_job(mlp(8), epochs=1)).result().epochs
 
 
 def test_current_directory_is_no_import(pool):
     """A file in the current directory, which may be a submission, shadows no module."""
     assert os.path.exists("torch.py")  # noqa: PTH110
-    assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
+    assert submit(pool, training_job(mlp(8), epochs=1)).result().epochs
 
 
 def test_callback_that_raises(stub_pool):
@@ -153,11 +154,11 @@ def test_callback_that_raises(stub_pool):
         raise BrokenPipeError("a fault in the display")
 
     with stub_pool() as pool:
-        future = pool.submit(training_job(mlp(8), epochs=50), fail)
+        future = submit(pool, training_job(mlp(8), epochs=50), fail)
         with pytest.raises(BrokenPipeError, match="a fault in the display"):
             future.result()
         heard = []
-        run = pool.submit(SHORT, lambda *epoch: heard.append(epoch)).result()
+        run = submit(pool, SHORT, lambda *epoch: heard.append(epoch)).result()
         assert heard == list(enumerate(run.epochs, start=1))
 
 
@@ -166,7 +167,7 @@ def test_killed_restarts(pool, dataset):
     job = training_job(mlp(8), epochs=40)
     heard = []
     before = {worker._process._process.pid for worker in pool._workers}
-    victim = pool.submit(job, lambda *epoch: heard.append(epoch))
+    victim = submit(pool, job, lambda *epoch: heard.append(epoch))
     wait_until(lambda: heard)
     for process_id in before:  # one of the two trains
         os.kill(process_id, signal.SIGKILL)
@@ -178,8 +179,8 @@ def test_killed_costs_no_other_job(stub_pool):
     """A death leaves the jobs of the other processes and those in the queue alone."""
     with stub_pool(processes=2) as pool:
         heard = []
-        pool.submit(ENDLESS, lambda *epoch: heard.append(epoch))
-        others = [pool.submit(replace(SHORT, epochs=50, seed=seed)) for seed in range(5)]
+        submit(pool, ENDLESS, lambda *epoch: heard.append(epoch))
+        others = [submit(pool, replace(SHORT, epochs=50, seed=seed)) for seed in range(5)]
         first = trainer_of(heard)
         os.kill(first, signal.SIGKILL)
         assert [other.result().seed for other in others] == list(range(5))
@@ -199,8 +200,8 @@ def test_killed_at_every_attempt(out_of_memory, message, stub_pool, monkeypatch)
     monkeypatch.setattr("grader.training.pool.count_memory_kills", lambda: next(kills))
     with stub_pool() as pool:
         heard = []
-        victim = pool.submit(ENDLESS, lambda *epoch: heard.append(epoch))
-        waiting = pool.submit(SHORT)
+        victim = submit(pool, ENDLESS, lambda *epoch: heard.append(epoch))
+        waiting = submit(pool, SHORT)
         killed = set()
         for _ in range(3):
             process_id = trainer_of(heard, killed)
@@ -216,11 +217,11 @@ def test_process_that_does_not_load():
     """A process that dies before its first job fails the job with the last that it printed."""
     worker = (sys.executable, "-c", "raise SystemExit('no torch here')")
     with TrainingPool(StubDataset(), processes=1, worker=worker) as pool:
-        future = pool.submit(SHORT)
+        future = submit(pool, SHORT)
         with pytest.raises(MachineError, match="ended with exit code 1: no torch here, at the l"):
             future.result()
     with TrainingPool(StubDataset(), processes=1, worker=("/nowhere",)) as pool:
-        future = pool.submit(SHORT)
+        future = submit(pool, SHORT)
         with pytest.raises(MachineError, match=r"a training process cannot be started: .*nowhere"):
             future.result()
 
@@ -229,15 +230,15 @@ def test_process_that_does_not_load():
 def test_memory_runs_out(dataset):
     """Memory that a training process cannot get is told apart, and the process goes on."""
     with TrainingPool(dataset, processes=1) as pool:
-        assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
+        assert submit(pool, training_job(mlp(8), epochs=1)).result().epochs
         process_id = pool._workers[0]._process._process.pid
         used_bytes = psutil.Process(process_id).memory_info().vms
         limit_bytes = used_bytes + 50 * 2**20
         resource.prlimit(process_id, resource.RLIMIT_AS, (limit_bytes, limit_bytes))
-        large = pool.submit(training_job(mlp(100_000)))
+        large = submit(pool, training_job(mlp(100_000)))
         with pytest.raises(MachineError, match=r"memory ran out: .* you tried to allocate"):
             large.result()
-        assert pool.submit(training_job(mlp(8), epochs=1)).result().epochs
+        assert submit(pool, training_job(mlp(8), epochs=1)).result().epochs
         assert pool._workers[0]._process._process.pid == process_id
 
 
@@ -245,7 +246,7 @@ def test_leaving_ends_the_processes(stub_pool):
     """However the pool is left, no process stays and no job hangs."""
     heard = []
     with stub_pool() as pool:
-        futures = [pool.submit(ENDLESS, lambda *epoch: heard.append(epoch)) for _ in range(3)]
+        futures = [submit(pool, ENDLESS, lambda *epoch: heard.append(epoch)) for _ in range(3)]
         process_id = trainer_of(heard)
     assert not psutil.pid_exists(process_id)
     for future in futures:
@@ -257,10 +258,10 @@ def test_data_set_may_come_late(stub_pool):
     """Processes start at once, and train as soon as the data set is there."""
     with stub_pool(dataset=None) as pool:
         with pytest.raises(MachineError, match="before a data set"):
-            pool.submit(ENDLESS)
+            submit(pool, ENDLESS)
         wait_until(lambda: pool._workers[0]._process)
         pool.use_dataset(StubDataset())
-        assert len(pool.submit(SHORT).result().epochs) == 2
+        assert len(submit(pool, SHORT).result().epochs) == 2
 
 
 def test_environment():
@@ -269,7 +270,7 @@ def test_environment():
         "import os, sys; sys.exit(str([i for i in os.environ.items() if i[0][:3] in 'MALOMP']))"
     )
     with TrainingPool(StubDataset(), processes=1, worker=(sys.executable, "-c", script)) as pool:
-        future = pool.submit(SHORT)
+        future = submit(pool, SHORT)
         with pytest.raises(MachineError) as caught:
             future.result()
     for setting in ("'MALLOC_TRIM_THRESHOLD_', '2147483647'", "'OMP_NUM_THREADS', '1'"):
@@ -285,7 +286,7 @@ with TrainingPool(StubDataset(), processes=1, worker=STUB_WORKER) as pool:
     def report(epoch, result):
         if epoch == 1:
             print(result.train_loss, flush=True)
-    pool.submit(pickle.loads(bytes.fromhex(sys.argv[1])), report).result()
+    pool.submit_stacked([pickle.loads(bytes.fromhex(sys.argv[1]))], [report])[0].result()
 """
 
 
