@@ -27,10 +27,10 @@ from grader.cli.exit_codes import EXIT_NO_GRADE, EXIT_PASSED
 from grader.cli.options import data_option, json_option, output_option, print_json
 from grader.errors import DatasetError, SandboxError
 from grader.grading.items.versions import check_versions
+from grader.kernel import memory_cap_bytes
 from grader.results import Outcome
 from grader.sandbox.isolation.choice import choose_sandbox, try_sandboxes
 from grader.training.data_places import default_cache_directory
-from grader.training.memory import memory_cap_bytes
 from grader.training.pool import CORES_VARIABLE, count_cores
 
 LEAST_MEMORY_BYTES = 2_000_000_000

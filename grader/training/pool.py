@@ -23,9 +23,9 @@ from threading import Lock, Thread
 from typing import IO, TYPE_CHECKING, Self
 
 from grader.errors import MORE_MEMORY, GraderError, MachineError
+from grader.kernel import count_memory_kills
 from grader.results import EpochResult, TrainingRun
 from grader.training.job import EpochCallback, TrainingJob
-from grader.training.memory import count_memory_kills
 
 if TYPE_CHECKING:  # this module loads torch
     from grader.training.datasets import Dataset

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from grader.errors import memory_shortage
-from grader.training.memory import count_memory_kills, memory_cap_bytes
+from grader.kernel import count_memory_kills, memory_cap_bytes
 
 
 @pytest.fixture
