@@ -43,9 +43,8 @@ class ClassProgress(Screen):
         self._say(f"{to_grade} to grade, {unchanged} unchanged, {missing} missing")
         self._update()
 
-    def taken_in(self, student_id: str) -> None:
+    def taken_in(self) -> None:
         """Count a student whose models are known and queued for training."""
-        del student_id
         self._taken_in += 1
         self._update()
 

@@ -68,14 +68,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check.
-
-    Attributes:
-        name: the subject, in a word or two.
-        status: the consequence for grading.
-        observed: one or more lines.
-        remedy: what to do; empty if nothing is to be done.
-    """
+    """The result of one check of the subject `name`; the remedy is empty if none is needed."""
 
     name: str
     status: Severity

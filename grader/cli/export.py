@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from grader.cohort.gradebooks.moodle import not_on_the_worksheet
 from grader.cohort.store import Store
 from grader.cohort.summary import Status, StudentSummary
 from grader.errors import UsageError
+from grader.report.wording import counted
 from grader.text import clean_line
 
 EXAMPLES = """
@@ -97,20 +97,21 @@ def read_points(store: Store, *, practice: bool) -> tuple[list[StudentSummary], 
 
 def _warn(summaries: list[StudentSummary]) -> None:
     """Print a warning for each reason why the points are not final."""
-    reasons: Counter[str] = Counter()
-    for summary in summaries:
-        reasons["a person must still grade some parts, which count 0 until then"] += (
-            summary.score.pending > 0
-        )
-        reasons["graded only in part (--only, or stopped), so the points are not final"] += (
-            summary.status is Status.GRADED and not summary.complete
-        )
-        reasons["no grade because of an error, so the cell is empty"] += (
-            summary.status is Status.ERROR
-        )
-        reasons["late by an unknown time, so there is no penalty"] += summary.late.needs_person
-    for reason, count in reasons.items():
-        if count:
-            noun = "student" if count == 1 else "students"
-            message = f"warning: {count} {noun}: {reason}"
+    reasons = {
+        "a person must still grade some parts, which count 0 until then": [
+            summary.score.pending > 0 for summary in summaries
+        ],
+        "graded only in part (--only, or stopped), so the points are not final": [
+            summary.status is Status.GRADED and not summary.complete for summary in summaries
+        ],
+        "no grade because of an error, so the cell is empty": [
+            summary.status is Status.ERROR for summary in summaries
+        ],
+        "late by an unknown time, so there is no penalty": [
+            summary.late.needs_person for summary in summaries
+        ],
+    }
+    for reason, applies in reasons.items():
+        if any(applies):
+            message = f"warning: {counted(sum(applies), 'student')}: {reason}"
             Console(stderr=True).print(message, style="yellow", highlight=False)

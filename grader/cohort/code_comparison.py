@@ -1,13 +1,7 @@
-"""Compare the code of many students, in a process of its own:
-`python -m grader.cohort.code_comparison PARENT_PID`.
+"""Compare the code of many students in a process of its own, with requests and answers as JSON.
 
-copydetect fingerprints Python files by winnowing (Schleimer et al., "Winnowing: Local Algorithms
-for Document Fingerprinting", SIGMOD 2003), regardless of names and comments. It reads files as text
-and runs no code. A hostile text may still keep the lexer busy forever, so the comparison runs apart
-from the grader, with a time limit for each file. `grader.cohort.similarity` starts it with a fixed
-PYTHONHASHSEED, because the fingerprints are built from Python's own hashes.
-
-The request comes on standard input and the answer goes to standard output, both as JSON.
+copydetect fingerprints files by winnowing (Schleimer et al., SIGMOD 2003), regardless of names and
+comments. It runs no code, but a hostile text may keep its lexer busy forever.
 """
 
 from __future__ import annotations
@@ -202,7 +196,7 @@ def _closest_pairs(versions: Sequence[_Version]) -> list[tuple[_Version, _Versio
 
 
 def main() -> None:
-    """Answer one request."""
+    """Answer one request; `python -m grader.cohort.code_comparison PARENT_PID`."""
     die_with_parent(int(sys.argv[1]))
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=ComparisonRequest)
     sys.stdout.buffer.write(msgspec.json.encode(compare(request)))

@@ -1,10 +1,6 @@
 """The penalty for late submissions: a due date, a grace period, and extensions from the roster.
 
-The penalty is a share of the *earned* points, so it is the same for everybody and never makes a
-score negative (decision 007). The score before the penalty is always kept.
-
-A late day ends at the same time of day in the due date's time zone, so that a clock change makes
-nobody later than the calendar says.
+The penalty is a share of the *earned* points, so it never makes a score negative (decision 007).
 """
 
 from __future__ import annotations
@@ -153,7 +149,8 @@ class LatePolicy:
 def days_late(due: datetime, grace: timedelta, submitted_at: datetime) -> int:
     """Return the begun days after the due date and the grace; 0 up to the very end of the grace.
 
-    Days begin and end in the due date's zone. The grace is elapsed time, whatever the clocks do.
+    A day ends at the same time in the due date's zone, so that a clock change makes nobody later
+    than the calendar says. The grace is elapsed time.
     """
     submitted = submitted_at.astimezone(UTC)
     deadline = (due.astimezone(UTC) + grace).astimezone(due.tzinfo)

@@ -28,11 +28,10 @@ from grader.intake.pictures import keep_pictures
 from grader.intake.private_copy import Submission, collect
 from grader.intake.submitted import SubmittedWork, open_submission
 from grader.report.files import FILES_NAME, write_reports
-from grader.results import EpochResult, Lateness, Outcome, Score, SubmissionResult
+from grader.results import Lateness, Outcome, Score, SubmissionResult
 from grader.sandbox.isolation.choice import Sandbox, choose_sandbox
 from grader.training.cached_trainer import CachedTrainer, StartPool
 from grader.training.data_places import default_cache_directory, directories_with_labels
-from grader.training.job import TrainingJob
 from grader.training.plans import PlanRunner
 from grader.training.pool import TrainingPool, count_cores
 from grader.training.run_cache import RunCache
@@ -75,7 +74,7 @@ class RunObserver(Protocol):
     def warn(self, text: str) -> None:
         """Show a message that the user must not miss."""
 
-    def taken_in(self, student_id: str) -> None:
+    def taken_in(self) -> None:
         """Count a student whose extraction has ended and whose training follows."""
 
     def runs_counted(self, *, trained: int, reused: int) -> None:
@@ -163,7 +162,7 @@ class ClassRun:
 
     def _run(self, trainer: CachedTrainer, fill_window: Callable[[], None]) -> Iterator[Graded]:
         runner: PlanRunner[tuple[str, str]] = PlanRunner(
-            trainer, _ignore_epoch, rounds_at_once=self._rounds_at_once
+            trainer, lambda *_: None, rounds_at_once=self._rounds_at_once
         )
         while self._extracting or self._students:
             waited: list[Future[Any]] = [*self._extracting, *runner.futures()]
@@ -204,7 +203,7 @@ class ClassRun:
         student_id = task.work.student.id
         student = _Student(task=task, grading=grading, waiting_for=set(trainings))
         self._students[student_id] = student
-        self.observer.taken_in(student_id)
+        self.observer.taken_in()
         for item_id, training in trainings.items():
             runner.add((student_id, item_id), training.plan(), work=training.multiply_adds)
         return None if trainings else self._finish(student)
@@ -289,7 +288,3 @@ def _keep_graded_files(submission: Submission, files: Sequence[str], folder: Pat
             copy = target / file
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(submission.root / file, copy)
-
-
-def _ignore_epoch(_key: tuple[str, str], _job: TrainingJob, _epoch: int, _: EpochResult) -> None:
-    """Ignore an epoch; the progress of a class counts students."""

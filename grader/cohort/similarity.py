@@ -177,6 +177,7 @@ def _compare_code(sources: Mapping[str, Path], template: Path | None) -> Compari
         capture_output=True,
         timeout=COMPARISON_SECONDS,
         check=True,
+        # The fingerprints are built from Python's own hashes.
         env=os.environ | {"PYTHONHASHSEED": "0", "MPLBACKEND": "agg"},
     )
     return msgspec.json.decode(finished.stdout, type=Comparison)

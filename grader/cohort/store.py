@@ -110,12 +110,10 @@ _PUBLISHED_GRADINGS = """
 
 @dataclass(frozen=True, kw_only=True)
 class StoredGrading:
-    """One grading of one student.
+    """One grading of one student; `number` increases with every grading in the store.
 
-    Attributes:
-        number: increases with every grading in the store.
-        inputs_sha256: over everything that the grade depends on: files, assignment, options,
-            versions.
+    `inputs_sha256` is over everything that the grade depends on: files, assignment, options,
+    versions.
     """
 
     number: int

@@ -41,16 +41,12 @@ class CheckSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class ItemSummary:
-    """One item of one student.
+    """One item of one student, with the fields of the result that a class needs.
 
     Attributes:
-        id, part, title, kind, outcome, score: as in the result.
-        checks: in order.
-        accuracy: the counted accuracy of a trained model, 0 to 1.
-        threshold: the required accuracy, 0 to 1.
+        accuracy, threshold: the counted and the required accuracy of a trained model, 0 to 1.
         borderline: the threshold lies inside the accuracy's 95% interval.
         reported_differs: the student's own figures could not be reproduced.
-        parameters: of a model.
         likeness: equal for equal models and recipes, and for equal wrong answers; empty if
             likeness means nothing, as for a right answer.
     """
@@ -79,8 +75,6 @@ class StudentSummary:
         message: the reason if there is no grade, or oddities of the submission.
         folder: of the student's reports, below the output directory; empty if there are none.
         final_points: earned points after the late policy.
-        complete: every item was graded.
-        practice: the practice set was used, which gives no grade.
         graded_at: ISO 8601, UTC.
     """
 

@@ -1,8 +1,7 @@
 """The result as JUnit XML, in the dialect that pytest calls xunit2.
 
 A part is a test suite, a check is a test case. JUnit knows no "awaits a person", so pending and
-skipped checks are both `skipped`, and their `type` tells them apart. `clean_block` escapes every
-character that XML 1.0 forbids.
+skipped checks are both `skipped`, and their `type` tells them apart.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 
 from grader.report.wording import facts, points
 from grader.results import CheckResult, ItemResult, Outcome, PartResult, SubmissionResult
-from grader.text import clean_block
+from grader.text import clean_block  # escapes every character that XML 1.0 forbids
 
 _ELEMENTS = {
     Outcome.FAILED: "failure",

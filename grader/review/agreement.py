@@ -16,12 +16,9 @@ from grader.review.store import COMPARED, SECOND, ReviewStore
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Two readings of the answers to one item.
+    """The numbers of answers to one item that were graded twice, and of those with equal points.
 
-    Attributes:
-        answers, same: the numbers of answers graded twice, and of these with the same points.
-        kappa: Cohen's, of the points, or None if undefined.
-        differing: the digest and both points of each other answer.
+    `kappa` is Cohen's, or None if undefined; `differing` has the digest and both points of answers.
     """
 
     item_id: str

@@ -26,11 +26,9 @@ class Filter(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """All students with one answer to one item.
+    """All students with one answer to one item, in one reading.
 
-    Attributes:
-        number: the place in the order, from 1, the same under every filter.
-        entries: of one reading.
+    `number` is the place in the order, from 1, the same under every filter.
     """
 
     number: int

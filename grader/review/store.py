@@ -37,9 +37,9 @@ class Answer:
     Attributes:
         sha256: over the words, regardless of spaces and line breaks, and over the pictures.
         text: Markdown; empty if missing.
-        pictures: names of submitted files that belong to this part.
+        pictures: file names.
         folder: of one student with this answer, below the output directory; holds the pictures.
-        students: ids of all students with this answer.
+        students: ids.
     """
 
     sha256: str
@@ -83,8 +83,6 @@ class Change:
 
     Attributes:
         changed_at: ISO 8601, UTC.
-        kind: "judgement", "undo", "rubric", "import", "snippet", "invitation", "revocation",
-            "double grading".
         item_id: of the written item, or empty.
         before, after: the changed thing, as plain data.
         undoes: the number of the change that this one undid, or None.

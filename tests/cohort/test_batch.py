@@ -52,7 +52,7 @@ class RecordingObserver:
     def starts(self, *, to_grade: int, unchanged: int, missing: int) -> None:
         """Nothing."""
 
-    def taken_in(self, student_id: str) -> None:
+    def taken_in(self) -> None:
         """Nothing."""
 
     def runs_counted(self, *, trained: int, reused: int) -> None:

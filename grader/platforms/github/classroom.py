@@ -1,8 +1,7 @@
 """A result for GitHub Classroom: the step output that its `autograding-grading-reporter` reads.
 
 Written answers, which people grade elsewhere, are left out: the maximum points are then the same
-for every student. The reporter prints these texts into the log of its own step, so none may be a
-command to GitHub's runner.
+for every student. The reporter prints the texts, so none may be a command to GitHub's runner.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A result for GitHub Actions: a summary in Markdown, and annotations on the student's lines.
 
-A student's text is inert in both. In the summary, each character that could be markup becomes a
-character reference, which CommonMark never takes for structure. In annotations, GitHub's own
-escapes keep the text inside its field.
+In the summary, each character of a student's text that could be markup becomes a character
+reference. In annotations, GitHub's own escapes keep the text inside its field.
 """
 
 from __future__ import annotations

@@ -19,8 +19,6 @@ class Settings:
 
     Attributes:
         assignment: name of a bundled assignment, or of a file beside the settings.
-        practice: use the embedded practice set.
-        leaderboard: add accuracies and sizes of models to the results.
         data_directory: directory of the image with MNIST; None to download MNIST for the image.
         question_memory_bytes: memory limit of a student's code for one question.
         time_limit_seconds: the grading ends after this time, before the container does.
