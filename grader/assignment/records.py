@@ -437,11 +437,6 @@ class Part:
     items: tuple[tuple[str, Item], ...]
     hidden: bool = field(default=False, metadata={"digested": False})
 
-    @property
-    def points(self) -> float:
-        """The points of all items."""
-        return sum(item.points for _, item in self.items)
-
     def item_ids(self) -> list[tuple[str, Item]]:
         """Return the items by their full ids: "1E.network", or "2C" for a part's only item."""
         return [(f"{self.id}.{name}" if name else self.id, item) for name, item in self.items]

@@ -110,9 +110,7 @@ def _match(layout: Layout, roster: Roster | None) -> Intake:
             message = f"{shown} is not on the roster"
             extra.append(IntakeProblem(source=_place(found), message=message))
     order = {student.id: position for position, student in enumerate(roster.students)}
-    assigned.sort(
-        key=lambda pair: order.get(pair[1].id, len(order)) if pair[1].on_roster else len(order)
-    )
+    assigned.sort(key=lambda pair: order.get(pair[1].id, len(order)))
     matched = {student.id for _, student in assigned if student.on_roster}
     intake = _require_one_each(layout, assigned)
     return replace(

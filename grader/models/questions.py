@@ -145,7 +145,6 @@ class Extraction:
     Attributes:
         answered: `value` is an answer.
         value: the answer's plain value.
-        value_type: what the student returned: "torch.Tensor of shape (4, 2, 2)".
         location: where the function is defined, or empty.
         output: what the student's code printed.
         notes: what the file does when it is imported.
@@ -154,7 +153,6 @@ class Extraction:
     question: Question
     answered: bool = False
     value: PlainValue = None
-    value_type: str = ""
     location: str = ""
     model: ExtractedModel | None = None
     failure: Failure | None = None

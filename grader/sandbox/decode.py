@@ -106,7 +106,6 @@ def decode_reply(question: Question, payload: bytes, limits: Limits) -> Extracti
                 question=question,
                 answered=True,
                 value=_plain_value(reply.value, limits.message_depth),
-                value_type=clean_line(reply.value_type),
                 location=clean_location(reply.location),
                 notes=notes,
             )

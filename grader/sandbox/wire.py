@@ -40,7 +40,6 @@ class AnswerReply(Record, frozen=True, tag="answer"):
     """A function's value, in the form of `grader.sandbox.worker.plain_values`."""
 
     value: Any
-    value_type: ShortText
     location: ShortText
     notes: Notes
 

@@ -16,7 +16,7 @@ from grader.assignment.records import Limits
 from grader.sandbox.worker.describe_model import describe_model, encode_weights
 from grader.sandbox.worker.describe_training import describe_optimizer, describe_scheduler
 from grader.sandbox.worker.failures import explain_exception
-from grader.sandbox.worker.plain_values import Converter, describe_type
+from grader.sandbox.worker.plain_values import Converter
 from tests.fuzz.asked import ANSWER, LIMITS, MODEL, OPTIONAL, WEIGHTS
 
 NOTE = {"kind": "training", "location": "a.py:3", "detail": "loss.backward()"}
@@ -35,8 +35,7 @@ def make_seeds() -> list[tuple[int, bytes]]:
     """Replies, each with the index of the question that it answers."""
     limits = LIMITS
     replies: list[tuple[int, dict[str, Any]]] = [
-        (ANSWER, _answer(Converter(limits).convert(value), describe_type(value)))
-        for value in VALUES
+        (ANSWER, _answer(Converter(limits).convert(value))) for value in VALUES
     ]
     replies.append((OPTIONAL, {"type": "missing", "notes": [NOTE]}))
     replies.append((MODEL, {"type": "failure", "failure": _failure(), "notes": []}))
@@ -69,11 +68,10 @@ def make_endings() -> list[bytes]:
     ]
 
 
-def _answer(value: Any, value_type: str) -> dict[str, Any]:
+def _answer(value: Any) -> dict[str, Any]:
     return {
         "type": "answer",
         "value": value,
-        "value_type": value_type,
         "location": "a.py:1",
         "notes": [],
     }

@@ -66,7 +66,7 @@ def _model(family: str, name: str, source: str, **expected: Any) -> Attack:
     return Attack(family=family, name=name, source=header + dedent(source), **expected)
 
 
-VALID = '{"type":"answer","value":%s,"value_type":"x","location":"","notes":[]}'
+VALID = '{"type":"answer","value":%s,"location":"","notes":[]}'
 LAYER = '{"kind":"%s","path":"0","arguments":%s,"irregularity":null,"irregularity_detail":""}'
 MODEL = '{"type":"model","layers":[%s],"weights":null,"location":"","notes":[],"failures":[]%s}'
 

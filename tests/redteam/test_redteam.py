@@ -69,7 +69,7 @@ def test_attack(attack: Attack, extractions: dict[str, Extraction]) -> None:
 
 def told_by(extraction: Extraction) -> str:
     """Every text of an extraction that a person may come to read."""
-    texts = [extraction.value_type, extraction.location]
+    texts = [extraction.location]
     if extraction.output is not None:
         texts.append(extraction.output.text)
     if extraction.failure is not None:

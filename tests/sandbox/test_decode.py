@@ -63,7 +63,6 @@ def answer(value: Any, **changes: Any) -> bytes:
     reply = {
         "type": "answer",
         "value": value,
-        "value_type": "int",
         "location": "problem_1.py:1",
         "notes": [],
     }
@@ -182,8 +181,8 @@ def test_values_of_other_forms_are_refused(value: Any) -> None:
         b'"' * 19_999,
         b'"\\"' * 5_000,
         answer(1, score=100),
-        answer(1, value_type=3),
-        answer(1, value_type="x" * 1001),
+        answer(1, location=3),
+        answer(1, location="x" * 1001),
         answer(1, notes=[{"kind": "gift", "location": "", "detail": ""}]),
         answer("x" * 20_000),
         answer(math.nan),

@@ -203,9 +203,8 @@ def test_latin_1_file_with_its_coding_line_is_read(extractions: dict[str, Extrac
     assert extractions["latin"].value == "é"
 
 
-def test_type_and_location_are_told(extractions: dict[str, Extraction]) -> None:
-    """The report can say what was returned, and where the function is."""
-    assert extractions["tensor"].value_type == "torch.Tensor of shape (4, 2, 2)"
+def test_location_is_told(extractions: dict[str, Extraction]) -> None:
+    """The report can say where the function is."""
     line = HONEST.splitlines().index("def helped(): return helper.VALUE") + 1
     assert extractions["helped"].location == f"honest.py:{line}"
 

@@ -15,10 +15,8 @@ _ROUNDING = 1e-9
 """Accuracies this close are equal; only floating-point rounding is smaller."""
 
 
-def wilson_interval(
-    successes_share: float, examples: int, z: float = NORMAL_95_PERCENT
-) -> tuple[float, float]:
-    """Return the interval that an accuracy's true value lies in, 95% of the time by default.
+def wilson_interval(successes_share: float, examples: int) -> tuple[float, float]:
+    """Return the interval that an accuracy's true value lies in, 95% of the time.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal
     of the American Statistical Association 22 (1927), 209-212. Unlike the normal approximation
@@ -27,8 +25,8 @@ def wilson_interval(
     Args:
         successes_share: the measured accuracy, 0 to 1.
         examples: the number of test examples, at least 1.
-        z: the half-width in standard deviations.
     """
+    z = NORMAL_95_PERCENT
     spread = z * z / examples
     centre = (successes_share + spread / 2) / (1 + spread)
     variance = successes_share * (1 - successes_share) / examples
@@ -61,12 +59,7 @@ def is_borderline(accuracy: float, threshold: float, examples: int) -> bool:
     return low <= threshold <= high
 
 
-def reported_differs(
-    reported: float,
-    reproduced: Sequence[float],
-    examples: int,
-    seed_spread: float = SEED_SPREAD,
-) -> bool:
+def reported_differs(reported: float, reproduced: Sequence[float], examples: int) -> bool:
     """Return True if a reported accuracy differs from all reproduced ones by more than chance.
 
     The difference of two independent accuracies with the mean p has the standard deviation
@@ -78,7 +71,7 @@ def reported_differs(
     def within(run: float) -> bool:
         mean = (reported + run) / 2
         deviation = math.sqrt(2 * mean * (1 - mean) / examples)
-        return abs(reported - run) <= 3 * deviation + seed_spread + _ROUNDING
+        return abs(reported - run) <= 3 * deviation + SEED_SPREAD + _ROUNDING
 
     return bool(reproduced) and not any(map(within, reproduced))
 

@@ -36,7 +36,7 @@ from grader.sandbox.worker.failures import (
     safe_text,
     type_name,
 )
-from grader.sandbox.worker.plain_values import Converter, describe_type
+from grader.sandbox.worker.plain_values import Converter
 
 TRACE_AT = 0.9
 """The share of a question's time after which the running line is recorded."""
@@ -113,7 +113,6 @@ class _Session:
             return {
                 "type": "answer",
                 "value": self._to_plain(value, name),
-                "value_type": describe_type(value),
                 "location": location,
             }
 

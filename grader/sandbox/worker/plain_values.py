@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from grader.sandbox.protocol import MAXIMUM_DIGITS, MAXIMUM_PAIRS, WorkerLimits
-from grader.sandbox.worker.failures import StudentError, type_name, type_name_with_article
+from grader.sandbox.worker.failures import StudentError, type_name_with_article
 
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
 MAXIMUM_INTEGER_BITS = 3300  # no more than MAXIMUM_DIGITS decimal digits
@@ -156,21 +156,6 @@ class Converter:
             return self.convert(plain, depth)
         message = f"The answer holds {type_name_with_article(type(value))}."
         raise StudentError("wrong-type", message, _ADVICE)
-
-
-def describe_type(value: Any) -> str:
-    """Name a value's type for a person: "torch.Tensor of shape (4, 2, 2)", "list of length 4"."""
-    kind = type(value)
-    if _derives(kind, torch.Tensor):
-        with torch._C.DisableTorchFunctionSubclass():  # noqa: SLF001 - a subclass could lie
-            shape = tuple(torch.Tensor.size(value))
-        return f"torch.Tensor of shape {shape}"
-    if _derives(kind, np.ndarray):
-        return f"NumPy array of shape {np.ndarray.view(value, np.ndarray).shape}"
-    for base in (list, tuple, dict, str):
-        if _derives(kind, base):
-            return f"{base.__name__} of length {base.__len__(value)}"
-    return type_name(kind)
 
 
 def _derives(kind: type, base: type) -> bool:

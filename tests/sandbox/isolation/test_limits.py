@@ -301,7 +301,7 @@ def test_printed_text(tmp_path: Path, sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("surplus", [0, 1])
 def test_message_size(surplus: int) -> None:
     """A payload of exactly the limit is read, one byte more is refused unread."""
-    reply = {"type": "answer", "value": 1, "value_type": "", "location": "", "notes": []}
+    reply = {"type": "answer", "value": 1, "location": "", "notes": []}
     payload = json.dumps(reply).encode()
     payload += b" " * (TIGHT.message_bytes - len(payload) + surplus)
     question = Question(id="1", kind="answer", file="a.py", function="f")
