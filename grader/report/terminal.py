@@ -27,12 +27,10 @@ from grader.report.wording import (
     items_that_fell_short,
     points,
     score_line,
+    shortened,
 )
 from grader.results import ItemResult, Outcome, SubmissionResult
 from grader.text import clean_block
-
-_LONGEST_FACT = 600
-"""Characters, about eight lines; an exception's message can be far longer."""
 
 _STYLES = {
     Outcome.PASSED: "green",
@@ -112,7 +110,7 @@ def _print_failure(item: ItemResult, console: Console) -> None:
             _plain(check.title, console),
         )
         for name, text in facts(check):
-            table.add_row(name, _plain(_shortened(text), console))
+            table.add_row(name, _plain(shortened(text), console))
         console.print(Padding(table, (0, 0, 0, 2)))
     if item.hints:
         hints = Text(f"{counted(len(item.hints), 'hint')} in the report", style="cyan")
@@ -145,12 +143,6 @@ def _print_totals(result: SubmissionResult, console: Console) -> None:
         console.print(Text(f"The report has {notes} on files of the submission."))
     if not result.complete:
         console.print(Text("Incomplete: not every item was graded.", style="yellow"))
-
-
-def _shortened(text: str) -> str:
-    if len(text) <= _LONGEST_FACT:
-        return text
-    return f"{text[:_LONGEST_FACT]} … (the report has the whole text)"
 
 
 def _plain(text: str, console: Console, style: str = "") -> Text:

@@ -26,6 +26,9 @@ OUTCOME_LABELS = {
 }
 FAULTS = (Outcome.FAILED, Outcome.ERROR)
 
+LONGEST_FACT = 600
+"""Characters, about eight lines; an exception's message can be far longer."""
+
 _MINUS = "\N{MINUS SIGN}"
 _SPACE = "\N{NO-BREAK SPACE}"
 
@@ -177,6 +180,13 @@ def facts(check: CheckResult) -> list[tuple[str, str]]:
         ("where", check.location),
     )
     return [(name, text) for name, text in named if text]
+
+
+def shortened(text: str, longest: int = LONGEST_FACT) -> str:
+    """Return a text for readers who have the report too."""
+    if len(text) <= longest:
+        return text
+    return f"{text[:longest]} … (the report has the whole text)"
 
 
 def quiet_summary(checks: list[CheckResult]) -> str:

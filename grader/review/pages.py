@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -268,14 +267,7 @@ def _page(template: str, view: View | None, *, status: int = 200, **values: Any)
 def _environment() -> Environment:
     """Return the report's environment, with the review's templates before the report's."""
     loaders = [PackageLoader("grader.review"), PackageLoader("grader.report")]
-    environment = template_environment().overlay(loader=ChoiceLoader(loaders))
-    environment.filters = {**environment.filters, "moment": _moment}
-    return environment
-
-
-def _moment(text: str) -> str:
-    """Return a time in ISO 8601 as "25 Nov 2026, 12:03 UTC"."""
-    return f"{datetime.fromisoformat(text).astimezone(UTC):%d %b %Y, %H:%M} UTC"
+    return template_environment().overlay(loader=ChoiceLoader(loaders))
 
 
 def _automatic_parts(problem: ProblemResult, part_id: str) -> list[PartResult]:

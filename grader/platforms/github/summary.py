@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from grader.report.wording import (
+    LONGEST_FACT,
     OUTCOME_LABELS,
     attention_heading,
     deciding_check,
@@ -18,6 +19,7 @@ from grader.report.wording import (
     items_that_fell_short,
     percentage,
     score_line,
+    shortened,
 )
 from grader.results import (
     CheckResult,
@@ -34,7 +36,7 @@ LARGEST_SUMMARY_BYTES = 1024 * 1024 - 1
 MOST_ANNOTATIONS = 10
 """GitHub shows at most ten errors of a step."""
 
-_LONGEST_FACT, _LONGEST_DETAILS = 600, 4000  # characters
+_LONGEST_DETAILS = 4000  # characters
 _REFERENCES = {ord(character): f"&#{ord(character)};" for character in "\\`*_[]<>&|~:@#$.\n"}
 """Character references for all markup and parts of links within a line."""
 _BARS = "▁▂▃▄▅▆▇█"
@@ -113,14 +115,14 @@ def _faults(result: SubmissionResult) -> Iterable[_Fault]:
 
 
 def _annotation(fault: _Fault, folder: PurePosixPath | None) -> str:
-    properties = {"title": f"{', '.join(fault.items)}: {fault.check.title}"[:_LONGEST_FACT]}
+    properties = {"title": f"{', '.join(fault.items)}: {fault.check.title}"[:LONGEST_FACT]}
     file, _, line = fault.location.rpartition(":")
     path = PurePosixPath(file)
     if file and folder is not None and not path.is_absolute() and ".." not in path.parts:
         properties = {"file": str(folder / path), "line": line} | properties
     escaped = ",".join(f"{name}={_escape_property(text)}" for name, text in properties.items())
     message = "\n".join(
-        f"{name}: {_shortened(text)}" for name, text in facts(fault.check) if name != "where"
+        f"{name}: {shortened(text)}" for name, text in facts(fault.check) if name != "where"
     )
     return f"::{_COMMANDS[fault.check.outcome]} {escaped}::{_escape_data(message)}\n"
 
@@ -164,9 +166,9 @@ def _failure(item: ItemResult) -> str:
     if check is None:
         return title
     lines = [f"{OUTCOME_LABELS[check.outcome]}: {_inert(check.title)}\n"]
-    lines += [f"- {name}: {_code(_shortened(text))}" for name, text in facts(check)]
+    lines += [f"- {name}: {_code(shortened(text))}" for name, text in facts(check)]
     if check.details:
-        shown = _inert(_shortened(check.details, _LONGEST_DETAILS))
+        shown = _inert(shortened(check.details, _LONGEST_DETAILS))
         lines.append(f"\n<details><summary>details</summary><pre>{shown}</pre></details>")
     return "\n".join([title, *lines, ""])
 
@@ -194,12 +196,6 @@ def _sparkline(values: Sequence[float], scale: Sequence[float]) -> str:
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *([_inert(cell) for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def _shortened(text: str, longest: int = _LONGEST_FACT) -> str:
-    if len(text) <= longest:
-        return text
-    return f"{text[:longest]} … (all of it is in the report)"
 
 
 def _code(text: str) -> str:
