@@ -1,1 +1,1 @@
-"""grader/grading."""
+"""The grading of one submission, stage by stage."""

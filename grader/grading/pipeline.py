@@ -67,12 +67,7 @@ def grade_submission(
 ) -> Graded:
     """Grade the submission in `directory`.
 
-    Args:
-        directory: the submitted files.
-        assignment: as its author wrote it.
-        options: as the user gave them.
-        observer: told about the progress.
-        meanwhile: called while the sandbox is at work, to load what comes after grading.
+    `meanwhile` is called while the sandbox is at work, to load what comes after grading.
 
     Raises:
         UsageError: the directory cannot be graded, or an option names something unknown.

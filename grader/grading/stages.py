@@ -47,11 +47,7 @@ def prepare(
 ) -> Setting:
     """Load torch and the data, and choose the device, while the sandbox is at work.
 
-    Args:
-        assignment: as its author wrote it.
-        options: as the user gave them.
-        sandbox: a sandbox that works here.
-        warn: told if the practice set replaces the assignment's own data.
+    `warn` is told if the practice set replaces the assignment's own data.
 
     Raises:
         DatasetError: the data is missing and cannot be downloaded.

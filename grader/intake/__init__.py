@@ -1,1 +1,1 @@
-"""grader/intake."""
+"""Submitted work: layouts, roster, archives, pictures, and the private copy."""

@@ -1,9 +1,7 @@
 """Unpack archives that students made; `docs/decisions/014` says which parts are not the library's.
 
-Every member is checked before the first is written. Refused are paths that lead outside, links,
-devices, encrypted members, two names that are one to some file system, and more than the caps.
-The caps are wider than those of `grader.intake.private_copy`, which reads the unpacked files: a
-film beside the answers is no attack, and is left out there with a note.
+Every member is checked before the first is written. The caps are wider than those of
+`grader.intake.private_copy`: a film beside the answers is no attack, and is left out there.
 """
 
 from __future__ import annotations

@@ -115,9 +115,7 @@ class Layout:
 def recognise(directory: Path, refusals: Mapping[str, str]) -> Layout:
     """Find the submissions in a directory.
 
-    Args:
-        directory: a class's submissions.
-        refusals: entries that could not be unpacked from the class's archive, with the reasons.
+    `refusals` are entries that could not be unpacked from the class's archive, with the reasons.
 
     Raises:
         UsageError: Gradescope's metadata cannot be read.

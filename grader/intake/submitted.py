@@ -45,10 +45,8 @@ class SubmittedWork(FoundSubmission):
 def open_submission(work: SubmittedWork, files: Sequence[str]) -> Iterator[Path]:
     """Yield the directory that `grader.intake.private_copy.collect` takes.
 
-    Args:
-        work: one student's submission.
-        files: the assignment's files. They may lie in one archive, in one directory, or in one in
-            the other; files that Canvas renamed get their names back.
+    The assignment's `files` may lie in one archive, in one directory, or in one in the other;
+    files that Canvas renamed get their names back.
 
     Raises:
         UnusableSubmissionError: the submission cannot be unpacked, or has none of the files.

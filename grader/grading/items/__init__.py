@@ -1,1 +1,1 @@
-"""grader/grading/items."""
+"""The kinds of items: one interface, and one module for each kind."""
