@@ -1,1 +1,1 @@
-"""grader/assignment."""
+"""The assignment: the records that an author writes, constraints, loading, selection."""

@@ -1,1 +1,1 @@
-"""grader/cohort."""
+"""The grading of a class: the run, the store, statistics, similarity, gradebooks."""

@@ -324,8 +324,3 @@ def count_multiply_adds(spec: ModelSpec, shapes: Sequence[Shape]) -> int:
             inputs_per_group = layer.integer("in_channels") // layer.integer("groups")
             total += math.prod(shape) * inputs_per_group * math.prod(kernel)
     return total
-
-
-def count_activations(shapes: Sequence[Shape]) -> int:
-    """Return the values of one example's forward pass, all of which training keeps at once."""
-    return sum(math.prod(shape) for shape in shapes)

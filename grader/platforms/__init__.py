@@ -1,1 +1,1 @@
-"""grader/platforms."""
+"""Platforms on which grading runs by itself: Gradescope and GitHub."""

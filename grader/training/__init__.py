@@ -1,1 +1,1 @@
-"""grader/training."""
+"""Training: jobs, the loop, data sets, processes, and the cache of runs."""
