@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.assignment.loading import load_assignment
+from grader.cli.caller import CallerPath, shown_path
 from grader.cli.class_progress import ClassProgress
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
 from grader.cli.options import grading_options, json_option, option_group, print_json, split_list
@@ -91,10 +92,10 @@ _late_options = option_group(
 
 
 @click.command(epilog=EXAMPLES + EXIT_CODES)
-@click.argument("submissions", type=click.Path(path_type=Path))
+@click.argument("submissions", type=CallerPath())
 @click.option(
     "--roster",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=CallerPath(dir_okay=False),
     help="CSV of the students: id, name, email and any other columns.",
 )
 @click.option(
@@ -106,7 +107,7 @@ _late_options = option_group(
 )
 @click.option(
     "--template",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=CallerPath(file_okay=False, exists=True),
     help="Directory with the starter code. Ignored when submissions are compared.",
 )
 @click.option(
@@ -212,4 +213,4 @@ def _print_totals(totals: ClassTotals, page: Path) -> None:
             table.add_row(Text(f"{count}", justify="right"), meaning)
     console = Console()
     console.print(table)
-    console.print(f"class page: {page}", soft_wrap=True)
+    console.print(f"class page: {shown_path(page)}", soft_wrap=True)

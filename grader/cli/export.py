@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from grader.cli.caller import OutputPath
 from grader.cli.options import class_option, practice_results_option
 from grader.cohort.gradebooks import FORMATS, Column, write_gradebook
 from grader.cohort.gradebooks.moodle import not_on_the_worksheet
@@ -39,7 +40,7 @@ exports, or Moodle's offline grading worksheet, as the --roster of `grade batch`
     "--to",
     "--file",
     "file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputPath(dir_okay=False),
     help="File to write. [default: print it]",
 )
 @click.option("--column", help="Header of the column. [default: the assignment's title]")

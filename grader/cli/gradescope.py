@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from grader.assignment.loading import load_assignment
+from grader.cli.caller import OutputPath, shown_path
 from grader.cli.options import assignment_option, practice_option
 from grader.platforms.gradescope.settings import Settings
 from grader.platforms.gradescope.upload import CPU_INDEX, build_upload
@@ -41,7 +42,7 @@ def gradescope() -> None:
     "--to",
     "--output",
     "file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputPath(dir_okay=False),
     default=Path("autograder.zip"),
     show_default=True,
     help="The zip file to write.",
@@ -107,7 +108,7 @@ def build(
     )
     file.write_bytes(upload)
     manual = sum(item.points for _, item in loaded.item_ids() if item.graded_by_person)
-    click.echo(f"{file}: {len(upload) / MEGABYTE:.1f} MB. On Gradescope, set:")
+    click.echo(f"{shown_path(file)}: {len(upload) / MEGABYTE:.1f} MB. On Gradescope, set:")
     click.echo(f"  autograder points  {loaded.points - manual:g}")
     if manual:
         click.echo(f"  manual grading     enabled; people give {manual:g} points")

@@ -12,6 +12,7 @@ import msgspec
 from click.shell_completion import CompletionItem
 
 from grader.assignment.records import Assignment
+from grader.cli.caller import CallerPath, OutputPath, caller_directory
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -80,18 +81,24 @@ def option_group(*options: Callable[[Any], Any]) -> Callable[[Command], Command]
     return add
 
 
+def _locate_assignment(_context: click.Context, _option: click.Parameter, name: str) -> str:
+    """Return the absolute path of an author's file; a bundled assignment keeps its name."""
+    return str(caller_directory() / name) if name.endswith(".py") else name
+
+
 assignment_option = click.option(
     "--assignment",
     metavar="NAME|FILE",
     default="set4",
     show_default=True,
+    callback=_locate_assignment,
     shell_complete=_complete_assignments,
     help="A bundled assignment, or an author's file.",
 )
 _output = partial(
     click.option,
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OutputPath(file_okay=False),
     default=Path("reports"),
     show_default=True,
 )
@@ -100,7 +107,7 @@ class_option = _output(help="The --output of `grade batch`, where the class is s
 data_option = click.option(
     "--data",
     "data_directory",
-    type=click.Path(path_type=Path),
+    type=CallerPath(),
     help="Directory with MNIST in torchvision's layout (MNIST/raw). By default: GRADER_DATA, then "
     "the cache, then a download.",
 )

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grader.assignment.loading import load_assignment
+from grader.cli.caller import OutputPath
 from grader.cli.export import read_points
 from grader.cli.options import assignment_option, class_option, practice_results_option
 from grader.cohort.gradebooks import write_gradebook
@@ -32,7 +33,7 @@ Examples:
     "-o",
     "--to",
     "target",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OutputPath(file_okay=False),
     required=True,
     help="A new directory to write.",
 )

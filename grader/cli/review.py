@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from grader.assignment.loading import load_assignment
+from grader.cli.caller import CallerPath, OutputPath
 from grader.cli.options import assignment_option, class_option
 from grader.review.accounts import invite as make_invitation
 from grader.review.accounts import revoke
@@ -135,7 +136,7 @@ def revoke_invitation(*, name: str, output: Path, grader: str) -> None:
 
 
 @review.command("export", epilog=EXAMPLES)
-@click.argument("table", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("table", type=OutputPath(dir_okay=False))
 @class_option
 @assignment_option
 def export_answers(*, table: Path, output: Path, assignment: str) -> None:
@@ -148,7 +149,7 @@ def export_answers(*, table: Path, output: Path, assignment: str) -> None:
 
 
 @review.command("import", epilog=EXAMPLES)
-@click.argument("table", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("table", type=CallerPath(dir_okay=False, exists=True))
 @class_option
 @assignment_option
 @_name_option

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from grader.assignment.loading import load_assignment
+from grader.cli.caller import CallerPath, OutputPath, shown_path
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
 from grader.cli.options import grading_options, json_option
 from grader.grading.options import Options
@@ -38,12 +39,12 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES + EXIT_CODES)
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=CallerPath())
 @click.option("--quick", is_flag=True, help="Everything but training, in seconds.")
 @click.option("-v", "--verbose", is_flag=True, help="Print a line after every epoch.")
 @click.option(
     "--junit",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputPath(dir_okay=False),
     metavar="FILE",
     help="Also write the result as JUnit XML.",
 )
@@ -76,9 +77,11 @@ def submission(
             junit.parent.mkdir(parents=True, exist_ok=True)
             junit.write_text(render_junit(graded.result), encoding="utf-8")
         if not quiet and not as_json:
-            print_summary(graded.result, Console(), report)
+            print_summary(graded.result, Console(), shown_path(report))
         if graded.interrupted:
-            error_console.print(f"stopped; {report} holds what was finished", soft_wrap=True)
+            error_console.print(
+                f"stopped; {shown_path(report)} holds what was finished", soft_wrap=True
+            )
     if as_json:
         click.echo(render_json(graded.result), nl=False)
     report_to_actions(graded.result, directory)

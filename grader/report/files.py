@@ -17,8 +17,11 @@ def write_reports(result: SubmissionResult, folder: Path) -> Path:
     """Write the page and the record into `folder`, and return the page's path."""
     from grader.report.html import render_html  # noqa: PLC0415  # loads the templates
 
+    page = folder / REPORT_NAME
+    for place in (folder, page, folder / RESULT_NAME):
+        if place.is_symlink():  # left there by a student, to have another file overwritten
+            place.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULT_NAME).write_text(render_json(result), encoding="utf-8")
-    page = folder / REPORT_NAME
     page.write_text(render_html(result), encoding="utf-8")
     return page

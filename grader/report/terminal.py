@@ -6,8 +6,6 @@ neither use markup nor steer the terminal.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
@@ -41,7 +39,7 @@ _STYLES = {
 }
 
 
-def print_summary(result: SubmissionResult, console: Console, report_path: Path) -> None:
+def print_summary(result: SubmissionResult, console: Console, report_path: str) -> None:
     """Print the summary of a result, and the path of its report."""
     _print_warnings(result, console)
     console.print(_parts_table(result, console))
@@ -53,7 +51,7 @@ def print_summary(result: SubmissionResult, console: Console, report_path: Path)
             _print_failure(item, console)
     console.print()
     _print_totals(result, console)
-    console.print(Text("Report: ") + _plain(str(report_path), console, "bold"), soft_wrap=True)
+    console.print(Text("Report: ") + _plain(report_path, console, "bold"), soft_wrap=True)
 
 
 def _print_warnings(result: SubmissionResult, console: Console) -> None:
