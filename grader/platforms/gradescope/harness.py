@@ -20,7 +20,9 @@ FINISHING_SECONDS = 20.0
 """Time for the grader to report what it has finished, after the time limit."""
 FIRST_TO_DIE = "1000"
 """If memory runs out, the kernel kills the process with the highest such number (proc(5))."""
-UNFINISHED = "The autograder ended before it could report a reason, or its disk is full."
+RESERVED_BYTES = 8 * 2**20
+"""Disk space kept for the results, which are far smaller."""
+UNFINISHED = "The autograder ended before it could report a reason."
 ADVICE = (
     "This is no verdict on your work. Ask your instructor to grade it again. The autograder's "
     "output, which instructors see, says what happened."
@@ -74,6 +76,9 @@ def run(root: Path, command: Sequence[str], *, seconds: float) -> None:
     """
     directory = root / "results"
     write_results(directory, failure_results(UNFINISHED))
+    reserve = directory / ".reserve"
+    with suppress(OSError), reserve.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, RESERVED_BYTES)
     try:
         content, ending = _grade(command, seconds)
     except OSError as error:
@@ -81,6 +86,7 @@ def run(root: Path, command: Sequence[str], *, seconds: float) -> None:
     if not is_valid(content):
         print(f"no result: {ending}", flush=True)  # noqa: T201 - for the instructor
         content = failure_results(ending)
+    reserve.unlink(missing_ok=True)
     write_results(directory, content)
 
 
