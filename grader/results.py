@@ -1,7 +1,7 @@
 """The results of grading: plain, frozen records that go to JSON and back without loss.
 
-The JSON Schema of `SubmissionResult` is `grader/report/result.schema.json`. Fields whose name
-ends in `_seconds` or `_at` are the only ones that differ between two gradings of the same files.
+All records of one JSON file stand here; its schema is `grader/report/result.schema.json`. Only
+fields whose name ends in `_seconds` or `_at` differ between two gradings of the same files.
 """
 
 from __future__ import annotations

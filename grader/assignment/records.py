@@ -1,7 +1,8 @@
 """The records that an author writes: an assignment as frozen dataclasses of plain data.
 
 `grader.assignment.loading` loads an assignment and reports all its mistakes at once. Digests are
-made of the names of these classes and fields: a renamed one invalidates every cache and store.
+made of the names of these classes and fields: a renamed one invalidates every cache and store. The
+records of all kinds of items stand together, so that an author finds every field in one module.
 """
 
 from __future__ import annotations

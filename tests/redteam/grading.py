@@ -87,7 +87,7 @@ def grade(directory: Path, work: Path) -> Outputs:
         graded = grade_submission(directory, load_assignment("set4"), QUICK, SilentObserver())
     written = io.StringIO()
     console = Console(file=written, width=100, no_color=True)
-    print_summary(graded.result, console, work / "report.html")
+    print_summary(graded.result, console, str(work / "report.html"))
     write_json(graded.result, work / "result.json")
     return Outputs(
         result=graded.result,

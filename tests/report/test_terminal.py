@@ -1,7 +1,6 @@
 """Tests of the terminal summary."""
 
 import io
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -20,7 +19,7 @@ from tests.support.result_samples import (
     unfinished_result,
 )
 
-REPORT = Path("reports/charles-babbage/report.html")
+REPORT = "reports/charles-babbage/report.html"
 
 
 def summary(result, *, color=False, encoding="utf-8", width=80):
