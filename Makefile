@@ -9,7 +9,7 @@ BIN := .venv/bin
 demo: .venv/installed  ## Grade the reference solution on the practice data.
 	$(BIN)/grade reference --practice
 
-test: .venv/installed  ## The tests, in at most 6 minutes on 2 cores.
+test: .venv/installed  ## The tests without the slow ones.
 	$(BIN)/pytest -m "not slow"
 
 test-all: .venv/installed  ## The slow tests too.
