@@ -1,1 +1,1 @@
-"""How fast the grader is, measured beside what a course uses today."""
+"""The speed of the grader, beside the loop that courses use today."""

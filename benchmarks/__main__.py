@@ -126,7 +126,7 @@ def main() -> None:
 
 
 def describe_machine() -> str:
-    """What the numbers were measured on."""
+    """Describe the machine of the measurements."""
     capability = torch.backends.cpu.get_cpu_capability()
     return (
         f"{platform.machine()}, {count_cores()} cores, {capability}, "

@@ -1,4 +1,4 @@
-"""Whether the grader's loop and the course's reach the same accuracies with part 2C."""
+"""Compare the accuracies of the grader's loop and the course's with part 2C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `grade batch` costs over classes of growing size: time, and the parent's peak memory.
+"""The cost of `grade batch` for classes of growing size: time and the parent's peak memory.
 
 The students of a class differ in the hidden layers of 2C and 2D, which are so trained for each of
 them; what they have in common is trained once. All is on the practice set.
@@ -26,7 +26,7 @@ SIZES = (1, 10, 100)
 STORED_STUDENTS = 1000
 GRADED = (0, 1)
 WRITTEN = "1A,1B,1C,1E.text,2B.text,3A,3F,3G.text"
-"""What needs neither a sandbox nor training, so that a thousand students are soon stored."""
+"""Parts without sandbox or training, so that a thousand students are stored quickly."""
 
 
 def measure_classes(settings: Settings) -> Outcome:

@@ -1,4 +1,4 @@
-"""How long a student waits for `grade DIR --quick`, and for `grade DIR` when nothing has changed.
+"""The time of `grade DIR --quick`, and of `grade DIR` when nothing has changed.
 
 Both are cold processes, beside the import of PyTorch, which neither can do without.
 """

@@ -1,4 +1,4 @@
-"""What a user has today for a whole submission: the course's loop over every model, in turn.
+"""A whole submission by the course's loop, one model after another.
 
 Trains the four models of problems 2 and 3, then the ten of the dropout sweep, as `grade` does, one
 after the other with torch's default threads. Prints one JSON object: for every part and seed the

@@ -1,4 +1,4 @@
-"""What a user has today: the loop that courses hand out, on torchvision's DataLoader.
+"""The course's own loop, on torchvision's DataLoader.
 
 Nothing of the grader is imported but the networks to train. Prints one JSON object:
 the seconds of each epoch with its evaluation, and the test accuracies.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much of MNIST an epoch goes through."""
+    """The amount of MNIST in an epoch."""
 
     train_examples: int
     test_examples: int
@@ -54,7 +54,7 @@ def load(data_directory: Path, size: Size) -> Dataset:
 
 
 def course_seconds(data_directory: Path, model: str, size: Size, *, threads: int) -> float:
-    """How long one epoch takes the course's loop, in a process of its own."""
+    """Return the seconds of one epoch of the course's loop, in a separate process."""
     options = {
         "--data": data_directory,
         "--model": model,

@@ -1,4 +1,4 @@
-"""What all benchmarks share: their settings, their outcome, and times taken in turn."""
+"""Settings, outcomes and interleaved timing for all benchmarks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the command line asks for.
+    """The settings of the command line.
 
     Attributes:
         data_directory: holds MNIST in torchvision's layout.
@@ -43,7 +43,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one benchmark found.
+    """The outcome of one benchmark.
 
     Attributes:
         table: its heading and its rows.
@@ -80,7 +80,7 @@ def measure_in_turn(
 
 
 def command_seconds(command: Sequence[str | Path], *, accepted: Iterable[int] = (0,)) -> float:
-    """How long a process takes from its start to its end.
+    """Return the seconds of a process from its start to its end.
 
     Args:
         command: the program and its arguments.
@@ -95,7 +95,7 @@ def command_seconds(command: Sequence[str | Path], *, accepted: Iterable[int] = 
 
 
 def run_command(command: Sequence[str | Path], *, accepted: Iterable[int] = (0,)) -> str:
-    """What a process prints; arguments and errors as for `command_seconds`."""
+    """Return the output of a process; arguments and errors as for `command_seconds`."""
     ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
     if ended.returncode not in accepted:
         words = " ".join(map(str, command))

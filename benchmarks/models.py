@@ -53,7 +53,7 @@ def describe(model: nn.Sequential) -> ModelSpec:
 
 
 def training_job(name: str, *, seed: int = 0, epochs: int = 1) -> TrainingJob:
-    """What the course loop does, as a job: Adam at 1e-3, batch size 32."""
+    """Return the course loop as a job: Adam at 1e-3, batch size 32."""
     spec = describe(MODELS[name]())
     return TrainingJob(
         model=spec,

@@ -1,4 +1,4 @@
-"""How long a grader waits for the next answer on the page of `grade review`.
+"""The time until the next answer on the page of `grade review`.
 
 A class of 500 students, each with eight written answers of the reference's length that nobody else
 gives, is stored from one real grading. Then `grade review` serves it, reports are published in the

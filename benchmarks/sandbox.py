@@ -1,4 +1,4 @@
-"""What isolation costs: a process that imports PyTorch, in every sandbox that works here and bare.
+"""The cost of isolation: a process that imports PyTorch, bare and in every sandbox.
 
 A time runs from the launch until every process of the sandbox has ended.
 """

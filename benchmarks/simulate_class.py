@@ -34,7 +34,7 @@ SPEEDS = (1, 2, 5, 10, 20)
 
 @dataclass(frozen=True, kw_only=True)
 class Class:
-    """Who is graded, and by how many.
+    """The class and the workers.
 
     Attributes:
         workers: how many runs are trained at once.
@@ -50,7 +50,7 @@ class Class:
 
 @dataclass(frozen=True, kw_only=True)
 class Simulated:
-    """What came of it, in seconds of workers as fast as the core that was measured.
+    """The outcome, in seconds of workers as fast as the measured core.
 
     Attributes:
         runs: how many were trained; a stack counts as one.
@@ -83,7 +83,7 @@ def simulate(wanted: Class, chance: random.Random) -> Simulated:
 
 
 def _draw_items(wanted: Class, chance: random.Random) -> Iterator[tuple[float, list[float]]]:
-    """What each item of each student is expected to take, and its runs, one after another."""
+    """Yield the expected seconds of each item of each student, and of its runs in order."""
     *models, stack = MEASURED_SECONDS.values()
     for _ in range(wanted.students):
         for model in models:

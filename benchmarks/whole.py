@@ -39,7 +39,7 @@ MINE, COURSE = "`grade reference --no-cache`", "course loop"
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What both say of one item.
+    """Both verdicts on one item.
 
     Attributes:
         item_id: "2C".
@@ -121,7 +121,7 @@ def graded_items(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def compare_verdicts(
     assignment: Assignment, result: dict[str, Any], course: dict[str, Any]
 ) -> list[Verdict]:
-    """What the grader says of every trained item, and what the course's accuracies would."""
+    """Return the grader's verdict on every trained item, and that of the course's accuracies."""
     graded = graded_items(result)
     verdicts = []
     for item_id, item in assignment.item_ids():

@@ -72,7 +72,8 @@ def reading_as(user_id: int, group_id: int) -> Iterator[None]:
     """Open files with another user's rights, in this thread only, by setfsuid(2), as root.
 
     The owner of a process may read its memory and files in procfs; root may only with
-    CAP_SYS_PTRACE, which containers withhold. No further user may signal this process meanwhile.
+    CAP_SYS_PTRACE, which containers withhold. During the block no further user may signal this
+    process.
     """
     libc = ctypes.CDLL(None)
     group_before = libc.setfsgid(group_id)

@@ -1,4 +1,4 @@
-"""What every test shares."""
+"""Fixtures and options of all tests."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 
 # A background job of a shell starts with SIGINT ignored, and its children would inherit that:
-# the tests of Ctrl-C would then wait for ever.
+# the tests of Ctrl-C would then wait forever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Where these tests are themselves a step of GitHub Actions, `grade` must not hand them its results;

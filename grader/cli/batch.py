@@ -18,7 +18,7 @@ from grader.cli.class_progress import ClassProgress
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
 from grader.cli.options import grading_options, json_option, option_group, print_json, split_list
 from grader.cohort.batch import (
-    EVERYBODY,
+    ALL_STUDENTS,
     ClassRequest,
     ClassTotals,
     count_totals,
@@ -49,7 +49,7 @@ _late_options = option_group(
     click.option(
         "--due",
         metavar="TIME",
-        help="Deadline, such as '2026-03-01 23:59'. Without it, nobody is late.",
+        help="Deadline, such as '2026-03-01 23:59'. Without it, no submission is late.",
     ),
     click.option(
         "--timezone",
@@ -103,7 +103,7 @@ _late_options = option_group(
     metavar="IDS",
     default="",
     callback=split_list,
-    help=f"Ids of students to grade again, such as alice,bob, or {EVERYBODY}.",
+    help=f"Ids of students to grade again, such as alice,bob, or {ALL_STUDENTS}.",
 )
 @click.option(
     "--template",

@@ -32,7 +32,7 @@ def show_cache(*, as_json: bool) -> None:
 @cache.command("clear", epilog=EXAMPLES)
 @json_option
 def empty_cache(*, as_json: bool) -> None:
-    """Delete every cached run, and print what was deleted; data sets stay."""
+    """Delete every cached run; data sets stay."""
     _say(clear_cache(default_cache_directory()), "deleted: ", as_json=as_json)
 
 

@@ -61,7 +61,7 @@ _port_option = click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on. Better keep it, and use a reverse proxy with TLS.",
+    help="Address to listen on. Keep the default, and use a reverse proxy with TLS.",
 )
 @click.option(
     "--double",

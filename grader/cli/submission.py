@@ -71,7 +71,9 @@ def submission(
     loaded = load_assignment(assignment, submission=directory)
     with fenced_log():
         with TerminalProgress(error_console, quiet=quiet, verbose=verbose) as progress:
-            graded = grade_submission(directory, loaded, chosen, progress, meanwhile=_load_report)
+            graded = grade_submission(
+                directory, loaded, chosen, progress, while_waiting=_load_report
+            )
         report = write_reports(graded.result, output / graded.result.name)
         if junit is not None:
             junit.parent.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,7 @@ from grader.results import Lateness, Outcome, Score
 from grader.text import display_name
 
 LOCK_NAME = ".lock"
-EVERYBODY = "all"
+ALL_STUDENTS = "all"
 _OWN_NAMES = frozenset({LOCK_NAME, STORE_NAME, "journal.jsonl", CLASS_PAGE_NAME, "runs"})
 """Names in the output directory that no student's folder may have."""
 
@@ -45,8 +45,8 @@ class ClassRequest:
 
     Attributes:
         directory: of the submissions, one folder or archive for each student.
-        roster: the expected students; None for everybody who submitted.
-        regrade: ids of students to grade again although nothing has changed; `EVERYBODY` for all.
+        roster: the expected students; None for everyone who submitted.
+        regrade: ids of students to grade again without a change; `ALL_STUDENTS` for all.
 
     Raises:
         UsageError: an option names no item, or the roster has an extension that cannot be read.
@@ -128,7 +128,7 @@ def grade_class(request: ClassRequest, store: Store, observer: ClassObserver) ->
 
     Raises:
         UsageError: the directory or an option cannot be used.
-        MachineError: this machine cannot grade anybody.
+        MachineError: this machine cannot grade.
         KeyboardInterrupt: Ctrl-C.
     """
     observer.stage("looking for submissions")
@@ -222,7 +222,7 @@ def _lateness(policy: LatePolicy | None, work: SubmittedWork) -> Lateness:
 
 def _check_regrade(request: ClassRequest, tasks: Sequence[Task]) -> None:
     known = {task.work.student.id for task in tasks}
-    unknown = sorted(request.regrade - known - {EVERYBODY})
+    unknown = sorted(request.regrade - known - {ALL_STUDENTS})
     if unknown:
         raise UsageError(
             f"--regrade names {unknown[0]!r}, but no student of that id submitted anything",
@@ -266,7 +266,7 @@ def _is_up_to_date(request: ClassRequest, stored: StoredGrading, task: Task) -> 
     return (
         stored.inputs_sha256 == task.inputs_sha256
         and summary.status in {Status.GRADED, Status.UNUSABLE}
-        and not request.regrade & {summary.student.id, EVERYBODY}
+        and not request.regrade & {summary.student.id, ALL_STUDENTS}
         and (
             summary.status is Status.UNUSABLE
             or (request.output / task.folder / REPORT_NAME).is_file()

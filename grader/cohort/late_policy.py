@@ -149,8 +149,8 @@ class LatePolicy:
 def days_late(due: datetime, grace: timedelta, submitted_at: datetime) -> int:
     """Return the begun days after the due date and the grace; 0 up to the very end of the grace.
 
-    A day ends at the same time in the due date's zone, so that a clock change makes nobody later
-    than the calendar says. The grace is elapsed time.
+    A day ends at the same time in the due date's zone, so a clock change makes no submission
+    later than the calendar says. The grace is elapsed time.
     """
     submitted = submitted_at.astimezone(UTC)
     deadline = (due.astimezone(UTC) + grace).astimezone(due.tzinfo)
@@ -164,7 +164,7 @@ def days_late(due: datetime, grace: timedelta, submitted_at: datetime) -> int:
 
 
 def read_time(text: str, timezone: tzinfo | None, *, what: str = "the time") -> datetime:
-    """Return a time in ISO 8601 with its zone; a date alone means its end.
+    """Return a time in ISO 8601 with its zone; a date without a time means its end.
 
     A time without an offset is in `timezone`, or else in the machine's. Errors name `what`.
 
@@ -194,10 +194,10 @@ def find_timezone(name: str | None) -> tzinfo:
     Raises:
         UsageError: there is no such zone.
     """
-    wanted = name or os.environ.get("TZ", "").lstrip(":")
-    if wanted:
+    zone_name = name or os.environ.get("TZ", "").lstrip(":")
+    if zone_name:
         try:
-            return ZoneInfo(wanted)
+            return ZoneInfo(zone_name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             if name is not None:
                 raise UsageError(

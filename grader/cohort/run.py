@@ -107,7 +107,7 @@ class ClassRun:
         """Yield every student as soon as it is finished, with the reports written.
 
         Raises:
-            MachineError: there is no sandbox or no data, so nobody can be graded.
+            MachineError: no sandbox works, or the data is missing.
             KeyboardInterrupt: Ctrl-C.
         """
         hidden = directories_with_labels(self.options.data_directory)

@@ -160,7 +160,7 @@ def _merge(found: Sequence[Shared]) -> tuple[SimilarGroup, ...]:
 
 
 def _compare_code(sources: Mapping[str, Path], template: Path | None) -> Comparison:
-    """Compare in a process of its own, which ends in time whatever a hostile file does.
+    """Compare in a separate process with a time limit, since a file may be hostile.
 
     Raises:
         OSError: the process could not be started.

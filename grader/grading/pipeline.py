@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Observer(Protocol):
-    """Told about the progress of a grading."""
+    """Shows the progress of a grading."""
 
     def stage(self, text: str) -> None:
         """Show that a stage begins."""
@@ -63,11 +63,11 @@ def grade_submission(
     assignment: Assignment,
     options: Options,
     observer: Observer,
-    meanwhile: Callable[[], None] = lambda: None,
+    while_waiting: Callable[[], None] = lambda: None,
 ) -> Graded:
     """Grade the submission in `directory`.
 
-    `meanwhile` is called while the sandbox is at work, to load what comes after grading.
+    `while_waiting` is called while the sandbox is at work, to load what comes after grading.
 
     Raises:
         UsageError: the directory cannot be graded, or an option names something unknown.
@@ -84,7 +84,7 @@ def grade_submission(
         with _extracting(submission, assignment, options, sandbox) as extracting:
             # torch loads here, while the sandbox is at work.
             setting = prepare(assignment, options, sandbox, observer.warn)
-            meanwhile()
+            while_waiting()
             extractions = extracting.result()
         clock.mark("extract")
         observer.stage("checking")

@@ -58,7 +58,7 @@ def end_training(so_far: ItemResult, error: GraderError) -> ItemResult:
         usual = "run a training step on your own machine, and fix what fails"
     else:
         check_id, title, outcome = "graded", "Graded", Outcome.ERROR
-        usual = "this is no fault of the submission; grade it again"
+        usual = "the submission is not at fault; grade it again"
     check = CheckResult(
         id=check_id,
         title=title,

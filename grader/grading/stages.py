@@ -47,7 +47,7 @@ def prepare(
 ) -> Setting:
     """Load torch and the data, and choose the device, while the sandbox is at work.
 
-    `warn` is told if the practice set replaces the assignment's own data.
+    `warn` is called if the practice set replaces the assignment's own data.
 
     Raises:
         DatasetError: the data is missing and cannot be downloaded.

@@ -1,6 +1,6 @@
 """One submission between the sandbox's answers and the result.
 
-A `Grading` has no process and prints nothing. One submission alone and a whole class are graded by
+A `Grading` has no process and prints nothing. A single submission and a whole class are graded by
 the same code, and the caller decides where models are trained.
 """
 

@@ -1,7 +1,7 @@
 """Unpack archives that students made; `docs/decisions/014` says which parts are not the library's.
 
 Every member is checked before the first is written. The caps are wider than those of
-`grader.intake.private_copy`: a film beside the answers is no attack, and is left out there.
+`grader.intake.private_copy`: a film beside the answers is not an attack, and is left out there.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ MAXIMUM_RATIO = 200
 """Text and weights are packed to about a tenth; a zip bomb to a thousandth."""
 
 RATIO_FREE_BYTES = 10_000_000
-"""Up to here any ratio is accepted: a small file of zeros is no bomb."""
+"""Up to here any ratio is accepted: a small file of zeros is not a bomb."""
 
 MAXIMUM_HEADER_BYTES = 16_384
 """The headers of one tar member. Python before 3.11.10 can search a long one for hours
@@ -331,7 +331,7 @@ def _read_members(file: BinaryIO, total_bytes: int) -> Iterator[tuple[_Member, O
         return _read_tar(_unxz(file), total_bytes)
     if start[257:262] == b"ustar":
         return _read_tar(file.read, total_bytes)
-    raise _refusal("it is no zip or tar archive, whatever its name says")
+    raise _refusal("it is not a zip or tar archive, despite its name")
 
 
 def _read_zip(file: BinaryIO) -> Iterator[tuple[_Member, Opener]]:

@@ -27,8 +27,8 @@ class Intake:
     Attributes:
         submitted: one for each student, in the roster's order, those not on the roster last.
         missing: students on the roster without a submission.
-        problems: submissions of students who are not on the roster, or who cannot be told, then
-            entries that are no submission, or were understood only in part.
+        problems: submissions of unknown or ambiguous students, then entries that are not
+            submissions, or were understood only in part.
         recognised: sentences about the layout.
     """
 

@@ -142,7 +142,7 @@ def read_list(path: Path) -> Layout:
             rows = list(csv.reader(file.read(MAXIMUM_LIST_BYTES).splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
-            f"{display_name(str(path))} is no directory, no archive and no list of paths ({error})",
+            f"{display_name(str(path))} is not a directory, archive or list of paths ({error})",
             next_step="name the directory that holds the submissions",
         ) from None
     for line, row in enumerate(rows, start=1):
@@ -264,7 +264,7 @@ def _read_directory(entry: Path, layout: Layout) -> FoundSubmission:
     submitted_at = _read_timestamp(stamped[0])
     if submitted_at is None:
         layout.ignore(
-            stamped[0], "is no time with a zone such as UTC or +01:00, so it was not used"
+            stamped[0], "is not a time with a zone such as UTC or +01:00, so it was not used"
         )
     return replace(
         _plain(entry),

@@ -33,7 +33,7 @@ _KEPT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}-[0-9a-f]{12}\.png")
 def keep_pictures(submission: Submission, folder: Path) -> list[str]:
     """Keep a submission's PNG and JPEG files below `folder`, in place of earlier ones.
 
-    Return their names. Files that are no picture, or too large, are left out.
+    Return their names. Files that are not pictures, or too large, are left out.
     """
     target = folder / PICTURES_NAME
     shutil.rmtree(target, ignore_errors=True)

@@ -100,7 +100,7 @@ def collect(directory: Path, files: Sequence[str]) -> Iterator[Submission]:
         files: the assignment's files; they are copied first, so that no other can crowd them out.
 
     Raises:
-        UsageError: `directory` is no directory, cannot be read, or holds none of `files`.
+        UsageError: `directory` is not a directory, cannot be read, or holds none of `files`.
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

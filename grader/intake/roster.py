@@ -40,8 +40,8 @@ _HEADERS = {
 
 _DELIMITERS = ",;\t"
 _EXCEL_DELIMITER_LINE = "sep="
-_NOBODY = ("points possible", "student, test")
-"""Rows of Canvas's gradebook that are no student's."""
+_NOT_STUDENTS = ("points possible", "student, test")
+"""Rows of Canvas's gradebook that do not belong to a student."""
 
 _MOODLE_PARTICIPANT = "participant "
 
@@ -180,7 +180,7 @@ def _read_rows(lines: list[str], mistakes: list[_Mistake]) -> Iterator[_Row]:
                 yield _Row(line=line, cells=stripped)
             line = skipped + reader.line_num + 1
     except csv.Error as error:
-        mistakes.append((line, f"this is no CSV: {error}"))
+        mistakes.append((line, f"this is not a CSV file: {error}"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +219,7 @@ class _Columns:
         )
         if is_canvas and not any(self.cell(row, column) for column in (_ID, _NAME, _EMAIL)):
             return False  # there Canvas says which assignments are posted by hand
-        return self.cell(row, _NAME).casefold() not in _NOBODY
+        return self.cell(row, _NAME).casefold() not in _NOT_STUDENTS
 
 
 def _read_header(header: _Row, mistakes: list[_Mistake]) -> _Columns | None:
@@ -259,7 +259,7 @@ def _read_students(
         elif (earlier := lines.setdefault(student.id.casefold(), row.line)) != row.line:
             found.append(f"the id {student.id} is in line {earlier} already")
         if student.email and "@" not in student.email:
-            found.append(f"{clean_line(student.email)} is no email address")
+            found.append(f"{clean_line(student.email)} is not an email address")
         mistakes += [(row.line, message) for message in found]
         yield student
 

@@ -57,7 +57,7 @@ def open_submission(work: SubmittedWork, files: Sequence[str]) -> Iterator[Path]
             work.refusal,
             next_step="leave one of them there, then grade again"
             if work.refusal_needs_person
-            else "ask the student to hand in the plain files, or one ordinary zip archive",
+            else "ask the student to submit the plain files, or one ordinary zip archive",
             needs_person=work.refusal_needs_person,
         )
     with ExitStack() as private_directories:
@@ -156,7 +156,7 @@ class _Search:
         if len(archives) > 1:
             found = f"there are {len(archives)} archives: {', '.join(there[:8])}"
         return UnusableSubmissionError(
-            f"none of the assignment's files was handed in ({found})",
+            f"none of the assignment's files was submitted ({found})",
             next_step=f"hand in {', '.join(self.files)}",
             needs_person=len(archives) > 1,
         )

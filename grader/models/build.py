@@ -27,7 +27,7 @@ Every version can run one without a bias, so the bias is removed after construct
 
 @contextmanager
 def torch_warnings_ignored() -> Iterator[None]:
-    """Run a student's model without PyTorch's warnings, which nobody reads here.
+    """Run a student's model without PyTorch's warnings, which no user would see.
 
     Softmax without `dim` and an even kernel with padding="same" warn, for example.
     """

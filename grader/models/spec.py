@@ -21,7 +21,7 @@ ArgumentValue = bool | int | float | str | tuple[int | float, ...] | None
 
 Arguments = Mapping[str, ArgumentValue]
 
-# The bounds on what the sandbox may send stand on the records' own fields.
+# The bounds on the sandbox's messages are on the records' own fields.
 ShortText = Annotated[str, msgspec.Meta(max_length=1000)]
 LongText = Annotated[str, msgspec.Meta(max_length=20_000)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]

@@ -20,7 +20,7 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 352, 24, 182
 ACROSS, UP = (LEFT, RIGHT), (BOTTOM, TOP)
 """The start and the end of an axis."""
 
-# Relative SVG paths. Markers and dashes tell series apart, so that nobody depends on the colours.
+# Relative SVG paths. Markers and dashes tell series apart without colours.
 _MARKERS = (
     "m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0z",  # circle
     "m-2-2h4v4h-4z",  # square

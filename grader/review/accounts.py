@@ -44,7 +44,7 @@ def revoke(store: ReviewStore, name: str, *, by: str) -> None:
     with store.transaction():
         generation = store.generation(name)
         if generation is None:
-            raise UsageError(f"nobody named {name!r} was invited")
+            raise UsageError(f"no grader named {name!r} was invited")
         store.set_generation(name, generation + 1)
         store.record_change(grader=by, kind="revocation", after=name)
 

@@ -30,7 +30,7 @@ class Judgement:
         rubric_items: ids.
         adjustment: points that no rubric item gives.
         comment: Markdown.
-        flagged: somebody should look at the answer again.
+        flagged: the answer needs another look.
         judged_at: ISO 8601, UTC.
     """
 

@@ -1,4 +1,4 @@
-"""Judge answers and undo judgements, so that nobody overwrites anybody unseen.
+"""Judge answers and undo judgements. No judgement overwrites another one unseen.
 
 A judgement belongs to one student's answer to one item, and to a reading: the first, which counts,
 or the second of an answer that two people grade independently. A judgement counts only for the
@@ -63,7 +63,7 @@ def undo(store: ReviewStore, grader: str) -> Change | None:
     """Undo a grader's newest judgement and return its change, or None without any.
 
     Raises:
-        ConflictError: somebody judged the same answer later.
+        ConflictError: another grader judged the same answer later.
     """
     with store.transaction():
         change = store.last_to_undo(grader)

@@ -73,7 +73,7 @@ def _replace_reports(result: SubmissionResult, folder: Path) -> None:
 def publish_while_parent_lives(output: Path, assignment: Assignment) -> None:
     """Publish after every change, until the parent process has exited.
 
-    In a process of its own, so that five hundred reports delay nobody who grades.
+    Run in a separate process, so that five hundred reports do not delay the graders.
     """
     parent = os.getppid()
     os.nice(10)

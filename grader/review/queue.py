@@ -21,7 +21,7 @@ class Filter(StrEnum):
     UNGRADED = "ungraded"
     FLAGGED = "flagged"
     SECOND = "second"
-    """Judged by somebody else, and drawn for a second, independent reading."""
+    """Judged by another grader, and drawn for a second, independent reading."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,5 +153,5 @@ def _for_second_reading(
 
 @lru_cache(maxsize=50_000)
 def _draw(key: bytes, purpose: str, item_id: str, sha256: str) -> bytes:
-    """Return bytes that look random to everybody without the class's key."""
+    """Return bytes that look random without the class's key."""
     return hmac.digest(key, f"{purpose}\x00{item_id}\x00{sha256}".encode(), "sha256")

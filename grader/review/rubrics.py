@@ -49,7 +49,7 @@ def change_rubric(
     A new item has an empty id. `seen` is the `rubric_version` that the grader had in view.
 
     Raises:
-        ConflictError: somebody else changed the rubric in the meantime.
+        ConflictError: another grader changed the rubric in the meantime.
         UsageError: a text is empty or too long, or an item is not in this rubric.
     """
     with store.transaction():

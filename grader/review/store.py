@@ -27,7 +27,7 @@ COMPARED stays, so that two people who settle a difference afterwards still coun
 
 
 class ConflictError(UsageError):
-    """Somebody else changed the same thing in the meantime; nothing was overwritten."""
+    """Another grader changed the same thing in the meantime; nothing was overwritten."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +245,7 @@ class ReviewStore(Store):
         return [text for (text,) in reversed(rows)]
 
     def keep_snippet(self, item_id: str, text: str, *, grader: str) -> None:
-        """Keep a comment for everybody who grades this item."""
+        """Keep a comment for everyone who grades this item."""
         with self.transaction():
             added = self._connection.execute(
                 "INSERT OR IGNORE INTO snippets (item_id, text) VALUES (?, ?)", (item_id, text)

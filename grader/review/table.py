@@ -1,7 +1,7 @@
 """Judgements as a CSV table, for graders who work in a spreadsheet, and back.
 
 The rules are those of the page: rubric items must exist, and an answer that changed or was judged
-by somebody else since the export is refused. A table is imported whole or not at all.
+by another grader since the export is refused. A table is imported whole or not at all.
 """
 
 from __future__ import annotations

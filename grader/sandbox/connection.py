@@ -131,7 +131,7 @@ class Connection:
         )
         if excess is not None:
             raise ConnectionEndedError(excess)
-        # Counting many files takes long, and slows down what writes to them meanwhile.
+        # Counting many files takes long, and slows down the processes that write to them.
         finished = time.monotonic()
         self._next_scratch_watch = finished + SCRATCH_PAUSE * (finished - started)
 

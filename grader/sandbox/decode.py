@@ -272,7 +272,7 @@ def _first_mistake(kinds: Mapping[str, Kind], name: str, *arguments: Arguments) 
 def _weights(encoded: str | None, question: Question) -> bytes | None:
     """Return the safetensors file if it was asked for; the model's builder compares its shapes."""
     if (encoded is not None) != question.weights:
-        raise MessageError("weights that were not asked for, or none where they were")
+        raise MessageError("weights that were not requested, or requested weights that are missing")
     if encoded is None:
         return None
     try:

@@ -95,7 +95,7 @@ class OwnResources:
 
     Attributes:
         processes: no process outside the sandbox can be reached.
-        shared_memory: nobody else uses /dev/shm.
+        shared_memory: no other program uses /dev/shm.
         tasks_of_user: processes and threads of the student's user that are not the student's: the
             manager, its thread that records the running line before a timeout, and a namespace's
             first process. None if other programs have that user too.
@@ -113,7 +113,7 @@ class WorkerLimits:
     Attributes:
         address_bytes: of the address space, the worker's own included.
         data_bytes: of private writable memory, the worker's own included; 0 if not measurable.
-        memory_bytes: the limit that the student is told.
+        memory_bytes: the limit that messages to the student name.
     """
 
     question_seconds: float

@@ -169,7 +169,7 @@ class _Order:
         self.futures: list[Future[TrainingRun]] = [Future() for _ in jobs]
         self._callbacks = callbacks
         for future in self.futures:
-            future.set_running_or_notify_cancel()  # Nobody can cancel the future from now on.
+            future.set_running_or_notify_cancel()  # The future cannot be cancelled from now on.
 
     def finish(self, runs: Sequence[TrainingRun]) -> None:
         """Report every epoch and set the runs."""

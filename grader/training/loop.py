@@ -239,7 +239,7 @@ _OUTPUT_NOT_NEEDED_AGAIN = (
     nn.MaxPool2d,
     nn.AvgPool2d,
 )
-"""Layers whose gradient is computed from their input alone."""
+"""Layers whose gradient is computed from their input only."""
 
 
 def draw_batches(

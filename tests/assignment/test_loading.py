@@ -38,7 +38,7 @@ def change_item(assignment: Assignment, item_id: str, **changes: object) -> Assi
 
 
 def test_bundled_assignments_load():
-    """What ships loads."""
+    """Every bundled assignment loads."""
     assert bundled_assignments() == ["set4"]
     for name in bundled_assignments():
         assert load_assignment(name).id == name

@@ -13,7 +13,7 @@ PHONE = 390
 OPEN_ALL = "document.querySelectorAll('details').forEach(element => element.open = true)"
 SHOWN = "#table tbody tr:not([hidden])"
 GENEROUS_MILLISECONDS = 1000
-"""What no reaction may take, on however busy a machine."""
+"""Maximum time of any reaction, even on a busy machine."""
 
 
 @pytest.fixture(scope="module")

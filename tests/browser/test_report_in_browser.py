@@ -58,7 +58,7 @@ def test_the_policy_blocks_nothing_of_ours_and_nothing_is_fetched(name, reports,
 
 
 def test_the_policy_is_in_force(reports, open_page):
-    """What a student could never write into the page would be blocked all the same."""
+    """The policy blocks markup that a student could never write into the page anyway."""
     page = open_page(reports["good"])
     page.evaluate(
         """() => {

@@ -212,12 +212,12 @@ def test_phone(item_id, server, sign_in):
 
 
 def read_score(output, student_id):
-    """What a student's result.json says."""
+    """Return the score in a student's result.json."""
     return read_json(output / student_id / "result.json").score
 
 
 def earned_in_class(output):
-    """What the rows of the class say, before and after the late policy."""
+    """Return all points in the rows of the class, before and after the late policy."""
     with ReviewStore(output / STORE_NAME) as store:
         return {
             points for row in store.summaries() for points in (row.score.earned, row.final_points)

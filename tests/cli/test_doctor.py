@@ -100,7 +100,7 @@ def test_data(tmp_path: Path):
     ],
 )
 def test_torch_pair(torch_version: str, torchvision_version: str, status: Severity):
-    """What a student's answer would be faulted for is a fault of the machine."""
+    """A pair of versions that would fail as an answer is a problem of the machine."""
     finding = judge_pair(torch_version, torchvision_version)
     assert finding.status is status
     assert bool(finding.remedy) is (status is Severity.PROBLEM)
@@ -201,7 +201,7 @@ def test_packages_complete(installed):
 
 
 def test_no_isolation(monkeypatch: pytest.MonkeyPatch):
-    """What `grade` would refuse with is what the doctor says."""
+    """The doctor gives the same reason as `grade` would."""
 
     def refuse() -> None:
         raise SandboxError("no sandbox works:\n  - a: broken", next_step="Fix a.")

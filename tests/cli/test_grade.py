@@ -135,7 +135,7 @@ def test_names_of_the_export(tmp_path: Path, name: str):
 
 
 def test_empty_class(tmp_path: Path):
-    """What a class that could not be read leaves behind is no class."""
+    """The empty store of a class that could not be read is not a class."""
     Store(tmp_path / "class.sqlite").close()
     ended = grade("export", "csv", "--output", tmp_path)
     assert ended.returncode == 2
@@ -283,7 +283,7 @@ def test_same_bytes_again(graded):
 
 
 def test_starter(tmp_path: Path):
-    """What a student starts from runs, misses the thresholds, and is told what is missing."""
+    """The starter code runs and misses the thresholds, and the report names what is missing."""
     ended = grade(
         ROOT / "student_template", "--practice", "--output", tmp_path, "--only", "1,2A,2C,3B,3G"
     )

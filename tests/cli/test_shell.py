@@ -1,4 +1,4 @@
-"""What the command owes to a shell: help with examples, completion, plain output, and JSON."""
+"""The command in a shell: help with examples, completion, plain output, and JSON."""
 
 import json
 import os
@@ -78,7 +78,7 @@ def complete(line: str) -> list[tuple[str, str]]:
 
 
 def names(line: str) -> list[str]:
-    """What completes a line, as text."""
+    """Return the completions of a line."""
     return [text for _, text in complete(line)]
 
 

@@ -1,4 +1,4 @@
-"""What a class has in common: models, wrong answers and code; and what says nothing."""
+"""Similar submissions of a class: models, wrong answers and code, and matches that mean nothing."""
 
 import os
 import re

@@ -60,7 +60,7 @@ def unpacked(target: Path) -> dict[str, str]:
 
 
 def refusal(archive: Path, target: Path) -> str:
-    """Why an archive is refused; nothing may have been written anywhere."""
+    """Return the reason of the refusal; no file may have been written."""
     with pytest.raises(UnusableSubmissionError) as error:
         unpack(archive, target)
     assert error.value.next_step
@@ -176,7 +176,7 @@ def test_zip_links_and_devices_refused(tmp_path: Path, target: Path) -> None:
 def test_colliding_names_refused(
     tmp_path: Path, target: Path, make: Callable[..., Path], one: str, other: str
 ) -> None:
-    """Which of two twins would be graded must not depend on the machine."""
+    """Twin names are refused, since the graded one would depend on the machine."""
     message = refusal(make(tmp_path / "a.zip", {one: "1", other: "2"}), target)
     assert "one name to some file systems" in message
 

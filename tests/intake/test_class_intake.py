@@ -46,7 +46,7 @@ def read_class(directory: Path, roster: Roster | None = None) -> Intake:
 
 
 def contents(work: SubmittedWork) -> dict[str, str]:
-    """What the grader would collect of a submission."""
+    """Return the files that the grader would collect, with their content."""
     with open_submission(work, FILES) as directory, collect(directory, FILES) as submission:
         return {name: (submission.root / name).read_text() for name in submission.files}
 
@@ -193,7 +193,7 @@ def test_nbgrader(tmp_path: Path, inside: str) -> None:
     assert found["carol"].submitted_at is None
     assert contents(found["carol"])["problem_1.py"] == "carol"
     assert messages(intake) == [
-        "timestamp.txt is no time with a zone such as UTC or +01:00, so it was not used"
+        "timestamp.txt is not a time with a zone such as UTC or +01:00, so it was not used"
     ]
 
 
@@ -338,7 +338,7 @@ def test_two_submissions_refused(tmp_path: Path) -> None:
         ({"notes.txt": ""}, "there is notes.txt", False),
         ({"a/problem_1.py": "1", "b/problem_1.py": "2"}, "several directories: a and b", True),
         ({"a.zip": "", "b.zip": ""}, "there are 2 archives: a.zip, b.zip", True),
-        ({"a.zip": "no zip"}, "a.zip cannot be unpacked: it is no zip", False),
+        ({"a.zip": "no zip"}, "a.zip cannot be unpacked: it is not a zip", False),
         ({"1/2/3/4/problem_1.py": ""}, "there is 1", False),
     ],
 )
@@ -405,7 +405,7 @@ def test_nothing_found(tmp_path: Path) -> None:
     for name, says in [
         ("empty", "no submissions found"),
         ("nowhere", "there is no directory"),
-        ("image.png", "no directory, no archive and no list"),
+        ("image.png", "not a directory, archive or list"),
         ("broken.zip", "cannot be unpacked"),
     ]:
         with pytest.raises(UsageError, match=says) as error:

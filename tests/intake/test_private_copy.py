@@ -30,7 +30,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def notes_of(submission: Submission) -> dict[str, str]:
-    """What was left out, by file."""
+    """Return the reasons for files that were left out, by file."""
     return {note.file: note.message for note in submission.notes}
 
 

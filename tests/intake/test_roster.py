@@ -19,7 +19,7 @@ def read(tmp_path: Path, text: str | bytes) -> Roster:
 
 
 def mistakes(tmp_path: Path, text: str | bytes) -> list[str]:
-    """What is wrong with it, a line each."""
+    """Return the mistakes of a roster, one per line."""
     with pytest.raises(UsageError) as error:
         read(tmp_path, text)
     assert error.value.next_step
@@ -87,7 +87,7 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
         "roster.csv:1: 2 columns are headed 'name'",
         "roster.csv:4: the id is missing",
         "roster.csv:5: the id A is in line 2 already",
-        "roster.csv:6: carol at home is no email address",
+        "roster.csv:6: carol at home is not an email address",
         "roster.csv:7: 5 cells, but only 4 headers",
         "roster.csv:8: the id e\\u202ef has hidden characters",
     ]
@@ -100,7 +100,7 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
         ("id,name\n", "roster.csv:1: there is no student below the header"),
         ("a,b\n1,2\n", "roster.csv:1: no column is headed id or email; the headers are: a, b"),
         (b"id,name\n1,Jos\xe9\n", "roster.csv:2: this is not UTF-8: it holds the byte 0xE9"),
-        ('id,name\n1,"open\n', "roster.csv:2: this is no CSV: unexpected end of data"),
+        ('id,name\n1,"open\n', "roster.csv:2: this is not a CSV file: unexpected end of data"),
     ],
 )
 def test_bad_roster_refused(tmp_path: Path, text: str | bytes, says: str) -> None:

@@ -48,7 +48,7 @@ EVERY_LAYER = [
 
 
 def describe(layer: nn.Module) -> LayerSpec:
-    """What the sandbox would send for this layer."""
+    """Return the sandbox's description of this layer."""
     kind = LAYER_KINDS[type(layer).__name__]
     arguments = {}
     for argument in kind.arguments:
@@ -126,7 +126,7 @@ def test_arguments_out_of_range_are_refused():
 
 
 def test_arguments_that_pytorch_refuses():
-    """What only PyTorch notices becomes a message about the layer."""
+    """A mistake that only PyTorch notices becomes a message about the layer."""
     kind, arguments = conv(3, 8)
     with pytest.raises(ModelError, match=r"Conv2d\(in_channels=3.*in_channels must be divisible"):
         build_model(model((kind, {**arguments, "groups": 2})))

@@ -175,7 +175,7 @@ def test_stamps(pages):
 
 
 def test_failures_come_first_and_open(sources):
-    """What fell short stands before the parts; failed items are open, and passed ones folded."""
+    """The list of failures comes before the parts; failed items are open, passed ones folded."""
     source = sources["broken"]
     assert source.index("10 items fell short") < source.index("All parts")
     failed = source[source.index('id="part-2C"') : source.index('id="part-2D"')]

@@ -25,7 +25,7 @@ def validator():
 
 @pytest.mark.parametrize("name", ALL_SAMPLES)
 def test_a_result_survives_the_file(name, tmp_path):
-    """What is read back equals what was written."""
+    """A result that is read back equals the one that was written."""
     result = ALL_SAMPLES[name]()
     write_json(result, tmp_path / "result.json")
     assert read_json(tmp_path / "result.json") == result

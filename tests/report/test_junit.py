@@ -87,7 +87,7 @@ def test_outcomes():
 
 
 def test_item_without_checks():
-    """What was left out before any check is a skipped case with the reason."""
+    """An item that was left out before any check is a skipped case with the reason."""
     left_out = [case for case in cases(unfinished_result()) if case.classname == "2E"]
     assert [case.result[0].message for case in left_out] == [
         "Left out by --quick: nothing was trained."
@@ -124,7 +124,7 @@ def test_any_text(text, tmp_path_factory):
 
 
 def test_real_runs(reference_step, attacker_step, schema):
-    """What the command wrote for the reference and for a broken submission is valid."""
+    """The files of the command for the reference and a broken submission are valid."""
     for step in (reference_step, attacker_step):
         schema.validate(step.junit)
     reference = JUnitXml.fromstring(reference_step.junit.encode())

@@ -23,7 +23,7 @@ REPORT = "reports/charles-babbage/report.html"
 
 
 def summary(result, *, color=False, encoding="utf-8", width=80):
-    """What `print_summary` writes to a terminal of that kind."""
+    """Return the output of `print_summary` on a terminal of that kind."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n")
     console = Console(
         file=stream,

@@ -1,4 +1,4 @@
-"""What a person's judgement makes of an automatic result."""
+"""A person's judgement changes an automatic result."""
 
 from dataclasses import replace
 

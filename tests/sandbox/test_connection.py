@@ -47,7 +47,7 @@ def test_a_reply_that_came_in_time_is_read_late(
 
 
 def test_half_a_reply_is_none(connection: Connection, pipes: dict[str, IO[bytes]]) -> None:
-    """What is still to come when the time is up is not waited for."""
+    """When the time is up, the rest of a reply is not waited for."""
     pipes["replies_end"].write(REPLY)
     with pytest.raises(ConnectionEndedError) as ended:
         connection.receive(REPLY, deadline=time.monotonic() - 10)

@@ -104,7 +104,7 @@ def as_tuples(value: Any) -> Any:
 
 
 def depth_of(value: Any) -> int:
-    """How many lists lie in one another."""
+    """Return the depth of nested lists."""
     return 1 + max(map(depth_of, value), default=0) if isinstance(value, list) else 0
 
 
@@ -132,7 +132,7 @@ def test_plain_values_survive(value: Any) -> None:
     ],
 )  # fmt: skip
 def test_special_values_are_decoded(sent: Any, meant: Any) -> None:
-    """What JSON cannot say has a form of its own, and text is made harmless."""
+    """Values that JSON lacks have a special form, and text is made harmless."""
     assert decode(answer(sent)).value == meant
 
 
@@ -311,7 +311,7 @@ def layer(**changes: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_forged_models_are_refused(payload: bytes) -> None:
-    """What no honest worker would send is refused."""
+    """Messages that no honest worker sends are refused."""
     with pytest.raises(MessageError):
         decode(payload, MODEL)
 
@@ -330,7 +330,7 @@ def test_forged_models_are_refused(payload: bytes) -> None:
     ],
 )
 def test_arguments_out_of_range_fail_in_words(changes: dict[str, Any], says: str) -> None:
-    """What PyTorch may allow and the grader does not is told to the student."""
+    """An argument that PyTorch may allow and the grader refuses is explained to the student."""
     payload = model([layer(arguments=LINEAR["arguments"] | changes)])  # type: ignore[operator]
     failure = decode(payload, MODEL).failure
     assert failure is not None

@@ -56,7 +56,7 @@ def test_unexpected_frames_are_refused_before_they_are_stored() -> None:
 
 
 def test_frames_are_written_whole() -> None:
-    """What is written can be read."""
+    """A frame that was written can be read."""
     read_end, write_end = os.pipe()
     write_frame(write_end, REPLY, b"payload")
     os.close(write_end)
@@ -106,7 +106,7 @@ def test_work_that_is_not_done_at_import_is_not_noted(source: str) -> None:
 
 
 def test_a_class_body_runs_at_import() -> None:
-    """What stands directly in a class is run."""
+    """Statements directly in a class body run at import."""
     notes = find_import_notes(b"class A:\n    data = MNIST('.')\n", "problem_2.py")
     assert [note["location"] for note in notes] == ["problem_2.py:2"]
 

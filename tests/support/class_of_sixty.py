@@ -52,7 +52,7 @@ class Pupil:
     raw: Mapping[str, bytes] = field(default_factory=dict)
 
     def outcomes(self) -> dict[str, str]:
-        """What must come of the automatic items and the written ones."""
+        """The expected outcome of every automatic and written item."""
         if self.status != "graded":
             return {}
         outcomes = dict.fromkeys(AUTOMATIC, "passed") | dict.fromkeys(self.failing, "failed")

@@ -17,7 +17,7 @@ from tests.support.result_samples import broken_result, good_result
 FIRST_NAMES = ("Ada", "Blaise", "Chien-Shiung", "Dorothy", "Emmy", "Grace", "José", "Sofia", "Zoë")
 LAST_NAMES = ("Bernoulli", "Çelik", "Franklin", "Hopper", "Lovelace", "Nguyễn", "O'Neill", "Wu")
 ERROR_MESSAGE = "the machine ran out of memory while 2E was trained"
-UNUSABLE_MESSAGE = "none of the assignment's files was handed in (there is essay.docx)"
+UNUSABLE_MESSAGE = "none of the assignment's files was submitted (there is essay.docx)"
 
 
 def make_summaries(count: int, *, seed: int = 0, practice: bool = False) -> list[StudentSummary]:
@@ -70,7 +70,7 @@ def summary_of(
 
 
 def _ending(turn: int, items: Sequence[ItemSummary]) -> dict[str, Any]:
-    """What is out of the ordinary with one of thirty students."""
+    """Everything unusual about one of thirty students."""
     score = Score.total([item.score for item in items])
     nothing = {"items": (), "final_points": 0.0, "folder": ""}
     possible = score.possible

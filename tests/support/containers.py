@@ -18,11 +18,11 @@ PLAIN_USER = 61000
 
 
 def run_in_container(*arguments: str, user: int = 0, unconfined: bool = False) -> str:
-    """What a Python prints in a container under Docker's default profile.
+    """Return the output of a Python in a container under Docker's default profile.
 
     Args:
         arguments: of the Python.
-        user: who it is run by.
+        user: id of the user who runs it.
         unconfined: without Docker's filter of system calls, so that a plain user has namespaces.
     """
     if os.geteuid() != 0 or asking.SANDBOX_NAME is not None:

@@ -27,7 +27,7 @@ ATTACKS = (
 
 @dataclass(frozen=True, kw_only=True)
 class GradedStep:
-    """What one step graded, and what it left behind."""
+    """One graded step: its submission and its files."""
 
     step: Step
     submission: Path

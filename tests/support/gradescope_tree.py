@@ -53,7 +53,7 @@ def settings(**changes: Any) -> Settings:
 
 
 def lay_out(autograder: Path, submission: Path, chosen: Settings) -> None:
-    """What Gradescope has put into `/autograder` when it starts `run_autograder`."""
+    """Write the files that Gradescope has in `/autograder` when it starts `run_autograder`."""
     upload = build_upload(chosen, assignment_file=None, torch_index=CPU_INDEX)
     with zipfile.ZipFile(io.BytesIO(upload)) as archive:
         archive.extractall(autograder / "source")

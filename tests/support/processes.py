@@ -1,4 +1,4 @@
-"""Which processes still run, for tests of what is left of them."""
+"""Find processes that still run, for tests that expect none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import psutil
 
 
 def is_running(process: psutil.Process) -> bool:
-    """Whether it runs; one that only waits to be taken notice of does not."""
+    """Return True if the process runs; zombies do not count."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -66,7 +66,7 @@ def _changed(item: ItemResult, changes: dict[str, Any]) -> ItemResult:
 
 
 def practice_result() -> SubmissionResult:
-    """What the grader found about the reference solution on the practice set."""
+    """The grader's result for the reference solution on the practice set."""
     return with_items(REFERENCE, {"1A": {"written_text": RICH_ANSWER}}, name="Ada Lovelace")
 
 

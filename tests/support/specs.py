@@ -55,7 +55,7 @@ def model_extraction(
     training: PlainValue = None,
     failures: tuple[tuple[str, Failure], ...] = (),
 ) -> Extraction:
-    """What the sandbox gives for a model question."""
+    """The sandbox's answer to a model question."""
     return Extraction(
         question=Question(id="2C", kind="model", file="problem_2.py", function="model_c"),
         location=LOCATION,
@@ -70,7 +70,7 @@ def model_extraction(
 
 
 def answer_extraction(value: PlainValue, function: str = "conv_parameters") -> Extraction:
-    """What the sandbox gives for an answer question."""
+    """The sandbox's answer to an answer question."""
     return Extraction(
         question=Question(id="3B", kind="answer", file="problem_3.py", function=function),
         answered=True,
@@ -80,7 +80,7 @@ def answer_extraction(value: PlainValue, function: str = "conv_parameters") -> E
 
 
 def failed_extraction(failure: Failure, function: str = "conv_parameters") -> Extraction:
-    """What the sandbox gives when there is no answer."""
+    """The sandbox's reply if there is no answer."""
     question = Question(id="3B", kind="answer", file="problem_3.py", function=function)
     return Extraction(question=question, failure=failure)
 

@@ -1,6 +1,6 @@
-"""What comes of an attack or a broken file that would find an empty world in namespaces of its own.
+"""The other outcomes of attacks and broken files in sandboxes without namespaces.
 
-With namespaces, what it looks for is not there; without them, it is there but closed.
+With namespaces, the target of an attack is missing; without them, the target exists but is closed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ EXPECTED: dict[str, dict[str, dict[str, Any]]] = {
         "fork_bomb": {"says": ("48 processes",)},
     },
 }
-"""What differs, by the names of kinds of sandbox."""
+"""The different outcomes, by the names of kinds of sandbox."""
 
 
 def expect_without_namespaces(items: Iterable[pytest.Item], sandbox: str) -> None:

@@ -249,7 +249,7 @@ def test_data_travel(cluster, dataset, tmp_path):
 
 @pytest.mark.slow
 def test_no_worker_comes(cluster, dataset):
-    """Nobody waits forever at a scheduler without workers; leaving drops what waits."""
+    """Jobs do not wait forever at a scheduler without workers; leaving drops queued jobs."""
     with DaskTrainer(dataset, address=cluster.address, patience_seconds=0.5) as trainer:
         with pytest.raises(MachineError, match="has had no worker for 0 s") as caught:
             submit(trainer, JOBS[0]).result()

@@ -17,7 +17,7 @@ from grader.results import CheckResult, ItemResult
 
 _NAMES = ("torch", "torchvision")
 _MAXIMUM_CHARACTERS = 64
-# A longer text is no version, and int() of more than 4,300 digits raises ValueError.
+# A longer text is not a version, and int() of more than 4,300 digits raises ValueError.
 
 
 def check(item_id: str, item: VersionsItem, context: Context) -> ItemResult:

@@ -24,7 +24,7 @@ RESERVED_BYTES = 8 * 2**20
 """Disk space kept for the results, which are far smaller."""
 UNFINISHED = "The autograder ended before it could report a reason."
 ADVICE = (
-    "This is no verdict on your work. Ask your instructor to grade it again. The autograder's "
+    "This is not a verdict on your work. Ask your instructor to grade it again. The autograder's "
     "output, which instructors see, says what happened."
 )
 

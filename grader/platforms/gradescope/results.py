@@ -76,7 +76,7 @@ def _test(part: PartResult, *, hidden: bool) -> dict[str, object]:
 
 
 def _leaderboard(parts: Collection[PartResult]) -> list[dict[str, object]]:
-    """List each model's accuracy, and its size if it passed: a small model alone is no feat."""
+    """List each model's accuracy, and its size if it passed."""
     rows: list[dict[str, object]] = []
     items = (item for part in parts for item in part.items)
     for item in (item for item in items if record_of(item.kind).has_accuracy):

@@ -42,7 +42,7 @@ class DedicatedUser(SupervisedSandbox):
         signals = (
             "signals reach its own processes only"
             if version >= landlock.SCOPES_SINCE
-            else "whom signals may reach is for the user alone to limit"
+            else "only the change of user limits which processes signals reach"
         )
         self.details = (
             "a user without groups or capabilities, a new one for every worker",

@@ -127,7 +127,7 @@ class SandboxedProcess:
     def cap_memory(self, control_group: Path, maximum_bytes: int) -> None:
         """Cap the memory of all its processes together, as `MemoryCap` does.
 
-        Call it while no student code runs, which might start processes meanwhile.
+        Call it while no student code runs: processes that start during the call may escape.
 
         Raises:
             SandboxError: the kernel refuses.

@@ -28,7 +28,7 @@ POLL_SECONDS = 0.1
 PAUSE_SECONDS = 0.002
 DELETION_SECONDS = 1.0
 WATCHED = (signal.SIGCHLD, signal.SIGTERM)
-# Zero for the program: core dumps hold what was in memory, the others memory that nothing counts.
+# Zero for the program: core dumps hold its memory; the other two are memory that nothing counts.
 FORBIDDEN_RESOURCES = (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE)
 
 
@@ -157,7 +157,7 @@ def _become_program(plan: Plan) -> NoReturn:
 def _wait_for_end(program: int, grader: int) -> None:
     """Return once the program has ended, the grader is gone, or the grader says so.
 
-    Orphans are reaped meanwhile, since zombies count against the user's limit.
+    Reap orphans in between, since zombies count against the user's limit.
     """
     while os.getppid() == grader:
         if program in _reap_children()[0]:

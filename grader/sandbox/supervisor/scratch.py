@@ -18,7 +18,7 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def find_excess(directory: Path, *, maximum_bytes: int, maximum_files: int) -> Excess | None:
-    """Return the limit that a directory exceeds, or None; its files may change meanwhile.
+    """Return the limit that a directory exceeds, or None. Its files may change during the walk.
 
     The walk goes by descriptors, so that depth does not matter and no link is followed. A tree
     that needs too many descriptors has too many files.
@@ -63,7 +63,7 @@ def find_excess(directory: Path, *, maximum_bytes: int, maximum_files: int) -> E
 
 
 def _entries(directory: int) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
-    """Yield the entries of a directory; entries that vanish meanwhile are skipped."""
+    """Yield the entries of a directory; entries that vanish during the walk are skipped."""
     with os.scandir(directory) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
@@ -71,7 +71,7 @@ def _entries(directory: int) -> Iterator[tuple[os.DirEntry[str], os.stat_result]
 
 
 def delete(directory: Path) -> None:
-    """Delete a directory that nobody changes any more, with everything in it."""
+    """Delete a directory and everything in it. No process may still change it."""
     while children := _delete_files(directory):
         for child in children:
             for grandchild in _delete_files(child):

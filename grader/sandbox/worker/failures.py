@@ -115,7 +115,7 @@ def _explanation(error: BaseException, text: str, described: str) -> tuple[str, 
         message = f"Your code ended the program with {described}, so there is no answer."
         next_step = "Remove exit(), quit() and sys.exit() from what runs when this is called."
     elif isinstance(error, EOFError):
-        message = f"Your code waits for input, but nobody types during grading: {described}"
+        message = f"Your code waits for input, but no input comes during grading: {described}"
         next_step = "Remove input(); return the answer from the function instead."
     elif isinstance(error, ModuleNotFoundError):
         package = safe_text(error.name or text).partition(".")[0]
@@ -144,7 +144,7 @@ def _explanation(error: BaseException, text: str, described: str) -> tuple[str, 
 
 
 def safe_text(value: object) -> str:
-    """Return `str(value)` on one line and capped, whatever its `__str__` does."""
+    """Return `str(value)` on one line and capped, even if its `__str__` misbehaves."""
     try:
         text = str.__str__(str(value))
     except BaseException:  # noqa: BLE001 - a student's __str__ may raise anything
@@ -153,7 +153,7 @@ def safe_text(value: object) -> str:
 
 
 def type_name(kind: type) -> str:
-    """Return the name of a class, whatever its metaclass does."""
+    """Return the name of a class, even if its metaclass misbehaves."""
     try:
         name = type.__dict__["__name__"].__get__(kind)
         return str.__str__(name)[:100]

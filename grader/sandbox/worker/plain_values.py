@@ -125,7 +125,7 @@ class Converter:
                 f"The answer holds text of more than {self._maximum_characters:,} characters.",
                 "Return only what is asked for.",
             )
-        # A lone surrogate is no valid Unicode, and JSON cannot carry it.
+        # A lone surrogate is not valid Unicode, and JSON cannot carry it.
         return value.encode("utf-8", "backslashreplace").decode()
 
     def _tensor(self, value: torch.Tensor, depth: int) -> Any:
@@ -159,5 +159,5 @@ class Converter:
 
 
 def _derives(kind: type, base: type) -> bool:
-    """Return True if a class really derives from another, whatever `__class__` claims."""
+    """Return True if a class really derives from another, despite a false `__class__`."""
     return base in type.mro(kind) if type(kind) is type else type.__subclasscheck__(base, kind)

@@ -17,7 +17,7 @@ _NAME = re.compile(rb"\w+")
 
 @contextlib.contextmanager
 def garbage_collection_paused() -> Iterator[None]:
-    """Pause the collector while importing what stays until the process ends.
+    """Pause the collector during imports that stay until the process ends.
 
     The collector would scan the growing heap of PyTorch's 2,000 modules again and again: a tenth
     of its import. The frozen objects are never scanned again, neither at exit nor in a fork, where

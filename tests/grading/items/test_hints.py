@@ -218,7 +218,7 @@ def test_odd_group_is_named():
     ],
 )
 def test_scheduler(kind, arguments, hints):
-    """What torch's own scheduler does in ten epochs decides, stepped once after each."""
+    """Ten epochs of torch's own scheduler decide, with one step after each."""
     parameter = torch.nn.Parameter(torch.zeros(1))
     live_optimizer = torch.optim.SGD([parameter], lr=1.0)
     live = getattr(torch.optim.lr_scheduler, kind)(live_optimizer, **arguments)

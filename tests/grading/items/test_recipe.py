@@ -39,7 +39,7 @@ def choose(value: PlainValue, recipe: Recipe) -> CheckedRecipe:
     ],
 )
 def test_allowed_choice(value, epochs, batch_size):
-    """What is left out keeps the recipe's value, and 20.0 is 20."""
+    """Missing entries keep the recipe's value, and 20.0 is 20."""
     choice = choose(value, RECIPE)
     assert (choice.epochs, choice.batch_size) == (epochs, batch_size)
     assert isinstance(choice.epochs, int)
@@ -144,7 +144,7 @@ def test_every_fault_is_reported():
 
 
 def test_fixed_recipe():
-    """Where nothing can be chosen, saying the same is no fault and saying else is one."""
+    """In a fixed recipe, the same value passes and another value fails."""
     fixed = Recipe(epochs=10, maximum_epochs=10, fixed=True)
     same = choose(mapping(("epochs", 10), ("batch_size", 32)), fixed)
     assert same.checks[-1].outcome is Outcome.PASSED

@@ -23,7 +23,7 @@ def outcomes(value) -> list[tuple[str, Outcome]]:
 
 
 def test_installed_pair():
-    """What this environment itself reports is right, and needs no note."""
+    """This environment's own versions are right, and need no note."""
     value = (str(torch.__version__), str(torchvision.__version__))
     checks, notes = check_versions(value, grader_torch=torch.__version__)
     assert [check.outcome for check in checks] == [Outcome.PASSED, Outcome.PASSED]

@@ -147,7 +147,7 @@ def test_workflow_inputs_exist(path):
 
 
 def test_every_python_is_tested():
-    """What pyproject.toml promises is what the workflow runs."""
+    """The workflow runs the Python versions that pyproject.toml promises."""
     promised = re.findall(
         r"Programming Language :: Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text()
     )

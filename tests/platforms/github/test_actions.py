@@ -43,7 +43,7 @@ def test_reference_passes(reference_step):
 
 
 def test_json_alone_on_stdout(reference_step):
-    """What is printed is the file, whatever else goes to the log."""
+    """Standard output is only the file, with everything else in the log."""
     written = (reference_step.report / "result.json").read_text(encoding="utf-8")
     assert reference_step.step.stdout == written
 
@@ -63,7 +63,7 @@ def test_annotations_on_lines(attacker_step):
 
 
 def test_student_commands_nothing(attacker_step):
-    """What was printed, raised, returned and named is in the log, and none of it is obeyed."""
+    """A student's prints, errors, answers and names are in the log, and none is obeyed."""
     step = attacker_step.step
     assert obeyed(step.stdout) == []
     for command in obeyed(step.stderr):
@@ -112,7 +112,7 @@ def test_fence(capfd):
     ids=["a directory", "a command"],
 )
 def test_errors_are_fenced(arguments, code, message, monkeypatch, capfd):
-    """What went wrong is printed, and no name in it is obeyed."""
+    """The error is printed, and no name in it is obeyed."""
     monkeypatch.setattr(sys, "argv", ["grade", *arguments])
     with pytest.raises(SystemExit) as ended:
         grader.cli.main()

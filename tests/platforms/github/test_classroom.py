@@ -48,7 +48,7 @@ SCHEMA = {
 
 
 def decoded(result):
-    """What the reporter reads."""
+    """Return the results as the reporter reads them."""
     return json.loads(base64.b64decode(render_classroom(result), validate=True))
 
 

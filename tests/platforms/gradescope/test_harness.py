@@ -30,7 +30,7 @@ def make_root(tmp_path, monkeypatch):
 
 
 def results_after(root: Path, program: str, seconds: float = 20.0) -> dict[str, Any]:
-    """What the harness leaves of a grader that is this program; `take(bytes)` hands in results."""
+    """Run a program as the grader, and return the results; `take(bytes)` sends results."""
     take = "import os, sys, time\ndef take(content): os.write(int(sys.argv[1]), content)\n"
     run(root, [sys.executable, "-c", take + program], seconds=seconds)
     results = json.loads((root / "results" / "results.json").read_bytes())
@@ -88,7 +88,7 @@ def test_no_grader(root):
 
 
 def test_full_disk(tmp_path, monkeypatch):
-    """What was written first stays whole if nothing can replace it."""
+    """The first results stay whole if they cannot be replaced."""
     write_results(tmp_path, failure_results("A reason."))
     before = (tmp_path / "results.json").read_bytes()
 
@@ -111,7 +111,7 @@ def make_home(tmp_path):
 
 
 def run_autograder(autograder: Path, home: Path) -> dict[str, Any]:
-    """What the script leaves."""
+    """Run the script, and return its results."""
     subprocess.run(
         [autograder / "run_autograder"],
         env={**os.environ, "AUTOGRADER_ROOT": str(autograder), "GRADER_HOME": str(home)},
@@ -146,7 +146,7 @@ def test_run_autograder_without_python(tmp_path):
 
 @pytest.mark.slow
 def test_missing_data(tmp_path, home):
-    """What the machine lacks gives 0 points with the reason, and not a verdict."""
+    """Missing data gives 0 points with the reason, and not a verdict."""
     submission = tmp_path / "handed_in"
     submission.mkdir()
     shutil.copy(ROOT / "reference" / "problem_1.py", submission)

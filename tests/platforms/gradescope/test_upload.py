@@ -168,7 +168,7 @@ def test_banners():
 
 
 def test_provenance():
-    """What it takes to reproduce the result is in `extra_data`."""
+    """Everything that reproduces the result is in `extra_data`."""
     provenance = rendered(good_result())["extra_data"]["provenance"]
     assert provenance["torch_version"] == "2.14.1+cpu"
     assert len(provenance["assignment_sha256"]) == 64
@@ -184,7 +184,7 @@ def test_student_text_is_inert():
 
 
 def test_hiding_a_part_keeps_the_digest():
-    """Who sees a result changes no grade."""
+    """Hiding a part does not change the digest, so no student is graded again."""
     problems = [
         dataclasses.replace(
             problem, parts=tuple(dataclasses.replace(part, hidden=True) for part in problem.parts)
