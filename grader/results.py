@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 
 
 class Outcome(StrEnum):
-    """The end of a check, an item or a part."""
+    """The outcome of a check, an item or a part."""
 
     PASSED = "passed"
     FAILED = "failed"

@@ -61,7 +61,7 @@ _LAYERS_NAMED = 6
 class Constraint(ABC):
     """A constraint, whose fields are counts or layer kinds of `torch.nn`.
 
-    A count's metadata name its minimum.
+    The metadata of a count's field give its minimum.
     """
 
     @abstractmethod

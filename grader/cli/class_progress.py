@@ -16,7 +16,7 @@ from grader.report.wording import rough_duration
 from grader.text import clean_line
 
 SETTLED_STUDENTS = 3
-"""No forecast before so many are done: the start-up of the first ones would distort it."""
+"""No forecast before this many are done: the start-up of the first ones would distort it."""
 
 
 class ClassProgress(Screen):

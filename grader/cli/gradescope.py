@@ -13,7 +13,7 @@ from grader.platforms.gradescope.settings import Settings
 from grader.platforms.gradescope.upload import CPU_INDEX, build_upload
 
 START_UP_SECONDS = 60.0
-"""The grading must end so much earlier than the container, start and end included."""
+"""The grading must end this long before the container, start and end included."""
 MEGABYTE = 1_000_000
 GRADER_MEGABYTES = 650
 """Memory of the grader itself, as measured in docs/gradescope.md."""

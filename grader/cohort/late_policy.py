@@ -37,7 +37,7 @@ class LatePolicy:
     Attributes:
         due: with its time zone.
         grace: late days are counted from its end.
-        penalty_per_day: share of the earned points that each begun day takes, 0 to 1.
+        penalty_per_day: share of the earned points that each started day takes, 0 to 1.
         floor: share of the earned points that remains however late, 0 to 1.
         maximum_days: no points remain after more days; None for no such limit.
     """
@@ -147,7 +147,7 @@ class LatePolicy:
 
 
 def days_late(due: datetime, grace: timedelta, submitted_at: datetime) -> int:
-    """Return the begun days after the due date and the grace; 0 up to the very end of the grace.
+    """Return the started days after the due date and the grace; 0 up to the very end of the grace.
 
     A day ends at the same time in the due date's zone, so a clock change makes no submission
     later than the calendar says. The grace is elapsed time.

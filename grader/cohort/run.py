@@ -78,7 +78,7 @@ class RunObserver(Protocol):
         """Count a student whose extraction has ended and whose training follows."""
 
     def runs_counted(self, *, trained: int, reused: int) -> None:
-        """Show the numbers of training runs begun, and of runs shared or reused."""
+        """Show the numbers of training runs started, and of runs shared or reused."""
 
 
 @dataclass(kw_only=True)

@@ -311,7 +311,7 @@ class _Archive(io.BufferedReader):
 
 
 def _read_members(file: BinaryIO, total_bytes: int) -> Iterator[tuple[_Member, Opener]]:
-    """Go through an archive once; each member is to be read before the next is asked for.
+    """Go through an archive once; read each member before asking for the next.
 
     The first bytes tell the format, not the name.
 

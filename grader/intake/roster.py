@@ -223,7 +223,7 @@ class _Columns:
 
 
 def _read_header(header: _Row, mistakes: list[_Mistake]) -> _Columns | None:
-    """Find the columns; None without an id and an email address, for then no row can be read."""
+    """Find the columns; None if both id and email address are missing: no row could be read."""
     plain = [_plain(cell) for cell in header.cells]
     for name, count in Counter(plain).items():
         if name and count > 1:

@@ -108,7 +108,7 @@ class Scale:
     def ticks(
         self, label: Callable[[float], str], *, about: int = 6, whole: bool = False
     ) -> list[Tick]:
-        """Return about that many ticks at round values, or at whole numbers only."""
+        """Return roughly `about` ticks at round values, or at whole numbers only."""
         values = self._powers_of_ten(about) if self.logarithmic else []
         if len(values) < 2:
             values = self._round_values(about, least_step=1.0 if whole else 0.0)

@@ -27,7 +27,7 @@ from grader.review.store import FIRST, SECOND, ReviewStore
 
 CHANGES_SHOWN = 200
 SNIPPETS_SHOWN = 9
-"""Each of them has a key."""
+"""Each comment has a key."""
 
 _render_once = lru_cache(maxsize=64)(render_markdown)
 

@@ -235,7 +235,7 @@ def _model_extraction(question: Question, reply: ModelReply, limits: Limits) -> 
 
 
 def _check_layer(layer: LayerSpec) -> None:
-    """Refuse a layer that no honest worker describes so."""
+    """Refuse a description that no honest worker sends."""
     known = layer.kind in LAYER_KINDS
     if layer.irregularity is not None and layer.irregularity not in IRREGULARITIES:
         raise MessageError(f"the unknown irregularity {layer.irregularity!r}")

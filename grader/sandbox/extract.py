@@ -36,7 +36,7 @@ WORKER = (
 START_SECONDS = 180.0
 """Timeout of the trusted imports, before any student code runs; a cold disk is slow."""
 GRACE_SECONDS = 3.0
-"""The manager in the sandbox ends a question first; this side waits so much longer."""
+"""The manager in the sandbox ends a question first; this side waits this much longer."""
 END_BYTES = 10_000
 ADDRESS_SPACE_BYTES = 500_000_000
 """Address space on top of the memory budget: libraries and thread stacks map more than they use."""

@@ -346,7 +346,7 @@ class DaskTrainer:
             outcome = remote.result()
         except KilledWorker as error:
             outcome = MachineError(
-                f"training was begun {error.allowed_failures + 1} times, and its Dask worker died "
+                f"training started {error.allowed_failures + 1} times, and its Dask worker died "
                 f"each time, at last {error.last_worker.address}",
                 next_step="See the worker's log. If memory ran out, give workers more memory or "
                 "fewer threads. Then grade again.",

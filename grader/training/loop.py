@@ -165,7 +165,7 @@ def require_fit(job: TrainingJob) -> tuple[tuple[int, ...], ...]:
 def cannot_train_on_one(model: ModelSpec, shapes: Sequence[tuple[int, ...]]) -> bool:
     """Return True if a batch of size 1 would fail.
 
-    A batch norm that gets one value a channel has no variance to divide by, and PyTorch raises.
+    A batch norm with one value per channel has no variance to divide by, and PyTorch raises.
     """
     return any(
         layer.kind.startswith("BatchNorm") and math.prod(shape[1:]) == 1

@@ -54,7 +54,7 @@ _ENVIRONMENT = {
 }
 
 CORES_VARIABLE = "GRADER_CORES"
-"""The environment variable that sets the number of cores where the machine does not tell it."""
+"""The environment variable that sets the number of cores where the machine does not show it."""
 
 
 def count_cores() -> int:

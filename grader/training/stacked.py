@@ -227,7 +227,7 @@ def stack_models(
 
 
 def _stack(layers: Sequence[Any], input_shape: tuple[int, ...]) -> nn.Module:
-    """Return one layer for several layers of the same class, which only the first one tells."""
+    """Return one layer for several layers of the same class; the class is that of the first."""
     stacked: nn.Module = layers[0]
     match layers[0]:
         case nn.Linear():

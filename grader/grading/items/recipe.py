@@ -16,7 +16,7 @@ from grader.training.job import TrainingJob
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedRecipe:
-    """A student's recipe after its checks, with the assignment's values where it is silent."""
+    """A student's recipe after its checks, with the assignment's values for missing entries."""
 
     optimizer: OptimizerSpec
     scheduler: SchedulerSpec | None

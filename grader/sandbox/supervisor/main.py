@@ -1,4 +1,4 @@
-"""Start a program without namespaces, confined, and kill all processes that come of it.
+"""Start a program without namespaces, confined, and kill it with all its descendants.
 
 The supervisor outlives the grader, and student code must not reach it. Run as root, it gives the
 program another user. Run by a plain user, it confines signals by Landlock.
@@ -183,9 +183,9 @@ def _kill_all(user_id: int | None) -> None:
 def kill_all_of(user_id: int) -> None:
     """Send SIGKILL to every process of a user, atomically: none can fork away from it.
 
-    A child sends it whose effective user is that one, which decides whom it may reach. Its real and
-    saved user is the next number. So the processes cannot kill the child first: kill(2) compares
-    with the real and the saved user of the receiver.
+    A child with this effective user sends the signal, since the effective user decides which
+    processes the signal may reach. The child's real and saved user is the next number. So the
+    processes cannot kill the child first: kill(2) compares with the receiver's real and saved user.
 
     Args:
         user_id: of the processes to kill and of no other; no process may have the next number.
