@@ -322,7 +322,7 @@ def test_truncated_refused(tmp_path: Path, target: Path, name: str) -> None:
 def test_other_formats_refused(tmp_path: Path, target: Path, content: bytes) -> None:
     """RAR and 7z need programs of their own."""
     (tmp_path / "a.rar").write_bytes(content)
-    assert "no zip or tar archive" in refusal(tmp_path / "a.rar", target)
+    assert "not a zip or tar archive" in refusal(tmp_path / "a.rar", target)
 
 
 @settings(max_examples=60)

@@ -187,7 +187,7 @@ def test_job_that_kills_workers(cluster, dataset):
         for _ in range(4):
             wait_until(lambda: any(client.processing().values()))
             kill_worker(client)
-        with pytest.raises(MachineError, match="begun 4 times, and its Dask worker died each"):
+        with pytest.raises(MachineError, match="started 4 times, and its Dask worker died each"):
             victim.result()
         assert all(other.result().epochs for other in others)
 

@@ -26,7 +26,7 @@ ATTEMPTS = 100
 
 
 class DedicatedUser(SupervisedSandbox):
-    """A user that no other process has; Landlock and seccomp close everything that is not its own."""
+    """A user that no other process has; Landlock and seccomp close all outside the sandbox."""
 
     name = "uid"
     isolation = (

@@ -17,7 +17,7 @@ from grader.sandbox.supervisor import landlock
 
 
 class SameUser(SupervisedSandbox):
-    """The user who grades; Landlock and seccomp close everything that is not its own."""
+    """The user who grades; Landlock and seccomp close all outside the sandbox."""
 
     name = "same-user"
     isolation = (
