@@ -43,13 +43,13 @@ class Verdict:
 
     Attributes:
         item_id: "2C".
-        wanted: in words.
+        expected: in words.
         grader, course: what was measured, in words.
         grader_passed, course_passed: the verdicts.
     """
 
     item_id: str
-    wanted: str
+    expected: str
     grader: str
     course: str
     grader_passed: bool
@@ -64,7 +64,7 @@ class Verdict:
                 (self.course, self.course_passed),
             )
         ]
-        return (self.item_id, self.wanted, *verdicts)
+        return (self.item_id, self.expected, *verdicts)
 
 
 def measure_whole(settings: Settings) -> Outcome:
@@ -90,7 +90,7 @@ def measure_whole(settings: Settings) -> Outcome:
     verdicts = compare_verdicts(
         assignment.for_practice() if settings.small else assignment, result, accuracies
     )
-    heading = ("item", "wanted", "grader", "course loop")
+    heading = ("item", "expected", "grader", "course loop")
     return Outcome(
         table=tabulate_seconds(seconds),
         record={"seconds": seconds, "course_accuracies": accuracies},
@@ -127,7 +127,7 @@ def compare_verdicts(
     for item_id, item in assignment.item_ids():
         if isinstance(item, ModelItem):
             counted = item.threshold.epoch
-            wanted = item.threshold.accuracy
+            expected = item.threshold.accuracy
             runs = [
                 [epoch["test_accuracy"] for epoch in run["epochs"]]
                 for run in graded[item_id]["training"]["runs"]
@@ -137,11 +137,11 @@ def compare_verdicts(
             verdicts.append(
                 Verdict(
                     item_id=item_id,
-                    wanted=f"{counted} epoch at {wanted:.4f}",
+                    expected=f"{counted} epoch at {expected:.4f}",
                     grader=f"{accuracy:.4f}",
                     course=f"{course_accuracy:.4f}",
                     grader_passed=graded[item_id]["outcome"] == "passed",
-                    course_passed=course_accuracy >= wanted,
+                    course_passed=course_accuracy >= expected,
                 )
             )
         elif isinstance(item, SweepItem) and item.judged:
@@ -153,7 +153,7 @@ def compare_verdicts(
             verdicts.append(
                 Verdict(
                     item_id=item_id,
-                    wanted=f"{item.minimum_agreeing} of {len(points)} agree",
+                    expected=f"{item.minimum_agreeing} of {len(points)} agree",
                     grader=f"{sum(point['agrees'] for point in points)} agree",
                     course=f"{agreeing} agree",
                     grader_passed=graded[item_id]["outcome"] == "passed",

@@ -97,7 +97,7 @@ def _choose_dataset(
             raise
         if not options.quick:
             warn(
-                f"{error}. The practice set {practice} is used instead: this is PRACTICE and no "
+                f"{error}. The practice set {practice} is used instead: this is PRACTICE, not a "
                 "grade."
             )
         return load_dataset(practice)

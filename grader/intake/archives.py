@@ -251,7 +251,7 @@ class _Plan:
         if earlier != path:
             raise _refusal(
                 f"{display_name('/'.join(earlier))} and {display_name('/'.join(path))} in it are "
-                "one name to some file systems"
+                "the same name on some file systems"
             )
         if is_file or was_file:
             raise _refusal(f"{display_name('/'.join(path))} is in it twice")

@@ -194,7 +194,7 @@ def _read_entries(directory: Path, refusals: Mapping[str, str]) -> Layout:
             layout.found.append(_plain(entry))
         else:
             what = "a symbolic link" if kind == stat.S_IFLNK else "neither directory nor archive"
-            layout.ignore(entry, f"is {what}, so it was left")
+            layout.ignore(entry, f"is {what}, so it was left out")
     layout.found += [_from_canvas(directory, matches, refusals) for matches in canvas.values()]
     layout.found += [_from_moodle(directory, matches, refusals) for matches in moodle.values()]
     return layout

@@ -178,7 +178,7 @@ def test_colliding_names_refused(
 ) -> None:
     """Twin names are refused, since the graded one would depend on the machine."""
     message = refusal(make(tmp_path / "a.zip", {one: "1", other: "2"}), target)
-    assert "one name to some file systems" in message
+    assert "the same name on some file systems" in message
 
 
 @pytest.mark.parametrize(

@@ -221,8 +221,8 @@ def test_one_entry_each(tmp_path: Path) -> None:
     }
     assert found["dora@b.org"].student.email == "dora@b.org"
     assert messages(intake) == [
-        "README.txt is neither directory nor archive, so it was left",
-        "emil is a symbolic link, so it was left",
+        "README.txt is neither directory nor archive, so it was left out",
+        "emil is a symbolic link, so it was left out",
     ]
 
 
@@ -266,7 +266,7 @@ def test_class_archive(tmp_path: Path, wrapping: str) -> None:
         found = by_id(intake)
         assert contents(found["alice"]) == {"problem_1.py": "alice"}
         assert contents(found["carol"]) == {"problem_1.py": "carol"}
-        with pytest.raises(UnusableSubmissionError, match="one name to some file systems"):
+        with pytest.raises(UnusableSubmissionError, match="the same name on some file systems"):
             contents(found["bob"])
         private = found["alice"].source
     assert not private.exists()

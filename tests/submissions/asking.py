@@ -77,7 +77,7 @@ def leaving_nothing() -> Iterator[Path]:
     """No process, socket, open file or temporary file is left that was not there before.
 
     Yields:
-        The directory for temporary files, one of its own meanwhile.
+        The directory for temporary files, a new one during the block.
     """
     this = psutil.Process()
 
@@ -90,7 +90,7 @@ def leaving_nothing() -> Iterator[Path]:
         with mock.patch.object(tempfile, "tempdir", temporary):
             yield Path(temporary)
         assert running_children(known) == []
-        # What earlier tests left may have gone meanwhile, which is not this one's doing.
+        # Files of earlier tests may vanish during the block, which is not this one's doing.
         for now, earlier in zip(traces(), before, strict=True):
             assert now <= earlier
         assert os.listdir(temporary) == []

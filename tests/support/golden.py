@@ -1,6 +1,6 @@
 """Whole outputs against golden files.
 
-`GRADER_WRITE_GOLDEN=1 pytest …` writes the files anew; `git diff tests/golden` then shows what
+`GRADER_WRITE_GOLDEN=1 pytest …` rewrites the files; `git diff tests/golden` then shows what
 changed. Commit the new files only if every change is intended.
 """
 

@@ -1,7 +1,7 @@
 """Pieces of sample results: the real one, training runs, and one change for each way to fail.
 
 `reference_result.json` is what `grade reference --practice --json | python -m json.tool --compact`
-printed once. Write it anew when the format of results changes.
+printed once. Rewrite it when the format of results changes.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ def _find_odd_batch_norm(layers: list[_IndexedLayer]) -> Iterator[Hint]:
         if before[1].kind in ACTIVATIONS:
             yield Hint(
                 id="batch-norm-after-activation",
-                message=f"{named} comes after {name_layer(*before)}: usual is the reverse order",
+                message=f"{named} comes after {name_layer(*before)}: the reverse order is usual",
                 reason="Batch normalisation was proposed for the inputs of the activation (Ioffe "
                 "and Szegedy, 2015). Both orders work, so try both.",
             )
@@ -236,7 +236,7 @@ def _find_odd_settings(optimizer: OptimizerSpec) -> Iterator[Hint]:
                 id="learning-rate-high",
                 message=f"{optimizer.kind} has a learning rate of {rate:g}{whose}: 0.001 is usual",
                 reason=f"Each step of {optimizer.kind} changes a parameter by about the learning "
-                "rate, whatever the gradient's size, and initial weights are well below 1.",
+                "rate, regardless of the gradient's size, and initial weights are well below 1.",
             )
         if optimizer.kind in _COUPLED_DECAY and decay >= _HIGH_COUPLED_DECAY and not decoupled:
             yield Hint(

@@ -35,7 +35,7 @@ dependencies = {dependencies}
 license-files = ["LICENSE"]
 
 [project.scripts]
-grade = "grader.cli:main"
+grade = "grader.__main__:main"
 
 [tool.hatch.build.targets.wheel]
 packages = ["grader"]
