@@ -382,7 +382,7 @@ def test_bad_part_harms_no_other(tmp_path: Path, target: Path) -> None:
     found = unpack_class(archive, target)
     assert found.root == target
     assert found.refusals.keys() == {"bob", "carol"}
-    assert "one name" in found.refusals["bob"]
+    assert "the same name" in found.refusals["bob"]
     assert unpacked(target) == {
         "alice/problem_1.py": "a",
         "dora/problem_1.py": "d",
