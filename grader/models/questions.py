@@ -38,8 +38,6 @@ class Question:
         id: unique within a submission.
         kind: "answer" calls `function` for its value; "model" calls `function` for a model, and
             then those of `optimizer`, `scheduler` and `training` that are defined.
-        file: "problem_2.py".
-        function: "model_c".
         optimizer: the name of the function called with the model, or None.
         scheduler: the name of the function called with the optimiser, or None.
         training: the name of the function that returns {"epochs": …, "batch_size": …}, or None.
@@ -86,10 +84,8 @@ class Failure(Record, frozen=True):
     """The reason why a question has no answer, in words for the student.
 
     Attributes:
-        kind: what went wrong, for programs.
         phase: what was being done: "import of problem_2.py", "call of optimizer_c(model)".
         message: one or two sentences: what was observed.
-        next_step: what to do about it.
         location: "problem_2.py:14", or empty.
         traceback: the student's own frames, capped, or empty.
     """
@@ -144,10 +140,8 @@ class Extraction:
 
     Attributes:
         answered: `value` is an answer.
-        value: the answer's plain value.
+        value_type: what the student returned: "torch.Tensor of shape (4, 2, 2)".
         location: where the function is defined, or empty.
-        output: what the student's code printed.
-        notes: what the file does when it is imported.
     """
 
     question: Question

@@ -99,10 +99,8 @@ def require_access() -> None:
 
 def _find_closed(path: Path) -> Path | None:
     """Return the first directory on the way to a path that other users may not enter, or None."""
-    for directory in reversed(path.parents):
-        if not directory.stat().st_mode & 0o001:
-            return directory
-    return None
+    closed = (place for place in reversed(path.parents) if not place.stat().st_mode & 0o001)
+    return next(closed, None)
 
 
 def _find_place() -> Path:

@@ -31,7 +31,7 @@ def find_irregularity(
     for name, parameter in own.items():
         if id(parameter) in names:
             return "shared", f"its {name} is {names[id(parameter)]}"
-    found = find_override(layer) or _find_hook(layer)
+    found = find_override(layer) or find_own_hook(layer) or _find_parameter_hook(layer)
     if found is not None:
         return found
     for name, usual in _UNSUPPORTED.items():
@@ -70,10 +70,7 @@ def find_own_hook(module: nn.Module) -> tuple[str, str] | None:
     return None
 
 
-def _find_hook(module: nn.Module) -> tuple[str, str] | None:
-    found = find_own_hook(module)
-    if found is not None:
-        return found
+def _find_parameter_hook(module: nn.Module) -> tuple[str, str] | None:
     for name, parameter in named_parameters(module):
         hooks = parameter._backward_hooks or parameter._post_accumulate_grad_hooks  # noqa: SLF001
         if hooks:

@@ -29,11 +29,7 @@ def empty(directory: Path) -> bool:
                 Path(entry.path).unlink()
     except (OSError, RecursionError):
         return False
-    return os.access(directory, os.R_OK | os.W_OK | os.X_OK) and not _attributes(directory)
-
-
-def _attributes(directory: Path) -> list[str]:
-    """Return extended attributes, access lists included, or [] if unsupported."""
+    attributes: list[str] = []  # access lists are among them
     with contextlib.suppress(OSError):
-        return os.listxattr(directory)
-    return []
+        attributes = os.listxattr(directory)
+    return os.access(directory, os.R_OK | os.W_OK | os.X_OK) and not attributes
