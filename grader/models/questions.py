@@ -140,7 +140,6 @@ class Extraction:
 
     Attributes:
         answered: `value` is an answer.
-        value_type: what the student returned: "torch.Tensor of shape (4, 2, 2)".
         location: where the function is defined, or empty.
     """
 
