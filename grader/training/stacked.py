@@ -217,7 +217,14 @@ def stack_models(
     for spec, seed in models:
         torch.manual_seed(seed)
         built.append(build_model(spec))
-    shapes = (input_shape, *find_shapes(models[0][0], input_shape))
+    first, _ = models[0]
+    shapes = (input_shape, *find_shapes(first, input_shape))
+    # A dry run of two images drew dropout masks here in TRAINER_VERSION 1. The masks are still
+    # drawn, since without them every stacked run would change.
+    for layer, shape in zip(first.layers, shapes, strict=False):
+        if layer.kind == "Dropout":
+            probability = float(layer.arguments["p"])  # type: ignore[arg-type]
+            functional.dropout(torch.zeros(2, *shape), probability)
     return nn.Sequential(
         *(
             _stack([model[index] for model in built], shapes[index])

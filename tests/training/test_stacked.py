@@ -269,3 +269,16 @@ def test_divergence_gives_the_stack_up(dataset):
     for job, run in zip(jobs, runs, strict=True):
         assert run.diverged
         assert replace(run, wall_seconds=0) == replace(train(job, dataset), wall_seconds=0)
+
+
+def test_random_numbers_of_a_stack():
+    """A stack leaves the generator where version 1 of the trainer did, so its runs are the same."""
+    specs = [cnn().with_dropout(probability) for probability in (0.5, 0.25)]
+    stack_models([(specs[0], 3), (specs[1], 4)], (1, 28, 28))
+    after = torch.get_rng_state()
+    torch.manual_seed(4)
+    build_model(specs[1])
+    with torch.random.fork_rng(devices=[]):
+        dry_run = build_model(specs[0])
+    dry_run(torch.zeros(2, 1, 28, 28))
+    assert torch.equal(after, torch.get_rng_state())
