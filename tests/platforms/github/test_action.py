@@ -4,8 +4,10 @@ would run them, and what they promise.
 
 import base64
 import json
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,12 +111,52 @@ def test_cache_key(tmp_path):
     assert re.fullmatch("[0-9a-f]{64}", digests.pop())
 
 
-def test_install_script(tmp_path):
-    """It fetches from the internet, so that here only its syntax is checked."""
+PYTHON = r"""#!/bin/sh
+{python} "$@" --without-pip || exit
+printf '#!/bin/sh\necho pip "$@" >> {log}\n' > "{venv}/bin/pip"
+chmod +x "{venv}/bin/pip"
+mkdir "{packages}/torchvision"
+touch "{packages}/torchvision/__init__.py"
+echo 'MNIST = lambda root, download: print("MNIST", file=open("{log}", "a"))' \
+  > "{packages}/torchvision/datasets.py"
+"""
+"""Stands in for `python -m venv`: pip and torchvision in it only say that they were used."""
+
+
+def test_install_in_a_hostile_checkout(tmp_path):
+    """Installing runs nothing of the checkout, whatever the student's files are called."""
+    checkout, files, log = tmp_path / "checkout", tmp_path / "runner", tmp_path / "log"
+    checkout.mkdir()
+    for name in ("venv", "torchvision", "pip", "sitecustomize", "ensurepip", "sys"):
+        (checkout / f"{name}.py").write_text(f"open({str(log)!r}, 'a').write('hostile')\n")
     step = next(step for step in steps_of(ACTION) if step.get("id") == "install")
-    checked = run_step(["bash", "-n", "-c", step["run"]], workspace=tmp_path, files=tmp_path / "r")
-    assert checked.returncode == 0, checked.stderr
-    assert "$GITHUB_ACTION_PATH" in step["run"]
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    venv = files / "temp" / "grader" / "venv"
+    venv.parent.mkdir(parents=True)
+    python = commands / "python"
+    python.write_text(
+        PYTHON.format(
+            python=sys.executable,
+            log=log,
+            venv=venv,
+            packages=venv / f"lib/python3.{sys.version_info.minor}/site-packages",
+        )
+    )
+    python.chmod(0o755)
+    done = run_step(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+        workspace=checkout,
+        files=files,
+        GITHUB_ACTION_PATH=str(ROOT),
+        PATH=f"{commands}:{os.environ['PATH']}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert log.read_text().splitlines() == [
+        "pip install --index-url https://download.pytorch.org/whl/cpu torch torchvision",
+        f"pip install {ROOT}",
+        "MNIST",
+    ]
 
 
 @pytest.mark.parametrize("path", [ACTION, *WORKFLOWS], ids=lambda path: path.name)
