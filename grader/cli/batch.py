@@ -6,6 +6,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -91,6 +92,12 @@ _late_options = option_group(
 )
 
 
+OPEN_SCHEDULER = (
+    "everyone who reaches this scheduler can run programs as you, on its workers and here. Start "
+    "it with --protocol tls, and name it as tls://HOST:PORT; docs/scaling.md says how."
+)
+
+
 @click.command(epilog=EXAMPLES + EXIT_CODES)
 @click.argument("submissions", type=CallerPath())
 @click.option(
@@ -148,6 +155,8 @@ def batch(
     )
     page = output / CLASS_PAGE_NAME
     with fenced_log(), ClassProgress(error_console, quiet=quiet) as progress:
+        if is_open_scheduler(request.options.scheduler or ""):
+            progress.warn(OPEN_SCHEDULER)
         try:
             with locked(output), ReviewStore(output / STORE_NAME) as store:
                 try:
@@ -166,6 +175,12 @@ def batch(
     elif not quiet:
         _print_totals(totals, page)
     sys.exit(exit_code(error=totals.error > 0, failed=totals.fell_short + totals.unusable > 0))
+
+
+def is_open_scheduler(address: str) -> bool:
+    """Return True if other machines can reach a scheduler without a certificate."""
+    host = urlsplit(address).hostname or ""
+    return address.startswith("tcp:") and host not in {"localhost", "127.0.0.1", "::1"}
 
 
 def _write_page(

@@ -13,6 +13,7 @@ from textwrap import dedent
 import psutil
 import pytest
 
+from grader.cli.batch import is_open_scheduler
 from grader.cohort.store import Store
 from tests.support.paths import ROOT
 
@@ -319,3 +320,19 @@ def test_ctrl_c(submission: Path, tmp_path: Path):
     result = read_result(tmp_path, "student")
     assert not result["complete"]
     assert items_of(result)["1D"]["outcome"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("address", "is_open"),
+    [
+        ("tcp://head:8786", True),
+        ("tcp://10.0.0.7:8786", True),
+        ("tcp://127.0.0.1:8786", False),
+        ("tcp://localhost:8786", False),
+        ("tls://head:8786", False),
+        ("", False),
+    ],
+)
+def test_open_scheduler(address, is_open):
+    """Only an address without TLS that other machines reach brings the warning."""
+    assert is_open_scheduler(address) is is_open

@@ -103,6 +103,17 @@ def test_cells(format_name, members):
             assert cell == "-" or not cell.startswith(FORMULA_STARTS)
 
 
+@pytest.mark.parametrize(("modified", "cell"), [("=1+1", "'=1+1"), ("-", "-"), ("-=1", "'=1")])
+def test_moodle_times(modified, cell):
+    """A roster's own column cannot bring a formula into the worksheet."""
+    columns = {"Identifier": "Participant 7", "Last modified (grade)": modified}
+    student = Student(id="7", name="Zoe", columns=columns)
+    _, row = write(
+        "moodle", [StudentSummary(student=student, status=Status.GRADED, score=Score(possible=1))]
+    )
+    assert row[-1] == cell
+
+
 def test_canvas():
     """Canvas's own export as the roster gives Canvas's ids back."""
     student = Student(

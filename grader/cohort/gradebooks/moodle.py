@@ -32,8 +32,8 @@ def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> 
         return
     for row, summary in zip(rows, identified, strict=True):
         # Moodle compares this time with its own, so that no newer grade is overwritten.
-        modified = from_roster(summary.student, _MODIFIED) or "-"
-        row += [number(column.points_possible), modified]
+        modified = from_roster(summary.student, _MODIFIED)
+        row += [number(column.points_possible), text(modified.removeprefix("-")) or "-"]
     header = ["Identifier", "Full name", "Email address", "Grade", "Maximum Grade"]
     write_rows(file, [*header, "Last modified (grade)"], rows)
 

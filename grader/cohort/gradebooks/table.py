@@ -38,7 +38,7 @@ def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> 
                 *(number(earned[part]) if part in earned else "" for part in parts),
             ]
         )
-    write_rows(file, [*_HEADER, *parts], rows)
+    write_rows(file, [*_HEADER, *map(text, parts)], rows)
 
 
 def _earned_by_part(summary: StudentSummary) -> dict[str, float]:
