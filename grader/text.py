@@ -37,7 +37,8 @@ def make_visible(text: str) -> str:
 
     Line ends of all systems become newlines; tabs stay.
     """
-    return _show_hidden(text.replace("\r\n", "\n").replace("\r", "\n"), kept="\n\t")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "\n".join(_show_hidden(line, kept="\t") for line in lines)
 
 
 def display_name(name: str | bytes) -> str:
@@ -58,7 +59,7 @@ def is_hidden(character: str) -> bool:
 
 
 def _show_hidden(text: str, *, kept: str) -> str:
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
     shown = []
     before = ""

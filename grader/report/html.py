@@ -48,7 +48,8 @@ class Inlined:
 def render_html(result: SubmissionResult) -> str:
     """Return the whole report."""
     template = template_environment().get_template("report.html")
-    return template.render(result=result, provenance=result.provenance)
+    # A last look at what is shown, whatever decoded a character on the way.
+    return make_visible(template.render(result=result, provenance=result.provenance))
 
 
 def load_ahead() -> None:

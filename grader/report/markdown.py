@@ -55,17 +55,17 @@ def render_markdown(text: str) -> Markup:
     if len(visible) > LONGEST_PARSED:
         return Markup("<pre>{}</pre>").format(visible)
     rendered = _parser().render(visible)
-    return Markup(  # noqa: S704 - nh3 has just cleaned it
-        nh3.clean(
-            rendered,
-            tags=_TAGS,
-            attributes=_ATTRIBUTES,
-            tag_attribute_values=_ATTRIBUTE_VALUES,
-            attribute_filter=_filter_attribute,
-            url_schemes={"http", "https", "mailto"},
-            link_rel="noopener noreferrer nofollow",
-        )
+    cleaned = nh3.clean(
+        rendered,
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
+        tag_attribute_values=_ATTRIBUTE_VALUES,
+        attribute_filter=_filter_attribute,
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
     )
+    # Again, because `&#x202e;` and TeX's `\\unicode{x202e}` become characters only here.
+    return Markup(make_visible(cleaned))  # noqa: S704 - nh3 has just cleaned it
 
 
 @cache

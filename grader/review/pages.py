@@ -24,6 +24,7 @@ from grader.review.ledger import entries_version
 from grader.review.queue import Filter, Group, measure_progress, neighbours, read_groups, select
 from grader.review.rubrics import rubric_in_force, rubric_version
 from grader.review.store import FIRST, SECOND, ReviewStore
+from grader.text import make_visible
 
 CHANGES_SHOWN = 200
 SNIPPETS_SHOWN = 9
@@ -260,7 +261,7 @@ def _page(template: str, view: View | None, *, status: int = 200, **values: Any)
     if view is not None and "item_id" in values:
         values["part"] = view.review.places[values["item_id"]][1]
     rendered = _environment().get_template(template).render(view=view, Filter=Filter, **values)
-    return HTMLResponse(rendered, status_code=status)
+    return HTMLResponse(make_visible(rendered), status_code=status)
 
 
 @cache

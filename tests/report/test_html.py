@@ -20,7 +20,7 @@ from grader.report.markdown import LONGEST_PARSED, render_markdown
 from grader.report.mathematics import ELEMENTS
 from grader.report.wording import OUTCOME_LABELS, interval_sentence
 from grader.results import EpochResult, Outcome
-from grader.text import make_visible
+from grader.text import is_hidden, make_visible
 from tests.support.golden import assert_golden, stable_html
 from tests.support.result_sample_items import BROKEN, REAL_TRAINING, run, training
 from tests.support.result_samples import (
@@ -337,6 +337,23 @@ def test_markdown_cleaner_alone(source, monkeypatch):
         assert tag in {"p", "a", "pre", "code"}
         assert attributes.keys() <= {"href", "rel"}
         assert attributes.get("href", "https://").startswith("https://")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "a&#x202e;b &rlm; &shy; &#8203; &#x2028;",
+        r"$\unicode{x202e}$ and $$\text{&#x202e;}$$",
+        "[a&#x202e;b](https://example.org/&#x202e;)",
+        "![a&#x202e;b](https://example.org/)",
+        "| a&#x202e;b |\n|---|\n| &lrm; |",
+    ],
+)
+def test_hidden_characters_of_entities(source):
+    """A character that only Markdown, TeX or HTML decodes is shown as an escape."""
+    shown = str(markdown.render_markdown(source))
+    assert not any(is_hidden(character) for character in shown.replace("\n", ""))
+
 
 
 def test_markdown_table():

@@ -90,4 +90,4 @@ def _leaderboard(parts: Collection[PartResult]) -> list[dict[str, object]]:
 
 
 def _render(template: str, **values: object) -> str:
-    return template_environment().get_template(template).render(values)
+    return make_visible(template_environment().get_template(template).render(values))
