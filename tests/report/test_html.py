@@ -355,7 +355,6 @@ def test_hidden_characters_of_entities(source):
     assert not any(is_hidden(character) for character in shown.replace("\n", ""))
 
 
-
 def test_markdown_table():
     """Column alignment becomes a class, because the page's policy forbids style attributes."""
     rendered = render_markdown("|a|b|\n|-:|:-:|\n|1|2|")
