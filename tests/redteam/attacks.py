@@ -170,7 +170,9 @@ READING = (
     _attack("reading", "users", "return open('/etc/passwd').read()", kind="exception"),
     _attack("reading", "homes", "return glob.glob('/home/*') + glob.glob('/root/*.*')", value=()),
     _attack("reading", "siblings",
-            "return glob.glob('/tmp/*') + glob.glob('/var/*') + os.listdir('/submission/..')[:0]",
+            # A Python that is installed below one of these is the only thing there.
+            "return [path for path in glob.glob('/tmp/*') + glob.glob('/var/*')"
+            " if not any(prefix.startswith(path + '/') for prefix in (sys.prefix, sys.base_prefix))]",
             value=()),
     _attack("reading", "top", "return sorted(set(os.listdir('/')) & "
             "{'home', 'var', 'mnt', 'media', 'srv', 'boot', 'sys', 'run', 'opt', 'tmp'})",
