@@ -155,4 +155,4 @@ def test_missing_data(tmp_path, home):
     results = run_autograder(tmp_path / "autograder", home)
     assert results["score"] == 0
     assert "does not exist" in results["output"]
-    assert "no verdict on your work" in results["output"]
+    assert "not a verdict on your work" in results["output"]
