@@ -22,7 +22,7 @@ def docstrings(path: Path) -> Iterator[tuple[int, str]]:
                     yield statement.lineno, text
 
 
-def test_docstrings_begin_with_a_verb_or_a_noun():
+def test_docstrings():
     """No docstring of the grader begins with What, Whether, Who, Which, Why or How."""
     found = [
         f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"

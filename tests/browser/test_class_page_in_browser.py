@@ -66,7 +66,7 @@ def test_the_whole_table_shows(scripts, address, class_of_60, open_page):
     assert all(url == address or url.startswith("data:") for url in page.requested)
 
 
-def test_search_ignores_case_accents_and_the_order_of_words(address, class_of_60, open_page):
+def test_search(address, class_of_60, open_page):
     """By name, id or email; what is left is counted aloud."""
     page = open_page(address)
     page.fill("#search", "celik JOSE")
@@ -100,7 +100,7 @@ def test_columns_sort_both_ways(address, class_of_60, open_page):
 
 
 @pytest.mark.parametrize("reason", [Reason.ERROR, Reason.BORDERLINE, Reason.PENDING])
-def test_boxes_leave_those_with_that_reason(reason, address, class_of_60, open_page):
+def test_boxes(reason, address, class_of_60, open_page):
     """Several boxes leave those with any of them."""
     page = open_page(address)
     page.check(f"[value={reason}]")
@@ -117,7 +117,7 @@ def test_late_and_missing_can_be_filtered(address, class_of_60, open_page):
     assert shown_ids(page) == ids(late)
 
 
-def test_a_failing_part_is_filtered_and_search_narrows_it_further(address, class_of_60, open_page):
+def test_filter_and_search(address, class_of_60, open_page):
     """All conditions hold together."""
     page = open_page(address)
     page.select_option("#failed", label="2C")
@@ -127,7 +127,7 @@ def test_a_failing_part_is_filtered_and_search_narrows_it_further(address, class
     assert shown_ids(page) == ids(one for one in failing if one.student.name.endswith("Wu"))
 
 
-def test_a_count_leads_to_the_students_it_counts(address, class_of_60, open_page):
+def test_counts_are_links(address, class_of_60, open_page):
     """In the table of parts and in the head of the page."""
     page = open_page(address)
     link = page.locator("a[data-failed]").first
@@ -148,7 +148,7 @@ def test_a_name_opens_the_report(address, open_page):
     assert page.title() == "the report"
 
 
-def test_everything_works_by_keyboard_alone(address, class_of_60, open_page):
+def test_keyboard_alone(address, class_of_60, open_page):
     """Tab reaches search, part, boxes, headers and links, in that order, each with a focus ring."""
     page = open_page(address)
     page.locator("#search").focus()
@@ -186,7 +186,7 @@ def test_everything_works_by_keyboard_alone(address, class_of_60, open_page):
     assert points == sorted(points)
 
 
-def test_a_phone_shows_the_page_without_sideways_scrolling(address, open_page):
+def test_phone(address, open_page):
     """At 390 px only tables scroll, in boxes of their own."""
     page = open_page(address, width=PHONE)
     page.evaluate(OPEN_ALL)
@@ -203,7 +203,7 @@ def test_axe_finds_nothing_serious(scheme, address, open_page, serious_violation
     assert serious_violations(page) == []
 
 
-def test_a_class_of_a_thousand_reacts_at_once(tmp_path, open_page):
+def test_thousand_students(tmp_path, open_page):
     """No keystroke, filter or sort keeps the page busy for long."""
     page = open_page(write(make_summaries(1000), tmp_path))
     for name, action in {

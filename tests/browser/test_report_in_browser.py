@@ -29,7 +29,7 @@ NAMES = [*ALL_SAMPLES, "hostile-0", "hostile-1"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_phone_shows_the_page_without_sideways_scrolling(name, reports, open_page):
+def test_phone(name, reports, open_page):
     """At 390 px nothing sticks out of the page, with everything folded and unfolded."""
     page = open_page(reports[name], width=PHONE)
     for _ in range(2):
@@ -47,7 +47,7 @@ def test_a_phone_shows_the_page_without_sideways_scrolling(name, reports, open_p
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_policy_blocks_nothing_of_ours_and_nothing_is_fetched(name, reports, open_page):
+def test_policy_blocks_nothing(name, reports, open_page):
     """No console message, no request but the file and its embedded images, no script run."""
     page = open_page(reports[name])
     assert page.complaints == []
@@ -131,7 +131,7 @@ def test_practice_is_written_over_the_page(reports, open_page):
     assert open_page(reports["good"]).evaluate(style)[0] is False
 
 
-def test_links_within_the_page_lead_to_the_part(reports, open_page):
+def test_links_within_the_page(reports, open_page):
     """A click on a failed item in the list brings that item into view."""
     page = open_page(reports["broken"])
     page.click(".short-list >> text='3G.sweep'")

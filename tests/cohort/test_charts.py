@@ -48,7 +48,7 @@ def test_legend_counts_both_sides(model_item):
         assert set(chart.legend) == {"2 below", "2 reached 98.00%"}
 
 
-def test_one_failed_run_does_not_flatten_the_others():
+def test_failed_run_at_the_edge():
     """It is drawn at the edge, and the axis says so."""
     models = [TrainedModel(accuracy=0.98 + n / 10_000, parameters=1000 + n) for n in range(40)]
     models[0] = TrainedModel(accuracy=0.1, parameters=999)

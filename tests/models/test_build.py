@@ -81,7 +81,7 @@ def test_every_kind_is_covered():
     ],
     ids=["BatchNorm1d", "BatchNorm2d", "LayerNorm"],
 )
-def test_normalisation_keeps_just_the_parameters_it_had(make, shape, bias, affine):
+def test_parameters_of_normalisation(make, shape, bias, affine):
     """Without a bias it is counted, named and rebuilt so, whatever the constructor takes."""
     layer = make(affine)
     if not bias:
@@ -119,7 +119,7 @@ def test_unknown_layer_is_refused(kind):
         build_model(ModelSpec(layers=(LayerSpec(kind=kind, path="0"),)))
 
 
-def test_arguments_out_of_range_are_refused():
+def test_arguments_out_of_range():
     """Arguments are held to the table's rules before PyTorch sees them."""
     with pytest.raises(ModelError, match=r"Dropout: p is 1\.5"):
         build_model(model(dropout(1.5)))
@@ -153,7 +153,7 @@ def test_weights_are_loaded():
         (lambda state: state["1.weight"].fill_(float("inf")), "1.weight has values that are not"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(change, message):
+def test_weights_that_do_not_fit(change, message):
     """Names, shapes, types and values are all checked."""
     state = build_model(mlp()).state_dict()
     change(state)

@@ -78,7 +78,7 @@ def test_relative_paths_are_the_callers(tmp_path: Path) -> None:
     assert (tmp_path / "j.xml").is_file()
 
 
-def test_environment_names_no_relative_directory(tmp_path: Path) -> None:
+def test_relative_environment(tmp_path: Path) -> None:
     """Variables with paths are made absolute, and lists lose their relative entries."""
     program = (
         "import os, sys; import grader.__main__ as start\n"

@@ -62,7 +62,7 @@ def test_what_cannot_be_seen_is_escaped():
     assert msgspec.json.decode(rendered, type=SubmissionResult) == result
 
 
-def test_no_string_is_a_command_to_githubs_runner():
+def test_no_runner_commands():
     """The runner takes `##[name]` anywhere in its log for a command; the value stays the same."""
     hostile = map_strings(good_result(), lambda text: f"{text}##[add-mask]\\##[error]")
     rendered = render_json(hostile)
@@ -70,12 +70,12 @@ def test_no_string_is_a_command_to_githubs_runner():
     assert msgspec.json.decode(rendered, type=SubmissionResult) == hostile
 
 
-def test_the_committed_schema_is_the_generated_one():
+def test_committed_schema():
     """`tests.support.result_files` says how to renew the file."""
     assert SCHEMA_PATH.read_bytes() == result_schema()
 
 
-def test_the_same_result_gives_the_same_bytes(tmp_path):
+def test_same_bytes(tmp_path):
     """Two writings of equal results do not differ."""
     for name in ("first", "second"):
         write_json(good_result(), tmp_path / name)
@@ -91,7 +91,7 @@ def test_the_same_result_gives_the_same_bytes(tmp_path):
         ("provenance", "practice"),
     ],
 )
-def test_the_schema_rejects_a_result_that_lacks_something(path, tmp_path, validator):
+def test_schema_rejects_a_gap(path, tmp_path, validator):
     """A document without a required field is invalid, for the schema and for `read_json`."""
     write_json(good_result(), tmp_path / "result.json")
     document = json.loads((tmp_path / "result.json").read_bytes())
@@ -106,7 +106,7 @@ def test_the_schema_rejects_a_result_that_lacks_something(path, tmp_path, valida
         read_json(tmp_path / "broken.json")
 
 
-def test_the_schema_rejects_an_unknown_outcome(tmp_path, validator):
+def test_schema_rejects_an_outcome(tmp_path, validator):
     """An outcome that does not exist is invalid."""
     write_json(good_result(), tmp_path / "result.json")
     document = json.loads((tmp_path / "result.json").read_bytes())

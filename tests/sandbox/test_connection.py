@@ -38,9 +38,7 @@ def connection(pipes: dict[str, IO[bytes]]) -> Connection:
     return Connection(process, {REPLY: len(PAYLOAD), READY: 0}, check=lambda: None)
 
 
-def test_a_reply_that_came_in_time_is_read_late(
-    connection: Connection, pipes: dict[str, IO[bytes]]
-) -> None:
+def test_late_reading(connection: Connection, pipes: dict[str, IO[bytes]]) -> None:
     """Whatever kept the grader from reading: another student's answer, or Ctrl-Z."""
     write_frame(pipes["replies_end"].fileno(), REPLY, PAYLOAD)
     assert connection.receive(REPLY, deadline=time.monotonic() - 10) == PAYLOAD

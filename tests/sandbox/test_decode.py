@@ -192,7 +192,7 @@ def test_values_of_other_forms_are_refused(value: Any) -> None:
         model(),
     ],
 )
-def test_payloads_that_break_the_protocol_are_refused(payload: bytes) -> None:
+def test_broken_payloads(payload: bytes) -> None:
     """Whatever is not exactly an answer is refused, and quickly."""
     with pytest.raises(MessageError):
         decode(payload)
@@ -215,7 +215,7 @@ json_values = st.recursive(
 
 
 @given(st.data())
-def test_a_changed_field_is_refused_or_harmless(data: st.DataObject) -> None:
+def test_changed_field(data: st.DataObject) -> None:
     """Whatever one field of a valid model is changed to, the result is valid or a refusal."""
     reply = json.loads(model(optimizer=OPTIMIZER))
     place: Any = reply
@@ -236,7 +236,7 @@ def test_a_changed_field_is_refused_or_harmless(data: st.DataObject) -> None:
         assert extraction.model.model.count_parameters() <= LIMITS.parameters
 
 
-def test_missing_is_only_for_optional_questions() -> None:
+def test_missing() -> None:
     """A function may be absent only where the question says so."""
     optional = Question(id="1", kind="answer", file="a.py", function="f", optional=True)
     extraction = decode(json.dumps({"type": "missing", "notes": []}).encode(), optional)
@@ -329,7 +329,7 @@ def test_forged_models_are_refused(payload: bytes) -> None:
         ({"color": 3}, "no argument 'color'"),
     ],
 )
-def test_arguments_out_of_range_fail_in_words(changes: dict[str, Any], says: str) -> None:
+def test_arguments_out_of_range(changes: dict[str, Any], says: str) -> None:
     """An argument that PyTorch may allow and the grader refuses is explained to the student."""
     payload = model([layer(arguments=LINEAR["arguments"] | changes)])  # type: ignore[operator]
     failure = decode(payload, MODEL).failure
@@ -339,7 +339,7 @@ def test_arguments_out_of_range_fail_in_words(changes: dict[str, Any], says: str
 
 
 @pytest.mark.parametrize("rate", ["nan", "inf", -1, 1e9, 10**400, "fast", None])
-def test_settings_out_of_range_fail_the_optimizer_alone(rate: Any) -> None:
+def test_settings_out_of_range(rate: Any) -> None:
     """An optimiser with an impossible learning rate leaves the model usable."""
     groups = [{"parameters": ["0.weight", "0.bias"], "settings": SETTINGS | {"lr": rate}}]
     extracted = decode(model(optimizer={"kind": "SGD", "groups": groups}), MODEL).model
@@ -351,7 +351,7 @@ def test_settings_out_of_range_fail_the_optimizer_alone(rate: Any) -> None:
     assert "lr" in failure.message
 
 
-def test_optimizer_of_an_irregular_model_is_only_looked_over() -> None:
+def test_optimizer_of_an_irregular_model() -> None:
     """Where a layer is not known, neither are its parameters' names."""
     layers = [layer(kind="problem_1.Mine", irregularity="subclass", arguments={})]
     groups = [{"parameters": ["0.secret"], "settings": SETTINGS}]
@@ -363,7 +363,7 @@ def test_optimizer_of_an_irregular_model_is_only_looked_over() -> None:
         decode(model(layers, optimizer={"kind": "SGD", "groups": groups}), MODEL)
 
 
-def test_weights_are_looked_into_only_on_request() -> None:
+def test_weights_on_request() -> None:
     """Weights come in if they are well-formed safetensors, and were asked for."""
     file = safetensors.numpy.save({"0.weight": np.ones((2, 4), dtype=np.float32)})
     encoded = base64.b64encode(file).decode()
@@ -378,13 +378,13 @@ def test_weights_are_looked_into_only_on_request() -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"[1]", b"\xff", b'{"reason":"victory"}'])
-def test_endings_of_other_forms_are_refused(payload: bytes) -> None:
+def test_broken_endings(payload: bytes) -> None:
     """The end of a question has exactly its fields."""
     with pytest.raises(MessageError):
         decode_end(payload)
 
 
-def test_command_carries_the_question_and_its_limits() -> None:
+def test_command() -> None:
     """The worker gets plain JSON."""
     names = [field.name for field in fields(WorkerLimits)]
     command = json.loads(encode_command(ANSWER, WorkerLimits(**dict.fromkeys(names, 5))))

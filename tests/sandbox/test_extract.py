@@ -191,14 +191,14 @@ def test_special_floats_arrive(extractions: dict[str, Extraction]) -> None:
     assert repr(extractions["floats"].value) == "(nan, inf, -inf, 1e+300, 0.5)"
 
 
-def test_odd_strings_arrive_as_visible_text(extractions: dict[str, Extraction]) -> None:
+def test_odd_strings(extractions: dict[str, Extraction]) -> None:
     """Control characters and lone surrogates are made visible, so that they can do nothing."""
     value = extractions["strings"].value
     assert isinstance(value, tuple)
     assert value[0] == "é\\x00\\ud800"
 
 
-def test_latin_1_file_with_its_coding_line_is_read(extractions: dict[str, Extraction]) -> None:
+def test_latin_1(extractions: dict[str, Extraction]) -> None:
     """A file in another encoding than UTF-8 is fine if it says so."""
     assert extractions["latin"].value == "é"
 
@@ -226,7 +226,7 @@ def test_flood_of_output_is_cut(extractions: dict[str, Extraction]) -> None:
     assert output.dropped_bytes == 100_000_000 - LIMITS.output_bytes
 
 
-def test_scratch_files_do_not_outlive_their_question(extractions: dict[str, Extraction]) -> None:
+def test_scratch_is_emptied(extractions: dict[str, Extraction]) -> None:
     """Each question finds an empty scratch directory."""
     assert extractions["scratch again"].value == ()
 
@@ -238,7 +238,7 @@ def test_optional_functions_may_be_missing(extractions: dict[str, Extraction]) -
         assert extractions[name].failure is None
 
 
-def test_shadowing_file_is_noted_and_shadows_nothing(extractions: dict[str, Extraction]) -> None:
+def test_shadowing_file(extractions: dict[str, Extraction]) -> None:
     """A student's torch.py is never imported in place of PyTorch."""
     assert extractions["tensors"].failure is None
     note = ImportNote(kind="shadow", location="torch.py:1", detail="torch.py")
@@ -428,7 +428,7 @@ def test_computed_sizes(extractions: dict[str, Extraction]) -> None:
     assert norm["normalized_shape"] == (3, 2)
 
 
-def test_plain_model_is_described_layer_by_layer(extractions: dict[str, Extraction]) -> None:
+def test_plain_model(extractions: dict[str, Extraction]) -> None:
     """Nested Sequentials are flattened, and every argument is read."""
     extracted = extractions["plain"].model
     assert extracted is not None
@@ -467,7 +467,7 @@ def test_irregular_layers_are_named(extractions: dict[str, Extraction]) -> None:
         assert detail in layer.irregularity_detail
 
 
-def test_normalisation_says_which_parameters_it_has(extractions: dict[str, Extraction]) -> None:
+def test_parameters_of_normalisation(extractions: dict[str, Extraction]) -> None:
     """Each is ordinary with or without a bias; one that is not affine has none."""
     extracted = extractions["norms"].model
     assert extracted is not None, extractions["norms"].failure
@@ -477,7 +477,7 @@ def test_normalisation_says_which_parameters_it_has(extractions: dict[str, Extra
     assert extracted.model.count_parameters() == 3 * 6 + 3 * 3
 
 
-def test_optimizer_groups_are_described_as_they_were_before_the_scheduler(
+def test_optimizer_groups(
     extractions: dict[str, Extraction],
 ) -> None:
     """Every group has its own settings and the flattened model's names."""
@@ -523,7 +523,7 @@ def test_weights_come_as_safetensors(extractions: dict[str, Extraction]) -> None
     assert extractions["plain"].model.model.weights is None
 
 
-def test_missing_and_unusable_files_are_explained(tmp_path: Path, sandbox: Sandbox) -> None:
+def test_unusable_files(tmp_path: Path, sandbox: Sandbox) -> None:
     """A file that is not there, or is a link, fails its own question and says why."""
     (tmp_path / "linked.py").symlink_to("/etc/passwd")
     questions = [

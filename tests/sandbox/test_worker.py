@@ -45,7 +45,7 @@ def test_frames_survive_any_cutting(sent: list[Frame], size: int) -> None:
     assert received == sent
 
 
-def test_unexpected_frames_are_refused_before_they_are_stored() -> None:
+def test_unexpected_frames() -> None:
     """An unknown kind and an oversized frame are refused by their headers."""
     with pytest.raises(FrameError) as caught:
         list(FrameReader({END: 10}).feed(HEADER.pack(REPLY, 1)))
@@ -100,7 +100,7 @@ def test_work_at_import_is_noted(source: str, kind: str, line: int) -> None:
         "(" * 1000,
     ],
 )
-def test_work_that_is_not_done_at_import_is_not_noted(source: str) -> None:
+def test_work_after_import(source: str) -> None:
     """Functions, main guards and texts do nothing at import."""
     assert find_import_notes(source.encode(), "problem_2.py") == []
 
@@ -121,9 +121,7 @@ def test_shadows_are_found(tmp_path: Path) -> None:
     assert [note["detail"] for note in find_shadows(tmp_path)] == ["json", "numpy.py", "random.py"]
 
 
-def test_only_well_known_modules_are_preloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_preloaded_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the submission's runs, whatever it is called."""
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "evil.py").write_text("raise SystemExit")
@@ -163,14 +161,14 @@ class LyingError(Exception):
         raise KeyboardInterrupt
 
 
-def test_lying_exceptions_are_still_described(tmp_path: Path) -> None:
+def test_lying_exceptions(tmp_path: Path) -> None:
     """A `__str__` that raises costs only the message."""
     explained = explain_exception(LyingError(), tmp_path, {})
     assert "LyingError" in explained.message
     assert safe_text(LyingError()) == "(its message cannot be shown)"
 
 
-def test_messages_are_capped_and_on_one_line() -> None:
+def test_messages_are_capped() -> None:
     """A long or many-lined message is cut and joined."""
     assert safe_text(ValueError("a\n" * 10_000)) == ("a " * MAXIMUM_MESSAGE)[:MAXIMUM_MESSAGE]
 
@@ -209,7 +207,7 @@ def test_descendants_are_ended() -> None:
     assert ended.stdout == b"none left\n"
 
 
-def test_a_worker_whose_grader_has_ended_does_not_start(tmp_path: Path) -> None:
+def test_abandoned_worker(tmp_path: Path) -> None:
     """It may be abandoned before anything watches over it; then it ends before PyTorch loads."""
     read_end, write_end = os.pipe()
     os.close(write_end)

@@ -120,7 +120,7 @@ def test_every_dropout_is_set():
     }
 
 
-def test_only_disagreement_gets_another_seed():
+def test_disagreement_gets_another_seed():
     """Probabilities that agree are not trained again."""
     jobs, runs = run_sweep(
         lambda job: 0.9 if job.seed == 2 or dropout_of(job) == 0.0 else 0.5,

@@ -76,7 +76,7 @@ def test_good_submission(tmp_path):
 
 
 @pytest.mark.parametrize("code", [CRASHES, FILLS_THE_DISK, KILLS_ITS_PARENTS])
-def test_misbehaviour_costs_only_its_own_parts(tmp_path, submission, code):
+def test_misbehaviour(tmp_path, submission, code):
     """The score is right, and the parts at fault say what happened."""
     (submission / "problem_2.py").write_text(dedent(code))
     results = results_of(tmp_path, submission)

@@ -269,7 +269,7 @@ def test_source_is_the_running_grader(upload, tmp_path):
     assert shown == f"grade, version {grader.__version__}\n"
 
 
-def test_source_needs_what_the_grader_needs(upload):
+def test_requirements_of_the_source(upload):
     """The project file has the requirements and the version of the installed package."""
     project = tomllib.loads(upload.read("grader-source/pyproject.toml").decode())["project"]
     assert project["version"] == grader.__version__
