@@ -171,6 +171,7 @@ READING = (
     _attack("reading", "homes", "return glob.glob('/home/*') + glob.glob('/root/*.*')", value=()),
     _attack("reading", "siblings",
             # A Python that is installed below one of these is the only thing there.
+            "os.listdir('/submission/..');"
             "return [path for path in glob.glob('/tmp/*') + glob.glob('/var/*')"
             " if not any(prefix.startswith(path + '/') for prefix in (sys.prefix, sys.base_prefix))]",
             value=()),
