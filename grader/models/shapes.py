@@ -65,18 +65,18 @@ def find_shapes(spec: ModelSpec, input_shape: Shape) -> tuple[Shape, ...]:
 def _output_shape(layer: LayerSpec, shape: Shape) -> Shape:
     find = _SHAPES.get(layer.kind)
     output = find(layer, shape) if find else shape  # all other kinds keep the shape
-    values = math.prod(output)
-    if layer.kind.startswith("Conv"):
-        # Padding other than zeros copies the input into a larger tensor first.
-        padded = [size + sum(pads) for size, pads in zip(shape[1:], _pads(layer), strict=True)]
-        values = max(values, shape[0] * math.prod(padded))
+    _require_room(output, math.prod(output))
+    return output
+
+
+def _require_room(output: Shape, values: int) -> None:
+    """Refuse a layer that takes more than `MAXIMUM_ACTIVATIONS` values for its output."""
     if values > MAXIMUM_ACTIVATIONS:
         raise _MisfitError(
             f"its output of shape {output} takes {values:,} values for one image; "
             f"the grader allows {MAXIMUM_ACTIVATIONS:,}",
             "Use a smaller layer.",
         )
-    return output
 
 
 def _linear(layer: LayerSpec, shape: Shape) -> Shape:
@@ -172,7 +172,10 @@ def _convolution(layer: LayerSpec, shape: Shape) -> Shape:
             )
     padded = [size + sum(pad) for size, pad in zip(shape[1:], pads, strict=True)]
     dilations = _numbers(layer, "dilation", dimensions)
-    return (outputs, *_slide(layer, padded, strides, dilations))
+    output = (outputs, *_slide(layer, padded, strides, dilations))
+    # Padding other than zeros copies the input into a larger tensor first.
+    _require_room(output, max(math.prod(output), shape[0] * math.prod(padded)))
+    return output
 
 
 def _slide(
