@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,12 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 """Where cgroup v2 is mounted."""
 PROCESSES = Path("/proc")
 """Where procfs is mounted."""
+
+if sys.platform == "win32":
+    NEW_GROUP_FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP
+else:
+    NEW_GROUP_FLAGS = 0
+"""`creationflags` of a child that the console's Ctrl-C must not reach on Windows; else 0."""
 
 # Of <linux/prctl.h> and <linux/seccomp.h>.
 PR_SET_PDEATHSIG = 1

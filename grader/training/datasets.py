@@ -73,9 +73,9 @@ class Dataset:
         file.flush()
 
 
-def map_dataset(descriptor: int) -> Dataset:
-    """Return a saved data set without a copy: all processes share the pages of the open file."""
-    return Dataset(**torch.load(f"/dev/fd/{descriptor}", mmap=True))
+def map_dataset(path: str) -> Dataset:
+    """Return a saved data set without a copy: all processes share the pages of the file."""
+    return Dataset(**torch.load(path, mmap=True))
 
 
 def load_dataset(

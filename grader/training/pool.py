@@ -7,6 +7,7 @@ library's pool. The processes load torch while the parent, which needs none here
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,15 +16,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self
 
 from grader.errors import MORE_MEMORY, GraderError, MachineError
-from grader.kernel import count_memory_kills
+from grader.kernel import NEW_GROUP_FLAGS, count_memory_kills
 from grader.results import EpochResult, TrainingRun
 from grader.training.job import EpochCallback, TrainingJob
 
@@ -123,11 +122,11 @@ class TrainingPool:
         self._stacks: SimpleQueue[_Stack | None] = SimpleQueue()
 
     def __enter__(self) -> Self:
-        self._file = tempfile.TemporaryFile()
+        self._file = _DataFile()
         if self._dataset is not None:
             self.use_dataset(self._dataset)
-        command = (*self._command, str(os.getpid()), self._device, str(self._file.fileno()))
-        self._workers = [_Worker(command, self._file) for _ in range(self._processes)]
+        command = (*self._command, str(os.getpid()), self._device, self._file.path)
+        self._workers = [_Worker(command, self._file.descriptors) for _ in range(self._processes)]
         self._threads = [
             Thread(target=self._train_stacks, args=[worker], name="training", daemon=True)
             for worker in self._workers
@@ -146,7 +145,7 @@ class TrainingPool:
 
     def use_dataset(self, dataset: Dataset) -> None:
         """Set the data that all jobs are trained on. Call it once."""
-        dataset.save(self._file)
+        self._file.write(dataset)
         self._has_dataset = True
 
     def submit_stacked(
@@ -198,12 +197,50 @@ def split_into_stacks(jobs: int) -> list[slice]:
     return [slice(start, start + LARGEST_STACK) for start in range(0, jobs, LARGEST_STACK)]
 
 
+class _DataFile:
+    """A temporary file with the data set, which the training processes map.
+
+    On Linux the file has no name, so that a killed grader leaves none, and processes inherit it.
+
+    Attributes:
+        path: of the file, as a training process sees it.
+        descriptors: those that a training process must inherit.
+    """
+
+    def __init__(self) -> None:
+        if sys.platform == "linux":
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
+            self.descriptors: tuple[int, ...] = (self._file.fileno(),)
+            self.path = f"/dev/fd/{self._file.fileno()}"
+        else:
+            self._directory = tempfile.TemporaryDirectory(
+                prefix="grader-data-", ignore_cleanup_errors=True
+            )
+            self.descriptors = ()
+            self.path = str(Path(self._directory.name, "dataset"))
+
+    def write(self, dataset: Dataset) -> None:
+        """Write a data set."""
+        if sys.platform == "linux":
+            dataset.save(self._file)
+        else:
+            with Path(self.path).open("wb") as file:
+                dataset.save(file)
+
+    def close(self) -> None:
+        """Delete the file. No process may have it mapped any more: Windows would keep it."""
+        if sys.platform == "linux":
+            self._file.close()
+        else:
+            self._directory.cleanup()
+
+
 class _Worker:
     """One training process at a time: a process that dies is replaced."""
 
-    def __init__(self, command: Sequence[str], data: IO[bytes]) -> None:
+    def __init__(self, command: Sequence[str], descriptors: Sequence[int]) -> None:
         self._command = command
-        self._data = data
+        self._descriptors = descriptors
         self._process: _Process | None = None
         self._stopped = False
         self._lock = Lock()
@@ -218,7 +255,7 @@ class _Worker:
             if self._stopped:
                 raise MachineError("training was stopped")
             if self._process is None:
-                self._process = _Process(self._command, self._data)
+                self._process = _Process(self._command, self._descriptors)
             return self._process
 
     def stop(self) -> None:
@@ -263,27 +300,28 @@ class _Worker:
 
 
 class _Process:
-    """One training process, and this side of the pipe."""
+    """One training process. Its standard input and output carry pickled messages."""
 
-    def __init__(self, command: Sequence[str], data: IO[bytes]) -> None:
-        self._pipe: Connection[tuple[TrainingJob, ...], EpochEnded | Answer]
-        self._pipe, child_pipe = Pipe()
+    def __init__(self, command: Sequence[str], descriptors: Sequence[int]) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process)
-        with child_pipe:
-            try:
-                self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-                    [*command, str(child_pipe.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=self._errors,
-                    pass_fds=(child_pipe.fileno(), data.fileno()),
-                    env={**os.environ, **_ENVIRONMENT},
-                    process_group=0,  # the terminal's Ctrl-C does not reach the process
-                )
-            except OSError as error:
-                self._pipe.close()
-                self._errors.close()
-                raise MachineError(f"a training process cannot be started: {error}") from error
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                pass_fds=descriptors,
+                env={**os.environ, **_ENVIRONMENT},
+                # The terminal's Ctrl-C does not reach the process: the second is Windows'.
+                process_group=0,
+                creationflags=NEW_GROUP_FLAGS,
+            )
+        except OSError as error:
+            self._errors.close()
+            raise MachineError(f"a training process cannot be started: {error}") from error
+        if self._process.stdin is None or self._process.stdout is None:
+            raise ValueError("a training process needs both pipes")
+        self._requests, self._replies = self._process.stdin, self._process.stdout
         self._printed = ""
 
     def converse(
@@ -299,10 +337,12 @@ class _Process:
 
     def _messages(self, jobs: tuple[TrainingJob, ...]) -> Iterator[EpochEnded | Answer]:
         """Send jobs, and yield the messages about them until the process dies."""
-        with suppress(EOFError, ConnectionError):
-            self._pipe.send(jobs)
+        # Windows says "invalid argument" of a pipe whose other end is gone.
+        with suppress(EOFError, OSError, pickle.UnpicklingError):
+            pickle.dump(jobs, self._requests)
+            self._requests.flush()
             while True:
-                yield self._pipe.recv()
+                yield pickle.load(self._replies)  # noqa: S301  (our own process)
 
     def kill(self) -> None:
         """Kill the process and reap it."""
@@ -310,9 +350,11 @@ class _Process:
         self._process.wait()
 
     def end(self) -> None:
-        """Kill the process if it runs, and close the pipe and the file."""
+        """Kill the process if it runs, and close the pipes and the file."""
         self.kill()
-        self._pipe.close()
+        self._replies.close()
+        with suppress(OSError):  # what could not be sent
+            self._requests.close()
         with self._errors:
             self._errors.seek(0)
             self._printed = self._errors.read().decode(errors="replace").strip()[-500:]

@@ -10,6 +10,7 @@ import os
 import runpy
 import sys
 import time
+from pathlib import Path
 from types import ModuleType
 from typing import IO
 
@@ -26,8 +27,8 @@ class StubDataset:
         file.flush()
 
 
-def map_dataset(descriptor: int) -> bytes:
-    return os.pread(descriptor, 10, 0)
+def map_dataset(path: str) -> bytes:
+    return Path(path).read_bytes()
 
 
 def train_stacked(jobs, dataset, *, device, on_epoch):

@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from itertools import count
@@ -262,6 +263,17 @@ def test_data_set_may_come_late(stub_pool):
         wait_until(lambda: pool._workers[0]._process)
         pool.use_dataset(StubDataset())
         assert len(submit(pool, SHORT).result().epochs) == 2
+
+
+def test_data_set_has_a_name_elsewhere(stub_pool, monkeypatch, tmp_path):
+    """Where no descriptor can be inherited, processes map a file, which goes with the pool."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with stub_pool() as pool:
+        assert pool._file.descriptors == ()
+        assert len(submit(pool, SHORT).result().epochs) == 2
+        assert list(tmp_path.rglob("dataset"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_environment():
