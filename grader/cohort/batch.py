@@ -6,7 +6,6 @@ The directory holds the store, a folder of reports for each student, the trainin
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +13,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from filelock import FileLock, Timeout
 
 import grader
 from grader.assignment.records import Assignment
@@ -110,15 +111,18 @@ def locked(output: Path) -> Iterator[None]:
         UsageError: another command is running.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with (output / LOCK_NAME).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"another `grade batch` is running in {output}",
-                next_step="wait until it has ended, or choose another --output",
-            ) from None
+    lock = FileLock(output / LOCK_NAME, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"another `grade batch` is running in {output}",
+            next_step="wait until it has ended, or choose another --output",
+        ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def grade_class(request: ClassRequest, store: Store, observer: ClassObserver) -> None:

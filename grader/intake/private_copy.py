@@ -15,7 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from grader.errors import UsageError
-from grader.intake.files import is_skipped, kind_name, open_regular
+from grader.intake.files import (
+    Directory,
+    close_directory,
+    is_skipped,
+    kind_name,
+    names_below,
+    open_directory,
+    open_regular,
+    status_below,
+)
 from grader.intake.private_directory import private_directory
 from grader.models.questions import Failure, FailureKind
 from grader.results import IntakeNote
@@ -103,7 +112,7 @@ def collect(directory: Path, files: Sequence[str]) -> Iterator[Submission]:
         UsageError: `directory` is not a directory, cannot be read, or holds none of `files`.
     """
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        opened = open_directory(directory)
     except OSError as error:
         shown = display_name(str(directory))
         next_step = "name the directory that holds the submission's files; unpack an archive first"
@@ -121,10 +130,10 @@ def collect(directory: Path, files: Sequence[str]) -> Iterator[Submission]:
         copying.root.mkdir()
         try:
             for file in files:
-                copying.copy_expected(descriptor, PurePosixPath(file))
-            copying.copy_others(descriptor)
+                copying.copy_expected(opened, PurePosixPath(file))
+            copying.copy_others(opened)
         finally:
-            os.close(descriptor)
+            close_directory(opened)
         copying.require_some(directory)
         yield copying.finish(display_name(directory.resolve().name))
 
@@ -142,12 +151,12 @@ class _Copying:
     entries: int = 0
     total_bytes: int = 0
 
-    def copy_expected(self, top: int, path: PurePosixPath) -> None:
+    def copy_expected(self, top: Directory, path: PurePosixPath) -> None:
         """Copy one of the assignment's files."""
         with ExitStack() as opened:
             directory = top
             for index, part in enumerate(path.parts[:-1]):
-                status = _status(part, directory)
+                status = _status(part, directory) if part in names_below(directory) else None
                 if status is None:
                     return
                 if not stat.S_ISDIR(status.st_mode):
@@ -158,16 +167,18 @@ class _Copying:
                 if inner is None:
                     return
                 directory = inner
-            self._take(path.name, directory, os.fsencode(str(path)))
+            # Some file systems would find problem_1.py under Problem_1.py, and graders' do not.
+            if path.name in names_below(directory):
+                self._take(path.name, directory, os.fsencode(str(path)))
 
-    def copy_others(self, top: int) -> None:
+    def copy_others(self, top: Directory) -> None:
         """Copy every other file: helper modules, small tables of weights and the like."""
         self._walk(top, b"", 0)
         if self.entries > MAXIMUM_ENTRIES:
             self._note(".", f"only its first {MAXIMUM_ENTRIES:,} files were looked at")
 
-    def _walk(self, directory: int, prefix: bytes, depth: int) -> None:
-        for entry in sorted(os.listdir(directory), key=os.fsencode):
+    def _walk(self, directory: Directory, prefix: bytes, depth: int) -> None:
+        for entry in sorted(names_below(directory), key=os.fsencode):
             self.entries += 1
             if self.entries > MAXIMUM_ENTRIES:
                 return
@@ -190,19 +201,18 @@ class _Copying:
                         self._walk(inner, path + b"/", depth + 1)
 
     def _enter(
-        self, entry: str, directory: int, path: str | bytes, opened: ExitStack
-    ) -> int | None:
+        self, entry: str, directory: Directory, path: str | bytes, opened: ExitStack
+    ) -> Directory | None:
         """Open a directory below another until `opened` closes, or note why not."""
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            inner = os.open(entry, flags, dir_fd=directory)
+            inner = open_directory(entry, directory)
         except OSError as error:
             self._leave_out(path, f"it cannot be read ({error.strerror})")
             return None
-        opened.callback(os.close, inner)
+        opened.callback(close_directory, inner)
         return inner
 
-    def _take(self, entry: str, directory: int, path: bytes) -> None:
+    def _take(self, entry: str, directory: Directory, path: bytes) -> None:
         """Copy one file, or note why not."""
         status = _status(entry, directory)
         if status is None:
@@ -223,7 +233,7 @@ class _Copying:
             return _DATA_SET_REASON
         return f"more than {MAXIMUM_FILES} files" if len(self.digests) >= MAXIMUM_FILES else ""
 
-    def _copy(self, entry: str, directory: int, path: bytes) -> str:
+    def _copy(self, entry: str, directory: Directory, path: bytes) -> str:
         """Copy one regular file, or return the reason against it."""
         with open_regular(entry, directory) as source:
             if os.fstat(source.fileno()).st_nlink > 1:
@@ -285,9 +295,9 @@ class _Copying:
         )
 
 
-def _status(entry: str, directory: int) -> os.stat_result | None:
+def _status(entry: str, directory: Directory) -> os.stat_result | None:
     try:
-        return os.stat(entry, dir_fd=directory, follow_symlinks=False)
+        return status_below(entry, directory)
     except OSError:
         return None
 

@@ -7,13 +7,16 @@ next grader deletes the directories whose lock is free.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
+import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 PREFIX = "grader-submission-"
 LOCK = "lock"
@@ -32,12 +35,11 @@ def private_directory() -> Iterator[Path]:
             if _is_abandoned(abandoned):
                 _delete(abandoned)
     path = Path(tempfile.mkdtemp(prefix=PREFIX))
-    lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    lock = _lock(path)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield path
+        with lock.acquire():
+            yield path
     finally:
-        os.close(lock)
         _delete(path)
 
 
@@ -48,22 +50,30 @@ def _is_abandoned(path: Path) -> bool:
         OSError: another grader is deleting the directory, or it holds no lock file.
     """
     status = path.lstat()
-    if status.st_uid != os.geteuid() or time.time() - status.st_mtime < SETTLING_SECONDS:
+    if sys.platform != "win32" and status.st_uid != os.geteuid():
         return False
-    lock = os.open(path / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if time.time() - status.st_mtime < SETTLING_SECONDS:
+        return False
+    if not stat.S_ISREG((path / LOCK).lstat().st_mode):
+        return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        with _lock(path).acquire():
+            return True
+    except Timeout:
         return False
-    finally:
-        os.close(lock)
-    return True
+
+
+def _lock(path: Path) -> FileLock:
+    return FileLock(path / LOCK, timeout=0, mode=0o600, thread_local=False)
 
 
 def _delete(root: Path) -> None:
     """Delete a directory and its contents, read-only directories too."""
-    for parent, _, _ in os.walk(root):
+    for parent, _, names in os.walk(root):
         Path(parent).chmod(0o700)
+        if sys.platform == "win32":  # which deletes no read-only file
+            for name in names:
+                Path(parent, name).chmod(0o600)
     # The lock last: if this is interrupted, the next grader can still delete the rest.
     for path in root.iterdir():
         if path.name != LOCK:

@@ -20,9 +20,12 @@ from grader.models.questions import Failure
 FILES = ["problem_1.py", "written/1A.md"]
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """A submission with one file of the assignment."""
+@pytest.fixture(params=["linux", "win32"])
+def directory(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A submission with one file of the assignment, read as here and as Windows must."""
+    monkeypatch.setattr(sys, "platform", request.param)
     directory = tmp_path / "alice"
     directory.mkdir()
     (directory / "problem_1.py").write_text("x = 1\n")
@@ -106,6 +109,21 @@ def test_expected_file_is_link(directory: Path) -> None:
         assert answer.message == "written/1A.md was left out: it is a symbolic link."
 
 
+def test_exact_names(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that ignores case finds no file that others would not."""
+    (directory / "Written").mkdir()
+    (directory / "Written" / "1a.md").write_text("because\n")
+    real = collect_module.status_below
+    names = {"written": "Written", "1A.md": "1a.md"}
+    monkeypatch.setattr(
+        collect_module,
+        "status_below",
+        lambda name, below: real(names.get(name, name), below),
+    )
+    with collect(directory, FILES) as submission:
+        assert submission.files == ("Written/1a.md", "problem_1.py")
+
+
 def test_linked_directory_not_entered(directory: Path, tmp_path: Path) -> None:
     """A symbolic link in place of written/ leads nowhere."""
     outside = tmp_path / "outside"
@@ -121,14 +139,18 @@ def test_linked_directory_not_entered(directory: Path, tmp_path: Path) -> None:
 def test_unreadable_file(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that cannot be opened fails nothing but itself."""
     (directory / "helper.py").write_text("")
-    original = os.open
+    original, original_of_path = os.open, Path.open
 
     def refuse(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         if path == "helper.py":
             raise PermissionError(13, "Permission denied")
         return original(path, flags, mode, dir_fd=dir_fd)
 
+    def refuse_path(path: Path, mode: str = "r") -> object:
+        return refuse(path.name, 0) if mode == "rb" else original_of_path(path, mode)
+
     monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(Path, "open", refuse_path)
     with collect(directory, FILES) as submission:
         assert "Permission denied" in notes_of(submission)["helper.py"]
 
