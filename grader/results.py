@@ -7,7 +7,7 @@ fields whose name ends in `_seconds` or `_at` differ between two gradings of the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 SCHEMA_VERSION = 1
@@ -216,12 +216,14 @@ class RecipeReport:
     Attributes:
         optimizer: "Adam(lr=0.001, …)", one line for each parameter group.
         scheduler: in the same form, or empty.
+        normalization: "mean 0.1307, std 0.3081", or empty.
     """
 
     epochs: int
     batch_size: int
     optimizer: tuple[str, ...]
     scheduler: str = ""
+    normalization: str = field(default="", metadata={"digested": "if set"})
 
 
 @dataclass(frozen=True, kw_only=True)

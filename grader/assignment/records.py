@@ -65,7 +65,9 @@ class Recipe:
     Attributes:
         epochs, batch_size: defaults.
         maximum_epochs: equal to `epochs` if `fixed`.
-        fixed: True if the student has no choice.
+        fixed: True if the student has no choice of epochs and batch size.
+        cut_epochs: more epochs than the maximum are cut to it with a note; otherwise they fail.
+        normalization: the student may give the mean and std by which images are normalised.
     """
 
     epochs: int = 10
@@ -74,6 +76,8 @@ class Recipe:
     minimum_batch_size: int = 16
     maximum_batch_size: int = 1024
     fixed: bool = False
+    cut_epochs: bool = field(default=False, metadata={"digested": "if set"})
+    normalization: bool = field(default=False, metadata={"digested": "if set"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
+from typing import Any
 
 import msgspec
 
@@ -17,7 +18,9 @@ def digest_of(*parts: object) -> str:
 def _with_class_names(value: object) -> object:
     """Add the class name, so that equal fields of different classes hash differently.
 
-    A field whose metadata say `digested: False` is left out: it decides nothing.
+    A field whose metadata say `digested: False` is left out: it decides nothing. A field whose
+    metadata say `digested: "if set"` is left out at its default, so that a field that is new
+    changes no digest of a record without it.
     """
     if isinstance(value, tuple | list):
         return [_with_class_names(item) for item in value]
@@ -26,8 +29,13 @@ def _with_class_names(value: object) -> object:
     if isinstance(value, msgspec.Struct):
         names = value.__struct_fields__
     elif is_dataclass(value):
-        names = tuple(each.name for each in fields(value) if each.metadata.get("digested", True))
+        names = tuple(each.name for each in fields(value) if _is_digested(value, each))
     else:
         return value
     named = {name: _with_class_names(getattr(value, name)) for name in names}
     return {"class": type(value).__name__, "fields": named}
+
+
+def _is_digested(record: object, each: Field[Any]) -> bool:
+    rule = each.metadata.get("digested", True)
+    return getattr(record, each.name) != each.default if rule == "if set" else bool(rule)

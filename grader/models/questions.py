@@ -40,7 +40,8 @@ class Question:
             then those of `optimizer`, `scheduler` and `training` that are defined.
         optimizer: the name of the function called with the model, or None.
         scheduler: the name of the function called with the optimiser, or None.
-        training: the name of the function that returns {"epochs": …, "batch_size": …}, or None.
+        training: the name of the function that returns {"epochs": …, "batch_size": …}, with
+            "mean" and "std" if images are normalised, or None.
         weights: also ask for the model's weights.
         optional: the function may be missing or return None, without a failure.
     """

@@ -67,6 +67,11 @@ class Dataset:
     test_images: torch.Tensor
     test_labels: torch.Tensor
 
+    @property
+    def channels(self) -> int:
+        """The number of colour channels of an image."""
+        return 1 if self.train_images.ndim == 3 else self.train_images.shape[1]
+
     def save(self, file: IO[bytes]) -> None:
         """Write the data set into a file for `map_dataset`."""
         torch.save(vars(self), file)

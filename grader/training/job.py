@@ -18,6 +18,18 @@ EpochCallback = Callable[[int, EpochResult], None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """The values with which images, 0 to 1, become (image - mean) / std.
+
+    Attributes:
+        mean, std: one number for all channels, or one for each.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingJob:
     """Everything that decides the outcome of a training run, as pure data.
 
@@ -29,6 +41,7 @@ class TrainingJob:
         stop_at_accuracy: end the run at the first epoch that reaches this accuracy, 0 to 1, or
             None. Allowed only if the best epoch counts: later epochs cannot change the verdict.
         counted_epoch: the epoch whose accuracy, confusion matrix and misclassified examples count.
+        normalization: of training and test images alike, or None.
     """
 
     model: ModelSpec
@@ -41,12 +54,14 @@ class TrainingJob:
     input_shape: tuple[int, ...]
     stop_at_accuracy: float | None
     counted_epoch: Literal["best", "final"]
+    normalization: Normalization | None = None
 
     def digest(self, *, dataset_sha256: str, device: str = "cpu") -> str:
         """Return the name of the run: the SHA-256 of everything that decides its epochs.
 
         `stop_at_accuracy` is left out, because it ends a run early and changes no epoch: a run
-        for one threshold is found for another.
+        for one threshold is found for another. A job without normalisation has the digest that it
+        had before there was one.
         """
         import torch  # noqa: PLC0415  # for its version only; the record itself needs no torch
 
@@ -65,4 +80,5 @@ class TrainingJob:
             str(torch.__version__),
             device,
             TRAINER_VERSION,
+            *filter(None, [self.normalization]),
         )

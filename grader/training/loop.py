@@ -55,7 +55,7 @@ def train(
     recorder = RunRecorder(job, dataset, device=device, on_epoch=on_epoch)
     drop_single = cannot_train_on_one(job.model, require_fit(job))
     with training_conditions(job.seed, device):
-        train_examples, test_examples = place(dataset, job.input_shape, device)
+        train_examples, test_examples = place(dataset, job, device)
         model = build_model(job.model)
         if job.model.weights is not None:
             load_weights(model, job.model.weights)
@@ -123,19 +123,25 @@ class Examples:
         images: (N, *input_shape), uint8, 0 to 255. A batch becomes float32 when drawn: a data set
             of floats would take four times the memory and save no time.
         labels: (N,), int64.
+        mean_and_std: of each pixel, both input_shape, float32; None without normalisation.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
+    mean_and_std: tuple[torch.Tensor, torch.Tensor] | None
 
     def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the examples at `indices`: (B, *input_shape) float32, 0 to 1, and (B,) int64."""
-        return scale(self.images.index_select(0, indices)), self.labels.index_select(0, indices)
+        """Return the examples at `indices`: (B, *input_shape) float32, and (B,) int64."""
+        images = self.scaled(self.images.index_select(0, indices))
+        return images, self.labels.index_select(0, indices)
 
-
-def scale(images: torch.Tensor) -> torch.Tensor:
-    """Return uint8, 0 to 255, as float32, 0 to 1, computed as torchvision's ToTensor does."""
-    return torch.div(images, 255)
+    def scaled(self, images: torch.Tensor) -> torch.Tensor:
+        """Return uint8 images as float32, computed as torchvision's ToTensor and Normalize do."""
+        values = torch.div(images, 255)  # 0 to 1
+        if self.mean_and_std is None:
+            return values
+        mean, std = self.mean_and_std
+        return values.sub_(mean).div_(std)
 
 
 def loss_of_batch(model: nn.Module, examples: Examples, indices: torch.Tensor) -> torch.Tensor:
@@ -195,18 +201,32 @@ def training_conditions(seed: int, device: str) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def place(dataset: Dataset, input_shape: tuple[int, ...], device: str) -> tuple[Examples, Examples]:
-    """Return the training and the test examples on `device`, every image in `input_shape`."""
+def place(dataset: Dataset, job: TrainingJob, device: str) -> tuple[Examples, Examples]:
+    """Return the training and the test examples on `device`, every image in the input's shape."""
+    mean_and_std = None
+    if job.normalization is not None:
+        mean_and_std = (
+            _spread(job.normalization.mean, job.input_shape).to(device),
+            _spread(job.normalization.std, job.input_shape).to(device),
+        )
 
     def placed(images: torch.Tensor, labels: torch.Tensor) -> Examples:
         return Examples(
-            images=images.reshape(-1, *input_shape).to(device), labels=labels.to(device)
+            images=images.reshape(-1, *job.input_shape).to(device),
+            labels=labels.to(device),
+            mean_and_std=mean_and_std,
         )
 
     return (
         placed(dataset.train_images, dataset.train_labels),
         placed(dataset.test_images, dataset.test_labels),
     )
+
+
+def _spread(of_channels: Sequence[float], input_shape: tuple[int, ...]) -> torch.Tensor:
+    """Return each channel's value for all pixels of the channel: (*input_shape), float32."""
+    pixels = math.prod(input_shape) // len(of_channels)
+    return torch.tensor(of_channels).repeat_interleave(pixels).view(input_shape)
 
 
 def arrange_for_speed(model: nn.Sequential) -> nn.Sequential:
@@ -285,5 +305,5 @@ def evaluate(model: nn.Module, examples: Examples, block: int = EVALUATION_BLOCK
     """Return the outputs for all examples: (N, classes) or (models, N, classes), float32."""
     model.eval()
     with torch.inference_mode():
-        outputs = [model(scale(images)) for images in torch.split(examples.images, block)]
+        outputs = [model(examples.scaled(images)) for images in torch.split(examples.images, block)]
         return torch.cat(outputs, dim=-2)

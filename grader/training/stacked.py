@@ -37,7 +37,6 @@ from grader.training.loop import (
     mean_over_examples,
     place,
     require_fit,
-    scale,
     train,
     train_epoch,
     training_conditions,
@@ -118,7 +117,7 @@ def _train_stack(
     if len(set(shuffle_seeds)) == 1:
         shuffle_seeds = shuffle_seeds[:1]  # all models share their batches
     with training_conditions(first.seed, device):
-        train_examples, test_examples = place(dataset, first.input_shape, device)
+        train_examples, test_examples = place(dataset, first, device)
         model = stack_models([(job.model, job.seed) for job in jobs], first.input_shape)
         model.to(device)
         optimizer = build_optimizer(first.optimizer, model)
@@ -179,12 +178,14 @@ def draw_stack(examples: Examples, indices: torch.Tensor) -> tuple[torch.Tensor,
         return images, labels.unsqueeze(0)
     if examples.images.ndim == 2:
         # (models * B, features) -> (models, B, features)
-        images = examples.images.index_select(0, indices.flatten()).view(*indices.shape, -1)
+        in_a_row = examples.images.index_select(0, indices.flatten())
+        images = examples.scaled(in_a_row).view(*indices.shape, -1)
     else:
         # (B * models, C, H, W) -> (B, models * C, H, W)
         side_by_side = examples.images.index_select(0, indices.t().flatten())
-        images = side_by_side.view(indices.shape[1], -1, *examples.images.shape[2:])
-    return scale(images), examples.labels[indices]
+        shape = indices.shape[1], -1, *examples.images.shape[2:]
+        images = examples.scaled(side_by_side).view(shape)
+    return images, examples.labels[indices]
 
 
 def _can_stack_layer(layer: LayerSpec, input_shape: tuple[int, ...], *, shared: bool) -> bool:

@@ -178,7 +178,7 @@ def test_bad_answers(submission: Path, tmp_path: Path):
             return None
 
         def training_e():
-            return {"epochs": 31}
+            return {"epochs": 0}
         """,
     )
     append(
@@ -221,7 +221,7 @@ def test_bad_answers(submission: Path, tmp_path: Path):
         "2B.dataset_sizes": "split",
         "2C": "100",
         "2D": "None",
-        "2E": "31",
+        "2E": "epochs is 0",
         "3B": "exit",
         "3C": "no answer within 20 s",
         "3D": "[0, 1, 1]",

@@ -83,7 +83,7 @@ HOSTILE = {
             model.append(nn.Linear(10, 10))
             return torch.optim.Adam(model.parameters())
         def training_c():
-            return {{"epochs": 10**9, POISON: 1}}
+            return {{"epochs": 10**9, "mean": 10**400, "std": -0.0, POISON: 1}}
         def model_d():
             while True:
                 time.sleep(1)

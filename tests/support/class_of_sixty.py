@@ -189,7 +189,7 @@ def _broken() -> Iterator[Pupil]:
         _replaced(two, "optimizer_c", "return torch.optim.SGD(arguments[0].parameters(), lr=1e9)"),
         "2C",
     )
-    yield broken("too-many-epochs", _edited(two, ('{"epochs": 10,', '{"epochs": 9999,')), "2C")
+    yield broken("no-epochs", _edited(two, ('{"epochs": 10,', '{"epochs": 0,')), "2C")
     yield broken("wrong-number", _replaced(three, "conv_parameters", "return 600"), "3B")
     yield broken("exits", {**FILES, one: b"import sys\nsys.exit(0)\n"}, *PROBLEM_1)
     yield broken("not-utf-8", {**FILES, one: b"# caf\xe9\n" + FILES[one]}, *PROBLEM_1)

@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from torch import nn
 from torch.nn import functional
+from torchvision.transforms import Normalize
 
 from grader.errors import ModelError
 from grader.models.build import build_model, torch_warnings_ignored
@@ -17,10 +18,13 @@ from grader.models.kinds import OPTIMIZER_KINDS
 from grader.models.optimizers import build_optimizer
 from grader.models.spec import SchedulerSpec, default_optimizer
 from grader.training import loop as train_module
+from grader.training.datasets import Dataset
+from grader.training.job import Normalization
 from grader.training.loop import (
     SHUFFLE_STREAM,
     arrange_for_speed,
     draw_batches,
+    evaluate,
     loss_of_batch,
     place,
     train,
@@ -71,7 +75,7 @@ def batches_of(job, examples):
 def fast_losses(job, dataset):
     """The first losses of the grader's loop."""
     with training_conditions(job.seed, "cpu"):
-        examples, _ = place(dataset, job.input_shape, "cpu")
+        examples, _ = place(dataset, job, "cpu")
         built = build_model(job.model)
         fast_optimizer = build_optimizer(job.optimizer, built)
         batches = batches_of(job, len(dataset.train_labels))[:STEPS]
@@ -88,7 +92,10 @@ def plain_losses(job, dataset):
     optimizer_class = getattr(torch.optim, job.optimizer.kind)
     plain_optimizer = optimizer_class(built.parameters(), **group.settings, foreach=False)
     criterion = nn.CrossEntropyLoss()
-    images = dataset.train_images.reshape(-1, *job.input_shape).float() / 255
+    images = dataset.train_images.reshape(-1, 1, 28, 28).float() / 255
+    if job.normalization is not None:
+        images = Normalize(job.normalization.mean, job.normalization.std)(images)
+    images = images.view(-1, *job.input_shape)
     losses = []
     for indices in batches_of(job, len(images))[:STEPS]:
         plain_optimizer.zero_grad()
@@ -119,6 +126,51 @@ def test_plain_loop_of_a_cnn(kind, normalized, full):
     # Rounding differs, and Adam divides a gradient of rounding errors by its own size.
     torch.testing.assert_close(fast[:10], plain[:10], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(fast, plain, rtol=0.02, atol=0.005)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (784,)])
+def test_plain_loop_of_normalized_images(shape, full):
+    """Images are normalised as torchvision's Normalize does it, flat ones too."""
+    layers = (linear(784, 20), RELU, linear(20, 10))
+    spec = model(*layers) if len(shape) == 1 else model(FLATTEN, *layers)
+    job = training_job(
+        spec, input_shape=shape, normalization=Normalization(mean=(0.1307,), std=(0.3081,))
+    )
+    losses = fast_losses(job, full)
+    torch.testing.assert_close(losses, plain_losses(job, full), rtol=1e-4, atol=1e-5)
+    assert losses[0] != fast_losses(replace(job, normalization=None), full)[0]
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 2), (12,)])
+def test_normalized_channels(shape):
+    """Each channel has a mean and a std of its own; the test images have them too."""
+    images = torch.arange(48, dtype=torch.uint8).view(4, 3, 2, 2)
+    labels = torch.zeros(4, dtype=torch.int64)
+    dataset = Dataset(
+        name="",
+        sha256="",
+        practice=True,
+        train_images=images,
+        train_labels=labels,
+        test_images=images,
+        test_labels=labels,
+    )
+    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    job = training_job(mlp(1), input_shape=shape, normalization=Normalization(mean=mean, std=std))
+    expected = Normalize(mean, std)(images / 255).view(4, *shape)
+    training, test = place(dataset, job, "cpu")
+    assert torch.equal(training.batch(torch.tensor([3, 1]))[0], expected[[3, 1]])
+    assert torch.equal(evaluate(nn.Flatten(), test, block=3), expected.flatten(1))
+
+
+def test_normalization_decides_the_test_accuracy(small):
+    """The test images of a run are normalised, but its misclassified pictures are not."""
+    job = training_job(mlp(20), normalization=Normalization(mean=(0.5,), std=(0.1,)))
+    run = train(job, small)
+    assert run.epochs != train(replace(job, normalization=None), small).epochs
+    example = run.misclassified[0]
+    pixels = base64.b64decode(example.pixels_base64)
+    assert pixels == small.test_images[example.index].numpy().tobytes()
 
 
 def test_arranged_model_computes_the_same():
@@ -393,11 +445,20 @@ def test_digest():
         replace(job, dataset="mnist"),
         replace(job, input_shape=(784,)),
         replace(job, counted_epoch="final"),
+        replace(job, normalization=Normalization(mean=(0.5,), std=(0.5,))),
+        replace(job, normalization=Normalization(mean=(0.5,), std=(0.4,))),
     ]
     digests = {other.digest(dataset_sha256="a") for other in changed}
     digests |= {job.digest(dataset_sha256="b"), job.digest(dataset_sha256="a", device="H100")}
     assert len(digests | {digest}) == len(changed) + 3
     assert replace(job, stop_at_accuracy=0.9).digest(dataset_sha256="a") == digest
+
+
+def test_digest_of_kept_runs(monkeypatch):
+    """Runs that were kept before jobs had a normalisation are still found."""
+    monkeypatch.setattr(torch, "__version__", "2.14.1")
+    digest = training_job(mlp(8)).digest(dataset_sha256="a")
+    assert digest == "ed525ed43839b07d941d671358c9ef2422e6698656f084b4882e18db11025e3f"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, and this machine has none")

@@ -11,6 +11,7 @@ from torch.nn import functional
 from grader.models.build import build_model
 from grader.models.kinds import OPTIMIZER_KINDS
 from grader.training import stacked
+from grader.training.job import Normalization
 from grader.training.loop import train
 from grader.training.stacked import StackedDropout, can_stack, stack_models, train_stacked
 from tests.support.specs import FLATTEN, RELU, linear, mlp, model
@@ -119,6 +120,22 @@ def test_runs_equal_single_runs(kind, seeds, dataset):
             assert ours.test_accuracy == pytest.approx(theirs.test_accuracy, abs=0.005)
         assert [sum(row) for row in run.confusion] == [100] * 10
         assert len(run.misclassified) == 12
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (784,)])
+@pytest.mark.parametrize("seeds", [(1, 1), (1, 2)])
+def test_normalized_runs_equal_single_runs(seeds, shape, dataset):
+    """Batches that models share and batches of their own are normalised alike."""
+    spec = mlp(20) if len(shape) == 3 else model(linear(784, 20), RELU, linear(20, 10))
+    normalization = Normalization(mean=(0.1307,), std=(0.3081,))
+    jobs = [
+        training_job(spec, seed=seed, epochs=1, input_shape=shape, normalization=normalization)
+        for seed in seeds
+    ]
+    for job, run in zip(jobs, train_stacked(jobs, dataset), strict=True):
+        (ours,), (theirs,) = run.epochs, train(job, dataset).epochs
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)
+        assert ours.test_accuracy == pytest.approx(theirs.test_accuracy, abs=0.005)
 
 
 @pytest.mark.parametrize("seeds", [(1, 1), (1, 2)])

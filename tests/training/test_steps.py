@@ -51,6 +51,7 @@ def test_batches_are_drawn_on_the_gpu(shape):
             examples = Examples(
                 images=torch.zeros(70, *shape, dtype=torch.uint8),
                 labels=torch.zeros(70, dtype=torch.int64),
+                mean_and_std=(torch.zeros(shape), torch.ones(shape)),
             )
         shuffle = torch.Generator().manual_seed(0)
         first, _, last = draw_batches(70, 32, shuffle, drop_single=False, device="cuda")

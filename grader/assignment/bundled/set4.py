@@ -91,7 +91,7 @@ def _fully_connected(
         training=f"training_{letter}",
         reported=f"reported_accuracy_{letter}",
         constraints=(_FULLY_CONNECTED, *constraints),
-        recipe=Recipe(epochs=10, maximum_epochs=30),
+        recipe=Recipe(epochs=10, maximum_epochs=60, cut_epochs=True, normalization=True),
         threshold=Threshold(accuracy=threshold, epoch="best"),
     )
 
@@ -289,7 +289,15 @@ _PROBLEM_3 = Problem(
                     RequiredLayer(kind="Dropout"),
                     RequiredLayer(kind="BatchNorm2d"),
                 ),
-                recipe=Recipe(epochs=10, maximum_epochs=10, batch_size=32, fixed=True),
+                training="training_g",
+                recipe=Recipe(
+                    epochs=10,
+                    maximum_epochs=10,
+                    batch_size=32,
+                    fixed=True,
+                    cut_epochs=True,
+                    normalization=True,
+                ),
                 threshold=Threshold(accuracy=0.985, epoch="final"),
             ),
             sweep=SweepItem(

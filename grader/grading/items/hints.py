@@ -14,6 +14,7 @@ from grader.assignment.constraints import ACTIVATIONS, name_layer
 from grader.models.questions import ImportNote
 from grader.models.spec import ArgumentValue, LayerSpec, ModelSpec, OptimizerSpec, SchedulerSpec
 from grader.results import Hint
+from grader.training.job import Normalization
 
 _IndexedLayer = tuple[int, LayerSpec]
 
@@ -58,12 +59,18 @@ def find_hints(model: ModelSpec, location: str) -> tuple[Hint, ...]:
 
 
 def hints_for_recipe(
-    optimizer: OptimizerSpec, scheduler: SchedulerSpec | None, epochs: int, location: str
+    optimizer: OptimizerSpec,
+    scheduler: SchedulerSpec | None,
+    epochs: int,
+    location: str,
+    normalization: Normalization | None = None,
 ) -> tuple[Hint, ...]:
     """Return hints on the training of a model."""
     hints = list(_find_odd_settings(optimizer))
     if scheduler is not None:
         hints += _find_odd_scheduler(scheduler, epochs)
+    if normalization is not None:
+        hints += _find_odd_normalization(normalization)
     return tuple(replace(hint, location=location) for hint in hints)
 
 
@@ -269,6 +276,17 @@ def _find_odd_scheduler(scheduler: SchedulerSpec, epochs: int) -> Iterator[Hint]
             "epochs and rises again",
             reason="The grader steps a scheduler once at the end of each epoch, so the number of "
             "epochs is the usual T_max.",
+        )
+
+
+def _find_odd_normalization(normalization: Normalization) -> Iterator[Hint]:
+    largest = max(*normalization.mean, *normalization.std)
+    if largest > 1:
+        yield Hint(
+            id="normalization-of-bytes",
+            message=f"the normalisation uses {largest:g}, but pixels are from 0 to 1: divide mean "
+            "and std by 255",
+            reason="The grader divides pixels by 255 first, as torchvision's ToTensor does.",
         )
 
 

@@ -51,7 +51,7 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
     if isinstance(structure, ItemResult):
         return _skip_accuracy(structure)
     setting, location = context.setting, structure.extracted.location
-    recipe = check_recipe(item, structure.extracted)
+    recipe = check_recipe(item, structure.extracted, channels=setting.dataset.channels)
     checks = list(recipe.checks)
     multiply_adds = work = 0.0
     if structure.shapes:
@@ -60,7 +60,9 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
         work = multiply_adds * len(setting.assignment.seeds)
         checks.append(_check_work(item_id, work, context.remaining_multiply_adds))
     located = (replace(check, location=check.location or location) for check in checks)
-    hints = hints_for_recipe(recipe.optimizer, recipe.scheduler, recipe.epochs, location)
+    hints = hints_for_recipe(
+        recipe.optimizer, recipe.scheduler, recipe.epochs, location, recipe.normalization
+    )
     result = replace(
         add_checks(structure.result, *located),
         hints=(*structure.result.hints, *hints),
@@ -80,6 +82,7 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
         input_shape=structure.input_shape,
         stop_at_accuracy=None,
         counted_epoch=item.threshold.epoch,
+        normalization=recipe.normalization,
     )
     return ModelTraining(
         so_far=result,

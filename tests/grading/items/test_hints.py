@@ -17,6 +17,7 @@ from grader.models.spec import (
     SchedulerSpec,
     default_optimizer,
 )
+from grader.training.job import Normalization
 
 
 def layer(kind: str, **arguments: object) -> LayerSpec:
@@ -189,6 +190,15 @@ def test_odd_settings(odd, hint, message):
     """The hint names the optimiser, the setting and its value."""
     (found,) = hints_for_recipe(odd, None, 10, "problem_2.py:20")
     assert (found.id, found.message, found.location) == (hint, message, "problem_2.py:20")
+
+
+@pytest.mark.parametrize(("mean", "hints"), [(0.1307, []), (33.3, ["normalization-of-bytes"])])
+def test_normalization_of_bytes(mean, hints):
+    """A mean that is meant for pixels from 0 to 255 gets a hint."""
+    normalization = Normalization(mean=(mean,), std=(0.3,))
+    adam = default_optimizer(model(linear(784, 10)))
+    found = hints_for_recipe(adam, None, 10, "", normalization)
+    assert [hint.id for hint in found] == hints
 
 
 def test_odd_group_is_named():

@@ -9,6 +9,7 @@ from grader.assignment.records import ModelItem, Recipe
 from grader.grading.items.recipe import CheckedRecipe, check_recipe
 from grader.models.questions import ExtractedModel, PlainMapping, PlainValue
 from grader.results import Outcome
+from grader.training.job import Normalization
 from tests.support.item_samples import ITEMS
 from tests.support.specs import mlp
 
@@ -22,10 +23,10 @@ ITEM = ITEMS["2C"]
 assert isinstance(ITEM, ModelItem)
 
 
-def choose(value: PlainValue, recipe: Recipe) -> CheckedRecipe:
+def choose(value: PlainValue, recipe: Recipe, channels: int = 1) -> CheckedRecipe:
     """A recipe whose last check is that of the student's choice."""
     extracted = ExtractedModel(model=mlp(), location="", training=value)
-    return check_recipe(replace(ITEM, recipe=recipe), extracted)
+    return check_recipe(replace(ITEM, recipe=recipe), extracted, channels=channels)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +142,76 @@ def test_every_fault_is_reported():
         'choose epochs from 1 to 30; use only the keys "epochs" and "batch_size"'
     )
     assert choice.batch_size == 64
+
+
+@pytest.mark.parametrize("epochs", [61, 1e9, 10**400])
+def test_epochs_are_cut(epochs):
+    """More epochs than the maximum cost no points if the assignment cuts them."""
+    choice = choose(mapping(("epochs", epochs)), Recipe(maximum_epochs=60, cut_epochs=True))
+    assert choice.epochs == 60
+    assert choice.checks[-1].outcome is Outcome.PASSED
+    assert choice.checks[-1].observed == "60 epochs at batch size 32"
+    assert choice.notes[-1].endswith(": cut to 60, the maximum.")
+
+
+@pytest.mark.parametrize("epochs", [0, math.inf, math.nan, 60.5, "70"])
+def test_unusable_epochs_are_not_cut(epochs):
+    """Only a whole number above the maximum is cut."""
+    choice = choose(mapping(("epochs", epochs)), Recipe(maximum_epochs=60, cut_epochs=True))
+    assert choice.checks[-1].outcome is Outcome.FAILED
+    assert choice.epochs == 10
+
+
+NORMALIZED = Recipe(normalization=True)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "channels", "normalization"),
+    [
+        (0.1307, 0.3081, 1, Normalization(mean=(0.1307,), std=(0.3081,))),
+        ((0.1307,), (0.3081,), 1, Normalization(mean=(0.1307,), std=(0.3081,))),
+        ((0.5, 0.5, 0.5), 1, 1, Normalization(mean=(0.5,), std=(1.0,))),
+        ((0, 0.5, 1), 0.25, 3, Normalization(mean=(0.0, 0.5, 1.0), std=(0.25,))),
+    ],
+)
+def test_normalization(mean, std, channels, normalization):
+    """One number is for all channels, as in torchvision."""
+    choice = choose(mapping(("mean", mean), ("std", std)), NORMALIZED, channels)
+    assert choice.checks[-1].outcome is Outcome.PASSED
+    assert choice.normalization == normalization
+
+
+@pytest.mark.parametrize(
+    ("pairs", "observed"),
+    [
+        ([("mean", 0.5)], '"mean" is given alone'),
+        ([("std", 0.5)], '"std" is given alone'),
+        ([("mean", 0.5), ("std", 0)], "std is 0, which is not from 1e-06 to 1e+06"),
+        ([("mean", 0.5), ("std", -1.0)], "std is -1.0, which is not from 1e-06 to 1e+06"),
+        ([("mean", math.nan), ("std", 1)], "mean is nan, which is not from -1e+06 to 1e+06"),
+        ([("mean", math.inf), ("std", 1)], "mean is inf, which is not from -1e+06 to 1e+06"),
+        ([("mean", (0.1, 0.2)), ("std", 1)], "mean has 2 values, but an image has 1 channel"),
+        ([("mean", ()), ("std", 1)], "mean has 0 values, but an image has 1 channel"),
+        ([("mean", "0.5"), ("std", 1)], "mean is '0.5', which is not a number"),
+        ([("mean", True), ("std", 1)], "mean is True, which is not a number"),
+        ([("mean", ((0.5,),)), ("std", 1)], "mean is (0.5,), which is not a number"),
+        ([("mean", None), ("std", 1)], "mean is None, which is not a number"),
+        ([("means", 0.5)], "'means' cannot be chosen; did you mean 'mean'?"),
+    ],
+)
+def test_faulty_normalization(pairs, observed):
+    """A faulty normalisation fails the recipe, and is not used."""
+    choice = choose(mapping(*pairs), NORMALIZED)
+    assert choice.checks[-1].outcome is Outcome.FAILED
+    assert choice.checks[-1].observed == observed
+    assert choice.normalization is None
+
+
+def test_normalization_that_is_not_allowed():
+    """The assignment decides."""
+    choice = choose(mapping(("mean", 0.5), ("std", 0.5)), RECIPE)
+    assert choice.checks[-1].observed == "'mean' cannot be chosen; 'std' cannot be chosen"
+    assert choice.normalization is None
 
 
 def test_fixed_recipe():
