@@ -138,6 +138,10 @@ def _find_broken_rules(assignment: Assignment) -> Iterator[str]:
         if count > 1:
             yield f"item {item_id}: the id is used {count} times"
     items = dict(entries)
+    code = {item.file for item in items.values() if item.suffix == ".py"}
+    for file, _ in assignment.file_names:
+        if file not in code:
+            yield f"file_names: no item reads {file!r}{did_you_mean(file, code)}"
     models = [item_id for item_id, item in items.items() if item.has_accuracy]
     for item_id, threshold in assignment.practice.thresholds:
         if item_id not in models:

@@ -477,6 +477,9 @@ class Assignment:
         points: the expected sum of all parts; a guard against slips.
         dataset: the data set on which models are trained.
         seeds: of the training runs; they belong to the assignment, never to a submission.
+        file_names: for a file of code, other names and glob patterns under which students may
+            submit it, the preferred ones first: `(("problem_2.py", ("2_notebook.ipynb",)),)`.
+            Names that are nearly right are found without.
     """
 
     id: str
@@ -487,6 +490,9 @@ class Assignment:
     problems: tuple[Problem, ...]
     practice: Practice
     limits: Limits = Limits()
+    file_names: tuple[tuple[str, tuple[str, ...]], ...] = field(
+        default=(), metadata={"digested": "if set"}
+    )
 
     def item_ids(self) -> list[tuple[str, Item]]:
         """Return every item by its full id, in order."""

@@ -183,9 +183,10 @@ class ClassRun:
         """Ask and check one student, in a thread of the extractors."""
         clock = Clock()
         files = self.assignment.files()
+        names = dict(self.assignment.file_names)
         with (
-            open_submission(task.work, files) as directory,
-            collect(directory, files) as submission,
+            open_submission(task.work, files, names) as directory,
+            collect(directory, files, names) as submission,
         ):
             student = task.work.student
             named = replace(submission, name=student.name or student.id)

@@ -79,7 +79,7 @@ def grade_submission(
     sandbox = choose_sandbox(
         unsafe=options.unsafe, hidden=directories_with_labels(options.data_directory)
     )
-    with collect(directory, assignment.files()) as submission:
+    with collect(directory, assignment.files(), dict(assignment.file_names)) as submission:
         observer.stage(f"asking {submission.name} for its answers in the sandbox")
         with _extracting(submission, assignment, options, sandbox) as extracting:
             # torch loads here, while the sandbox is at work.

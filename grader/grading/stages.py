@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from grader.assignment.records import Assignment
     from grader.grading.submission import Grading
     from grader.intake.private_copy import Submission
-    from grader.models.questions import Extraction
+    from grader.models.questions import Extraction, Question
     from grader.sandbox.isolation.choice import Sandbox
     from grader.training.datasets import Dataset
 
@@ -37,9 +38,18 @@ def ask(
         SandboxError: the sandbox does not start here.
         ExtractionStoppedError: `stop` was set.
     """
-    questions = list_questions(assignment, select_items(assignment, options.only))
+    questions = [
+        _of_source(question, submission)
+        for question in list_questions(assignment, select_items(assignment, options.only))
+    ]
     answers = extract(submission, questions, limits=assignment.limits, sandbox=sandbox, stop=stop)
     return {answer.question.id: answer for answer in answers}
+
+
+def _of_source(question: Question, submission: Submission) -> Question:
+    """Return the question to the submitted file that stands for the assignment's file."""
+    sources = submission.sources.get(question.file, ())
+    return replace(question, file=sources[0]) if len(sources) == 1 else question
 
 
 def prepare(

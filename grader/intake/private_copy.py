@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
-from grader.errors import UsageError
+from grader.errors import SubmissionError, UsageError
+from grader.intake import notebooks
 from grader.intake.files import (
     Directory,
     close_directory,
@@ -25,6 +27,8 @@ from grader.intake.files import (
     open_regular,
     status_below,
 )
+from grader.intake.names import CODE, MAXIMUM_COMPARED, Match, match_code
+from grader.intake.notebooks import Cell
 from grader.intake.private_directory import private_directory
 from grader.models.questions import Failure, FailureKind
 from grader.results import IntakeNote
@@ -33,6 +37,8 @@ from grader.text import display_name
 MAXIMUM_FILES = 500
 MAXIMUM_FILE_BYTES = 5_000_000
 MAXIMUM_TOTAL_BYTES = 50_000_000
+MAXIMUM_NOTEBOOK_BYTES = 200_000_000
+"""Of all notebooks as submitted, of which their cells are kept."""
 MAXIMUM_DEPTH = 6
 MAXIMUM_ENTRIES = 20_000
 MAXIMUM_WRITTEN_BYTES = 200_000
@@ -49,10 +55,12 @@ class Submission:
 
     Attributes:
         name: the submitted directory's name.
-        root: the copy; every file in it is regular, read-only and has one name.
+        root: the copy; every file in it is regular, read-only and has one name. Notebooks are in
+            the plain form of `grader.intake.notebooks`.
         files: the copied files' names as text, sorted.
-        notes: the files that were left out, with the reasons.
-        sha256: of the names and contents of the copied files, in hexadecimal.
+        notes: the files that were left out, or used under another name, with the reasons.
+        sha256: of the names and submitted contents of the copied files, in hexadecimal.
+        sources: the copied files that stand for each of the assignment's files of code.
     """
 
     name: str
@@ -60,6 +68,14 @@ class Submission:
     files: tuple[str, ...]
     notes: tuple[IntakeNote, ...]
     sha256: str
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def read_cells(self, file: str) -> tuple[Cell, ...]:
+        """Return the cells of a copied notebook, or a copied Python file as one cell."""
+        content = self.root.joinpath(file).read_bytes()
+        if file.casefold().endswith(notebooks.SUFFIX):
+            return notebooks.read_plain(content)
+        return (Cell(number=0, kind="code", source=content.decode("utf-8", "replace")),)
 
     def read_written(self, file: str) -> str | Failure:
         """Return a written answer, or a failure if the file cannot be read."""
@@ -101,12 +117,17 @@ class Submission:
 
 
 @contextmanager
-def collect(directory: Path, files: Sequence[str]) -> Iterator[Submission]:
+def collect(
+    directory: Path,
+    files: Sequence[str],
+    other_names: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Iterator[Submission]:
     """Copy the regular files in `directory`, and delete the copy at the end.
 
     Args:
         directory: the submitted directory.
         files: the assignment's files; they are copied first, so that no other can crowd them out.
+        other_names: names and glob patterns under which a file may come, too, by file.
 
     Raises:
         UsageError: `directory` is not a directory, cannot be read, or holds none of `files`.
@@ -131,6 +152,7 @@ def collect(directory: Path, files: Sequence[str]) -> Iterator[Submission]:
         try:
             for file in files:
                 copying.copy_expected(opened, PurePosixPath(file))
+            copying.copy_code(opened, other_names)
             copying.copy_others(opened)
         finally:
             close_directory(opened)
@@ -144,15 +166,35 @@ class _Copying:
 
     expected: tuple[str, ...]
     root: Path
+    matches: dict[str, Match] = field(default_factory=dict)
     digests: dict[bytes, bytes] = field(default_factory=dict)
     notes: list[IntakeNote] = field(default_factory=list)
     # Directories that hold a file named like an expected one.
     elsewhere: set[str] = field(default_factory=set)
     entries: int = 0
     total_bytes: int = 0
+    notebook_bytes: int = 0
+
+    def copy_code(self, top: Directory, other_names: Mapping[str, Sequence[str]]) -> None:
+        """Find and copy the files that stand for the assignment's files of code."""
+        paths = [path for _, _, path in self._walk(top, b"", 0)]
+        # A path that is shown with escapes could not be opened by the name that is shown.
+        files = [file for path in paths if os.fsencode(file := display_name(path)) == path]
+        code = [file for file in self.expected if PurePosixPath(file).suffix in CODE]
+        for match in match_code(files, code, other_names).values():
+            for file in (*match.sources, *match.candidates[:MAXIMUM_COMPARED]):
+                self.copy_expected(top, PurePosixPath(file))
+        # Copies that are equal can be told apart from others only now.
+        self.matches = match_code(files, code, other_names, self._is_same)
+
+    def _is_same(self, first: str, second: str) -> bool:
+        digest = self.digests.get(os.fsencode(first))
+        return digest is not None and digest == self.digests.get(os.fsencode(second))
 
     def copy_expected(self, top: Directory, path: PurePosixPath) -> None:
-        """Copy one of the assignment's files."""
+        """Copy one file of the assignment, or one that stands for it."""
+        if os.fsencode(str(path)) in self.digests:
+            return
         with ExitStack() as opened:
             directory = top
             for index, part in enumerate(path.parts[:-1]):
@@ -173,23 +215,29 @@ class _Copying:
 
     def copy_others(self, top: Directory) -> None:
         """Copy every other file: helper modules, small tables of weights and the like."""
-        self._walk(top, b"", 0)
+        self.entries = 0
+        for entry, directory, path in self._walk(top, b"", 0):
+            if b"/" in path and entry in self.expected:
+                self.elsewhere.add(display_name(path.rpartition(b"/")[0]))
+            if path not in self.digests:
+                self._take(entry, directory, path)
         if self.entries > MAXIMUM_ENTRIES:
             self._note(".", f"only its first {MAXIMUM_ENTRIES:,} files were looked at")
 
-    def _walk(self, directory: Directory, prefix: bytes, depth: int) -> None:
+    def _walk(
+        self, directory: Directory, prefix: bytes, depth: int
+    ) -> Iterator[tuple[str, Directory, bytes]]:
+        """Yield every file below, with its open directory and its path."""
         for entry in sorted(names_below(directory), key=os.fsencode):
             self.entries += 1
             if self.entries > MAXIMUM_ENTRIES:
                 return
             path = prefix + os.fsencode(entry)
             status = _status(entry, directory)
-            if status is None or path in self.digests or is_skipped(entry):
+            if status is None or is_skipped(entry):
                 continue
             if not stat.S_ISDIR(status.st_mode):
-                if prefix and entry in self.expected:
-                    self.elsewhere.add(display_name(prefix.rstrip(b"/")))
-                self._take(entry, directory, path)
+                yield entry, directory, path
             elif entry.lower() in _DATA_SET_DIRECTORIES:
                 self._leave_out(path, _DATA_SET_REASON)
             elif depth == MAXIMUM_DEPTH:
@@ -198,7 +246,7 @@ class _Copying:
                 with ExitStack() as opened:
                     inner = self._enter(entry, directory, path, opened)
                     if inner is not None:
-                        self._walk(inner, path + b"/", depth + 1)
+                        yield from self._walk(inner, path + b"/", depth + 1)
 
     def _enter(
         self, entry: str, directory: Directory, path: str | bytes, opened: ExitStack
@@ -235,18 +283,29 @@ class _Copying:
 
     def _copy(self, entry: str, directory: Directory, path: bytes) -> str:
         """Copy one regular file, or return the reason against it."""
+        is_notebook = entry.casefold().endswith(notebooks.SUFFIX)
+        maximum_bytes = notebooks.MAXIMUM_BYTES if is_notebook else MAXIMUM_FILE_BYTES
         with open_regular(entry, directory) as source:
             if os.fstat(source.fileno()).st_nlink > 1:
                 return "it changed while it was read"
-            content = source.read(MAXIMUM_FILE_BYTES + 1)
-        if len(content) > MAXIMUM_FILE_BYTES:
-            return f"larger than {MAXIMUM_FILE_BYTES:,} bytes"
-        if self.total_bytes + len(content) > MAXIMUM_TOTAL_BYTES:
+            content = source.read(maximum_bytes + 1)
+        if len(content) > maximum_bytes:
+            return f"larger than {maximum_bytes:,} bytes"
+        kept = content
+        if is_notebook:
+            self.notebook_bytes += len(content)
+            if self.notebook_bytes > MAXIMUM_NOTEBOOK_BYTES:
+                return f"more than {MAXIMUM_NOTEBOOK_BYTES:,} bytes of notebooks"
+            try:
+                kept = notebooks.write_plain(notebooks.read_notebook(content))
+            except SubmissionError as error:
+                return str(error)
+        if self.total_bytes + len(kept) > MAXIMUM_TOTAL_BYTES:
             return f"more than {MAXIMUM_TOTAL_BYTES:,} bytes in all"
         target = self.root / os.fsdecode(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-        self.total_bytes += len(content)
+        target.write_bytes(kept)
+        self.total_bytes += len(kept)
         self.digests[path] = hashlib.sha256(content).digest()
         return ""
 
@@ -267,6 +326,8 @@ class _Copying:
         noted = {note.file for note in self.notes}
         if any(os.fsencode(file) in self.digests or file in noted for file in self.expected):
             return
+        if any(match.sources for match in self.matches.values()):
+            return
         next_step = "name the directory that holds them"
         if self.elsewhere:
             inner = directory / min(self.elsewhere)
@@ -286,13 +347,31 @@ class _Copying:
             for file in names:
                 Path(parent, file).chmod(0o444)
             Path(parent).chmod(0o555)
+        sources = self._copied_sources()
+        self._note_other_names(sources)
         return Submission(
             name=name,
             root=self.root,
             files=tuple(display_name(path) for path in sorted(self.digests)),
             notes=tuple(self.notes),
             sha256=total.hexdigest(),
+            sources=sources,
         )
+
+    def _copied_sources(self) -> dict[str, tuple[str, ...]]:
+        return {
+            file: tuple(each for each in match.sources if os.fsencode(each) in self.digests)
+            for file, match in self.matches.items()
+        }
+
+    def _note_other_names(self, sources: Mapping[str, Sequence[str]]) -> None:
+        used: dict[str, list[str]] = {}
+        for file, standing in sources.items():
+            for source in standing:
+                used.setdefault(source, []).append(file)
+        for source, names in used.items():
+            if names != [source]:
+                self._note(source, f"read as {' and '.join(names)}")
 
 
 def _status(entry: str, directory: Directory) -> os.stat_result | None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from grader.errors import UnusableSubmissionError
 from grader.intake.archives import is_archive, unpack
 from grader.intake.files import is_skipped, kind_of, open_regular
 from grader.intake.layouts import FoundSubmission, LooseFile, resubmission_of
+from grader.intake.names import CODE, has_code
 from grader.intake.private_copy import MAXIMUM_DEPTH, MAXIMUM_ENTRIES, MAXIMUM_TOTAL_BYTES
 from grader.intake.private_directory import private_directory
 from grader.intake.students import Student
@@ -42,11 +44,15 @@ class SubmittedWork(FoundSubmission):
 
 
 @contextmanager
-def open_submission(work: SubmittedWork, files: Sequence[str]) -> Iterator[Path]:
+def open_submission(
+    work: SubmittedWork,
+    files: Sequence[str],
+    other_names: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Iterator[Path]:
     """Yield the directory that `grader.intake.private_copy.collect` takes.
 
     The assignment's `files` may lie in one archive, in one directory, or in one in the other;
-    files that Canvas renamed get their names back.
+    files that Canvas renamed get their names back. `other_names` is as in `collect`.
 
     Raises:
         UnusableSubmissionError: the submission cannot be unpacked, or has none of the files.
@@ -61,7 +67,9 @@ def open_submission(work: SubmittedWork, files: Sequence[str]) -> Iterator[Path]
             needs_person=work.refusal_needs_person,
         )
     with ExitStack() as private_directories:
-        search = _Search(files=tuple(files), private_directories=private_directories)
+        search = _Search(
+            files=tuple(files), other_names=other_names, private_directories=private_directories
+        )
         if work.loose:
             yield search.settle(search.gather(work.loose))
         elif kind_of(work.source) == stat.S_IFREG:
@@ -81,6 +89,7 @@ class _Search:
     """The search for the assignment's files; unpacked ones are deleted when the stack closes."""
 
     files: tuple[str, ...]
+    other_names: Mapping[str, Sequence[str]]
     private_directories: ExitStack
 
     def _make_directory(self) -> Path:
@@ -117,6 +126,8 @@ class _Search:
             paths = {file for file in self.files if PurePosixPath(file).name == candidate}
             if len(paths) == 1:
                 return paths.pop()
+            if self._has_code([candidate]):
+                return candidate
         return name
 
     def settle(self, directory: Path) -> Path:
@@ -144,7 +155,13 @@ class _Search:
         raise self._nothing(directory, archives)
 
     def _holds_some(self, directory: Path) -> bool:
-        return any(kind_of(directory / file) == stat.S_IFREG for file in self.files)
+        if any(kind_of(directory / file) == stat.S_IFREG for file in self.files):
+            return True
+        return self._has_code([entry.name for entry in _entries(directory, stat.S_IFREG)])
+
+    def _has_code(self, names: Sequence[str]) -> bool:
+        code = [file for file in self.files if PurePosixPath(file).suffix in CODE]
+        return has_code(names, code, self.other_names)
 
     def _nothing(self, directory: Path, archives: list[Path]) -> UnusableSubmissionError:
         there = sorted(

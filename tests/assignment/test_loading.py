@@ -1,6 +1,6 @@
 """Loading assignments, and the mistakes that authors make."""
 
-from dataclasses import replace
+from dataclasses import field, make_dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from grader.assignment.constraints import (
 from grader.assignment.loading import bundled_assignments, find_mistakes, load_assignment
 from grader.assignment.records import Assignment, Recipe, Rubric, RubricItem, Threshold
 from grader.errors import AssignmentError, UsageError
+from grader.models.digest import digest_of
 
 
 @pytest.fixture(name="set4")
@@ -167,3 +168,21 @@ def test_digest_follows_content(set4: Assignment):
     """The same content has the same digest, another content another one."""
     assert set4.digest() == load_assignment("set4").digest()
     assert set4.digest() != change_item(set4, "3B", points=3).digest()
+
+
+def test_new_fields_in_digest(set4: Assignment):
+    """A field that is digested if set changes no digest while it has its default."""
+    before = make_dataclass("Record", [("points", int)])
+    new_field = ("names", int, field(default=0, metadata={"digested": "if set"}))
+    after = make_dataclass("Record", [("points", int), new_field])
+    assert digest_of(after(5)) == digest_of(before(5))
+    assert digest_of(after(5, 1)) != digest_of(before(5))
+    assert replace(set4, file_names=()).digest() != set4.digest()
+
+
+def test_file_names_of_unknown_file(set4: Assignment):
+    """Other names for a file that no item reads are a mistake."""
+    wrong = replace(set4, file_names=(("problem_9.py", ("9.ipynb",)),))
+    assert find_mistakes(wrong) == [
+        "file_names: no item reads 'problem_9.py'; did you mean 'problem_3.py'?"
+    ]

@@ -263,7 +263,16 @@ def test_wrong_directories(tmp_path: Path, directory: Path) -> None:
 
 
 def test_files_one_level_down(tmp_path: Path, directory: Path) -> None:
-    """Naming the parent by mistake gets the right directory as advice."""
+    """A file in the only directory that has it is read, and a note says so."""
+    with collect(tmp_path, FILES) as submission:
+        assert submission.sources == {"problem_1.py": ("alice/problem_1.py",)}
+        assert notes_of(submission) == {"alice/problem_1.py": "read as problem_1.py"}
+
+
+def test_files_in_several_directories(tmp_path: Path, directory: Path) -> None:
+    """Naming a class's directory by mistake gets the right directory as advice."""
+    (tmp_path / "bob").mkdir()
+    (tmp_path / "bob" / "problem_1.py").write_text("x = 2\n")
     with pytest.raises(UsageError) as caught, collect(tmp_path, FILES):
         pass
     assert str(directory) in caught.value.next_step

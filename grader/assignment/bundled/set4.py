@@ -320,6 +320,21 @@ _PROBLEM_3 = Problem(
     ),
 )
 
+
+def _other_names(number: int) -> tuple[str, tuple[str, ...]]:
+    """Return a problem's file with the names of its notebooks; the narrow patterns come first."""
+    notebooks = (
+        f"problem_{number}.ipynb",
+        f"{number}_notebook.ipynb",
+        f"*set4*prob{number}*.ipynb",
+        f"*set4*prob_{number}*.ipynb",
+        f"*set4*problem{number}*.ipynb",
+        f"*set4*problem_{number}*.ipynb",
+        f"*set4*prob*{number}*.ipynb",
+    )
+    return f"problem_{number}.py", notebooks
+
+
 ASSIGNMENT = Assignment(
     id="set4",
     title="CS 155 Set 4: deep learning",
@@ -331,4 +346,5 @@ ASSIGNMENT = Assignment(
         dataset="mnist-5k",
         thresholds=(("2C", 0.90), ("2D", 0.915), ("2E", 0.92), ("3G.model", 0.93)),
     ),
+    file_names=tuple(_other_names(number) for number in (1, 2, 3)),
 )
