@@ -30,7 +30,7 @@ from grader.intake.files import (
 from grader.intake.names import CODE, MAXIMUM_COMPARED, Match, match_code
 from grader.intake.notebooks import Cell
 from grader.intake.private_directory import private_directory
-from grader.models.questions import Failure, FailureKind
+from grader.models.failures import Failure, FailureKind
 from grader.results import IntakeNote
 from grader.text import display_name
 

@@ -9,14 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from grader.models.spec import (
-    LongText,
-    ModelSpec,
-    OptimizerSpec,
-    Record,
-    SchedulerSpec,
-    ShortText,
-)
+from grader.models.failures import Failure
+from grader.models.recording import Place, Recording
+from grader.models.spec import ModelSpec, OptimizerSpec, Record, SchedulerSpec, ShortText
 from grader.results import CapturedOutput
 
 
@@ -27,6 +22,9 @@ class PlainMapping:
     pairs: tuple[tuple[PlainValue, PlainValue], ...]
 
 
+NOTEBOOK = ".ipynb"
+"""The end of a notebook's name."""
+
 PlainValue = None | bool | int | float | str | tuple["PlainValue", ...] | PlainMapping
 
 
@@ -36,18 +34,20 @@ class Question:
 
     Attributes:
         id: unique within a submission.
-        kind: "answer" calls `function` for its value; "model" calls `function` for a model, and
-            then those of `optimizer`, `scheduler` and `training` that are defined.
+        kind: "answer" calls `function` for its value, or takes the variable of that name; "model"
+            does so for a model, and then for those of `optimizer`, `scheduler` and `training` that
+            are defined; "recording" runs the whole file with stand-ins for data and training.
         optimizer: the name of the function called with the model, or None.
         scheduler: the name of the function called with the optimiser, or None.
         training: the name of the function that returns {"epochs": …, "batch_size": …}, with
             "mean" and "std" if images are normalised, or None.
         weights: also ask for the model's weights.
         optional: the function may be missing or return None, without a failure.
+        program: the file is run as for a recording before the call; always so for a notebook.
     """
 
     id: str
-    kind: Literal["answer", "model"]
+    kind: Literal["answer", "model", "recording"]
     file: str
     function: str
     optimizer: str | None = None
@@ -55,48 +55,17 @@ class Question:
     training: str | None = None
     weights: bool = False
     optional: bool = False
+    program: bool = False
 
+    @property
+    def title(self) -> str:
+        """The file and the function, for a person to read."""
+        return f"{self.file}: {self.function}" if self.function else self.file
 
-FailureKind = Literal[
-    "missing-file",
-    "unreadable-file",
-    "encoding",
-    "syntax",
-    "import",
-    "missing-function",
-    "signature",
-    "exception",
-    "exit",
-    "wrong-type",
-    "wrong-value",
-    "limit",
-    "protocol",
-    "crash",
-]
-"""The kinds of failure.
-
-"limit" is a time, memory, output or size limit; "exit" a process that exited by itself
-(`sys.exit`, `os._exit`); "crash" a process that died of a signal; "protocol" a message that the
-grader does not accept; "signature" a function that does not accept the arguments it is given.
-"""
-
-
-class Failure(Record, frozen=True):
-    """The reason why a question has no answer, in words for the student.
-
-    Attributes:
-        phase: what was being done: "import of problem_2.py", "call of optimizer_c(model)".
-        message: one or two sentences: what was observed.
-        location: "problem_2.py:14", or empty.
-        traceback: the student's own frames, capped, or empty.
-    """
-
-    kind: FailureKind
-    phase: ShortText
-    message: ShortText
-    next_step: ShortText
-    location: ShortText = ""
-    traceback: LongText = ""
+    @property
+    def runs_program(self) -> bool:
+        """True if the whole file is run with stand-ins for data and training."""
+        return self.kind == "recording" or self.program or self.file.endswith(NOTEBOOK)
 
 
 class ImportNote(Record, frozen=True):
@@ -123,6 +92,9 @@ class ExtractedModel:
         optimizer: None if the student declares none.
         training: the value of the training function, or None if there is none.
         failures: by role ("optimizer", "scheduler", "training"); the model itself stays usable.
+        class_name: of a model whose class the student wrote: its forward() was traced into a
+            chain of layers; empty for an `nn.Sequential`.
+        own_initialisation: where the student set weights or biases, or None.
     """
 
     model: ModelSpec
@@ -131,13 +103,16 @@ class ExtractedModel:
     scheduler: SchedulerSpec | None = None
     training: PlainValue = None
     failures: tuple[tuple[str, Failure], ...] = ()
+    class_name: str = ""
+    own_initialisation: Place | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction:
     """Everything the sandbox returned for one question.
 
-    Exactly one of `failure`, `model` and `answered` holds, unless an optional function is missing.
+    Exactly one of `failure`, `model`, `recording` and `answered` holds, unless an optional function
+    is missing.
 
     Attributes:
         answered: `value` is an answer.
@@ -149,6 +124,7 @@ class Extraction:
     value: PlainValue = None
     location: str = ""
     model: ExtractedModel | None = None
+    recording: Recording | None = None
     failure: Failure | None = None
     output: CapturedOutput | None = None
     notes: tuple[ImportNote, ...] = ()

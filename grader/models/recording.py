@@ -1,4 +1,4 @@
-"""What a student's program would have trained, as the sandbox wrote it down: plain records."""
+"""Records of the trainings that a student's program would have run, as the sandbox wrote them down."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from grader.models.questions import Failure
+from grader.models.failures import Failure
 from grader.models.spec import LayerSpec, Name, OptimizerSpec, Record, SchedulerSpec, ShortText
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
@@ -53,6 +53,9 @@ class RecordedTraining(Record, frozen=True):
         batch_size: of the training data's loader; 0 if there was none.
         mean, std: of the transform's `Normalize`; empty if there is none.
         scaled_twice: pixels were divided once more after `ToTensor`.
+        flattened: the images were flattened before the model; `layers` begins with the `Flatten`
+            that stands for it.
+        input_shape: of one example at the first step, as the program gave it to the model.
     """
 
     place: Place
@@ -73,10 +76,12 @@ class RecordedTraining(Record, frozen=True):
     mean: PerChannel = ()
     std: PerChannel = ()
     scaled_twice: bool = False
+    flattened: bool = False
+    input_shape: Annotated[tuple[Count, ...], msgspec.Meta(max_length=6)] = ()
 
 
 class Recording(Record, frozen=True):
-    """What one program did when it ran with stand-ins for data and training.
+    """The trainings, names and failures of one program, run with stand-ins for data and training.
 
     Attributes:
         trainings: in the order in which they began.

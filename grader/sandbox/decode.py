@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,21 +19,23 @@ import safetensors
 
 from grader.assignment.records import Limits
 from grader.errors import MessageError
+from grader.models.failures import Failure
 from grader.models.kinds import IRREGULARITIES, LAYER_KINDS, OPTIMIZER_KINDS, SCHEDULER_KINDS, Kind
 from grader.models.questions import (
     ExtractedModel,
     Extraction,
-    Failure,
     PlainMapping,
     PlainValue,
     Question,
 )
+from grader.models.recording import RecordedTraining, Recording
 from grader.models.spec import (
     Arguments,
     LayerSpec,
     ModelSpec,
     OptimizerSpec,
     Record,
+    SchedulerSpec,
     find_argument_mistakes,
     parameter_names,
 )
@@ -43,6 +46,7 @@ from grader.sandbox.wire import (
     FailureReply,
     MissingReply,
     ModelReply,
+    RecordingReply,
     Reply,
 )
 from grader.text import clean_block, clean_line
@@ -111,12 +115,19 @@ def decode_reply(question: Question, payload: bytes, limits: Limits) -> Extracti
             )
         case ModelReply() if question.kind == "model":
             return replace(_model_extraction(question, reply, limits), notes=notes)
+        case RecordingReply() if question.kind == "recording":
+            recording = _recording(reply.recording, limits)
+            return Extraction(question=question, recording=recording, notes=notes)
     raise MessageError(f"an answer of another type than a {question.kind}")
 
 
 def clean_location(text: str) -> str:
-    """Return a location such as "problem_2.py:14", or "" for any other text."""
-    return clean_line(text) if re.fullmatch(r"[^\n:]{1,200}:[0-9]{1,7}", text) else ""
+    """Return a location such as "problem_2.py:14", or "" for any other text.
+
+    In a notebook it is "problem_2.ipynb, cell 7, line 3".
+    """
+    is_location = re.fullmatch(r"[^\n:]{1,200}(:|, line )[0-9]{1,7}", text)
+    return clean_line(text) if is_location else ""
 
 
 def _clean(record: AnyRecord) -> AnyRecord:
@@ -185,53 +196,122 @@ def _plain_value(value: Any, levels: int) -> PlainValue:
 
 def _model_extraction(question: Question, reply: ModelReply, limits: Limits) -> Extraction:
     """Return the model, or the failure in words if an argument is out of range."""
-    if len(reply.layers) > limits.layers:
-        raise MessageError(f"a model of {len(reply.layers):,} layers")
     location = clean_location(reply.location)
-    for layer in reply.layers:
-        _check_layer(layer)
-    layers = tuple(_clean(layer) for layer in reply.layers)
-    mistakes = [
-        f"Layer {layer.path}: {mistake}."
-        for layer in layers
-        if layer.arguments
-        for mistake in find_argument_mistakes(LAYER_KINDS[layer.kind], layer.arguments)
-    ]
-    if mistakes:
-        failure = _wrong_value(f"model of {question.function}()", mistakes[0])
+    layers, mistake = _checked_layers(reply.layers, limits)
+    if mistake:
+        failure = _wrong_value(f"model of {question.function}()", mistake)
         return Extraction(question=question, location=location, failure=failure)
-    model = ModelSpec(layers=layers, weights=_weights(reply.weights, question))
+    weights = _weights(reply.weights, question)
     is_regular = all(layer.irregularity in HARMLESS_IRREGULARITIES for layer in layers)
-    if is_regular and model.count_parameters() > limits.parameters:
-        raise MessageError(f"a model of more than {limits.parameters:,} parameters")
     failures = {role: _clean(failure) for role, failure in reply.failures}
-    optimizer, scheduler = reply.optimizer, reply.scheduler
-    if optimizer is not None:
-        _check_parameters(optimizer, model if is_regular else None)
-        optimizer = _clean(optimizer)
-        settings = [group.settings for group in optimizer.groups]
-        if mistake := _first_mistake(OPTIMIZER_KINDS, optimizer.kind, *settings):
-            described = f"optimiser of {question.optimizer}(model)"
-            failures.setdefault("optimizer", _wrong_value(described, mistake))
-            optimizer = None
-    if scheduler is not None:
-        scheduler = _clean(scheduler)
-        if mistake := _first_mistake(SCHEDULER_KINDS, scheduler.kind, scheduler.arguments):
-            described = f"scheduler of {question.scheduler}(optimizer)"
-            failures.setdefault("scheduler", _wrong_value(described, mistake))
-            scheduler = None
+    optimizer, mistake = _checked_optimizer(reply.optimizer, layers if is_regular else None)
+    if mistake:
+        described = f"optimiser of {question.optimizer}(model)"
+        failures.setdefault("optimizer", _wrong_value(described, mistake))
+    scheduler, mistake = _checked_scheduler(reply.scheduler)
+    if mistake:
+        described = f"scheduler of {question.scheduler}(optimizer)"
+        failures.setdefault("scheduler", _wrong_value(described, mistake))
+    place = reply.own_initialisation
     return Extraction(
         question=question,
         location=location,
         model=ExtractedModel(
-            model=model,
+            model=ModelSpec(layers=layers, weights=weights),
             location=location,
             optimizer=optimizer,
             scheduler=scheduler,
             training=_plain_value(reply.training, limits.message_depth),
             failures=tuple(failures.items()),
+            class_name=clean_line(reply.class_name),
+            own_initialisation=None if place is None else _clean(place),
         ),
     )
+
+
+def _recording(recording: Recording, limits: Limits) -> Recording:
+    """Return the recording, each training with its model or with a failure in words."""
+    trainings = tuple(_recorded_training(each, limits) for each in recording.trainings)
+    return msgspec.structs.replace(
+        _clean(msgspec.structs.replace(recording, trainings=())), trainings=trainings
+    )
+
+
+def _recorded_training(training: RecordedTraining, limits: Limits) -> RecordedTraining:
+    """Return a training whose model, optimiser and scheduler can be rebuilt or are failures."""
+    if not all(math.isfinite(value) for value in (*training.mean, *training.std)):
+        raise MessageError("a normalisation that is not finite")
+    if bool(training.layers) == (training.failure is not None):
+        raise MessageError("a training with both a model and a failure, or neither")
+    layers, mistake = _checked_layers(training.layers, limits)
+    if mistake:
+        layers, failure = (), _wrong_value(f"model at {training.place}", mistake)
+        training = msgspec.structs.replace(training, failure=failure)
+    is_regular = bool(layers) and all(
+        layer.irregularity in HARMLESS_IRREGULARITIES for layer in layers
+    )
+    failures = dict(training.failures)
+    optimizer, mistake = _checked_optimizer(training.optimizer, layers if is_regular else None)
+    if mistake:
+        failure = _wrong_value(f"optimiser at {training.place}", mistake)
+        failures.setdefault("optimizer", failure)
+    scheduler, mistake = _checked_scheduler(training.scheduler)
+    if mistake:
+        failure = _wrong_value(f"scheduler at {training.place}", mistake)
+        failures.setdefault("scheduler", failure)
+    return _clean(
+        msgspec.structs.replace(
+            training,
+            layers=layers,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            failures=tuple(failures.items()),
+        )
+    )
+
+
+def _checked_layers(
+    received: tuple[LayerSpec, ...], limits: Limits
+) -> tuple[tuple[LayerSpec, ...], str]:
+    """Return the layers, and the first argument that is out of range in words, or ""."""
+    if len(received) > limits.layers:
+        raise MessageError(f"a model of {len(received):,} layers")
+    for layer in received:
+        _check_layer(layer)
+    layers = tuple(_clean(layer) for layer in received)
+    for layer in layers:
+        if layer.arguments:
+            for mistake in find_argument_mistakes(LAYER_KINDS[layer.kind], layer.arguments):
+                return layers, f"Layer {layer.path}: {mistake}."
+    is_regular = all(layer.irregularity in HARMLESS_IRREGULARITIES for layer in layers)
+    if is_regular and ModelSpec(layers=layers).count_parameters() > limits.parameters:
+        raise MessageError(f"a model of more than {limits.parameters:,} parameters")
+    return layers, ""
+
+
+def _checked_optimizer(
+    received: OptimizerSpec | None, layers: tuple[LayerSpec, ...] | None
+) -> tuple[OptimizerSpec | None, str]:
+    """Return the optimiser if it can be rebuilt, and a mistake in words, or "".
+
+    `layers` is None if one is irregular: then the names of the parameters are not known.
+    """
+    if received is None:
+        return None, ""
+    _check_parameters(received, None if layers is None else ModelSpec(layers=layers))
+    optimizer = _clean(received)
+    settings = [group.settings for group in optimizer.groups]
+    mistake = _first_mistake(OPTIMIZER_KINDS, optimizer.kind, *settings)
+    return (None, mistake) if mistake else (optimizer, "")
+
+
+def _checked_scheduler(received: SchedulerSpec | None) -> tuple[SchedulerSpec | None, str]:
+    """Return the scheduler if it can be rebuilt, and a mistake in words, or ""."""
+    if received is None:
+        return None, ""
+    scheduler = _clean(received)
+    mistake = _first_mistake(SCHEDULER_KINDS, scheduler.kind, scheduler.arguments)
+    return (None, mistake) if mistake else (scheduler, "")
 
 
 def _check_layer(layer: LayerSpec) -> None:

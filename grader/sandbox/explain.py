@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 
 from grader.assignment.records import Limits
-from grader.models.questions import Failure, Question
+from grader.models.failures import Failure
+from grader.models.questions import Question
 from grader.sandbox.connection import Breach
 from grader.sandbox.protocol import (
     NEEDS_LESS_MEMORY,
@@ -42,7 +43,7 @@ def explain_end(end: EndMessage, question: Question, limits: Limits) -> Failure:
 
 def explain_breach(breach: Breach, question: Question, limits: Limits) -> Failure:
     """Explain why the whole sandbox ended during a question."""
-    phase = f"{question.file}: {question.function}"
+    phase = question.title
     if breach == "protocol":
         return explain_protocol("something other than an answer", phase)
     return _explain_limit(breach, phase, limits) or Failure(

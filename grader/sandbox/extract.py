@@ -5,11 +5,13 @@ This module does not import torch, which loads while the sandbox works.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Self
 
 from grader.assignment.records import Limits
 from grader.errors import MessageError, SandboxError
@@ -61,15 +63,12 @@ def extract(
         SandboxError: the sandbox does not start here.
         ExtractionStoppedError: `stop` was set.
     """
-    interview = _Interview(submission=submission, limits=limits, sandbox=sandbox, stop=stop)
     extractions = []
-    try:
+    with Interview(submission=submission, limits=limits, sandbox=sandbox, stop=stop) as interview:
         for question in questions:
             if on_question is not None:
                 on_question(question)
             extractions.append(interview.ask(question))
-    finally:
-        interview.close()
     return tuple(extractions)
 
 
@@ -85,18 +84,32 @@ class _Worker:
 
 
 @dataclass(kw_only=True)
-class _Interview:
-    """All questions to one submission; starts a new worker whenever one was lost."""
+class Interview:
+    """All questions to one submission; `with` ends the sandbox.
+
+    A new worker starts whenever one was lost. Each question may depend on earlier answers.
+    """
 
     submission: Submission
     limits: Limits
     sandbox: Sandbox
-    stop: threading.Event | None
+    stop: threading.Event | None = None
     worker: _Worker | None = None
     deadline: float | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
     def ask(self, question: Question) -> Extraction:
-        """Return the answer to one question, or its failure."""
+        """Return the answer to one question, or its failure.
+
+        Raises:
+            SandboxError: the sandbox does not start here.
+            ExtractionStoppedError: `stop` was set.
+        """
         if question.file not in self.submission.files:
             if question.optional:
                 return Extraction(question=question)
@@ -112,7 +125,8 @@ class _Interview:
             return self._converse(worker, question)
         except ConnectionEndedError as error:
             self.close()
-            failure = explain_breach(error.breach, question, self.limits)
+            limits = _limits_of(question, self.limits)
+            failure = explain_breach(error.breach, question, limits)
             if error.breach == "timeout" and self._is_out_of_time():
                 failure = explain_submission_timeout(self.limits)
             return Extraction(question=question, failure=failure)
@@ -166,7 +180,7 @@ class _Interview:
 
     def _converse(self, worker: _Worker, question: Question) -> Extraction:
         """Ask a running worker one question, or raise `ConnectionEndedError`."""
-        limits = self.limits
+        limits = _limits_of(question, self.limits)
         now = time.monotonic()
         remaining = max(0.1, (self.deadline or now) - now)
         seconds = min(limits.question_seconds, remaining)
@@ -176,7 +190,7 @@ class _Interview:
             scratch_bytes=limits.scratch_bytes,
             scratch_files=limits.scratch_files,
         )
-        worker.connection.send(encode_command(question, self._worker_limits(worker, seconds)))
+        worker.connection.send(encode_command(question, _worker_limits(worker, limits, seconds)))
         deadline = now + seconds + GRACE_SECONDS
         reply, printed, ending = (
             worker.connection.receive(kind, deadline, allowance) for kind in (REPLY, OUTPUT, END)
@@ -187,47 +201,57 @@ class _Interview:
             raise ConnectionEndedError("protocol") from None
         if not end.is_clean:
             self.close()
-        extraction = self._interpret(question, reply, end)
+        extraction = self._interpret(question, reply, end, limits)
         text = clean_block(printed.decode(errors="replace"))
         if not text and not end.dropped_bytes:
             return extraction
         output = CapturedOutput(
-            source=f"{question.file}: {question.function}",
+            source=question.title,
             text=text,
             dropped_bytes=end.dropped_bytes,
         )
         return replace(extraction, output=output)
 
-    def _worker_limits(self, worker: _Worker, seconds: float) -> WorkerLimits:
-        limits = self.limits
-        return WorkerLimits(
-            question_seconds=seconds,
-            cpu_seconds=limits.cpu_seconds,
-            address_bytes=worker.address_bytes + limits.memory_bytes + ADDRESS_SPACE_BYTES,
-            data_bytes=worker.data_bytes + limits.memory_bytes if worker.data_bytes else 0,
-            memory_bytes=limits.memory_bytes,
-            processes=limits.processes,
-            open_files=limits.open_files,
-            scratch_bytes=limits.scratch_bytes,
-            scratch_files=limits.scratch_files,
-            output_bytes=limits.output_bytes,
-            message_bytes=limits.message_bytes,
-            message_depth=limits.message_depth,
-            layers=limits.layers,
-            parameters=limits.parameters,
-        )
-
-    def _interpret(self, question: Question, reply: bytes, end: EndMessage) -> Extraction:
+    def _interpret(
+        self, question: Question, reply: bytes, end: EndMessage, limits: Limits
+    ) -> Extraction:
         """Combine a reply and an end into an extraction."""
         if end.reason == "done":
             try:
-                return decode_reply(question, reply, self.limits)
+                return decode_reply(question, reply, limits)
             except MessageError as error:
                 return Extraction(question=question, failure=explain_protocol(str(error)))
-        failure = explain_end(end, question, self.limits)
+        failure = explain_end(end, question, limits)
         if end.reason == "timeout" and self._is_out_of_time():
             failure = explain_submission_timeout(self.limits)
         return Extraction(question=question, failure=failure)
+
+
+def _limits_of(question: Question, limits: Limits) -> Limits:
+    """Return the limits with the time that this question may take."""
+    if not question.runs_program:
+        return limits
+    seconds = limits.recording_seconds
+    return replace(limits, question_seconds=seconds, cpu_seconds=math.ceil(seconds))
+
+
+def _worker_limits(worker: _Worker, limits: Limits, seconds: float) -> WorkerLimits:
+    return WorkerLimits(
+        question_seconds=seconds,
+        cpu_seconds=limits.cpu_seconds,
+        address_bytes=worker.address_bytes + limits.memory_bytes + ADDRESS_SPACE_BYTES,
+        data_bytes=worker.data_bytes + limits.memory_bytes if worker.data_bytes else 0,
+        memory_bytes=limits.memory_bytes,
+        processes=limits.processes,
+        open_files=limits.open_files,
+        scratch_bytes=limits.scratch_bytes,
+        scratch_files=limits.scratch_files,
+        output_bytes=limits.output_bytes,
+        message_bytes=limits.message_bytes,
+        message_depth=limits.message_depth,
+        layers=limits.layers,
+        parameters=limits.parameters,
+    )
 
 
 def _start_error(error: ConnectionEndedError, diagnostics: str) -> SandboxError:

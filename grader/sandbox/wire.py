@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from grader.models.questions import Failure, ImportNote
+from grader.models.failures import Failure
+from grader.models.questions import ImportNote
+from grader.models.recording import Place, Recording
 from grader.models.spec import LayerSpec, OptimizerSpec, Record, SchedulerSpec, ShortText
 
 Role = Literal["optimizer", "scheduler", "training"]
@@ -55,6 +57,15 @@ class ModelReply(Record, frozen=True, tag="model"):
     optimizer: OptimizerSpec | None = None
     scheduler: SchedulerSpec | None = None
     training: Any = None
+    class_name: ShortText = ""
+    own_initialisation: Place | None = None
+
+
+class RecordingReply(Record, frozen=True, tag="recording"):
+    """The trainings that a program would have run."""
+
+    recording: Recording
+    notes: Notes
 
 
 class FailureReply(Record, frozen=True, tag="failure"):
@@ -70,4 +81,4 @@ class MissingReply(Record, frozen=True, tag="missing"):
     notes: Notes
 
 
-Reply = AnswerReply | ModelReply | FailureReply | MissingReply
+Reply = AnswerReply | ModelReply | RecordingReply | FailureReply | MissingReply

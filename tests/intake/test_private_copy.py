@@ -15,7 +15,7 @@ import pytest
 from grader.errors import UsageError
 from grader.intake import private_copy as collect_module
 from grader.intake.private_copy import Submission, collect
-from grader.models.questions import Failure
+from grader.models.failures import Failure
 
 FILES = ["problem_1.py", "written/1A.md"]
 

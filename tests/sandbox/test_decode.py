@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from grader.assignment.records import Limits
 from grader.errors import MessageError
-from grader.models.questions import Extraction, Failure, ImportNote, PlainMapping, Question
+from grader.models.failures import Failure
+from grader.models.questions import Extraction, ImportNote, PlainMapping, Question
 from grader.models.spec import LayerSpec
 from grader.sandbox.decode import clean_location, decode_end, decode_reply, encode_command
 from grader.sandbox.protocol import WorkerLimits
@@ -27,6 +28,7 @@ ANSWER = Question(id="1", kind="answer", file="problem_1.py", function="f")
 MODEL = Question(
     id="2", kind="model", file="problem_1.py", function="m", optimizer="o", scheduler="s"
 )
+RECORDED = Question(id="4", kind="recording", file="problem_1.ipynb", function="")
 WEIGHTED = Question(id="3", kind="model", file="problem_1.py", function="m", weights=True)
 
 LINEAR = {
@@ -417,3 +419,70 @@ def test_clean_text_holds_nothing_hidden(text: str) -> None:
 def test_locations_look_like_locations(text: str, meant: str) -> None:
     """Anything else than a file and a line is dropped."""
     assert clean_location(text) == meant
+
+
+PLACE = {"file": "problem_1.ipynb", "cell": 7, "line": 3}
+TRAINING = {"place": PLACE, "statement": PLACE, "layers": [LINEAR], "optimizer": OPTIMIZER}
+
+
+def recording(**changes: Any) -> bytes:
+    """A recording of one training as it is sent."""
+    recorded = {"trainings": [TRAINING | changes], "names": ["x"]}
+    return json.dumps({"type": "recording", "recording": recorded, "notes": []}).encode()
+
+
+def test_recording() -> None:
+    """A recording arrives as its records."""
+    found = decode(recording(epochs=10, mean=[0.5], names=["model\x1b[31m"]), RECORDED).recording
+    assert found is not None
+    assert found.names == ("x",)
+    (training,) = found.trainings
+    assert str(training.place) == "problem_1.ipynb, cell 7, line 3"
+    assert training.epochs == 10
+    assert training.names == ("model",)
+    assert training.optimizer is not None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"layers": []},
+        {"failure": FAILURE},
+        {"layers": 6 * [LINEAR]},
+        {"layers": [LINEAR | {"kind": "Perfect"}]},
+        {"optimizer": OPTIMIZER | {"kind": "Perfect"}},
+        {"optimizer": OPTIMIZER | {"groups": [{"parameters": [], "settings": SETTINGS}]}},
+        {"epochs": 10**12},
+        {"epochs": -1},
+        {"mean": 5 * [0.5]},
+        {"mean": ["nan"]},
+        {"score": 100},
+    ],
+)
+def test_forged_recording(changes: dict[str, Any]) -> None:
+    """A recording that no honest worker sends is refused."""
+    with pytest.raises(MessageError):
+        decode(recording(**changes), RECORDED)
+
+
+def test_recorded_argument_out_of_range() -> None:
+    """A training that the grader cannot repeat says why; the recording stays."""
+    wide = LINEAR | {"arguments": LINEAR["arguments"] | {"in_features": -1}}
+    steep = {
+        "kind": "SGD",
+        "groups": [OPTIMIZER["groups"][0] | {"settings": SETTINGS | {"lr": -1}}],
+    }
+    for changes in ({"layers": [wide], "optimizer": None}, {"optimizer": steep}):
+        found = decode(recording(**changes), RECORDED).recording
+        assert found is not None
+        (training,) = found.trainings
+        failure = training.failure or dict(training.failures)["optimizer"]
+        assert failure.kind == "wrong-value"
+        assert "problem_1.ipynb, cell 7, line 3" in failure.phase
+
+
+def test_recording_of_another_question() -> None:
+    """A recording answers no other question, and no answer is a recording."""
+    for payload, question in ((recording(), ANSWER), (recording(), MODEL), (answer(1), RECORDED)):
+        with pytest.raises(MessageError, match="another type"):
+            decode(payload, question)

@@ -5,7 +5,8 @@ from typing import TypeVar
 
 import msgspec
 
-from grader.models.questions import ExtractedModel, Extraction, Failure, PlainValue, Question
+from grader.models.failures import Failure
+from grader.models.questions import ExtractedModel, Extraction, PlainValue, Question
 from grader.models.spec import ArgumentValue, LayerSpec, ModelSpec, OptimizerSpec, default_optimizer
 
 LOCATION = "problem_2.py:7"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grader.models.questions import Extraction, Failure
+from grader.models.failures import Failure
+from grader.models.questions import Extraction
 from grader.results import CheckResult
 
 _KINDS_WITH_A_PHASE = frozenset({"exception", "exit", "crash", "limit", "protocol"})

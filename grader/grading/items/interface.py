@@ -15,7 +15,8 @@ from typing import Any
 
 from grader.grading.options import Setting
 from grader.grading.points import add_checks, skipped
-from grader.models.questions import Extraction, Failure
+from grader.models.failures import Failure
+from grader.models.questions import Extraction
 from grader.results import ItemResult
 from grader.training.plans import Plan
 

@@ -8,7 +8,7 @@ from grader.assignment.records import ANSWER_MARKER, WrittenItem
 from grader.grading.items.calls import describe_failure
 from grader.grading.items.interface import Context
 from grader.grading.points import conclude
-from grader.models.questions import Failure
+from grader.models.failures import Failure
 from grader.results import CheckResult, ItemResult, Outcome
 
 

@@ -10,11 +10,9 @@ import json
 import os
 import random
 import sys
-import tokenize
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +31,14 @@ from grader.sandbox.worker.failures import (
     StudentError,
     display_path,
     explain_exception,
+    locate,
     safe_text,
     type_name,
 )
 from grader.sandbox.worker.plain_values import Converter
+from grader.sandbox.worker.recording.cells import NOTEBOOK
+from grader.sandbox.worker.recording.program import Program, to_recording
+from grader.sandbox.worker.source import compile_source
 
 TRACE_AT = 0.9
 """The share of a question's time after which the running line is recorded."""
@@ -67,7 +69,7 @@ def answer_question(
     random.seed(0)  # every fork reseeds it
     session = _Session(question=question, limits=limits, submission=submission, frames=frames)
     try:
-        reply = session.answer()
+        reply = session.record() if question["kind"] == "recording" else session.answer()
     except StudentError as error:
         reply = {"type": "failure", "failure": error.to_dict(session.phase)}
     # Student code can leave the interpreter in any state. Any exception must become a reply.
@@ -95,6 +97,12 @@ class _Session:
     frames: int
     phase: str = "start"
     notes: list[dict[str, str]] = field(default_factory=list)
+
+    def record(self) -> dict[str, Any]:
+        """Run the whole program, and return what it would have trained."""
+        program = self._program()
+        program.run()
+        return {"type": "recording", "recording": to_recording(program)}
 
     def answer(self) -> dict[str, Any]:
         """Return the reply, or raise `StudentError` if there is no answer."""
@@ -168,6 +176,10 @@ class _Session:
 
     def _import_file(self) -> types.ModuleType:
         file = self.question["file"]
+        if self.question["program"] or file.endswith(NOTEBOOK):
+            program = self._program()
+            program.run()
+            return program.module
         self._enter(f"import of {file}")
         path = self.submission / file
         try:
@@ -176,7 +188,7 @@ class _Session:
             raise StudentError(
                 "missing-file", f"{file} was not handed in.", f"Hand in a file named {file}."
             ) from None
-        code = _compile(source, path, file)
+        code = compile_source(source, str(path), file)
         self.notes += static_notes.find_shadows(self.submission)
         self.notes += static_notes.find_import_notes(source, file)
         # Appended last, so that a file named like an installed module shadows nothing.
@@ -190,6 +202,16 @@ class _Session:
         except BaseException as error:  # noqa: BLE001 - student code raises anything
             raise explain_exception(error, self.submission, self.limits) from None
         return module
+
+    def _program(self) -> Program:
+        # Appended last, so that a file named like an installed module shadows nothing.
+        sys.path.append(str(self.submission))
+        return Program(
+            submission=self.submission,
+            file=self.question["file"],
+            limits=self.limits,
+            enter=self._enter,
+        )
 
     def _find(
         self, module: types.ModuleType, name: str | None, *, required: bool
@@ -262,52 +284,6 @@ def _look_alikes(name: str) -> str:
     return f" It is written with {', '.join(odd)}, not with a letter from a to z." if odd else ""
 
 
-def _compile(source: bytes, path: Path, file: str) -> types.CodeType:
-    """Compile the file, or raise `StudentError` if its Python or its encoding is invalid."""
-    encoding, unknown = "utf-8", ""
-    try:
-        encoding, _ = tokenize.detect_encoding(BytesIO(source).readline)
-    except SyntaxError as error:
-        unknown = safe_text(error)  # not UTF-8 in the first two lines, or an unknown encoding
-    try:
-        source.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = source.count(b"\n", 0, error.start) + 1
-        raise StudentError(
-            "encoding",
-            f"{file} is not valid {error.encoding}: line {line} holds the byte "
-            f"0x{source[error.start]:02X}.",
-            "Save the file as UTF-8, or name its encoding on the first line: # -*- coding: … -*-",
-            location=f"{file}:{line}",
-        ) from None
-    if unknown:
-        raise StudentError(
-            "encoding",
-            f"{file} cannot be decoded: {unknown}.",
-            "Save the file as UTF-8, and remove the line that names another encoding.",
-            location=f"{file}:1",
-        )
-    try:
-        return compile(source, str(path), "exec", dont_inherit=True)
-    except SyntaxError as error:
-        line = error.lineno or 1
-        shown = (error.text or "").rstrip()[:200]
-        raise StudentError(
-            "syntax",
-            f"{file} is not valid Python: {error.msg} (line {line}).",
-            "Correct that line; nothing in the file can be graded before.",
-            location=f"{file}:{line}",
-            traceback_text=shown,
-        ) from None
-    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        raise StudentError(
-            "syntax",
-            f"{file} is not valid Python: {safe_text(error)}.",
-            "Check that the file is plain text and that its expressions are not nested deeply.",
-            location=f"{file}:1",
-        ) from None
-
-
 @contextlib.contextmanager
 def _located_at(location: str) -> Iterator[None]:
     """Add the function's location to a `StudentError` that has none."""
@@ -324,4 +300,4 @@ def _location(function: object, submission: Path) -> str:
     if not isinstance(code, types.CodeType):
         return ""
     shown = display_path(code.co_filename, submission)
-    return f"{shown}:{code.co_firstlineno}" if shown else ""
+    return locate(shown, code.co_firstlineno) if shown else ""

@@ -18,6 +18,8 @@ from grader.sandbox.protocol import (
 MAXIMUM_MESSAGE = 600
 MAXIMUM_FRAMES = 12
 MAXIMUM_LINE = 200
+CELL = ".ipynb, cell "
+"""In the file names of a notebook's code objects, before the cell's number."""
 _TORCHVISION_HAS_NO_DATA = ("Dataset not found", "Error downloading")
 
 
@@ -175,6 +177,11 @@ def display_path(filename: str, submission: Path) -> str | None:
         return None
 
 
+def locate(shown: str, line: int) -> str:
+    """Return a location: "problem_2.py:14", or "problem_2.ipynb, cell 7, line 3"."""
+    return f"{shown}, line {line}" if CELL in shown else f"{shown}:{line}"
+
+
 def _student_frames(traceback: TracebackType | None, submission: Path) -> tuple[str, str]:
     """Return the innermost line in the student's files, and a listing of all of them."""
     lines: list[str] = []
@@ -183,7 +190,7 @@ def _student_frames(traceback: TracebackType | None, submission: Path) -> tuple[
         code = traceback.tb_frame.f_code
         shown = display_path(code.co_filename, submission)
         if shown is not None:
-            location = f"{shown}:{traceback.tb_lineno}"
+            location = locate(shown, traceback.tb_lineno)
             source = linecache.getline(code.co_filename, traceback.tb_lineno).strip()
             lines.append(f'File "{shown}", line {traceback.tb_lineno}, in {code.co_name}')
             if source:

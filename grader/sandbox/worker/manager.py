@@ -32,6 +32,7 @@ from grader.sandbox.protocol import (
     WorkerLimits,
     write_frame,
 )
+from grader.sandbox.worker.failures import locate
 from grader.sandbox.worker.preload import garbage_collection_paused, preload_heavy_modules
 from grader.sandbox.worker.processes import (
     exit_with_parent,
@@ -272,4 +273,4 @@ def _location(trace: bytes, submission: Path) -> str:
     """Return the innermost line of the student's files in a faulthandler dump."""
     pattern = rf'File "{re.escape(str(submission))}/([^"\n]{{1,200}})", line (\d+)'
     found = re.search(pattern, trace.decode(errors="replace"))
-    return f"{found[1]}:{found[2]}" if found else ""
+    return locate(found[1], int(found[2])) if found else ""

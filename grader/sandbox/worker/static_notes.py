@@ -69,14 +69,15 @@ def _notes_of(tree: ast.Module, file: str) -> Iterator[dict[str, str]]:
 def _calls(node: ast.AST) -> Iterator[ast.Call]:
     """Yield the calls that run with the node, not those in functions or a main guard."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, _FUNCTIONS) or _is_main_guard(child):
+        if isinstance(child, _FUNCTIONS) or is_main_guard(child):
             continue
         if isinstance(child, ast.Call):
             yield child
         yield from _calls(child)
 
 
-def _is_main_guard(node: ast.AST) -> bool:
+def is_main_guard(node: ast.AST) -> bool:
+    """Return True for `if __name__ == "__main__":`."""
     return (
         isinstance(node, ast.If)
         and isinstance(node.test, ast.Compare)

@@ -1,0 +1,48 @@
+"""The reasons why a question has no answer: plain records."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from grader.models.spec import LongText, Record, ShortText
+
+FailureKind = Literal[
+    "missing-file",
+    "unreadable-file",
+    "encoding",
+    "syntax",
+    "import",
+    "missing-function",
+    "signature",
+    "exception",
+    "exit",
+    "wrong-type",
+    "wrong-value",
+    "limit",
+    "protocol",
+    "crash",
+]
+"""The kinds of failure.
+
+"limit" is a time, memory, output or size limit; "exit" a process that exited by itself
+(`sys.exit`, `os._exit`); "crash" a process that died of a signal; "protocol" a message that the
+grader does not accept; "signature" a function that does not accept the arguments it is given.
+"""
+
+
+class Failure(Record, frozen=True):
+    """The reason why a question has no answer, in words for the student.
+
+    Attributes:
+        phase: what was being done: "import of problem_2.py", "call of optimizer_c(model)".
+        message: one or two sentences: what was observed.
+        location: "problem_2.py:14", or empty.
+        traceback: the student's own frames, capped, or empty.
+    """
+
+    kind: FailureKind
+    phase: ShortText
+    message: ShortText
+    next_step: ShortText
+    location: ShortText = ""
+    traceback: LongText = ""
