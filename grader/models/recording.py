@@ -1,4 +1,4 @@
-"""Records of the trainings that a student's program would have run, as the sandbox wrote them down."""
+"""The trainings that a student's program would have run, as the sandbox wrote them down."""
 
 from __future__ import annotations
 
