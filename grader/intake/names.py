@@ -95,7 +95,7 @@ def _search_names(
     other_names: Mapping[str, Sequence[str]],
     same: Callable[[str, str], bool] = lambda _first, _second: False,
 ) -> _Search:
-    code = [file for file in files if _suffix(file) in CODE]
+    code = [file for file in files if suffix_of(file) in CODE]
     nearest = sorted(code, key=lambda file: (file.count("/"), file))[:MAXIMUM_CONSIDERED]
     search = _Search(unclaimed=nearest, expected=expected, same=same)
     for file in expected:
@@ -150,16 +150,16 @@ class _Search:
     def claim_whole(self) -> None:
         """Take the only notebook, or the only script, for everything that is still missing."""
         missing = self.missing()
-        own_names = [words_of(_stem(file)) for file in self.expected]
+        own_names = [words_of(stem_of(file)) for file in self.expected]
         others = [
             file
             for file in self.unclaimed
-            if not any(is_within(words, words_of(_stem(file))) for words in own_names)
+            if not any(is_within(words, words_of(stem_of(file))) for words in own_names)
         ]
         notebooks = [file for file in others if file.casefold().endswith(NOTEBOOK)]
         whole = self._without_duplicates(notebooks)
         if not notebooks and len(missing) == len(self.expected):
-            whole = [file for file in others if _NEVER_WHOLE.isdisjoint(words_of(_stem(file)))]
+            whole = [file for file in others if _NEVER_WHOLE.isdisjoint(words_of(stem_of(file)))]
         for file in missing:
             single = len(whole) == 1
             self.matches[file] = Match(
@@ -182,7 +182,7 @@ class _Search:
 
 def part_letter(file: str) -> str:
     """Return the letter of the part that a file's name ends with: "c" for `prob2_C.ipynb`."""
-    words = words_of(_stem(file))
+    words = words_of(stem_of(file))
     has_letter = len(words) > 1 and len(words[-1]) == 1 and words[-1].isalpha()
     return words[-1] if has_letter and words[-2].isdigit() else ""
 
@@ -204,11 +204,13 @@ def _ending_fixed(file: str) -> str:
     return _DOWNLOADED_TEXT.sub(r"\1", file.casefold().strip())
 
 
-def _stem(file: str) -> str:
+def stem_of(file: str) -> str:
+    """Return a file's name in small letters, without its ending."""
     return PurePosixPath(_ending_fixed(file)).stem
 
 
-def _suffix(file: str) -> str:
+def suffix_of(file: str) -> str:
+    """Return a file's ending in small letters: ".py" for `a.PY` and `a.py.txt`."""
     return PurePosixPath(_ending_fixed(file)).suffix
 
 
@@ -250,13 +252,13 @@ def _first_found(
 
 def _is_same(file: str, name: str) -> bool:
     """Return True if two names differ in case, separators or an added ending only."""
-    return _suffix(file) == _suffix(name) and words_of(_stem(file)) == words_of(_stem(name))
+    return suffix_of(file) == suffix_of(name) and words_of(stem_of(file)) == words_of(stem_of(name))
 
 
 def _is_like(file: str, name: str) -> bool:
     """Return True if a name is that of a copy or a notebook, or has other words around."""
-    expected = words_of(_stem(name))
-    words = words_of(_COPY.sub("", _stem(file)))
+    expected = words_of(stem_of(name))
+    words = words_of(_COPY.sub("", stem_of(file)))
     if len(expected) > 1 and expected[0] in _NUMBERED:
         words = tuple(
             expected[0] if word in _NUMBERED and following == expected[1] else word

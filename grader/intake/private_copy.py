@@ -11,7 +11,8 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -27,9 +28,10 @@ from grader.intake.files import (
     open_regular,
     status_below,
 )
-from grader.intake.names import CODE, MAXIMUM_COMPARED, Match, match_code
+from grader.intake.names import CODE, MAXIMUM_COMPARED, Match, match_code, suffix_of, words_of
 from grader.intake.notebooks import Cell
 from grader.intake.private_directory import private_directory
+from grader.intake.written import TEXTS, Writings, WrittenAnswer, problem_of
 from grader.models.failures import Failure, FailureKind
 from grader.results import IntakeNote
 from grader.text import display_name
@@ -61,6 +63,9 @@ class Submission:
         notes: the files that were left out, or used under another name, with the reasons.
         sha256: of the names and submitted contents of the copied files, in hexadecimal.
         sources: the copied files that stand for each of the assignment's files of code.
+        written: the assignment's files for written answers.
+        left_out: the names of files that were not copied.
+        digests: the SHA-256 of each copied file as submitted, in hexadecimal.
     """
 
     name: str
@@ -69,6 +74,9 @@ class Submission:
     notes: tuple[IntakeNote, ...]
     sha256: str
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    written: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     def read_cells(self, file: str) -> tuple[Cell, ...]:
         """Return the cells of a copied notebook, or a copied Python file as one cell."""
@@ -77,11 +85,56 @@ class Submission:
             return notebooks.read_plain(content)
         return (Cell(number=0, kind="code", source=content.decode("utf-8", "replace")),)
 
-    def read_written(self, file: str) -> str | Failure:
-        """Return a written answer, or a failure if the file cannot be read."""
+    def read_written(self, file: str, below: str = "") -> WrittenAnswer | Failure:
+        """Return a written answer, or a failure if there is none.
+
+        Args:
+            file: the assignment's file; the answer may come under another name.
+            below: a marker; the answer stands below it if it is there.
+        """
+        found = self._writings.find(file, below)
+        if found.text or found.documents:
+            return replace(found, sha256=self._digest_of(found.documents))
         if file not in self.files:
             return self.explain_absence(file)
-        encoded = (self.root / file).read_bytes()
+        text = self._read_text(file)
+        return text if isinstance(text, Failure) else WrittenAnswer(place=file)
+
+    @cached_property
+    def _writings(self) -> Writings:
+        read_as = _files_by_source(self.sources)
+        texts = {
+            file: text
+            for file in self.files
+            if suffix_of(file) in TEXTS and isinstance(text := self._read_text(file), str)
+        }
+        return Writings(
+            expected=self.written,
+            names=(*self.files, *(name for name in self.left_out if name not in self.files)),
+            texts=texts,
+            notebooks={
+                file: self.read_cells(file)
+                for file in self.files
+                if suffix_of(file) == notebooks.SUFFIX and self.root.joinpath(file).is_file()
+            },
+            problems={
+                source: number
+                for source, files in read_as.items()
+                if len(files) == 1 and (number := problem_of(files[0])) in words_of(source)
+            },
+            code="\n".join(cell.source for file in read_as for cell in self.read_cells(file)),
+        )
+
+    def _digest_of(self, files: Sequence[str]) -> str:
+        """Return the SHA-256 of files' contents, or of the submission for those left out."""
+        digests = "".join(self.digests.get(file, self.sha256) for file in files)
+        return hashlib.sha256(digests.encode()).hexdigest()
+
+    def _read_text(self, file: str) -> str | Failure:
+        try:
+            encoded = (self.root / file).read_bytes()
+        except OSError:  # a name that is shown with escapes
+            return self.explain_absence(file)
         if len(encoded) > MAXIMUM_WRITTEN_BYTES:
             return _unreadable(
                 "limit",
@@ -171,6 +224,7 @@ class _Copying:
     notes: list[IntakeNote] = field(default_factory=list)
     # Directories that hold a file named like an expected one.
     elsewhere: set[str] = field(default_factory=set)
+    left_out: dict[str, None] = field(default_factory=dict)
     entries: int = 0
     total_bytes: int = 0
     notebook_bytes: int = 0
@@ -311,6 +365,8 @@ class _Copying:
 
     def _leave_out(self, path: str | bytes, reason: str) -> None:
         self._note(path, f"left out: {reason}")
+        if len(self.left_out) < MAXIMUM_NOTES:
+            self.left_out[display_name(path)] = None
 
     def _note(self, path: str | bytes, message: str) -> None:
         note = IntakeNote(file=display_name(path), message=message)
@@ -356,6 +412,9 @@ class _Copying:
             notes=tuple(self.notes),
             sha256=total.hexdigest(),
             sources=sources,
+            written=tuple(file for file in self.expected if suffix_of(file) in TEXTS),
+            left_out=tuple(self.left_out),
+            digests={display_name(path): digest.hex() for path, digest in self.digests.items()},
         )
 
     def _copied_sources(self) -> dict[str, tuple[str, ...]]:
@@ -365,13 +424,18 @@ class _Copying:
         }
 
     def _note_other_names(self, sources: Mapping[str, Sequence[str]]) -> None:
-        used: dict[str, list[str]] = {}
-        for file, standing in sources.items():
-            for source in standing:
-                used.setdefault(source, []).append(file)
-        for source, names in used.items():
-            if names != [source]:
-                self._note(source, f"read as {' and '.join(names)}")
+        for source, files in _files_by_source(sources).items():
+            if files != [source]:
+                self._note(source, f"read as {' and '.join(files)}")
+
+
+def _files_by_source(sources: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the assignment's files for which each source stands."""
+    found: dict[str, list[str]] = {}
+    for file, standing in sources.items():
+        for source in standing:
+            found.setdefault(source, []).append(file)
+    return found
 
 
 def _status(entry: str, directory: Directory) -> os.stat_result | None:

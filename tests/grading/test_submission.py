@@ -14,6 +14,7 @@ from grader.grading.items.model import ModelTraining
 from grader.grading.items.sweep import SweepTraining
 from grader.grading.options import Options, Setting
 from grader.grading.submission import Grading
+from grader.intake.written import WrittenAnswer
 from grader.results import Outcome
 from grader.training.datasets import Dataset
 from tests.support.specs import answer_extraction, linear, model, model_extraction
@@ -60,7 +61,7 @@ def check(assignment: Assignment, *only: str) -> Grading:
     )
     grading = Grading(
         setting=setting,
-        submission=SimpleNamespace(read_written=lambda _file: ""),
+        submission=SimpleNamespace(read_written=lambda _file, _below: WrittenAnswer()),
         extractions={
             "3G.model": model_extraction(SWEPT),
             "3G.sweep": answer_extraction((0.9,) * 10, "dropout_sweep"),

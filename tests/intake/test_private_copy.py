@@ -9,12 +9,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
 from grader.errors import UsageError
 from grader.intake import private_copy as collect_module
 from grader.intake.private_copy import Submission, collect
+from grader.intake.written import WrittenAnswer
 from grader.models.failures import Failure
 
 FILES = ["problem_1.py", "written/1A.md"]
@@ -244,7 +246,8 @@ def test_written_answer(directory: Path) -> None:
     (directory / "written").mkdir()
     (directory / "written" / "1A.md").write_bytes(b"\xef\xbb\xbf# \xc3\xa9\r\n")
     with collect(directory, [*FILES, "written/1B.md"]) as submission:
-        assert submission.read_written("written/1A.md") == "# é\r\n"
+        answer = submission.read_written("written/1A.md")
+        assert answer == WrittenAnswer(text="# é", place="written/1A.md", sha256=ANY)
         missing = submission.read_written("written/1B.md")
     assert isinstance(missing, Failure)
     assert missing.kind == "missing-file"

@@ -10,6 +10,7 @@ from grader.assignment.loading import load_assignment
 from grader.errors import GraderError
 from grader.grading.items.interface import Context
 from grader.grading.options import Options, Setting
+from grader.intake.written import WrittenAnswer
 from grader.results import EpochResult, TrainingRun
 from grader.sandbox.isolation.unsafe import NoSandbox
 from grader.training.datasets import Dataset
@@ -39,7 +40,7 @@ def make_context(*, options: Options | None = None, **changes: Any) -> Context:
     usual: dict[str, Any] = {
         "setting": setting,
         "extractions": {},
-        "read_written": lambda _file: "",
+        "read_written": lambda _file, _below: WrittenAnswer(),
         "remaining_multiply_adds": 1e14,
     }
     return Context(**usual | changes)

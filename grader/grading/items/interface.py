@@ -15,6 +15,7 @@ from typing import Any
 
 from grader.grading.options import Setting
 from grader.grading.points import add_checks, skipped
+from grader.intake.written import WrittenAnswer
 from grader.models.failures import Failure
 from grader.models.questions import Extraction
 from grader.results import ItemResult
@@ -27,7 +28,7 @@ class Context:
 
     Attributes:
         extractions: the sandbox's answers, by question id.
-        read_written: reads one written answer from the submission.
+        read_written: reads one written answer, below a marker, from the submission.
         remaining_multiply_adds: of the submission's training budget.
         checked: the items that were checked so far, by id. A kind whose record names
             `needed_items` finds these items here.
@@ -35,7 +36,7 @@ class Context:
 
     setting: Setting
     extractions: Mapping[str, Extraction]
-    read_written: Callable[[str], str | Failure]
+    read_written: Callable[[str, str], WrittenAnswer | Failure]
     remaining_multiply_adds: float
     checked: dict[str, ItemResult | Training] = field(default_factory=dict)
 

@@ -8,18 +8,20 @@ from grader.assignment.records import ANSWER_MARKER, WrittenItem
 from grader.grading.items.calls import describe_failure
 from grader.grading.items.interface import Context
 from grader.grading.points import conclude
+from grader.intake.written import WrittenAnswer
 from grader.models.failures import Failure
 from grader.results import CheckResult, ItemResult, Outcome
+
+SHOWN_DOCUMENTS = 5
 
 
 def check(item_id: str, item: WrittenItem, context: Context) -> ItemResult:
     """Fail a missing answer; any other answer waits for a person."""
     title = f"{item.file} is answered"
-    content = context.read_written(item.file)
-    if isinstance(content, Failure):
-        return conclude(item_id, item, describe_failure(content, check_id="answered", title=title))
-    answer = content.rpartition(ANSWER_MARKER)[2].strip()
-    if not answer:
+    found = context.read_written(item.file, ANSWER_MARKER)
+    if isinstance(found, Failure):
+        return conclude(item_id, item, describe_failure(found, check_id="answered", title=title))
+    if not found.text and not found.documents:
         missing = CheckResult.judged(
             "answered",
             title,
@@ -29,11 +31,30 @@ def check(item_id: str, item: WrittenItem, context: Context) -> ItemResult:
             next_step=f"write your answer into {item.file}",
         )
         return conclude(item_id, item, missing)
-    words = len(answer.split())
+    words = len(found.text.split())
+    elsewhere = f" in {found.place}" if found.place != item.file else ""
     answered = CheckResult(
         id="answered",
         title=title,
         outcome=Outcome.PENDING,
-        observed=f"{words} {'word' if words == 1 else 'words'}, for a person to grade",
+        observed=f"{words} {'word' if words == 1 else 'words'}{elsewhere}, for a person to grade"
+        if found.text
+        else f"{_listing(found)}, for a person to look at",
     )
-    return replace(conclude(item_id, item, answered), written_text=answer)
+    written_text = found.text or _describe(found)
+    return replace(conclude(item_id, item, answered), written_text=written_text)
+
+
+def _listing(found: WrittenAnswer) -> str:
+    shown = ", ".join(found.documents[:SHOWN_DOCUMENTS])
+    more = len(found.documents) - SHOWN_DOCUMENTS
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _describe(found: WrittenAnswer) -> str:
+    """Return Markdown in place of an answer that is not text.
+
+    Equal texts are graded together; the digest keeps the documents of two students apart.
+    """
+    names = ", ".join(f"`{name.replace('`', chr(39))}`" for name in found.documents)
+    return f"*Not a text. A person must open:* {names} *(SHA-256 {found.sha256[:12]})*"
