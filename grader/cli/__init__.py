@@ -7,6 +7,7 @@ waits for what another one needs.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -115,6 +116,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; turn every error into a message and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # On Windows a file or a pipe would get the code page, which lacks arrows and frames.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         cli.main(standalone_mode=False)
     except Exception as error:  # noqa: BLE001  # a bug in the grader must give no grade, not exit code 1

@@ -35,6 +35,7 @@ from grader.intake.roster import read_roster
 from grader.platforms.github.fence import fenced_log
 from grader.report.files import CLASS_PAGE_NAME
 from grader.review.store import ReviewStore
+from grader.sandbox.isolation.own_work import OPTION
 
 EXAMPLES = """
 \b
@@ -98,6 +99,14 @@ OPEN_SCHEDULER = (
 )
 
 
+def _refuse_own_work(_context: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click passes it so
+    if value:
+        raise UsageError(
+            f"{OPTION} is refused: a class's code runs in a sandbox only",
+            next_step="grade the class on Linux, or in WSL2 on Windows",
+        )
+
+
 @click.command(epilog=EXAMPLES + EXIT_CODES)
 @click.argument("submissions", type=CallerPath())
 @click.option(
@@ -122,6 +131,7 @@ OPEN_SCHEDULER = (
     metavar="ADDRESS",
     help="Train on the workers of the Dask scheduler at tcp://HOST:PORT or tls://HOST:PORT.",
 )
+@click.option(OPTION, is_flag=True, hidden=True, expose_value=False, callback=_refuse_own_work)
 @_late_options
 @grading_options
 @json_option

@@ -29,7 +29,12 @@ from grader.errors import DatasetError, SandboxError
 from grader.grading.items.versions import check_versions
 from grader.kernel import memory_cap_bytes
 from grader.results import Outcome
-from grader.sandbox.isolation.choice import choose_sandbox, try_sandboxes
+from grader.sandbox.isolation.choice import (
+    choose_sandbox,
+    is_for_own_work_only,
+    try_sandboxes,
+)
+from grader.sandbox.isolation.own_work import OPTION
 from grader.training.data_places import default_cache_directory
 from grader.training.pool import CORES_VARIABLE, count_cores
 
@@ -112,6 +117,8 @@ def _print(findings: list[Finding], problems: int) -> None:
     if problems:
         counted = "the problem" if problems == 1 else f"the {problems} problems"
         console.print(f"this machine cannot grade: fix {counted} above", style="bold red")
+    elif is_for_own_work_only():
+        console.print(f"this machine can grade your own work, with {OPTION}", style="bold yellow")
     else:
         console.print("this machine can grade", style="bold green")
 
@@ -277,6 +284,13 @@ def check_download(mirrors: Sequence[str]) -> Finding:
 
 def check_isolation() -> Finding:
     """Run the self-test of every sandbox, and describe the one that grading uses."""
+    if is_for_own_work_only():
+        return Finding(
+            "isolation",
+            _WARNING,
+            "there is no sandbox for this system, so only your own work can be graded",
+            f"Add {OPTION}: grade . {OPTION}. Others' work needs Linux; on Windows, WSL2.",
+        )
     try:
         sandbox = choose_sandbox()
     except SandboxError as error:

@@ -159,12 +159,6 @@ grading_options = option_group(
         help="Where to train; auto uses a GPU if there is one.",
     ),
     output_option,
-    click.option(
-        "--unsafe-no-sandbox",
-        "unsafe",
-        is_flag=True,
-        help="Run student code without any protection.",
-    ),
     click.option("-q", "--quiet", is_flag=True, help="Print only warnings and errors."),
 )
 """The options of `grade DIR` and `grade batch`: the fields of `Options`, and others."""

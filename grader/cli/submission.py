@@ -11,9 +11,10 @@ import click
 from rich.console import Console
 
 from grader.assignment.loading import load_assignment
-from grader.cli.caller import CallerPath, OutputPath, shown_path
+from grader.cli.caller import CallerPath, OutputPath, caller_directory, shown_path
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
 from grader.cli.options import grading_options, json_option
+from grader.errors import UsageError
 from grader.grading.options import Options
 from grader.grading.pipeline import grade_submission
 from grader.platforms.github.actions import report_to_actions
@@ -24,6 +25,7 @@ from grader.report.junit import render_junit
 from grader.report.progress import TerminalProgress
 from grader.report.terminal import print_summary
 from grader.results import Outcome
+from grader.sandbox.isolation.own_work import OPTION
 
 EXAMPLES = """
 \b
@@ -35,6 +37,7 @@ Examples:
   grade alice/ --data ~/mnist  with MNIST from a directory
   grade . --junit junit.xml    also JUnit XML, a test case for each check
   grade . --quick --json       the result for another program
+  grade . --own-work           without a sandbox: macOS, Windows
 """
 
 
@@ -49,6 +52,12 @@ Examples:
     help="Also write the result as JUnit XML.",
 )
 @json_option
+@click.option(
+    OPTION,
+    "own_work",
+    is_flag=True,
+    help="Run your own work without a sandbox, on systems that have none (macOS, Windows).",
+)
 @grading_options
 def submission(
     directory: Path,
@@ -67,6 +76,7 @@ def submission(
     annotates the lines that need fixing.
     """
     error_console = Console(stderr=True)
+    refuse_option_as_file(own_work=options["own_work"])
     chosen = Options(**options, may_fall_back=not os.environ.get("CI"))
     loaded = load_assignment(assignment, submission=directory)
     with fenced_log():
@@ -90,6 +100,19 @@ def submission(
     outcomes = {item.outcome for item in graded.result.items()}
     code = exit_code(error=Outcome.ERROR in outcomes, failed=Outcome.FAILED in outcomes)
     sys.exit(EXIT_INTERRUPTED if graded.interrupted else code)
+
+
+def refuse_option_as_file(*, own_work: bool) -> None:
+    """Raise if the option may be the name of a file, which `grade *` would put on the command line.
+
+    Raises:
+        UsageError: the option is given, and a file of that name lies in the current directory.
+    """
+    if own_work and os.path.lexists(caller_directory() / OPTION):
+        raise UsageError(
+            f"a file is named {OPTION}, so the shell may have typed that option",
+            next_step="delete the file, or grade from another directory",
+        )
 
 
 def _load_report() -> None:

@@ -111,7 +111,7 @@ class ClassRun:
             KeyboardInterrupt: Ctrl-C.
         """
         hidden = directories_with_labels(self.options.data_directory)
-        sandbox = choose_sandbox(unsafe=self.options.unsafe, hidden=hidden)
+        sandbox = choose_sandbox(hidden=hidden)
         remaining = deque(tasks)
         with ExitStack() as resources:
             extractors = ThreadPoolExecutor(count_cores(), thread_name_prefix="extract")

@@ -27,7 +27,7 @@ class Options:
         only: problems, parts or items to grade; empty for all.
         full: train every epoch, even past a met threshold.
         quick: everything but training.
-        unsafe: run the student's code without a sandbox.
+        own_work: run the user's own work without a sandbox; never set for a class.
         use_cache: reuse cached runs, and cache new runs.
     """
 
@@ -40,7 +40,7 @@ class Options:
     only: tuple[str, ...] = ()
     full: bool = False
     quick: bool = False
-    unsafe: bool = False
+    own_work: bool = False
     use_cache: bool = True
 
 

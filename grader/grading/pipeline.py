@@ -77,10 +77,11 @@ def grade_submission(
     clock = Clock()
     select_items(assignment, options.only)  # raises before anything starts
     sandbox = choose_sandbox(
-        unsafe=options.unsafe, hidden=directories_with_labels(options.data_directory)
+        own_work=options.own_work, hidden=directories_with_labels(options.data_directory)
     )
     with collect(directory, assignment.files(), dict(assignment.file_names)) as submission:
-        observer.stage(f"asking {submission.name} for its answers in the sandbox")
+        where = "without a sandbox" if sandbox.unsafe else "in the sandbox"
+        observer.stage(f"asking {submission.name} for its answers {where}")
         with _extracting(submission, assignment, options, sandbox) as extracting:
             # torch loads here, while the sandbox is at work.
             setting = prepare(assignment, options, sandbox, observer.warn)

@@ -64,10 +64,10 @@ def _print_warnings(result: SubmissionResult, console: Console) -> None:
         console.print(Panel(_plain(text, console), title="PRACTICE", style="yellow", box=box.HEAVY))
     if provenance.unsafe:
         text = (
-            "The student's code ran without a sandbox and could have changed this result. Do not "
-            "use it as a grade."
+            "The code ran without a sandbox (--own-work) and could have changed this result. It "
+            "is for the author of the code, and not a grade."
         )
-        console.print(Panel(Text(text), title="UNSAFE", style="bold red", box=box.HEAVY))
+        console.print(Panel(Text(text), title="OWN WORK", style="bold red", box=box.HEAVY))
 
 
 def _parts_table(result: SubmissionResult, console: Console) -> Table:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from grader.assignment.records import Limits
@@ -18,6 +19,7 @@ from grader.errors import MessageError, SandboxError
 from grader.intake.private_copy import Submission
 from grader.models.questions import Extraction, Question
 from grader.results import CapturedOutput
+from grader.sandbox.alone import AloneConnection
 from grader.sandbox.connection import Allowance, Connection, ConnectionEndedError
 from grader.sandbox.decode import decode_end, decode_reply, encode_command
 from grader.sandbox.explain import (
@@ -27,14 +29,15 @@ from grader.sandbox.explain import (
     explain_submission_timeout,
 )
 from grader.sandbox.isolation.choice import Sandbox
+from grader.sandbox.isolation.interface import SandboxedProcess
 from grader.sandbox.protocol import END, OUTPUT, READY, REPLY, WorkerLimits
 from grader.sandbox.wire import EndMessage
 from grader.text import clean_block
 
 WORKER = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "import grader.sandbox.worker.manager as m; m.main()"
+    "import sys; sys.path.insert(0, sys.argv[1]); import grader.sandbox.worker.{} as m; m.main()"
 )
+"""The program of a worker; its module is `manager` or `alone`."""
 START_SECONDS = 180.0
 """Timeout of the trusted imports, before any student code runs; a cold disk is slow."""
 GRACE_SECONDS = 3.0
@@ -76,7 +79,7 @@ def extract(
 class _Worker:
     """A running worker, and its memory before any student code ran."""
 
-    connection: Connection
+    connection: Connection | AloneConnection
     memory_bytes: int
     address_bytes: int
     data_bytes: int  # private writable memory; 0 if unknown
@@ -85,7 +88,7 @@ class _Worker:
 
 @dataclass(kw_only=True)
 class Interview:
-    """All questions to one submission; `with` ends the sandbox.
+    """All questions to one submission; `with` ends the sandbox, and workers started ahead.
 
     A new worker starts whenever one was lost. Each question may depend on earlier answers.
     """
@@ -95,6 +98,7 @@ class Interview:
     sandbox: Sandbox
     stop: threading.Event | None = None
     worker: _Worker | None = None
+    ahead: deque[SandboxedProcess] = field(default_factory=deque)
     deadline: float | None = None
 
     def __enter__(self) -> Self:
@@ -102,6 +106,9 @@ class Interview:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+        while self.ahead:
+            with self.ahead.popleft():
+                pass
 
     def ask(self, question: Question) -> Extraction:
         """Return the answer to one question, or its failure.
@@ -117,8 +124,11 @@ class Interview:
             return Extraction(question=question, failure=absence)
         if self._is_out_of_time():
             return Extraction(question=question, failure=explain_submission_timeout(self.limits))
+        started = time.monotonic()
         worker = self.worker or self._start()
         self.worker = worker
+        if self.deadline is not None and not self.sandbox.has_manager:
+            self.deadline += time.monotonic() - started  # not time of the student's code
         if self.deadline is None:
             self.deadline = time.monotonic() + self.limits.submission_seconds
         try:
@@ -144,23 +154,37 @@ class Interview:
         if worker is not None:
             worker.cleanup.close()
 
+    def _launch(self) -> SandboxedProcess:
+        """Return a worker's process, the first of those that were started ahead."""
+        program = WORKER.format("manager" if self.sandbox.has_manager else "alone")
+        while len(self.ahead) <= self.sandbox.workers_ahead:
+            self.ahead.append(
+                self.sandbox.launch(
+                    program,
+                    submission=self.submission.root,
+                    scratch_bytes=self.limits.scratch_bytes,
+                )
+            )
+        return self.ahead.popleft()
+
+    def _connect(self, process: SandboxedProcess) -> Connection | AloneConnection:
+        limits = self.limits
+        maximum_bytes = {
+            READY: 0,
+            REPLY: limits.message_bytes,
+            OUTPUT: limits.output_bytes,
+            END: END_BYTES,
+        }
+        if self.sandbox.has_manager:
+            return Connection(process, maximum_bytes, self._check_stop)
+        return AloneConnection(process, maximum_bytes, self._check_stop, self.submission.root)
+
     def _start(self) -> _Worker:
         limits = self.limits
-        process = self.sandbox.launch(
-            WORKER, submission=self.submission.root, scratch_bytes=limits.scratch_bytes
-        )
+        process = self._launch()
         with ExitStack() as cleanup:
             cleanup.enter_context(process)
-            connection = Connection(
-                process,
-                {
-                    READY: 0,
-                    REPLY: limits.message_bytes,
-                    OUTPUT: limits.output_bytes,
-                    END: END_BYTES,
-                },
-                check=self._check_stop,
-            )
+            connection = self._connect(process)
             try:
                 connection.receive(READY, time.monotonic() + START_SECONDS)
             except ConnectionEndedError as error:

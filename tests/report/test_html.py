@@ -161,17 +161,17 @@ def test_nothing_is_left_out(name, pages):
 
 
 def test_stamps(pages):
-    """Practice, unsafe and incomplete results say so; others never do."""
+    """Practice, own and incomplete results say so; others never do."""
     assert pages["practice"].text.count("PRACTICE") == 2
     assert pages["practice"].of_class("practice") == ["body"]
     assert ".practice::before" in STYLE
     assert "not a grade" in pages["practice"].text
-    assert "UNSAFE" in pages["unfinished"].text
+    assert "OWN WORK" in pages["unfinished"].text
     assert pages["unfinished"].of_class("incomplete-banner")
     assert UNOFFICIAL in pages["unfinished"].text
     good = pages["good"]
     assert not good.of_class("practice") + good.of_class("incomplete-banner")
-    assert not any(stamp in good.text for stamp in ("PRACTICE", "UNSAFE", UNOFFICIAL))
+    assert not any(stamp in good.text for stamp in ("PRACTICE", "OWN WORK", UNOFFICIAL))
 
 
 def test_failures_come_first_and_open(sources):

@@ -70,9 +70,9 @@ def test_practice():
 
 
 def test_unsafe():
-    """An unsafe result says UNSAFE at the top."""
-    assert "UNSAFE" in summary(unfinished_result()).splitlines()[0]
-    assert "UNSAFE" not in summary(good_result())
+    """A result without a sandbox says so at the top."""
+    assert "OWN WORK" in summary(unfinished_result()).splitlines()[0]
+    assert "OWN WORK" not in summary(good_result())
 
 
 def test_failed_items():

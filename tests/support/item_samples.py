@@ -12,7 +12,7 @@ from grader.grading.items.interface import Context
 from grader.grading.options import Options, Setting
 from grader.intake.written import WrittenAnswer
 from grader.results import EpochResult, TrainingRun
-from grader.sandbox.isolation.unsafe import NoSandbox
+from grader.sandbox.isolation.own_work import OwnWork
 from grader.training.datasets import Dataset
 from grader.training.job import EpochCallback, TrainingJob
 from grader.training.plans import Plan, Round, run_plans
@@ -34,7 +34,7 @@ def make_context(*, options: Options | None = None, **changes: Any) -> Context:
             test_images=torch.empty(0, 28, 28),
             test_labels=torch.zeros(10_000),
         ),
-        sandbox=NoSandbox(),
+        sandbox=OwnWork(),
         device="cpu",
     )
     usual: dict[str, Any] = {

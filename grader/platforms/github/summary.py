@@ -145,8 +145,8 @@ def _warnings(result: SubmissionResult) -> Iterator[str]:
         )
     if provenance.unsafe:
         yield (
-            "> [!CAUTION]\n> UNSAFE: the student's code ran without a sandbox, so this result must "
-            "not be used as a grade.\n"
+            "> [!CAUTION]\n> OWN WORK: the code ran without a sandbox, so this result must not be "
+            "used as a grade.\n"
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from grader.errors import SandboxError
+from grader.kernel import NEW_GROUP_FLAGS
 from grader.sandbox.isolation.memory_cap import MemoryCap
 from grader.sandbox.isolation.processes import ProcessTree
 from grader.sandbox.protocol import OwnResources
@@ -29,6 +30,9 @@ class Sandbox(ABC):
         isolation: one sentence for reports.
         details: its parts, and what this machine lacks, one short line each.
         unsafe: student code could read or change what the user can; stamped on every report.
+        has_manager: one worker answers all questions, each in a process that it forks; if not, each
+            question gets a worker of its own.
+        workers_ahead: workers that load PyTorch while another answers.
         own_tasks: processes and threads that are not the student's, seen from outside: bubblewrap
             twice or one supervisor, the manager, and its thread.
         own: what the sandbox does not share with the machine.
@@ -39,6 +43,8 @@ class Sandbox(ABC):
     isolation: str
     details: tuple[str, ...] = ()
     unsafe: bool = False
+    has_manager: bool = True
+    workers_ahead: int = 0
     own_tasks: int = 4
     own: OwnResources
     control_group: Path | None = None
@@ -91,17 +97,26 @@ def start(
             env=environment,
             cwd=directory,
             pass_fds=descriptors,
+            # The terminal's Ctrl-C does not reach the program: the second is Windows'.
             start_new_session=True,
+            creationflags=NEW_GROUP_FLAGS,
         )
     except OSError as error:
         raise SandboxError(f"{command[0]} cannot be started: {error}") from error
 
 
 class SandboxedProcess:
-    """A program in a sandbox. Its standard input and output carry frames; `with` kills it."""
+    """A program in a sandbox. Its standard input and output carry frames; `with` kills it.
+
+    Attributes:
+        trace: where a program without a manager writes its stack shortly before a timeout.
+    """
 
     def __init__(
-        self, popen: subprocess.Popen[bytes], clean_up: Callable[[], object] = lambda: None
+        self,
+        popen: subprocess.Popen[bytes],
+        clean_up: Callable[[], object] = lambda: None,
+        trace: Path | None = None,
     ) -> None:
         if popen.stdin is None or popen.stdout is None or popen.stderr is None:
             raise ValueError("a sandboxed process needs all three pipes")
@@ -109,6 +124,7 @@ class SandboxedProcess:
         self.commands = popen.stdin
         self.replies = popen.stdout
         self.diagnostics = popen.stderr
+        self.trace = trace
         self.tree = ProcessTree(popen.pid)
         self._memory_cap: MemoryCap | None = None
         self._clean_up = clean_up
@@ -145,6 +161,10 @@ class SandboxedProcess:
     def find_scratch_excess(self, *, maximum_bytes: int, maximum_files: int) -> Excess | None:  # noqa: ARG002 - for kinds whose scratch directory is not capped
         """Return the scratch limit that is exceeded, or None."""
         return None
+
+    def wait(self) -> int:
+        """Wait until the program has ended, and return its exit code."""
+        return self._popen.wait()
 
     def kill(self) -> None:
         """Kill every process of the sandbox at once, and wait until none remains.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import mmap
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,6 @@ from grader.kernel import reading_as
 from grader.sandbox.supervisor.scratch import BLOCK_BYTES
 
 MAXIMUM_KILL_ROUNDS = 100
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # A mapping of proc_pid_maps(5): addresses, permissions, offset, device, inode, path.
 _MAPPING = r"^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ (\d+) +{directory}/.* \(deleted\)$"
 
@@ -64,9 +64,11 @@ class ProcessTree:
 
         Pages of files, such as PyTorch's libraries, do not count, and shared pages count once.
         That is slow to read. So a sum of resident sizes, which is never smaller, is returned
-        instead if it is at most `enough`.
+        instead if it is at most `enough`. Systems other than Linux show that sum only.
         """
         processes = self.processes()
+        if sys.platform != "linux":
+            return sum(map(_shown_bytes, processes))
         resident = sum(_resident_bytes(_procfs(process.pid)) for process in processes)
         if resident <= enough:
             return resident
@@ -143,10 +145,17 @@ def _procfs(pid: int) -> Path:
     return own
 
 
+def _shown_bytes(process: psutil.Process) -> int:
+    """Return the resident size as any system shows it."""
+    with contextlib.suppress(psutil.Error):
+        return process.memory_info().rss
+    return 0
+
+
 def _resident_bytes(procfs: Path) -> int:
     """Return the resident size by the second field of statm, in pages (proc_pid_statm(5))."""
     try:
-        return int(procfs.joinpath("statm").read_text().split()[1]) * _PAGE_BYTES
+        return int(procfs.joinpath("statm").read_text().split()[1]) * mmap.PAGESIZE
     except (OSError, IndexError):
         return 0
 

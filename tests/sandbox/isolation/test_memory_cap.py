@@ -16,10 +16,10 @@ import pytest
 
 from grader.sandbox.connection import Connection, ConnectionEndedError
 from grader.sandbox.isolation import memory_cap
-from grader.sandbox.isolation.choice import choose_sandbox
 from grader.sandbox.isolation.memory_cap import MemoryCap, find_parent
-from grader.sandbox.isolation.unsafe import NoSandbox
+from grader.sandbox.isolation.own_work import OwnWork
 from grader.sandbox.protocol import READY
+from tests.submissions.asking import find_sandbox
 from tests.support.processes import alive
 
 NO_PROCESS = 2**22 + 1
@@ -116,7 +116,7 @@ def test_groups_of_killed_graders(tree: Path) -> None:
 def test_killed_at_the_cap(tree: Path, tmp_path: Path) -> None:
     """The sandbox ended: because of its memory if the kernel says so, else for no known reason."""
     for kills, breach in ((0, "closed"), (2, "memory")):
-        with NoSandbox().launch("", submission=tmp_path, scratch_bytes=0) as process:
+        with OwnWork().launch("", submission=tmp_path, scratch_bytes=0) as process:
             process.cap_memory(tree, 10**9)
             (group,) = tree.glob("grader-*")
             (group / "memory.events").write_text(f"oom_kill {kills}\n")
@@ -132,7 +132,7 @@ def test_killed_at_the_cap(tree: Path, tmp_path: Path) -> None:
 def test_details() -> None:
     """In the details of the isolation."""
     capped = find_parent() is not None
-    said = choose_sandbox(unsafe=True).details[-1]
+    said = find_sandbox().details[-1]
     assert said.endswith("and capped by cgroup v2" if capped else "not capped")
 
 
