@@ -5,6 +5,7 @@
     │   └── AssignmentError     an assignment has mistakes; all of them are reported at once
     ├── MachineError        the grader or the machine failed, so there is no grade: exit code 3
     │   ├── DatasetError        a data set is missing, or its checksum is wrong
+    │   ├── MemoryShortageError a process got too little memory
     │   └── SandboxError        no isolation works here, or the sandbox could not be started
     └── SubmissionError     a part of a submission cannot be used: its own question fails
         ├── MessageError        a message from the sandbox breaks the protocol
@@ -62,6 +63,10 @@ class DatasetError(MachineError):
     """A data set is missing, incomplete, or not the one its checksum promises."""
 
 
+class MemoryShortageError(MachineError):
+    """A process got too little memory, by a limit or because the machine has no more."""
+
+
 class SandboxError(MachineError):
     """No isolation works on this machine, or the sandbox did not start."""
 
@@ -107,10 +112,12 @@ _ALLOCATOR_MESSAGES = ("you tried to allocate", "CUDA out of memory")
 # PyTorch's CPU allocator raises a plain RuntimeError, the GPU's a subclass of it.
 
 
-def memory_shortage(error: Exception) -> MachineError | None:
+def memory_shortage(error: Exception) -> MemoryShortageError | None:
     """Return the error to raise instead if `error` means that memory ran out, else None."""
+    if isinstance(error, MemoryShortageError):
+        return error
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(part in str(error) for part in _ALLOCATOR_MESSAGES)
     ):
-        return MachineError(f"memory ran out: {error}", next_step=MORE_MEMORY)
+        return MemoryShortageError(f"memory ran out: {error}", next_step=MORE_MEMORY)
     return None

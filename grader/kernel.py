@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +61,47 @@ def die_with_parent(parent_pid: int) -> None:
         set_process_option(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent_pid:
             os._exit(1)
+
+
+def offer_to_memory_killer() -> None:
+    """Have the kernel end this process before others when memory runs out."""
+    with contextlib.suppress(OSError):  # only Linux has the file
+        # proc_pid_oom_score_adj(5): from -1000 to 1000; half of the memory is added to the score.
+        (PROCESSES / "self" / "oom_score_adj").write_text("500", encoding="ascii")
+
+
+def private_memory_bytes() -> int:
+    """Return the size of this process's private writable memory, or 0 if unknown."""
+    with contextlib.suppress(OSError):
+        for line in (PROCESSES / "self" / "status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmData:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def limit_memory(maximum_bytes: int) -> None:
+    """Have allocations of this process fail above a size of private writable memory, on Linux."""
+    if sys.platform == "linux":
+        import resource  # noqa: PLC0415  # Windows does not have the module
+
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (_below(maximum_bytes, hard), hard))
+
+
+def limit_processor_time(seconds: float) -> None:
+    """Have the kernel end this process by SIGXCPU after further processor time; inf for never."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415
+
+        used = time.process_time()
+        soft = math.ceil(used + seconds) if math.isfinite(seconds) else resource.RLIM_INFINITY
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (_below(soft, hard), hard))
+
+
+def _below(soft: int, hard: int) -> int:
+    """Return a soft limit that the hard limit allows; -1 stands for no limit."""
+    return min((limit for limit in (soft, hard) if limit >= 0), default=-1)
 
 
 def load_system_call_filter(program: bytes) -> None:

@@ -38,8 +38,12 @@ class Limits:
         message_bytes: size of one answer.
         message_depth: nesting of one answer.
         layers, parameters: size of one model.
-        training_multiply_adds: forward multiply-adds of all training runs together, all seeds
-            included.
+        training_multiply_adds: forward multiply-adds of all training runs of an item, all seeds
+            included. A larger model is refused before anything is timed.
+        training_reference_epochs: processor time of all training runs of an item, as epochs of the
+            grader's reference network on the same data and machine. All items have the same
+            limit, so that a verdict does not depend on the other items that are graded.
+        training_memory_bytes: memory of a training process, beyond torch's own and the data.
         recording_seconds: wall and processor time for one run of a whole program, each instead of
             `question_seconds` and `cpu_seconds`.
     """
@@ -58,6 +62,8 @@ class Limits:
     layers: int = 200
     parameters: int = 20_000_000
     training_multiply_adds: float = 1.5e14
+    training_reference_epochs: float = field(default=1200.0, metadata={"digested": "if set"})
+    training_memory_bytes: int = field(default=900_000_000, metadata={"digested": "if set"})
     recording_seconds: float = field(default=60.0, metadata={"digested": "if set"})
 
 

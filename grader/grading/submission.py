@@ -49,7 +49,6 @@ class Grading:
             setting=self.setting,
             extractions=self.extractions,
             read_written=self.submission.read_written,
-            remaining_multiply_adds=assignment.limits.training_multiply_adds,
         )
         selected = select_items(assignment, self.setting.options.only)
         needed = needed_items(assignment, selected)

@@ -25,6 +25,7 @@ import grader
 from grader.errors import GraderError, MachineError, ModelError, UsageError
 from grader.models.digest import digest_of
 from grader.results import TrainingRun
+from grader.training.allowance import UNLIMITED, Allowance
 from grader.training.job import TRAINER_VERSION, EpochCallback, TrainingJob
 from grader.training.pool import ATTEMPTS, TrainingPool, split_into_stacks
 
@@ -127,7 +128,7 @@ async def prepare_worker(plugin: TrainingPlugin, dask_worker: Worker) -> int:
 
 
 def train_on_worker(
-    plugin_name: str, jobs: Sequence[TrainingJob]
+    plugin_name: str, jobs: Sequence[TrainingJob], allowance: Allowance
 ) -> tuple[TrainingRun, ...] | GraderError:
     """Train jobs on the worker that runs this task, and return the runs or the error.
 
@@ -137,7 +138,8 @@ def train_on_worker(
     plugin = cast("TrainingPlugin", worker.plugins[plugin_name])
     try:
         with plugin.started_pool() as pool:
-            return tuple(future.result() for future in pool.submit_stacked(jobs))
+            futures = pool.submit_stacked(jobs, allowance=allowance)
+            return tuple(future.result() for future in futures)
     except ModelError as error:
         return error
     except GraderError as error:
@@ -163,9 +165,13 @@ class _Order:
     """Jobs that are trained together, with their callbacks and their future runs."""
 
     def __init__(
-        self, jobs: Sequence[TrainingJob], callbacks: Sequence[EpochCallback | None]
+        self,
+        jobs: Sequence[TrainingJob],
+        callbacks: Sequence[EpochCallback | None],
+        allowance: Allowance,
     ) -> None:
         self.jobs = tuple(jobs)
+        self.allowance = allowance
         self.futures: list[Future[TrainingRun]] = [Future() for _ in jobs]
         self._callbacks = callbacks
         for future in self.futures:
@@ -247,7 +253,11 @@ class DaskTrainer:
         self._client.close()
 
     def submit_stacked(
-        self, jobs: Sequence[TrainingJob], on_epochs: Sequence[EpochCallback | None] | None = None
+        self,
+        jobs: Sequence[TrainingJob],
+        on_epochs: Sequence[EpochCallback | None] | None = None,
+        *,
+        allowance: Allowance = UNLIMITED,
     ) -> list[Future[TrainingRun]]:
         """Train jobs in the same stacks as `TrainingPool.submit_stacked`.
 
@@ -256,7 +266,7 @@ class DaskTrainer:
         callbacks = on_epochs or [None] * len(jobs)
         futures = []
         for members in split_into_stacks(len(jobs)):
-            order = _Order(jobs[members], callbacks[members])
+            order = _Order(jobs[members], callbacks[members], allowance)
             self._enqueue(order)
             futures += order.futures
         return futures
@@ -331,6 +341,7 @@ class DaskTrainer:
                 train_on_worker,
                 self._plugin.name,
                 order.jobs,
+                order.allowance,
                 resources={self._plugin.name: 1},
                 retries=ATTEMPTS - 1,
                 pure=False,

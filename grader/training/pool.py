@@ -1,7 +1,8 @@
 """Training jobs in parallel: one process of one thread for each core.
 
 A process that dies is replaced and its jobs are retried; `docs/decisions/019` says why this is no
-library's pool. The processes load torch while the parent, which needs none here, is busy.
+library's pool. The processes load torch while the parent, which needs none here, is busy. Each
+stage of a job has a limit on time, and each process one on memory: `docs/decisions/022`.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import TIMEOUT_MAX, Lock, Thread, Timer
 from typing import TYPE_CHECKING, Self
 
 from grader.errors import MORE_MEMORY, GraderError, MachineError
 from grader.kernel import NEW_GROUP_FLAGS, count_memory_kills
 from grader.results import EpochResult, TrainingRun
+from grader.training.allowance import UNLIMITED, Allowance
 from grader.training.job import EpochCallback, TrainingJob
 
 if TYPE_CHECKING:  # this module loads torch
@@ -31,6 +33,12 @@ if TYPE_CHECKING:  # this module loads torch
 
 LARGEST_STACK = 5
 """Models in one network; each of ten trains no faster than each of five."""
+
+START_SECONDS = 600.0
+"""Maximum time until a process has loaded torch and the data, and begins with its jobs."""
+
+_PROCESSOR_TIME_ENDED = -24
+"""The exit code after SIGXCPU; Windows' `signal` does not have its number."""
 
 ATTEMPTS = 3
 """Attempts at jobs whose process dies each time."""
@@ -79,15 +87,46 @@ class EpochEnded:
     result: EpochResult
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A process's message that a stage of its jobs begins.
+
+    Attributes:
+        wall_seconds: the limit on the stage, which the parent keeps.
+        overrun: the answer if the process is ended by its own limit on processor time.
+    """
+
+    wall_seconds: float
+    overrun: GraderError
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryEnded:
+    """A process's last message about jobs for which it got too little memory.
+
+    A process that has trained before keeps some of that memory, so a new one is tried.
+    """
+
+    error: GraderError
+
+
 Answer = tuple[TrainingRun, ...] | GraderError
 """A process's last message about jobs: their runs, or the reason why they cannot be trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Stack:
-    """Jobs for one process: one network, or several that can be stacked into one."""
+class Order:
+    """A message to a process: jobs to train as one network if they can be, and their limits."""
 
     jobs: tuple[TrainingJob, ...]
+    allowance: Allowance
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stack:
+    """An order for one process, and those who wait for its runs."""
+
+    order: Order
     callbacks: Sequence[EpochCallback | None]
     futures: Sequence[Future[TrainingRun]]
 
@@ -149,7 +188,11 @@ class TrainingPool:
         self._has_dataset = True
 
     def submit_stacked(
-        self, jobs: Sequence[TrainingJob], on_epochs: Sequence[EpochCallback | None] | None = None
+        self,
+        jobs: Sequence[TrainingJob],
+        on_epochs: Sequence[EpochCallback | None] | None = None,
+        *,
+        allowance: Allowance = UNLIMITED,
     ) -> list[Future[TrainingRun]]:
         """Train jobs in the background, each `LARGEST_STACK` of them as one network if they can be.
 
@@ -157,10 +200,12 @@ class TrainingPool:
             jobs: the jobs to train.
             on_epochs: called after each epoch of each job, in a thread of the pool. If the process
                 dies, the retry starts again with epoch 1.
+            allowance: the limits on each of the networks.
 
         Returns:
-            The future runs. A run fails with a `ModelError` if the model cannot be trained, or with
-            a `MachineError` if the process failed, or died at every attempt.
+            The future runs. A run fails with a `ModelError` if the model cannot be trained or costs
+            more than its allowance, or with a `MachineError` if the process failed, or died at
+            every attempt.
 
         Raises:
             MachineError: `use_dataset` was not called.
@@ -171,7 +216,11 @@ class TrainingPool:
         futures: list[Future[TrainingRun]] = [Future() for _ in jobs]
         for part in split_into_stacks(len(jobs)):
             self._stacks.put(
-                _Stack(jobs=tuple(jobs[part]), callbacks=callbacks[part], futures=futures[part])
+                _Stack(
+                    order=Order(jobs=tuple(jobs[part]), allowance=allowance),
+                    callbacks=callbacks[part],
+                    futures=futures[part],
+                )
             )
         return futures
 
@@ -182,7 +231,7 @@ class TrainingPool:
             worker.start()
         while (stack := self._stacks.get()) is not None:
             try:
-                runs = worker.train(stack.jobs, stack.callbacks)
+                runs = worker.train(stack.order, stack.callbacks)
             except Exception as error:  # noqa: BLE001  (whoever waits for the runs gets the error)
                 for future in stack.futures:
                     future.set_exception(error)
@@ -266,7 +315,7 @@ class _Worker:
                 self._process.kill()
 
     def train(
-        self, jobs: tuple[TrainingJob, ...], callbacks: Sequence[EpochCallback | None]
+        self, order: Order, callbacks: Sequence[EpochCallback | None]
     ) -> tuple[TrainingRun, ...]:
         """Train jobs, at a further attempt if the process dies.
 
@@ -278,17 +327,21 @@ class _Worker:
             attempts += 1
             memory_kills = count_memory_kills()
             process = self.start()
+            was_new = process.is_new
             answer = None
             try:
-                answer = process.converse(jobs, callbacks)
+                answer = process.converse(order, callbacks)
             finally:
-                if answer is None:  # the process died, or trains on after a callback's error
+                if not process.is_usable:
                     self.discard()
-            if isinstance(answer, GraderError):
+            if isinstance(answer, MemoryEnded):
+                if was_new:
+                    raise answer.error
+            elif isinstance(answer, GraderError):
                 raise answer
-            if answer is not None:
+            elif answer is not None:
                 return answer
-            if attempts == ATTEMPTS:
+            elif attempts == ATTEMPTS:
                 raise process.explain_death(memory_ran_out=count_memory_kills() > memory_kills)
 
     def discard(self) -> None:
@@ -300,7 +353,12 @@ class _Worker:
 
 
 class _Process:
-    """One training process. Its standard input and output carry pickled messages."""
+    """One training process. Its standard input and output carry pickled messages.
+
+    Attributes:
+        is_new: it was sent no jobs yet.
+        is_usable: it can be sent jobs; otherwise it has ended, or must be.
+    """
 
     def __init__(self, command: Sequence[str], descriptors: Sequence[int]) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process)
@@ -323,23 +381,33 @@ class _Process:
             raise ValueError("a training process needs both pipes")
         self._requests, self._replies = self._process.stdin, self._process.stdout
         self._printed = ""
+        self.is_new = self.is_usable = True
 
     def converse(
-        self, jobs: tuple[TrainingJob, ...], callbacks: Sequence[EpochCallback | None]
-    ) -> Answer | None:
-        """Send jobs, call the callbacks, and return the answer, or None if the process died."""
-        for message in self._messages(jobs):
-            if not isinstance(message, EpochEnded):
-                return message
-            if callback := callbacks[message.index]:
-                callback(message.epoch, message.result)
-        return None
+        self, order: Order, callbacks: Sequence[EpochCallback | None]
+    ) -> Answer | MemoryEnded | None:
+        """Send jobs, call the callbacks, and return the answer, or None if the process died.
 
-    def _messages(self, jobs: tuple[TrainingJob, ...]) -> Iterator[EpochEnded | Answer]:
+        Only an answer leaves the process usable: after a callback's error it trains on.
+        """
+        self.is_new = self.is_usable = False
+        with _WallClock(self._process) as clock:
+            for message in self._messages(order):
+                if isinstance(message, Stage):
+                    clock.begin(message)
+                elif isinstance(message, EpochEnded):
+                    if callback := callbacks[message.index]:
+                        callback(message.epoch, message.result)
+                else:
+                    self.is_usable = not isinstance(message, MemoryEnded)
+                    return message
+        return clock.explain_end()
+
+    def _messages(self, order: Order) -> Iterator[EpochEnded | Stage | MemoryEnded | Answer]:
         """Send jobs, and yield the messages about them until the process dies."""
         # Windows says "invalid argument" of a pipe whose other end is gone.
         with suppress(EOFError, OSError, pickle.UnpicklingError):
-            pickle.dump(jobs, self._requests)
+            pickle.dump(order, self._requests)
             self._requests.flush()
             while True:
                 yield pickle.load(self._replies)  # noqa: S301  (our own process)
@@ -375,3 +443,43 @@ class _Process:
             next_step="If memory ran out, close other programs and grade again. Otherwise report "
             "this message.",
         )
+
+
+class _WallClock:
+    """Kills a process whose stage takes too long; a context manager around its stages."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._stage = Stage(wall_seconds=START_SECONDS, overrun=MachineError("it did not start"))
+        self._timer = Timer(0, lambda: None)
+        self._has_struck = False
+
+    def __enter__(self) -> Self:
+        self.begin(self._stage)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._timer.cancel()
+
+    def begin(self, stage: Stage) -> None:
+        """End the stage before, and begin the next."""
+        self._timer.cancel()
+        self._stage = stage
+        if stage.wall_seconds < TIMEOUT_MAX:
+            self._timer = Timer(stage.wall_seconds, self._strike)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _strike(self) -> None:
+        self._has_struck = True
+        self._process.kill()
+
+    def explain_end(self) -> GraderError | None:
+        """Return the error of a process that ended by a limit on time, else None."""
+        if self._has_struck:
+            return MachineError(
+                f"a training process was ended after {self._stage.wall_seconds:,.0f} s without a "
+                "result",
+                next_step="The machine may be overloaded or was asleep. Grade again.",
+            )
+        return self._stage.overrun if self._process.wait() == _PROCESSOR_TIME_ENDED else None

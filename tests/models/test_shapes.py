@@ -15,6 +15,8 @@ from grader.models.shapes import (
     MAXIMUM_STATE,
     count_multiply_adds,
     count_state,
+    find_dearest_layer,
+    find_largest_layer,
     find_shapes,
 )
 from grader.models.spec import LayerSpec, ModelSpec, find_argument_mistakes
@@ -189,3 +191,13 @@ def test_multiply_adds_of_groups():
     """A grouped convolution sees only its group's channels."""
     spec = model(("Conv2d", {**conv(4, 8)[1], "groups": 4}))
     assert count_multiply_adds(spec, find_shapes(spec, (4, 5, 5))) == 3 * 3 * 8 * 9
+
+
+def test_dearest_layer():
+    """Work is in multiplications, in the windows of a pooling, or in sheer size."""
+    wide = model(conv(1, 8), RELU, conv(8, 100), POOL, FLATTEN, linear(12100, 10))
+    assert find_dearest_layer(wide, (1, 28, 28)).kind == "Conv2d"
+    window = {"kernel_size": 27, "stride": 1, "padding": 13, "dilation": 1, "ceil_mode": False}
+    pooled = model(conv(1, 8), ("MaxPool2d", window), FLATTEN, linear(5408, 10))
+    assert find_dearest_layer(pooled, (1, 28, 28)).kind == "MaxPool2d"
+    assert find_largest_layer(pooled, (1, 28, 28)).path == "0"

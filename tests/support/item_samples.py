@@ -41,7 +41,6 @@ def make_context(*, options: Options | None = None, **changes: Any) -> Context:
         "setting": setting,
         "extractions": {},
         "read_written": lambda _file, _below: WrittenAnswer(),
-        "remaining_multiply_adds": 1e14,
     }
     return Context(**usual | changes)
 

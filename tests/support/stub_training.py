@@ -10,11 +10,17 @@ import os
 import runpy
 import sys
 import time
+from math import inf
 from pathlib import Path
 from types import ModuleType
 from typing import IO
 
+from grader import kernel
+from grader.errors import ModelError
 from grader.results import EpochResult, TrainingRun
+
+BUSY_STEP, BUSY_RUN = -1, -2
+"""Seeds of jobs whose process is busy without an end."""
 
 STUB_WORKER = (sys.executable, "-P", "-m", "tests.support.stub_training")
 
@@ -37,6 +43,8 @@ def train_stacked(jobs, dataset, *, device, on_epoch):
     runs = []
     for index, job in enumerate(jobs):
         epochs = []
+        while job.seed == BUSY_RUN:
+            pass
         for epoch in range(1, job.epochs + 1):
             time.sleep(0.001)
             epochs.append(EpochResult(train_loss=os.getpid(), test_accuracy=1 - 1 / epoch))
@@ -45,10 +53,26 @@ def train_stacked(jobs, dataset, *, device, on_epoch):
     return runs
 
 
+def predict_seconds(jobs, dataset, allowance, *, device, begin):
+    """Promise no time at all; the step of a job with the seed `BUSY_STEP` does not end."""
+    begin(1.0, ModelError("the step takes too long"))
+    while jobs[0].seed == BUSY_STEP:
+        pass
+    return 0.0
+
+
 if __name__ == "__main__":
     stacked = ModuleType("grader.training.stacked")
     stacked.train_stacked = train_stacked
     datasets = ModuleType("grader.training.datasets")
     datasets.Dataset, datasets.map_dataset = StubDataset, map_dataset
-    sys.modules |= {"grader.training.stacked": stacked, "grader.training.datasets": datasets}
+    loop = ModuleType("grader.training.loop")
+    loop.EVALUATION_BLOCK = 500
+    measure = ModuleType("grader.training.measure")
+    measure.predict_seconds = predict_seconds
+    # The limits of the real process allow a minute.
+    limit = kernel.limit_processor_time
+    kernel.limit_processor_time = lambda seconds: limit(min(seconds, 1) if seconds < inf else inf)
+    for module in (stacked, datasets, loop, measure):
+        sys.modules[module.__name__] = module
     runpy.run_module("grader.training.pool_process", run_name="__main__")

@@ -27,10 +27,12 @@ class Pool:
 
     def __init__(self) -> None:
         self.stacks = []
+        self.allowances = []
         self.futures = []
 
-    def submit_stacked(self, jobs, on_epochs=None):
+    def submit_stacked(self, jobs, on_epochs=None, *, allowance):
         self.stacks.append(list(jobs))
+        self.allowances.append(allowance)
         self.futures.append([Future() for _ in jobs])
         return self.futures[-1]
 

@@ -6,7 +6,6 @@ Processes load torch only where a test is about training; elsewhere a stub stand
 import contextlib
 import os
 import pickle
-import resource
 import signal
 import subprocess
 import sys
@@ -19,13 +18,25 @@ import psutil
 import pytest
 
 from grader.errors import MachineError, ModelError
+from grader.training.allowance import Allowance
 from grader.training.loop import train
 from grader.training.pool import TrainingPool, count_cores
+from grader.training.stacked import train_stacked
 from tests.support.paths import ROOT
 from tests.support.processes import alive
-from tests.support.specs import linear, mlp, model
-from tests.support.stub_training import STUB_WORKER, StubDataset
-from tests.support.training_samples import practice_set, submit, training_job
+from tests.support.specs import FLATTEN, RELU, linear, mlp, model
+from tests.support.stub_training import BUSY_RUN, BUSY_STEP, STUB_WORKER, StubDataset
+from tests.support.training_samples import (
+    POOL,
+    batch_norm,
+    cnn,
+    conv,
+    practice_set,
+    submit,
+    training_job,
+)
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
 
 SHORT = training_job(mlp(8), epochs=2)
 ENDLESS = training_job(mlp(8), epochs=1_000_000)
@@ -227,20 +238,90 @@ def test_process_that_does_not_load():
             future.result()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits of another process are Linux's")
-def test_memory_runs_out(dataset):
-    """Memory that a training process cannot get is told apart, and the process goes on."""
-    with TrainingPool(dataset, processes=1) as pool:
-        assert submit(pool, training_job(mlp(8), epochs=1)).result().epochs
-        process_id = pool._workers[0]._process._process.pid
-        used_bytes = psutil.Process(process_id).memory_info().vms
-        limit_bytes = used_bytes + 50 * 2**20
-        resource.prlimit(process_id, resource.RLIMIT_AS, (limit_bytes, limit_bytes))
-        large = submit(pool, training_job(mlp(100_000)))
-        with pytest.raises(MachineError, match=r"memory ran out: .* you tried to allocate"):
-            large.result()
-        assert submit(pool, training_job(mlp(8), epochs=1)).result().epochs
-        assert pool._workers[0]._process._process.pid == process_id
+@linux_only
+def test_memory_limit_of_training(pool):
+    """Training that gets too little memory loses no points, and the pool goes on."""
+    large = submit(pool, training_job(mlp(100_000)), memory_bytes=100_000_000)
+    with pytest.raises(MachineError, match=r"memory ran out: .* you tried to allocate"):
+        large.result()
+    assert submit(pool, training_job(mlp(8), epochs=1)).result().epochs
+
+
+@linux_only
+def test_memory_limit_of_a_step(pool):
+    """A model whose first step takes too much memory is refused before it is trained."""
+    limits = {"memory_bytes": 300_000_000, "reference_epochs": 1e6}
+    assert submit(pool, training_job(cnn()), **limits).result().epochs
+    heard = []
+    large = submit(pool, training_job(mlp(100_000)), lambda *epoch: heard.append(epoch), **limits)
+    with pytest.raises(ModelError, match=r"takes more than 0\.3 GB .* is 1, Linear\("):
+        large.result()
+    assert heard == []
+
+
+@linux_only
+def test_memory_of_earlier_jobs(pool):
+    """Memory that earlier jobs left in a process is not counted against a later one."""
+    limits = {"memory_bytes": 500_000_000, "reference_epochs": 1e6}
+    wide = model(conv(1, 64), batch_norm(64), RELU, POOL, FLATTEN, linear(64 * 169, 10))
+    for spec in (mlp(20_000), wide, mlp(20_000)):
+        job = training_job(spec, epochs=1, batch_size=256)
+        assert submit(pool, job, **limits).result().epochs
+
+
+def test_over_the_budget(pool):
+    """A training over its budget is refused with its seconds, the budget and the dearest layer."""
+    limits = {"reference_epochs": 1.0, "repetitions": 3}
+    heard = []
+    spec = model(conv(1, 64, 5), RELU, POOL, FLATTEN, linear(64 * 144, 10))
+    future = submit(pool, training_job(spec), lambda *epoch: heard.append(epoch), **limits)
+    with pytest.raises(
+        ModelError, match=r"take about [\d.]+ s .* is 0\.\d s; most .* layer 0, Conv"
+    ):
+        future.result()
+    assert heard == []
+    assert submit(pool, training_job(mlp(8), epochs=1), **limits).result().epochs
+
+
+def test_measured_runs_are_those_of_train(pool, dataset):
+    """Measuring the first steps changes no run."""
+    jobs = [training_job(cnn(p / 10), seed=2) for p in range(5)]
+    alone = train_stacked(jobs, dataset)
+    for future, run in zip(
+        pool.submit_stacked(jobs, allowance=Allowance(reference_epochs=1e6)), alone, strict=True
+    ):
+        assert without_time(future.result()) == without_time(run)
+
+
+@linux_only
+def test_endless_step(stub_pool):
+    """A step that does not end is ended by its processor time, at the first attempt."""
+    with stub_pool() as pool:
+        endless = submit(pool, replace(SHORT, seed=BUSY_STEP), reference_epochs=1.0)
+        waiting = submit(pool, SHORT)
+        with pytest.raises(ModelError, match="the step takes too long"):
+            endless.result()
+        assert len(waiting.result().epochs) == 2
+
+
+@linux_only
+def test_training_longer_than_promised(stub_pool):
+    """Training that takes far longer than its first steps loses no points."""
+    with stub_pool() as pool:
+        longer = submit(pool, replace(SHORT, seed=BUSY_RUN), reference_epochs=1.0)
+        with pytest.raises(MachineError, match="ended after over 10 times the 0 s"):
+            longer.result()
+        assert len(submit(pool, SHORT).result().epochs) == 2
+
+
+def test_wall_clock(monkeypatch):
+    """A process that hangs is ended by the wall clock, at the first attempt."""
+    monkeypatch.setattr("grader.training.pool.START_SECONDS", 0.5)
+    hanging = (sys.executable, "-c", "import time; time.sleep(100)")
+    with TrainingPool(StubDataset(), processes=1, worker=hanging) as pool:
+        future = submit(pool, SHORT)
+        with pytest.raises(MachineError, match="ended after 0 s without a result"):
+            future.result()
 
 
 def test_leaving_ends_the_processes(stub_pool):
@@ -292,7 +373,7 @@ def test_environment():
 SCRIPT = """
 import pickle, sys
 from grader.training.pool import TrainingPool
-from tests.support.stub_training import STUB_WORKER, StubDataset
+from tests.support.stub_training import BUSY_RUN, BUSY_STEP, STUB_WORKER, StubDataset
 
 with TrainingPool(StubDataset(), processes=1, worker=STUB_WORKER) as pool:
     def report(epoch, result):

@@ -29,7 +29,6 @@ class Context:
     Attributes:
         extractions: the sandbox's answers, by question id.
         read_written: reads one written answer, below a marker, from the submission.
-        remaining_multiply_adds: of the submission's training budget.
         checked: the items that were checked so far, by id. A kind whose record names
             `needed_items` finds these items here.
     """
@@ -37,7 +36,6 @@ class Context:
     setting: Setting
     extractions: Mapping[str, Extraction]
     read_written: Callable[[str, str], WrittenAnswer | Failure]
-    remaining_multiply_adds: float
     checked: dict[str, ItemResult | Training] = field(default_factory=dict)
 
 

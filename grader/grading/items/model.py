@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
-from grader.assignment.records import ModelItem, reported_id
+from grader.assignment.records import Assignment, Limits, ModelItem, reported_id
 from grader.errors import ModelError
 from grader.grading.items.chance import (
     clearly_met_accuracy,
@@ -22,7 +23,7 @@ from grader.grading.items.interface import Context, Training
 from grader.grading.items.recipe import check_recipe, describe_recipe
 from grader.grading.items.structure import check_structure
 from grader.grading.points import add_checks, skipped
-from grader.models.shapes import count_multiply_adds
+from grader.models.shapes import count_multiply_adds, count_state, count_work, find_shapes
 from grader.results import (
     CheckResult,
     ItemResult,
@@ -31,10 +32,17 @@ from grader.results import (
     TrainingRun,
     counted_accuracy,
 )
+from grader.training.allowance import Allowance
 from grader.training.datasets import Dataset
 from grader.training.job import TrainingJob
 from grader.training.loop import train
 from grader.training.plans import Plan, Round
+
+STEP_STATE = 20_000_000
+STEP_WORK = 5_000_000_000
+STEP_VALUES = 25_000_000
+"""Parameters and buffers of a model, and work (see `count_work`) and outputs of all layers of a
+batch, for one step in the grader's own process: about half a second, and 500 MB."""
 
 
 def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | ModelTraining:
@@ -58,7 +66,7 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
         per_example = count_multiply_adds(structure.model, structure.shapes)
         multiply_adds = float(per_example) * len(setting.dataset.train_labels) * recipe.epochs
         work = multiply_adds * len(setting.assignment.seeds)
-        checks.append(_check_work(item_id, work, context.remaining_multiply_adds))
+        checks.append(_check_work(work, setting.assignment.limits))
     located = (replace(check, location=check.location or location) for check in checks)
     hints = hints_for_recipe(
         recipe.optimizer, recipe.scheduler, recipe.epochs, location, recipe.normalization
@@ -70,7 +78,6 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
     )
     if result.outcome is not Outcome.PASSED:
         return _skip_accuracy(result)
-    context.remaining_multiply_adds -= work
     job = TrainingJob(
         model=structure.model,
         optimizer=recipe.optimizer,
@@ -93,15 +100,14 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
     )
 
 
-def _check_work(item_id: str, multiply_adds: float, remaining: float) -> CheckResult:
-    fits = multiply_adds <= remaining
-    needed = f"up to {multiply_adds / 1e9:,.0f} billion multiply-adds over all seeds"
+def _check_work(multiply_adds: float, limits: Limits) -> CheckResult:
+    budget = limits.training_multiply_adds
     return CheckResult.judged(
         "work",
         "Training work",
-        passed=fits,
-        observed=needed if fits else f"{item_id} needs {needed}",
-        expected=f"at most {remaining / 1e9:,.0f} billion, the remaining training budget",
+        passed=multiply_adds <= budget,
+        observed=f"up to {multiply_adds / 1e9:,.0f} billion multiply-adds over all seeds",
+        expected=f"at most {budget / 1e9:,.0f} billion",
         next_step="make the model smaller (fewer channels, an earlier pooling) or train it for "
         "fewer epochs",
     )
@@ -147,11 +153,12 @@ class ModelTraining(Training):
         clear = clearly_met_accuracy(threshold.accuracy, test_examples)
         stop_at = None if setting.options.full or threshold.epoch == "final" else clear
         jobs = [replace(self.job, seed=seed, stop_at_accuracy=stop_at) for seed in setting.seeds]
+        allowance = allow_training(setting.assignment)
         if setting.options.seeds:
-            return tuple((yield Round(jobs=jobs)))
+            return tuple((yield Round(jobs=jobs, allowance=allowance)))
         runs: list[TrainingRun] = []
         for job in jobs:
-            runs += yield Round(jobs=[job])
+            runs += yield Round(jobs=[job], allowance=allowance)
             reached = counted_accuracy(runs[-1], threshold.epoch)
             first = counted_accuracy(runs[0], threshold.epoch)
             if reached >= threshold.accuracy or not needs_another_seed(
@@ -211,11 +218,16 @@ class ModelTraining(Training):
 def check_one_step(job: TrainingJob, *, seed: int) -> CheckResult:
     """Fail if a training step on noise cannot be taken or has an infinite loss.
 
-    The step needs no data set. A learning rate that is too high shows in later steps only.
+    The step needs no data set. A learning rate that is too high shows in later steps only. It is
+    taken in this process, so a large model gets a smaller batch, and a huge one takes no step.
     """
+    examples = min(job.batch_size, _count_cheap_examples(job))
+    if examples < 2:
+        reason = "left out by --quick: the model is too large for a quick step"
+        return skipped("one-step", "One training step", reason)
     pixels = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (job.batch_size, 28, 28), generator=pixels, dtype=torch.uint8)
-    labels = torch.arange(job.batch_size) % 10
+    images = torch.randint(0, 256, (examples, 28, 28), generator=pixels, dtype=torch.uint8)
+    labels = torch.arange(examples) % 10
     noise = Dataset(
         name="noise",
         sha256="",
@@ -235,6 +247,33 @@ def check_one_step(job: TrainingJob, *, seed: int) -> CheckResult:
         next_step = "look at the layers' order: the loss is not a number before the first update"
     return CheckResult.judged(
         "one-step", "One training step", passed=passed, observed=observed, next_step=next_step
+    )
+
+
+def _count_cheap_examples(job: TrainingJob) -> int:
+    """Return how many examples a step in this process may have; 0 if the model itself is too large.
+
+    Raises:
+        ModelError: the model does not fit its input.
+    """
+    if sum(map(count_state, job.model.layers)) > STEP_STATE:
+        return 0
+    work = sum(count_work(job.model, job.input_shape))
+    values = sum(map(math.prod, find_shapes(job.model, job.input_shape)))
+    return min(STEP_WORK // max(work, 1), STEP_VALUES // max(values, 1))
+
+
+def allow_training(assignment: Assignment, *, stacks: int = 1) -> Allowance:
+    """Return the limits on the training of one item, whatever seeds an option names.
+
+    Args:
+        assignment: whose limits and seeds count.
+        stacks: the trainings for each seed.
+    """
+    return Allowance(
+        reference_epochs=assignment.limits.training_reference_epochs,
+        repetitions=len(assignment.seeds) * stacks,
+        memory_bytes=assignment.limits.training_memory_bytes,
     )
 
 

@@ -11,12 +11,14 @@ from grader.grading.items.calls import check_answered
 from grader.grading.items.chance import sweep_tolerance
 from grader.grading.items.comparison import format_value
 from grader.grading.items.interface import Context, Training
-from grader.grading.items.model import ModelTraining
+from grader.grading.items.model import ModelTraining, allow_training
 from grader.grading.points import add_checks, conclude
 from grader.models.questions import PlainMapping, PlainValue
 from grader.results import CheckResult, ItemResult, SweepPoint, TrainingRun
+from grader.training.allowance import Allowance
 from grader.training.job import TrainingJob
 from grader.training.plans import Plan, Round
+from grader.training.pool import split_into_stacks
 
 SweepRuns = dict[float, list[TrainingRun]]
 
@@ -63,6 +65,9 @@ def check(item_id: str, item: SweepItem, context: Context) -> ItemResult | Sweep
         location=extraction.location,
         job=model.job,
         seeds=context.setting.seeds,
+        allowance=allow_training(
+            context.setting.assignment, stacks=len(split_into_stacks(len(item.probabilities)))
+        ),
     )
 
 
@@ -81,6 +86,7 @@ class SweepTraining(Training):
         reported: the student's accuracies in the order of the probabilities; None if missing.
         location: of the student's function.
         job: the model's own training; epochs, dropout and seed are still to be set.
+        allowance: limits on each stack of the sweep.
     """
 
     item: SweepItem
@@ -88,6 +94,7 @@ class SweepTraining(Training):
     location: str
     job: TrainingJob
     seeds: tuple[int, ...]
+    allowance: Allowance
 
     def plan(self) -> Plan[SweepRuns]:
         """Retrain at every dropout probability; those that disagree get the further seeds."""
@@ -106,7 +113,7 @@ class SweepTraining(Training):
                 )
                 for probability in disagreeing
             ]
-            found = yield Round(jobs=jobs, stacked=True)
+            found = yield Round(jobs=jobs, stacked=True, allowance=self.allowance)
             for probability, run in zip(disagreeing, found, strict=True):
                 runs[probability].append(run)
             if not item.judged:

@@ -6,12 +6,14 @@ from safetensors.torch import save
 
 from grader.assignment.records import ModelItem
 from grader.grading.items import model as model_kind
+from grader.grading.items.interface import Context
 from grader.grading.items.model import ModelTraining, check_one_step
 from grader.grading.options import Options
 from grader.models.build import build_model
 from grader.models.questions import Extraction
 from grader.models.spec import ModelSpec, OptimizerSpec, default_optimizer
 from grader.results import EpochResult, ItemResult, Outcome, TrainingRun
+from grader.training.allowance import Allowance
 from grader.training.job import TrainingJob
 from tests.support.item_samples import ITEMS, make_context, run_plan
 from tests.support.specs import (
@@ -42,6 +44,15 @@ def check(
     """Check 2C on the full MNIST."""
     extractions = {"2C": extraction} | ({"2C:reported": reported} if reported else {})
     return model_kind.check("2C", item, make_context(extractions=extractions, **conditions))
+
+
+def limited_context(**limits: float) -> Context:
+    """Two models, under limits of the assignment."""
+    extraction = model_extraction(mlp())
+    context = make_context(extractions={"2C": extraction, "2D": extraction})
+    assignment = context.setting.assignment
+    assignment = replace(assignment, limits=replace(assignment.limits, **limits))
+    return replace(context, setting=replace(context.setting, assignment=assignment))
 
 
 def checked(extraction: Extraction | None = None, **others: object) -> ModelTraining:
@@ -124,19 +135,20 @@ def test_climbing_optimizer():
 
 def test_work_past_the_budget():
     """The cost of all seeds is known before a tensor exists."""
-    found = failures(check(model_extraction(mlp()), remaining_multiply_adds=1e9))
-    assert list(found) == ["work"]
-    assert "143 billion" in found["work"]
+    found = failures(model_kind.check("2C", ITEM, limited_context(training_multiply_adds=1e9)))
+    assert found == {"work": "up to 143 billion multiply-adds over all seeds"}
 
 
-def test_budget_is_shared():
-    """A model leaves the rest of the training budget to the models after it."""
-    context = make_context(
-        extractions={"2C": model_extraction(mlp()), "2D": model_extraction(mlp())},
-        remaining_multiply_adds=2e11,
-    )
-    assert isinstance(model_kind.check("2C", ITEM, context), ModelTraining)
-    assert list(failures(model_kind.check("2D", ITEM, context))) == ["work"]
+def test_budget_is_each_items_own():
+    """Another model changes no verdict, so that --only changes none."""
+    context = limited_context(training_multiply_adds=2e11)
+    for item_id in ("2C", "2D"):
+        found = model_kind.check(item_id, ITEM, context)
+        assert isinstance(found, ModelTraining)
+        allowance = next(found.plan()).allowance
+        assert allowance == Allowance(
+            reference_epochs=1200, repetitions=3, memory_bytes=900_000_000
+        )
 
 
 def test_without_a_model():

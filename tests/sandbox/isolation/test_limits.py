@@ -215,6 +215,9 @@ TESTED_ELSEWHERE = {
     "output_bytes",
     "submission_seconds",
     "training_multiply_adds",
+    # These two in tests/training/test_pool.py.
+    "training_reference_epochs",
+    "training_memory_bytes",
     "recording_seconds",
 }
 """Limits with a test of their own below."""
@@ -340,9 +343,10 @@ def test_submission_time(tmp_path: Path, sandbox: Sandbox) -> None:
 def test_training_work(surplus: int) -> None:
     """Work of exactly the budget is done; one multiply-add more fails with both figures."""
     work = (784 * 100 + 100 * 10) * 60_000 * 10 * 3
-    context = make_context(
-        extractions={"2C": model_extraction(mlp())}, remaining_multiply_adds=work - surplus
-    )
+    context = make_context(extractions={"2C": model_extraction(mlp())})
+    limits = Limits(training_multiply_adds=work - surplus)
+    assignment = replace(context.setting.assignment, limits=limits)
+    context.setting = replace(context.setting, assignment=assignment)
     found = model.check("2C", ITEMS["2C"], context)
     result = found if surplus else found.so_far
     (check,) = [check for check in result.checks if check.id == "work"]
