@@ -195,7 +195,7 @@ def test_multiply_adds_of_groups():
 
 def test_dearest_layer():
     """Work is in multiplications, in the windows of a pooling, or in sheer size."""
-    wide = model(conv(1, 8), RELU, conv(8, 100), POOL, FLATTEN, linear(12100, 10))
+    wide = model(conv(1, 8), RELU, conv(8, 100), POOL, FLATTEN, linear(14400, 10))
     assert find_dearest_layer(wide, (1, 28, 28)).kind == "Conv2d"
     window = {"kernel_size": 27, "stride": 1, "padding": 13, "dilation": 1, "ceil_mode": False}
     pooled = model(conv(1, 8), ("MaxPool2d", window), FLATTEN, linear(5408, 10))
