@@ -198,6 +198,9 @@ _BETAS = Argument(name="betas", type="numbers", minimum=0.0, maximum=1.0, length
 _MAXIMIZE = _flag("maximize")
 _DECOUPLED = _flag("decoupled_weight_decay")
 
+DEFAULT_LEARNING_RATE = 1e-3
+"""Of the Adam that trains a model whose student declares no optimiser."""
+
 OPTIMIZER_KINDS: dict[str, Kind] = _by_name(
     Kind(
         name="SGD",

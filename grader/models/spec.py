@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from grader.errors import ModelError
-from grader.models.kinds import Argument, Kind
+from grader.models.kinds import DEFAULT_LEARNING_RATE, Argument, Kind
 
 ArgumentValue = bool | int | float | str | tuple[int | float, ...] | None
 """The value of one constructor argument. JSON lists arrive as tuples."""
@@ -200,14 +200,14 @@ class SchedulerSpec(Record, frozen=True):
 
 
 def default_optimizer(model: ModelSpec) -> OptimizerSpec:
-    """Return Adam at a learning rate of 1e-3, for a student who declares no optimiser."""
+    """Return Adam at its default learning rate, for a student who declares no optimiser."""
     return OptimizerSpec(
         kind="Adam",
         groups=(
             ParameterGroup(
                 parameters=tuple(parameter_names(model)),
                 settings={
-                    "lr": 1e-3,
+                    "lr": DEFAULT_LEARNING_RATE,
                     "betas": (0.9, 0.999),
                     "eps": 1e-8,
                     "weight_decay": 0.0,

@@ -388,6 +388,9 @@ def model_questions() -> list[Question]:
             optimizer="adam",
             scheduler="no_scheduler",
         ),
+        Question(
+            id="default", kind="model", file="models.py", function="two", scheduler="scheduler"
+        ),
         Question(id="weighted", kind="model", file="models.py", function="weighted", weights=True),
     ]
 
@@ -495,6 +498,15 @@ def test_optimizer_groups(
         kind="MultiStepLR", arguments={"milestones": (3, 5, 5), "gamma": 0.1}
     )
     assert extracted.training == PlainMapping(pairs=(("epochs", 3), ("batch_size", 64)))
+
+
+def test_scheduler_of_the_default_optimizer(extractions: dict[str, Extraction]) -> None:
+    """A scheduler is taken without an optimiser of the student's."""
+    extracted = extractions["default"].model
+    assert extracted is not None
+    assert (extracted.failures, extracted.optimizer) == ((), None)
+    assert extracted.scheduler is not None
+    assert extracted.scheduler.kind == "MultiStepLR"
 
 
 def test_decoupled_adam_is_adamw(extractions: dict[str, Extraction]) -> None:

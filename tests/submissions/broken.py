@@ -47,6 +47,11 @@ def _optimizer(name: str, body: str, kind: str, *says: str) -> Broken:
     return Broken(name=name, source=source, kind=kind, says=says, asked="model", role="optimizer")
 
 
+def _scheduler(name: str, body: str, kind: str, *says: str) -> Broken:
+    source = f"{IMPORTS}def answer():\n    return {MODEL}\ndef scheduler(optimizer):\n    {body}\n"
+    return Broken(name=name, source=source, kind=kind, says=says, asked="model", role="scheduler")
+
+
 def _model(name: str, expression: str, kind: str, *says: str) -> Broken:
     source = f"{IMPORTS}def answer():\n    return {expression}\n"
     return Broken(name=name, source=source, kind=kind, says=says, asked="model")
@@ -164,6 +169,21 @@ BROKEN = (
         says=("RecursionError", "calls itself endlessly"),
     ),
     _raising("asks", "input('? ')", "exception", "waits for input", "asks.py:2"),
+    _raising("breakpoint", "breakpoint()", "exception", "waits for a debugger", "breakpoint()"),
+    _raising("misspelt", "__import__('math').sqr(2)", "exception", "'sqr'. Did you mean: 'sqrt'?"),
+    _raising("misspelt_builtin", "rang(3)", "exception", "Did you mean: 'range'?"),
+    Broken(
+        name="misspelt_local",
+        source="def answer():\n    width = 3\n    return widht\n",
+        kind="exception",
+        says=("name 'widht' is not defined. Did you mean: 'width'?", "misspelt_local.py:3"),
+    ),
+    Broken(
+        name="hostile_dir",
+        source="class A:\n    def __dir__(self):\n        1 / 0\ndef answer():\n    A().b\n",
+        kind="exception",
+        says=("no attribute 'b'", "hostile_dir.py:5"),
+    ),
     _raising("cuda", "__import__('torch').ones(1).cuda()", "exception", "no GPU"),
     _raising("system_exit", "__import__('sys').exit()", "exit", "SystemExit"),
     _raising("os_exit", "__import__('os')._exit(0)", "exit", "exit status 0"),
@@ -278,6 +298,26 @@ def scheduler(optimizer):
         says=("another optimiser",),
         asked="model",
         role="scheduler",
+    ),
+    _scheduler("scheduler_none_declared", "return 3", "wrong-type", "an int", "StepLR"),
+    _scheduler(
+        "scheduler_plateau",
+        "return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)",
+        "wrong-type",
+        "a ReduceLROnPlateau, which needs a validation loss",
+        "StepLR, MultiStepLR, ExponentialLR, CosineAnnealingLR",
+    ),
+    _scheduler(
+        "scheduler_of_batches",
+        "return torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=9)",
+        "wrong-type",
+        "OneCycleLR, which is meant to step after every batch",
+    ),
+    _scheduler(
+        "scheduler_lambda",
+        "return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.9**epoch)",
+        "wrong-type",
+        "a LambdaLR, which the grader does not rebuild",
     ),
     Broken(
         name="training_none",

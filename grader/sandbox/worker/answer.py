@@ -23,6 +23,7 @@ from grader.sandbox.protocol import END, PHASE, REPLY, WorkerLimits, write_frame
 from grader.sandbox.worker import static_notes
 from grader.sandbox.worker.describe_model import describe_model, encode_weights
 from grader.sandbox.worker.describe_training import (
+    default_optimizer,
     describe_optimizer,
     describe_scheduler,
     spare_compiler_import,
@@ -158,6 +159,11 @@ class _Session:
             return description
 
         def schedule(function: Callable[..., Any], function_name: str) -> dict[str, Any] | None:
+            nonlocal optimizer
+            if failures:  # of the optimiser: there is nothing to schedule
+                return None
+            if optimizer is None:
+                optimizer = self._call(default_optimizer, "Adam", model=model)
             if optimizer is None:
                 return None
             made = self._call(function, function_name, optimizer=optimizer)

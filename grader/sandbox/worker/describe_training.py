@@ -7,12 +7,23 @@ from typing import Any
 import torch
 from torch.optim import lr_scheduler
 
-from grader.models.kinds import OPTIMIZER_KINDS, SCHEDULER_KINDS, Kind
+from grader.models.kinds import (
+    DEFAULT_LEARNING_RATE,
+    OPTIMIZER_KINDS,
+    SCHEDULER_KINDS,
+    Kind,
+)
 from grader.sandbox.worker.describe_model import DescribedModel, plain_argument
-from grader.sandbox.worker.failures import StudentError, type_name_with_article
+from grader.sandbox.worker.failures import StudentError, type_name, type_name_with_article
 
 _OPTIMIZERS = {getattr(torch.optim, name): kind for name, kind in OPTIMIZER_KINDS.items()}
 _SCHEDULERS = {getattr(lr_scheduler, name): kind for name, kind in SCHEDULER_KINDS.items()}
+_STEPPED_OTHERWISE = {
+    "ReduceLROnPlateau": "which needs a validation loss at every step",
+    "OneCycleLR": "which is meant to step after every batch",
+    "CyclicLR": "which is meant to step after every batch",
+}
+"""Schedulers that cannot be stepped once after each epoch, with the reason."""
 MAXIMUM_NAMED = 4
 
 
@@ -25,6 +36,12 @@ def spare_compiler_import() -> None:
     wrapped = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
     if wrapped is not None:
         setattr(wrapped, "__dynamo_disable", wrapped)
+
+
+def default_optimizer(model: torch.nn.Module) -> torch.optim.Optimizer | None:
+    """Return the optimiser of a student who declares none, or None if nothing can be trained."""
+    parameters = list(model.parameters())
+    return torch.optim.Adam(parameters, lr=DEFAULT_LEARNING_RATE) if parameters else None
 
 
 def describe_optimizer(
@@ -89,10 +106,14 @@ def describe_scheduler(scheduler: object, function: str, optimizer: object) -> d
     """
     kind = _SCHEDULERS.get(type(scheduler))
     if kind is None:
+        reason = "expected a scheduler of torch.optim.lr_scheduler"
+        name = type_name(type(scheduler))
+        if getattr(lr_scheduler, name, None) is type(scheduler):
+            reason = _STEPPED_OTHERWISE.get(name, "which the grader does not rebuild")
         raise StudentError(
             "wrong-type",
-            f"{function}(optimizer) returned {_name_type(scheduler)}; expected a scheduler of "
-            "torch.optim.lr_scheduler.",
+            f"{function}(optimizer) returned {_name_type(scheduler)}, {reason}. The grader steps "
+            "a scheduler once after each epoch.",
             f"Return one of these: {', '.join(SCHEDULER_KINDS)}.",
         )
     if getattr(scheduler, "optimizer", None) is not optimizer:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
+import difflib
 import errno
 import linecache
+import sys
 from pathlib import Path
+from traceback import walk_tb
 from types import TracebackType
 
 from grader.sandbox.protocol import (
@@ -20,6 +24,7 @@ MAXIMUM_FRAMES = 12
 MAXIMUM_LINE = 200
 CELL = ".ipynb, cell "
 """In the file names of a notebook's code objects, before the cell's number."""
+MAXIMUM_NAMES = 10_000
 _TORCHVISION_HAS_NO_DATA = ("Dataset not found", "Error downloading")
 
 
@@ -65,10 +70,10 @@ def explain_exception(error: BaseException, submission: Path, limits: WorkerLimi
     """Explain an exception that the student's code raised."""
     location, listing = _student_frames(error.__traceback__, submission)
     name, text = type_name(type(error)), safe_text(error)
-    described = f"{name}: {text}" if text else name
+    described = (f"{name}: {text}" if text else name) + _suggestion(error)
     exceeded = _exceeded_limit(error, text, limits)
     if exceeded is None:
-        kind, message, next_step = _explanation(error, text, described)
+        kind, message, next_step = _explanation(error, name, text, described)
     else:
         kind, (action, next_step) = "limit", exceeded
         message = f"Your code {action}: {described}"
@@ -108,7 +113,9 @@ def _exceeded_limit(
     return None
 
 
-def _explanation(error: BaseException, text: str, described: str) -> tuple[str, str, str]:
+def _explanation(
+    error: BaseException, name: str, text: str, described: str
+) -> tuple[str, str, str]:
     """Return kind, message and next step."""
     kind, message = "exception", f"Your code raised {described}"
     next_step = "Run this call on your own machine, and correct the line that raises."
@@ -119,6 +126,9 @@ def _explanation(error: BaseException, text: str, described: str) -> tuple[str, 
     elif isinstance(error, EOFError):
         message = f"Your code waits for input, but no input comes during grading: {described}"
         next_step = "Remove input(); return the answer from the function instead."
+    elif name == "BdbQuit":
+        message = "Your code waits for a debugger, but nobody can use one during grading."
+        next_step = "Remove breakpoint() and pdb.set_trace()."
     elif isinstance(error, ModuleNotFoundError):
         package = safe_text(error.name or text).partition(".")[0]
         kind = "import"
@@ -143,6 +153,26 @@ def _explanation(error: BaseException, text: str, described: str) -> tuple[str, 
             'directory can be written to. Move training under if __name__ == "__main__":.'
         )
     return kind, message, next_step
+
+
+def _suggestion(error: BaseException) -> str:
+    """Return the similar name that Python adds to an error that ends a program, or ""."""
+    try:
+        if isinstance(error, NameError):
+            *_, (innermost, _line) = walk_tb(error.__traceback__)
+            wrong = error.name
+            names = [*innermost.f_locals, *innermost.f_globals, *dir(builtins)]
+        elif isinstance(error, AttributeError):
+            wrong, names = error.name, dir(error.obj)
+        elif isinstance(error, ImportError):
+            wrong = getattr(error, "name_from", None)  # since Python 3.12
+            names = dir(sys.modules[error.name or ""])
+        else:
+            return ""
+        close = difflib.get_close_matches(wrong or "", names[:MAXIMUM_NAMES], n=1)
+        return f". Did you mean: {safe_text(repr(close[0]))}?" if close else ""
+    except BaseException:  # noqa: BLE001 - a student's __dir__ and names may be anything
+        return ""
 
 
 def safe_text(value: object) -> str:
