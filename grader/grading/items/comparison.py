@@ -22,6 +22,8 @@ _ROW_ENTRIES = 8
 _PRINTABLE_BITS = 256
 """Larger integers are described, because Python refuses to print huge integers."""
 
+_ROUNDING_ERROR = 1e-3
+"""A float this near to the expected integer was computed right, apart from rounding."""
 _NUMBER_IN_TEXT = re.compile(r"\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*", re.IGNORECASE)
 
 
@@ -249,10 +251,13 @@ def _find_number_fault(observed: PlainValue, expected: float, tolerance: float) 
     if observed == expected or _gap(observed, expected) <= allowed:
         return None
     shown, right = _tell_apart(observed, expected)
+    next_step = "work it out again"
+    if isinstance(observed, float) and isinstance(expected, int):
+        right = f"the integer {right}"
+        if _gap(observed, expected) < _ROUNDING_ERROR:
+            next_step = "return an integer: round() removes the rounding error"
     within = f" (within {allowed:g})" if allowed else ""
-    return Mismatch(
-        message=f"{shown}, where {right}{within} is expected", next_step="work it out again"
-    )
+    return Mismatch(message=f"{shown}, where {right}{within} is expected", next_step=next_step)
 
 
 def _advise_number(text: str) -> str:
@@ -278,10 +283,10 @@ def _gap(observed: PlainValue, expected: PlainValue) -> float:
 
 def _tell_apart(observed: PlainValue, expected: PlainValue) -> tuple[str, str]:
     """Return two different values as texts that differ too."""
-    texts = format_value(observed, 40), format_value(expected, 40)
-    if texts[0] == texts[1] and isinstance(observed, float):
+    shown, right = format_value(observed, 40), format_value(expected, 40)
+    if isinstance(observed, float) and shown in {right, f"{right}.0"}:
         return repr(observed), repr(expected)
-    return texts
+    return shown, right
 
 
 def _count_entries(count: int) -> str:

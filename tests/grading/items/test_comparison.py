@@ -126,7 +126,10 @@ def test_integer_is_exact():
     """608 and 608.0 are 608; 608.5 and 609 are not, within any tolerance."""
     assert equals(608, 608)
     assert equals(608.0, 608)
-    assert differ(608.5, 608).message == "your function returned 608.5, where 608 is expected"
+    assert (
+        differ(608.5, 608).message
+        == "your function returned 608.5, where the integer 608 is expected"
+    )
     assert not equals(609, 608, tolerance=5.0)
 
 
@@ -325,6 +328,14 @@ def test_floats_that_look_alike():
     """The texts differ wherever the values do."""
     message = differ(0.1 + 1e-9, 0.1).message
     assert message == "your function returned 0.100000001, where 0.1 is expected"
+
+
+def test_float_in_place_of_an_integer():
+    """A rounding error is shown with enough digits, and the type is named."""
+    near = differ(1.999999999, 2)
+    assert near.message == "your function returned 1.999999999, where the integer 2 is expected"
+    assert near.next_step == "return an integer: round() removes the rounding error"
+    assert differ(2.5, 2).next_step == "work it out again"
 
 
 def test_closest_accepted_value():
