@@ -6,7 +6,7 @@ fields whose name ends in `_seconds` or `_at` differ between two gradings of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -86,6 +86,11 @@ class Hint:
     location: str = ""
 
 
+def add_points(points: Iterable[float]) -> float:
+    """Return the sum without the noise of binary fractions: 0.1 and 0.2 are 0.3."""
+    return round(sum(points), 6)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """Points. The other four add up to `possible`.
@@ -108,11 +113,11 @@ class Score:
     def total(scores: list[Score]) -> Score:
         """Return the sum of several scores."""
         return Score(
-            possible=sum(score.possible for score in scores),
-            earned=sum(score.earned for score in scores),
-            pending=sum(score.pending for score in scores),
-            lost=sum(score.lost for score in scores),
-            undecided=sum(score.undecided for score in scores),
+            possible=add_points(score.possible for score in scores),
+            earned=add_points(score.earned for score in scores),
+            pending=add_points(score.pending for score in scores),
+            lost=add_points(score.lost for score in scores),
+            undecided=add_points(score.undecided for score in scores),
         )
 
 
@@ -227,50 +232,6 @@ class RecipeReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceReport:
-    """The training of a student's program from which a model or its recipe was taken.
-
-    Attributes:
-        location: "problem_2.ipynb, cell 7, line 3".
-        recipe: as in the program: "10 epochs, batch size 32".
-        reason: why this training is the part's.
-        others: trainings that could have been meant instead.
-        next_step: advice to the student, if another training counts.
-    """
-
-    location: str
-    recipe: str
-    reason: str
-    others: tuple[str, ...] = ()
-    next_step: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProgramFault:
-    """A statement of a program that failed; the rest of the program ran."""
-
-    location: str
-    message: str
-    next_step: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProgramReport:
-    """A notebook or script that was run with stand-ins for data and training.
-
-    Attributes:
-        trainings: in the program's order, each in a few words.
-        faults: cost no points by themselves.
-        library: the library that trains in place of PyTorch ("Keras"), or empty.
-    """
-
-    file: str
-    trainings: tuple[str, ...] = ()
-    faults: tuple[ProgramFault, ...] = ()
-    library: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainingReport:
     """All runs of one model against its threshold.
 
@@ -280,7 +241,8 @@ class TrainingReport:
         counted_epoch: "best" or "final".
         accuracy: the best counted accuracy of any run.
         interval: the 95% Wilson interval of that accuracy, given the size of the test set.
-        borderline: the threshold lies inside the interval.
+        borderline: only one of several seeds met the threshold, or none did and the threshold lies
+            inside the interval.
         test_examples: the size of the test set.
         reported_accuracy: the student's own figure, or None.
         reported_differs: the reported accuracy is farther off than chance explains.
@@ -367,8 +329,6 @@ class ItemResult:
         kind: see `grader.grading.items`.
         written_text: the student's Markdown, for written items.
         answer: the student's value as text, for answers.
-        recipe: of a model that passed its checks, trained or not.
-        source: the training of a program from which the model is, or None.
         personal: a person's grade, or None.
     """
 
@@ -385,8 +345,6 @@ class ItemResult:
     architecture: tuple[LayerRow, ...] = ()
     parameters: int | None = None
     hidden_units: int | None = None
-    recipe: RecipeReport | None = None
-    source: SourceReport | None = None
     training: TrainingReport | None = None
     sweep: tuple[SweepPoint, ...] = ()
     output: tuple[CapturedOutput, ...] = ()
@@ -498,11 +456,12 @@ class Lateness:
 
     def final_points(self, earned_points: float) -> float:
         """Return the points that remain of the earned points."""
-        return earned_points * self.share_kept
+        return add_points([earned_points * self.share_kept])
 
     def with_penalty(self, earned_points: float) -> Lateness:
         """Return the lateness with the deducted points."""
-        return replace(self, penalty_points=earned_points - self.final_points(earned_points))
+        penalty = add_points([earned_points, -self.final_points(earned_points)])
+        return replace(self, penalty_points=penalty)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -524,7 +483,6 @@ class SubmissionResult:
     """Every item was graded; False after --only, --quick or Ctrl-C."""
     problems: tuple[ProblemResult, ...]
     intake: tuple[IntakeNote, ...] = ()
-    programs: tuple[ProgramReport, ...] = ()
     provenance: Provenance
     timing: Timing
     late: Lateness | None = None

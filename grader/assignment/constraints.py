@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
 
 from grader.models.kinds import IRREGULARITIES, LAYER_KINDS
@@ -22,9 +22,11 @@ ACTIVATIONS = (
 )
 """Elementwise nonlinear layers, the most common first."""
 
+SOFTMAXES = ("Softmax", "LogSoftmax")
+
 _FAMILIES: tuple[tuple[str, ...], ...] = (
     ACTIVATIONS,
-    ("Softmax", "LogSoftmax"),
+    SOFTMAXES,
     ("Conv2d", "Conv1d"),
     ("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "MaxPool1d", "AvgPool1d"),
     ("BatchNorm2d", "BatchNorm1d", "LayerNorm"),
@@ -91,16 +93,30 @@ class AllowedLayers(Constraint):
 
     def check(self, model: ModelSpec) -> CheckResult:
         """Fail if a layer is of another kind."""
-        others = dict.fromkeys(layer.kind for layer in model.layers if layer.kind not in self.kinds)
-        named = _name_layers(model, tuple(others))
+        others = self.refused_kinds(model)
+        named = _name_layers(model, others)
+        advice, replaced = [], others
+        output = find_output_activation(model)
+        if output is not None and output[1].kind in others:
+            # Another activation there would be as wrong, so none is offered.
+            index, layer = output
+            advice = [f"remove {name_layer(index, layer)}: cross entropy expects scores"]
+            rest = (*model.layers[:index], *model.layers[index + 1 :])
+            replaced = self.refused_kinds(replace(model, layers=rest))
+        advice += map(self._replacement, replaced)
         return CheckResult.judged(
             self.id,
             "Allowed layers",
             passed=not others,
             observed=f"not allowed: {_listing(named)}" if others else "only allowed layers",
             expected=f"only {', '.join(self.kinds)}",
-            next_step="; ".join(self._replacement(kind) for kind in others),
+            next_step="; ".join(advice),
         )
+
+    def refused_kinds(self, model: ModelSpec) -> tuple[str, ...]:
+        """Return the model's kinds of layers that are not allowed, in order, each once."""
+        kinds = (layer.kind for layer in model.layers if layer.kind not in self.kinds)
+        return tuple(dict.fromkeys(kinds))
 
     def _replacement(self, kind: str) -> str:
         family = next((family for family in _FAMILIES if kind in family), ())
@@ -269,6 +285,19 @@ def name_layer(index: int, layer: LayerSpec) -> str:
     """Return a layer's name for messages: "layer 3 (Tanh)", with its path if that adds anything."""
     path = "" if layer.path == str(index) else f', "{layer.path}" in your model'
     return f"layer {index} ({layer.kind}{path})"
+
+
+def find_output_activation(model: ModelSpec) -> tuple[int, LayerSpec] | None:
+    """Return the activation that makes something else of a classifier's scores, with its index.
+
+    A model with a single output is no classifier.
+    """
+    linear = [layer for _, layer in model.linear_layers()]
+    working = [entry for entry in enumerate(model.layers) if entry[1].kind != "Identity"]
+    is_classifier = not linear or linear[-1].arguments.get("out_features") != 1
+    if is_classifier and working and working[-1][1].kind in (*ACTIVATIONS, *SOFTMAXES):
+        return working[-1]
+    return None
 
 
 def _name_layers(model: ModelSpec, kinds: Sequence[str]) -> list[str]:

@@ -45,7 +45,7 @@ class ItemSummary:
 
     Attributes:
         accuracy, threshold: the counted and the required accuracy of a trained model, 0 to 1.
-        borderline: the threshold lies inside the accuracy's 95% interval.
+        borderline: of the accuracy; see `TrainingReport`.
         reported_differs: the student's own figures could not be reproduced.
         likeness: equal for equal models and recipes, and for equal wrong answers; empty if
             likeness means nothing, as for a right answer.

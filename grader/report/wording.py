@@ -10,9 +10,7 @@ from grader.results import (
     CheckResult,
     ItemResult,
     Outcome,
-    ProgramReport,
     Score,
-    SourceReport,
     SubmissionResult,
     TrainingReport,
     TrainingRun,
@@ -139,12 +137,24 @@ def interval_sentence(training: TrainingReport) -> str:
     low, high = (percentage(bound) for bound in training.interval)
     interval = (
         f"On {count(training.test_examples)} test images, the 95% Wilson interval of "
-        f"{percentage(training.accuracy)} runs from {low} to {high}, and the threshold of "
-        f"{percentage(training.threshold)} lies"
+        f"{percentage(training.accuracy)} runs from {low} to {high}"
     )
+    if hangs_on_one_seed(training):
+        met = f"Only 1 of {len(training.runs)} seeds met the threshold."
+        return f"{interval}. {met} A person should look at the runs."
+    threshold = f"and the threshold of {percentage(training.threshold)} lies"
     if training.borderline:
-        return f"{interval} inside it: chance may have decided. A person should look at the runs."
-    return f"{interval} outside it: chance alone does not explain this verdict."
+        doubt = "inside it: chance may have decided. A person should look at the runs."
+        return f"{interval}, {threshold} {doubt}"
+    if training.accuracy >= training.threshold:
+        return f"{interval}."
+    return f"{interval}, {threshold} above it."
+
+
+def hangs_on_one_seed(training: TrainingReport) -> bool:
+    """Return True if one of several seeds met the threshold, and the others did not."""
+    accuracies = [counted_accuracy(run, training.counted_epoch) for run in training.runs]
+    return sum(accuracy >= training.threshold for accuracy in accuracies) == 1 < len(accuracies)
 
 
 def reported_sentence(training: TrainingReport) -> str:
@@ -168,25 +178,9 @@ def faults(checks: Iterable[CheckResult]) -> list[CheckResult]:
     return [check for check in checks if check.outcome in FAULTS]
 
 
-def open_questions(checks: Iterable[CheckResult]) -> list[CheckResult]:
-    """Return the checks that the grader leaves to a person.
-
-    A written answer has none: it is always read by a person, and the student has nothing to do.
-    """
-    return [check for check in checks if check.outcome is Outcome.PENDING and check.next_step]
-
-
-def checks_to_act_on(checks: Iterable[CheckResult]) -> list[CheckResult]:
-    """Return the checks that failed, could not be made, or are left to a person."""
-    checks = list(checks)
-    return [*faults(checks), *open_questions(checks)]
-
-
-def other_checks(checks: Iterable[CheckResult]) -> list[CheckResult]:
-    """Return the checks on which nobody need act."""
-    checks = list(checks)
-    to_act_on = checks_to_act_on(checks)
-    return [check for check in checks if check not in to_act_on]
+def without_faults(checks: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return the other checks: passed, skipped or pending."""
+    return [check for check in checks if check.outcome not in FAULTS]
 
 
 def facts(check: CheckResult) -> list[tuple[str, str]]:
@@ -222,28 +216,6 @@ def deciding_check(item: ItemResult) -> CheckResult | None:
     return next(iter(faults(item.checks)), None)
 
 
-def capitalized(text: str) -> str:
-    """Return a text with its first letter as a capital."""
-    return text[:1].upper() + text[1:]
-
-
-def program_sentence(program: ProgramReport) -> str:
-    """Return what a program was found to train."""
-    if program.library:
-        return f"It trains with {program.library}; the grader reads PyTorch only."
-    if not program.trainings:
-        return "It trains no model, so far as it could be run."
-    return (
-        "It ran with stand-ins for data and training, and the grader trains what it would have "
-        f"trained: {counted(len(program.trainings), 'training')} in all."
-    )
-
-
-def source_sentence(source: SourceReport) -> str:
-    """Return which training of a program was taken."""
-    return f"Trained from {source.location}: {source.recipe}."
-
-
 def items_that_fell_short(result: SubmissionResult) -> list[ItemResult]:
     """Return the items that failed or ended in an error, in order."""
     return [item for item in result.items() if item.outcome in FAULTS]
@@ -262,15 +234,6 @@ def attention_heading(result: SubmissionResult) -> str:
     return "Nothing fell short" if result.complete else "Nothing fell short of what was graded"
 
 
-def items_with_questions(result: SubmissionResult) -> list[ItemResult]:
-    """Return the items of which something could not be read, so that a person must look."""
-    return [
-        item
-        for item in result.items()
-        if item.outcome is Outcome.PENDING and open_questions(item.checks)
-    ]
-
-
 def items_that_await_a_person(result: SubmissionResult) -> list[ItemResult]:
     """Return the items that a person must grade, in order."""
     return [item for item in result.items() if item.outcome is Outcome.PENDING]
@@ -285,7 +248,8 @@ def doubts(item: ItemResult) -> list[str]:
     """Return the reasons to check an automatic verdict, a few words each."""
     reasons = []
     if item.training is not None and item.training.borderline:
-        reasons.append("borderline accuracy")
+        one_met = hangs_on_one_seed(item.training)
+        reasons.append("met by one seed only" if one_met else "borderline accuracy")
     if item.training is not None and item.training.reported_differs:
         reasons.append("reported accuracy not reproduced")
     return reasons

@@ -131,13 +131,43 @@ def test_forbidden_layer_named():
 )
 def test_replacement_is_allowed(kind, next_step):
     """A layer of the same family is proposed; if none is allowed, the layer has to go."""
-    check = AllowedLayers(kinds=("Linear", "Softmax", "MaxPool2d")).check(model(layer(kind)))
+    check = AllowedLayers(kinds=("Linear", "Softmax", "MaxPool2d")).check(
+        model(layer(kind), linear(9, 9))
+    )
     assert check.next_step == next_step
+
+
+@pytest.mark.parametrize(
+    ("layers", "next_step"),
+    [
+        ([layer("Sigmoid")], "remove layer 1 (Sigmoid): cross entropy expects scores"),
+        ([layer("LogSoftmax")], "remove layer 1 (LogSoftmax): cross entropy expects scores"),
+        (
+            [layer("Sigmoid"), linear(10, 10), layer("Sigmoid")],
+            "remove layer 3 (Sigmoid): cross entropy expects scores; use ReLU instead of Sigmoid",
+        ),
+        (
+            [layer("Sigmoid"), layer("Identity")],
+            "remove layer 1 (Sigmoid): cross entropy expects scores; remove Identity",
+        ),
+    ],
+)
+def test_forbidden_output(layers, next_step):
+    """An activation of the scores has to go; no other one is offered in its place."""
+    allowed = AllowedLayers(kinds=("Linear", "ReLU", "Softmax"))
+    check = allowed.check(model(linear(784, 10), *layers))
+    assert check.next_step.startswith(next_step)
+
+
+def test_forbidden_output_of_a_single_number():
+    """A network of one output is no classifier, so nothing is said of cross entropy."""
+    check = AllowedLayers(kinds=("Linear", "ReLU")).check(model(linear(2, 1), layer("Sigmoid")))
+    assert check.next_step == "use ReLU instead of Sigmoid, or remove it"
 
 
 def test_many_forbidden_layers():
     """Past six layers the rest are counted, and each kind's next step is given once."""
-    check = AllowedLayers(kinds=("Linear",)).check(model(*[layer("Tanh")] * 8))
+    check = AllowedLayers(kinds=("Linear",)).check(model(*[layer("Tanh")] * 8, linear(9, 9)))
     assert check.observed.endswith("layer 5 (Tanh) and 2 more")
     assert check.next_step == "remove Tanh: nothing like it is allowed"
 

@@ -4,7 +4,7 @@ import pytest
 
 from grader.errors import MachineError, ModelError
 from grader.grading.points import add_checks, conclude, end_training, give_points, skipped
-from grader.results import CheckResult, EpochResult, Outcome, Score, TrainingRun
+from grader.results import CheckResult, EpochResult, Lateness, Outcome, Score, TrainingRun
 from tests.support.item_samples import ITEMS
 
 
@@ -13,6 +13,14 @@ def test_points_add_up(outcome: Outcome):
     """Earned, pending, lost and undecided points are all points, for every outcome."""
     score = give_points(outcome, 7)
     assert score.earned + score.pending + score.lost + score.undecided == score.possible == 7
+
+
+def test_fractions_add_up():
+    """Sums have no noise of binary fractions, also after a late penalty."""
+    tenths = [give_points(Outcome.PASSED, 0.1), give_points(Outcome.PASSED, 0.2)]
+    assert Score.total(tenths) == Score(possible=0.3, earned=0.3)
+    late = Lateness(share_kept=0.9).with_penalty(0.3)
+    assert (late.final_points(0.3), late.penalty_points) == (0.27, 0.03)
 
 
 def test_error_loses_nothing():

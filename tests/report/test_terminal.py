@@ -1,12 +1,13 @@
 """Tests of the terminal summary."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from grader.report.terminal import print_summary
-from grader.results import Outcome
+from grader.results import CheckResult, Hint, Outcome, PartResult, ProblemResult
 from grader.text import clean_block, make_visible
 from tests.support.golden import assert_golden
 from tests.support.result_samples import (
@@ -41,7 +42,7 @@ def lines_of(text):
     return [line.rstrip() for line in text.splitlines()]
 
 
-@pytest.mark.parametrize("name", ["broken", "recorded", "unfinished"])
+@pytest.mark.parametrize("name", ["broken", "unfinished"])
 def test_the_whole_summary(name):
     """The whole output at 80 columns without colour is the golden file."""
     lines = lines_of(summary(ALL_SAMPLES[name]()))
@@ -81,6 +82,27 @@ def test_failed_items():
     failed = [item for item in broken_result().items() if item.outcome is Outcome.FAILED]
     assert text.count("next step") == len(failed)
     assert "next step" not in summary(good_result())
+
+
+def test_hints():
+    """A passed item's hints are listed; a failed item's stand with it, unless as its next step."""
+    item = broken_result().items()[0]
+    hint = Hint(id="hint", message="remove layer 3", reason="Because.")
+    check = CheckResult.judged("check", "Check", passed=False, observed="", next_step="fix it")
+    follows_hint = replace(check, next_step="remove layer 3; fix it")
+    shown = {}
+    for outcome, checks in [
+        (Outcome.PASSED, ()),
+        (Outcome.FAILED, (check,)),
+        (Outcome.FAILED, (follows_hint,)),
+    ]:
+        changed = replace(item, id="2C", outcome=outcome, checks=checks, hints=(hint,))
+        part = PartResult.of("2C", "A part", (changed,))
+        problem = ProblemResult.of("2", "A problem", (part,))
+        shown[checks] = summary(replace(broken_result(), problems=(problem,)))
+    assert "Hint on 2C, at no cost: remove layer 3." in shown[()]
+    assert "hint       remove layer 3\n" in "\n".join([*lines_of(shown[(check,)]), ""])
+    assert "hint" not in shown[(follows_hint,)].lower()
 
 
 def test_hostile_strings():

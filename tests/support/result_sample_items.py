@@ -11,7 +11,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from grader.grading.items.chance import wilson_interval
+from grader.grading.items.chance import is_borderline, wilson_interval
 from grader.results import (
     CapturedOutput,
     CheckResult,
@@ -23,6 +23,7 @@ from grader.results import (
     SweepPoint,
     TrainingReport,
     TrainingRun,
+    counted_accuracy,
 )
 from tests.support.result_files import read_json
 
@@ -135,10 +136,8 @@ def training(
     examples: int = TEST_EXAMPLES,
 ) -> TrainingReport:
     """The report on `runs`, with the interval that belongs to their accuracy."""
-    accuracy = max(
-        one.best_accuracy if counted_epoch == "best" else one.final_accuracy for one in runs
-    )
-    low, high = wilson_interval(accuracy, examples)
+    accuracies = [counted_accuracy(one, counted_epoch) for one in runs]
+    accuracy = max(accuracies)
     return TrainingReport(
         recipe=RecipeReport(
             epochs=10,
@@ -153,8 +152,8 @@ def training(
         threshold=threshold,
         counted_epoch=counted_epoch,
         accuracy=accuracy,
-        interval=(low, high),
-        borderline=low < threshold < high,
+        interval=wilson_interval(accuracy, examples),
+        borderline=is_borderline(accuracies, threshold, examples),
         test_examples=examples,
         reported_accuracy=reported,
         reported_differs=reported_differs,

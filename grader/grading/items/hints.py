@@ -6,11 +6,16 @@ Only patterns with a certain effect get a hint; taste is left to the student.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from grader.assignment.constraints import ACTIVATIONS, name_layer
+from grader.assignment.constraints import (
+    ACTIVATIONS,
+    SOFTMAXES,
+    find_output_activation,
+    name_layer,
+)
 from grader.models.questions import ImportNote
 from grader.models.spec import ArgumentValue, LayerSpec, ModelSpec, OptimizerSpec, SchedulerSpec
 from grader.results import Hint
@@ -20,13 +25,12 @@ _IndexedLayer = tuple[int, LayerSpec]
 
 _DROPOUTS = ("Dropout", "Dropout1d", "Dropout2d")
 _BATCH_NORMS = ("BatchNorm1d", "BatchNorm2d")
-_SOFTMAXES = ("Softmax", "LogSoftmax")
 _LINEAR_IN_EVALUATION = (*_DROPOUTS, "Flatten", "Identity")
 """Layers that pass on their input once training is over."""
 
 _KEEPS_TWO_DIMENSIONS = (
     *ACTIVATIONS,
-    *_SOFTMAXES,
+    *SOFTMAXES,
     *_DROPOUTS,
     "BatchNorm1d",
     "LayerNorm",
@@ -40,22 +44,63 @@ _ADAPTIVE_OPTIMIZERS = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop")
 
 _COUPLED_DECAY = ("Adam", "NAdam", "RAdam", "Adamax")
 _HIGH_ADAPTIVE_RATE = 0.1
+_USUAL_RATES = {"SGD": 0.01, "Adagrad": 0.01, "Adadelta": 1.0}
+"""Usual learning rates; 0.001 for all others."""
+_FAR_OFF = 1000.0
+"""A learning rate this many times the usual one, or a share of it this small, is a mistake."""
+_SMALL_STD = 0.001
 _HIGH_COUPLED_DECAY = 0.01
 """AdamW's default for its decoupled decay; as an L2 penalty this value is strong."""
 
 
-def find_hints(model: ModelSpec, location: str) -> tuple[Hint, ...]:
-    """Return hints on a model that is trained with cross entropy."""
+_CERTAIN = (
+    "normalization-of-bytes",
+    "normalization-extreme",
+    "learning-rate-zero",
+    "learning-rate-high",
+    "learning-rate-low",
+    "dropout-of-everything",
+    "softmax-before-cross-entropy",
+    "activation-before-cross-entropy",
+    "softmax-over-batch",
+    "no-activation",
+)
+"""The hints that surely explain a poor accuracy, the one to follow first at the front."""
+
+
+def find_hints(
+    model: ModelSpec, location: str, *, trained: bool = True, refused: Sequence[str] = ()
+) -> tuple[Hint, ...]:
+    """Return hints on a model.
+
+    Args:
+        model: its layers.
+        location: of the student's function.
+        trained: the model is trained, with cross entropy.
+        refused: kinds of layers that must go, so that no hint says how to use them better.
+    """
     layers = list(enumerate(model.layers))
-    hints = (
-        *_find_final_softmax(layers),
-        *_find_softmax_over_batch(layers),
-        *_find_stacked_linear(layers),
-        *_find_odd_dropout(layers),
-        *_find_odd_batch_norm(layers),
-        *_find_idle_flatten(layers),
-    )
+    kept = [entry for entry in layers if entry[1].kind not in refused]
+    hints = [*_find_stacked_linear(layers), *_find_idle_flatten(layers)]
+    if trained:
+        hints = [
+            *_find_odd_output(model),
+            *_find_softmax_over_batch(model),
+            *hints,
+            *_find_odd_dropout(kept),
+            *_find_odd_batch_norm(kept),
+        ]
     return tuple(replace(hint, location=location) for hint in hints)
+
+
+_DIVERGES = ("normalization-of-bytes", "normalization-extreme", "learning-rate-high")
+
+
+def surest_advice(hints: Sequence[Hint], *, diverged: bool) -> str:
+    """Return the advice of the hint that most surely explains a poor accuracy, or ""."""
+    found = {hint.id: hint.message for hint in reversed(hints)}
+    causes = _DIVERGES if diverged else _CERTAIN
+    return next((found[hint_id] for hint_id in causes if hint_id in found), "")
 
 
 def hints_for_recipe(
@@ -72,6 +117,16 @@ def hints_for_recipe(
     if normalization is not None:
         hints += _find_odd_normalization(normalization)
     return tuple(replace(hint, location=location) for hint in hints)
+
+
+def hint_on_percentage(function: str, value: float, location: str) -> Hint:
+    """Return the hint on an accuracy that a student reports as a percentage."""
+    return Hint(
+        id="reported-percentage",
+        message=f"{value:g} is not a share: write {value / 100:.6g} in {function}",
+        reason=f"Accuracies are shares from 0 to 1. {value:g} was taken as {value:g} %.",
+        location=location,
+    )
 
 
 def hints_from_notes(notes: tuple[ImportNote, ...]) -> tuple[Hint, ...]:
@@ -101,42 +156,64 @@ _SHADOW_REASON = (
 )
 
 
-def _find_final_softmax(layers: list[_IndexedLayer]) -> Iterator[Hint]:
-    working = [(index, layer) for index, layer in layers if layer.kind != "Identity"]
-    if not working:
+def _find_odd_output(model: ModelSpec) -> Iterator[Hint]:
+    found = find_output_activation(model)
+    if found is None:
         return
-    index, last = working[-1]
+    index, last = found
     named = name_layer(index, last)
-    if last.kind == "LogSoftmax" and last.arguments.get("dim") in {None, 1, -1}:
-        yield Hint(
-            id="log-softmax-before-cross-entropy",
-            message=f"{named} changes nothing and can be removed",
-            reason="Cross entropy applies log-softmax itself, and a second one changes nothing.",
+    if last.kind == "LeakyReLU":
+        return  # It limits no score.
+    if last.kind == "LogSoftmax":
+        if last.arguments.get("dim") in {None, 1, -1}:
+            yield Hint(
+                id="log-softmax-before-cross-entropy",
+                message=f"remove {named}: cross entropy expects scores",
+                reason="Cross entropy applies log-softmax itself; a second one changes nothing.",
+            )
+        return
+    linear = [layer for _, layer in model.linear_layers()]
+    classes = linear[-1].arguments.get("out_features") if linear else None
+    lowest = _LOWEST_OUTPUTS.get(last.kind)
+    floor = ""
+    if lowest is not None and isinstance(classes, int) and classes > 1:
+        # The best output is 1 for the true class and the lowest for the others.
+        least = math.log1p((classes - 1) * math.exp(lowest - 1))
+        floor = (
+            f" The loss cannot fall below ln(1 + {classes - 1}/e{_POWERS[lowest]}) = {least:.2f}."
         )
     if last.kind == "Softmax":
-        linear = [layer for _, layer in layers if layer.kind == "Linear"]
-        classes = linear[-1].arguments.get("out_features") if linear else None
-        floor = ""
-        if isinstance(classes, int) and classes > 1:
-            # The best softmax output is 1 for the true class and 0 for the others.
-            floor = (
-                f" The loss cannot fall below ln(1 + {classes - 1}/e) = "
-                f"{math.log1p((classes - 1) / math.e):.2f}."
-            )
         yield Hint(
             id="softmax-before-cross-entropy",
-            message=f"remove {named}: cross entropy expects scores, not probabilities",
+            message=f"remove {named}: cross entropy expects scores",
             reason="Cross entropy applies log-softmax itself. Applied to probabilities, which lie "
             f"between 0 and 1, its gradients become small.{floor}",
         )
+    else:
+        yield Hint(
+            id="activation-before-cross-entropy",
+            message=f"remove {named}: cross entropy expects scores",
+            reason=f"The scores of wrong classes must be able to fall, and {last.kind} limits how "
+            f"far.{floor}",
+        )
 
 
-def _find_softmax_over_batch(layers: list[_IndexedLayer]) -> Iterator[Hint]:
-    for index, layer in layers:
-        if layer.kind in _SOFTMAXES and layer.arguments.get("dim") == 0:
+_LOWEST_OUTPUTS = {"Softmax": 0, "Sigmoid": 0, "Tanh": -1}
+"""The lowest outputs of activations whose highest output is 1."""
+_POWERS = {0: "", -1: "²"}
+
+
+def _find_softmax_over_batch(model: ModelSpec) -> Iterator[Hint]:
+    output = find_output_activation(model)
+    for index, layer in enumerate(model.layers):
+        if layer.kind in SOFTMAXES and layer.arguments.get("dim") == 0:
+            named = name_layer(index, layer)
+            advice = f"use dim=1 in {named}, not dim=0"
+            if (index, layer) == output:
+                advice = f"remove {named}: cross entropy expects scores"
             yield Hint(
                 id="softmax-over-batch",
-                message=f"{name_layer(index, layer)} has dim=0: use dim=1",
+                message=advice,
                 reason="Dimension 0 is the batch, so each example's output depends on the other "
                 "examples that happen to be in its batch.",
             )
@@ -144,15 +221,16 @@ def _find_softmax_over_batch(layers: list[_IndexedLayer]) -> Iterator[Hint]:
 
 def _find_stacked_linear(layers: list[_IndexedLayer]) -> Iterator[Hint]:
     previous: _IndexedLayer | None = None
+    has_activation = any(layer.kind in ACTIVATIONS for _, layer in layers)
     for index, layer in layers:
         if layer.kind == "Linear":
             if previous is not None:
                 yield Hint(
-                    id="linear-after-linear",
-                    message=f"there is no activation between {name_layer(*previous)} and "
+                    id="linear-after-linear" if has_activation else "no-activation",
+                    message=f"put an activation between {name_layer(*previous)} and "
                     f"{name_layer(index, layer)}",
                     reason="A linear map of a linear map is one linear map, so the two can compute "
-                    "nothing that one Linear could not. Put ReLU between them.",
+                    "nothing that one Linear could not.",
                 )
             previous = (index, layer)
         elif layer.kind not in _LINEAR_IN_EVALUATION:
@@ -169,7 +247,7 @@ def _find_odd_dropout(layers: list[_IndexedLayer]) -> Iterator[Hint]:
         if probability == 1:
             yield Hint(
                 id="dropout-of-everything",
-                message=f"{named} has p = 1, which sets everything to 0 while training",
+                message=f"lower p of {named}: at p = 1 everything is set to 0 while training",
                 reason="p is the share that is dropped, not the share that is kept. No gradient "
                 "passes this layer, so the layers before it never learn.",
             )
@@ -235,16 +313,10 @@ def _find_odd_settings(optimizer: OptimizerSpec) -> Iterator[Hint]:
         if rate == 0:
             yield Hint(
                 id="learning-rate-zero",
-                message=f"{optimizer.kind} has a learning rate of 0{whose}",
+                message=f"raise the learning rate of {optimizer.kind} from 0{whose}",
                 reason="A step is a multiple of the learning rate, so at 0 no parameter changes.",
             )
-        if optimizer.kind in _ADAPTIVE_OPTIMIZERS and rate > _HIGH_ADAPTIVE_RATE:
-            yield Hint(
-                id="learning-rate-high",
-                message=f"{optimizer.kind} has a learning rate of {rate:g}{whose}: 0.001 is usual",
-                reason=f"Each step of {optimizer.kind} changes a parameter by about the learning "
-                "rate, regardless of the gradient's size, and initial weights are well below 1.",
-            )
+        yield from _find_odd_rate(optimizer.kind, rate, whose)
         if optimizer.kind in _COUPLED_DECAY and decay >= _HIGH_COUPLED_DECAY and not decoupled:
             yield Hint(
                 id="weight-decay-in-adam",
@@ -254,6 +326,26 @@ def _find_odd_settings(optimizer: OptimizerSpec) -> Iterator[Hint]:
                 "small gradients enlarge the decay; AdamW separates the two (Loshchilov and "
                 "Hutter, 2019).",
             )
+
+
+def _find_odd_rate(kind: str, rate: float, whose: str) -> Iterator[Hint]:
+    usual = _USUAL_RATES.get(kind, 0.001)
+    adaptive = kind in _ADAPTIVE_OPTIMIZERS
+    too_high = rate > _HIGH_ADAPTIVE_RATE if adaptive else rate >= usual * _FAR_OFF
+    if not too_high and not 0 < rate <= usual / _FAR_OFF:
+        return
+    verb, adjective = ("lower", "high") if too_high else ("raise", "low")
+    reason = "A step of gradient descent is the learning rate times the gradient."
+    if adaptive:
+        reason = (
+            f"Each step of {kind} changes a parameter by about the learning rate, regardless of "
+            "the gradient's size, and initial weights are well below 1."
+        )
+    yield Hint(
+        id=f"learning-rate-{adjective}",
+        message=f"{verb} the learning rate of {kind} from {rate:g}{whose}: {usual:g} is usual",
+        reason=reason,
+    )
 
 
 def _find_odd_scheduler(scheduler: SchedulerSpec, epochs: int) -> Iterator[Hint]:
@@ -287,6 +379,12 @@ def _find_odd_normalization(normalization: Normalization) -> Iterator[Hint]:
             message=f"the normalisation uses {largest:g}, but pixels are from 0 to 1: divide mean "
             "and std by 255",
             reason="The grader divides pixels by 255 first, as torchvision's ToTensor does.",
+        )
+    elif min(normalization.std) < _SMALL_STD:
+        yield Hint(
+            id="normalization-extreme",
+            message=f"raise std from {min(normalization.std):g}: pixels become thousands",
+            reason="A pixel is divided by std, and networks learn well from inputs of about 1.",
         )
 
 

@@ -18,21 +18,15 @@ from grader.grading.items.chance import (
     wilson_interval,
 )
 from grader.grading.items.comparison import format_value
-from grader.grading.items.hints import hints_for_recipe
+from grader.grading.items.hints import hint_on_percentage, hints_for_recipe, surest_advice
 from grader.grading.items.interface import Context, Training
 from grader.grading.items.recipe import check_recipe, describe_recipe
-from grader.grading.items.recorded import (
-    describe_origin,
-    find_hints,
-    list_notes,
-    report_source,
-)
 from grader.grading.items.structure import check_structure
 from grader.grading.points import add_checks, skipped
-from grader.models.questions import Extraction
 from grader.models.shapes import count_multiply_adds, count_state, count_work, find_shapes
 from grader.results import (
     CheckResult,
+    Hint,
     ItemResult,
     Outcome,
     TrainingReport,
@@ -51,6 +45,9 @@ STEP_VALUES = 25_000_000
 """Parameters and buffers of a model, and work (see `count_work`) and outputs of all layers of a
 batch, for one step in the grader's own process: about half a second, and 500 MB."""
 
+HARDLY_LEARNS = 0.2
+"""An accuracy below this is hardly better than chance."""
+
 
 def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | ModelTraining:
     """Check layers, recipe and training work; a model without a fault is to be trained."""
@@ -65,12 +62,9 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
     )
     if isinstance(structure, ItemResult):
         return _skip_accuracy(structure)
-    extraction = context.extractions[item_id]
     setting, location = context.setting, structure.extracted.location
     recipe = check_recipe(item, structure.extracted, channels=setting.dataset.channels)
-    checks = [_as_recorded(check, extraction) for check in recipe.checks]
-    if structure.extracted.class_name and not item.modules:
-        checks.insert(0, _refuse_class(structure.extracted.class_name))
+    checks = list(recipe.checks)
     multiply_adds = work = 0.0
     if structure.shapes:
         per_example = count_multiply_adds(structure.model, structure.shapes)
@@ -84,15 +78,8 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
     result = replace(
         add_checks(structure.result, *located),
         hints=(*structure.result.hints, *hints),
-        notes=(*describe_origin(structure.extracted), *recipe.notes),
+        notes=recipe.notes,
     )
-    if extraction.attribution is not None:
-        result = replace(
-            result,
-            hints=(*result.hints, *find_hints(extraction.attribution)),
-            notes=(*result.notes, *list_notes(extraction.attribution, item)),
-            source=report_source(extraction.attribution, item),
-        )
     if result.outcome is not Outcome.PASSED:
         return _skip_accuracy(result)
     job = TrainingJob(
@@ -109,43 +96,12 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
         normalization=recipe.normalization,
     )
     return ModelTraining(
-        so_far=replace(result, recipe=describe_recipe(job)),
+        so_far=result,
         multiply_adds=multiply_adds,
         item=item,
         context=context,
         job=job,
     )
-
-
-def _refuse_class(name: str) -> CheckResult:
-    return CheckResult.judged(
-        "sequential",
-        "An nn.Sequential",
-        passed=False,
-        observed=f"the model is of the class {name}",
-        expected="nn.Sequential",
-        next_step="list the layers of its forward() in one nn.Sequential",
-    )
-
-
-def _as_recorded(check: CheckResult, extraction: Extraction) -> CheckResult:
-    """Return a check of the recipe in the words of a program, which declares no functions.
-
-    What could not be read of a program's optimiser or scheduler is for a person to decide.
-    """
-    title = _TITLES_IN_PROGRAMS.get(check.id)
-    if extraction.attribution is None or title is None:
-        return check
-    failures = dict(extraction.model.failures) if extraction.model else {}
-    if check.id in failures:
-        return replace(check, title=title, outcome=Outcome.PENDING)
-    return replace(check, title=title)
-
-
-_TITLES_IN_PROGRAMS = {
-    "optimizer": "The program's optimiser",
-    "scheduler": "The program's scheduler",
-}
 
 
 def _check_work(multiply_adds: float, limits: Limits) -> CheckResult:
@@ -163,8 +119,6 @@ def _check_work(multiply_adds: float, limits: Limits) -> CheckResult:
 
 def _skip_accuracy(result: ItemResult, reason: str = "") -> ItemResult:
     """Return the result of a model that is not trained."""
-    if result.outcome is Outcome.PENDING:
-        return result
     failed = sum(check.outcome is Outcome.FAILED for check in result.checks)
     if failed:
         plural = "1 of the checks above" if failed == 1 else f"{failed} of the checks above"
@@ -194,7 +148,7 @@ class ModelTraining(Training):
         return _skip_accuracy(self.so_far, reason)
 
     def plan(self) -> Plan[tuple[TrainingRun, ...]]:
-        """Train until one seed meets the threshold, or until chance cannot explain the shortfall.
+        """Train until one seed meets the threshold; further seeds only if chance may help them.
 
         A run whose best epoch counts may end early: later epochs cannot change its verdict.
         """
@@ -212,7 +166,7 @@ class ModelTraining(Training):
             reached = counted_accuracy(runs[-1], threshold.epoch)
             first = counted_accuracy(runs[0], threshold.epoch)
             if reached >= threshold.accuracy or not needs_another_seed(
-                first, threshold.accuracy, test_examples
+                first, threshold.accuracy, test_examples, threshold.epoch
             ):
                 break
         return tuple(runs)
@@ -223,18 +177,27 @@ class ModelTraining(Training):
         test_examples = len(dataset.test_labels)
         reproduced = [counted_accuracy(run, threshold.epoch) for run in outcome]
         accuracy = max(reproduced)
-        borderline = is_borderline(accuracy, threshold.accuracy, test_examples)
-        reported, note = self._read_reported()
+        borderline = is_borderline(reproduced, threshold.accuracy, test_examples)
+        reported, notes, hints = self._read_reported()
         differs = (
             reported is not None
             # The student measured on another data set than the practice set.
             and not dataset.practice
             and reported_differs(reported, reproduced, test_examples)
         )
-        check = _check_accuracy(self.item, outcome, accuracy, borderline=borderline)
+        check = CheckResult.judged(
+            "accuracy",
+            "Test accuracy",
+            passed=accuracy >= threshold.accuracy,
+            observed=self._describe(outcome, reproduced, borderline=borderline),
+            expected=f"at least {threshold.accuracy:.2%} in the {threshold.epoch} epoch of one "
+            "seed",
+            next_step=self._advise(outcome, threshold.accuracy - accuracy),
+        )
         return replace(
             add_checks(self.so_far, check),
-            notes=(*self.so_far.notes, *note),
+            notes=(*self.so_far.notes, *notes),
+            hints=(*self.so_far.hints, *hints),
             training=TrainingReport(
                 recipe=describe_recipe(self.job),
                 runs=tuple(outcome),
@@ -249,20 +212,55 @@ class ModelTraining(Training):
             ),
         )
 
-    def _read_reported(self) -> tuple[float | None, tuple[str, ...]]:
-        """Return the accuracy that the student reports, or a note; neither costs points."""
+    def _advise(self, runs: Sequence[TrainingRun], missing: float) -> str:
+        """Return the next step after a failure, from the surest cause that is known."""
+        recipe = self.item.recipe
+        may_train_longer = not recipe.fixed and self.job.epochs < recipe.maximum_epochs
+        diverged = any(run.diverged for run in runs)
+        if advice := surest_advice(self.so_far.hints, diverged=diverged):
+            return advice
+        if diverged:
+            return "lower the learning rate"
+        if all(run.epochs and run.final_accuracy < HARDLY_LEARNS for run in runs):
+            return "the model hardly learns: check the learning rate and the layers' order"
+        faster = "train longer or faster" if may_train_longer else "learn faster"
+        return (
+            f"{missing:.2%} is missing: look at the learning curve. If the loss is still falling, "
+            f"{faster}; if it is low and the test accuracy stalls, regularise"
+        )
+
+    def _describe(
+        self, runs: Sequence[TrainingRun], accuracies: Sequence[float], *, borderline: bool
+    ) -> str:
+        """Return the best accuracy with everything that qualifies it."""
+        epoch, threshold = self.item.threshold.epoch, self.item.threshold.accuracy
+        seeds = "1 seed" if len(runs) == 1 else f"the best of {len(runs)} seeds"
+        observed = f"{max(accuracies):.2%} in the {epoch} epoch ({seeds})"
+        if any(run.diverged for run in runs):
+            observed += "; the loss became infinite or NaN"
+        if borderline and max(accuracies) >= threshold:
+            observed += "; the other seeds fell short"
+        elif borderline:
+            observed += "; the threshold is within the 95% interval"
+        return observed
+
+    def _read_reported(self) -> tuple[float | None, tuple[str, ...], tuple[Hint, ...]]:
+        """Return the accuracy that the student reports, with notes and hints."""
         function = f"{self.item.reported}()"
         reported = self.context.extractions.get(reported_id(self.so_far.id))
         if reported is None or (not reported.answered and reported.failure is None):
-            return None, (f"{function} is not defined, so no accuracy is compared.",)
-        value = reported.value
+            return None, (f"{function} is not defined, so no accuracy is compared.",), ()
         if reported.failure:
-            return None, (f"{function} gave no value: {reported.failure.message}",)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            return None, (
-                f"{function} returned {format_value(value)}, which is not a share from 0 to 1.",
-            )
-        return float(value), ()
+            return None, (f"{function} gave no value: {reported.failure.message}",), ()
+        value = reported.value
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if 0 <= value <= 1:
+                return float(value), (), ()
+            if 1 < value <= 100:
+                hint = hint_on_percentage(function, value, reported.location)
+                return value / 100, (), (hint,)
+        shown = format_value(value)
+        return None, (f"{function} returned {shown}, which is not a share from 0 to 1.",), ()
 
 
 def check_one_step(job: TrainingJob, *, seed: int) -> CheckResult:
@@ -324,33 +322,4 @@ def allow_training(assignment: Assignment, *, stacks: int = 1) -> Allowance:
         reference_epochs=assignment.limits.training_reference_epochs,
         repetitions=len(assignment.seeds) * stacks,
         memory_bytes=assignment.limits.training_memory_bytes,
-    )
-
-
-def _check_accuracy(
-    item: ModelItem, runs: Sequence[TrainingRun], accuracy: float, *, borderline: bool
-) -> CheckResult:
-    threshold, epoch = item.threshold.accuracy, item.threshold.epoch
-    seeds = "1 seed" if len(runs) == 1 else f"the best of {len(runs)} seeds"
-    observed = f"{accuracy:.2%} in the {epoch} epoch ({seeds})"
-    if any(run.diverged for run in runs):
-        observed += "; the loss became infinite or NaN"
-        next_step = "lower the learning rate"
-    elif all(run.epochs and run.final_accuracy < 0.2 for run in runs):
-        next_step = "the model hardly learns: check the learning rate and the layers' order"
-    else:
-        next_step = (
-            f"{threshold - accuracy:.2%} is missing: look at the learning curve. If the loss is "
-            "still falling, train longer or faster; if it is low and the test accuracy stalls, "
-            "regularise"
-        )
-    if borderline:
-        observed += "; the threshold is within the 95% interval"
-    return CheckResult.judged(
-        "accuracy",
-        "Test accuracy",
-        passed=accuracy >= threshold,
-        observed=observed,
-        expected=f"at least {threshold:.2%} in the {epoch} epoch of one seed",
-        next_step=next_step,
     )

@@ -100,14 +100,8 @@ class _Choice:
     notes: tuple[str, ...]
 
 
-LARGEST_STATISTIC = 1e6
-SMALLEST_STD = 1e-6
-"""The range of a normalisation's numbers: far wider than use, well inside a float32's."""
-
-_STATISTICS = {
-    "mean": (-LARGEST_STATISTIC, LARGEST_STATISTIC),
-    "std": (SMALLEST_STD, LARGEST_STATISTIC),
-}
+_STATISTICS = {"mean": (-1e6, 1e6), "std": (1e-6, 1e6)}
+"""The keys of a normalisation and their ranges: far wider than use, well inside a float32's."""
 
 
 def _check_choice(value: PlainValue, recipe: Recipe, channels: int) -> _Choice:

@@ -13,7 +13,7 @@ import msgspec
 
 from grader.assignment.records import record_of
 from grader.report.wording import OUTCOME_LABELS, deciding_check
-from grader.results import ItemResult, Outcome, SubmissionResult, worst
+from grader.results import ItemResult, Outcome, SubmissionResult, add_points, worst
 from grader.text import clean_block
 
 _STATUSES = {
@@ -35,7 +35,7 @@ def render_classroom(result: SubmissionResult) -> str:
     document = {
         "version": 1,
         "status": _STATUSES[worst([item.outcome for item in items])],
-        "max_score": sum(item.score.possible for item in items),
+        "max_score": add_points(item.score.possible for item in items),
         "tests": [_test(item, practice=result.provenance.practice) for item in items],
     }
     return base64.b64encode(msgspec.json.encode(document)).decode("ascii")

@@ -12,7 +12,7 @@ import msgspec
 from grader.assignment.records import record_of
 from grader.report import wording
 from grader.report.html import template_environment
-from grader.results import Outcome, PartResult, SubmissionResult
+from grader.results import Outcome, PartResult, SubmissionResult, add_points
 from grader.text import make_visible
 
 UNJUDGED = {Outcome.PENDING, Outcome.ERROR, Outcome.SKIPPED}
@@ -62,7 +62,7 @@ def _test(part: PartResult, *, hidden: bool) -> dict[str, object]:
         "output": _render("gradescope_part.html", part=part),
         "output_format": "html",
     }
-    automatic = part.score.possible - pending
+    automatic = add_points([part.score.possible, -pending])
     if automatic > 0:
         test |= {"score": part.score.earned, "max_score": automatic}
     outcomes = {item.outcome for item in part.items}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
-from grader.grading.items.hints import find_hints, hints_for_recipe, hints_from_notes
+from grader.grading.items.hints import (
+    find_hints,
+    hints_for_recipe,
+    hints_from_notes,
+    surest_advice,
+)
 from grader.models.questions import ImportNote
 from grader.models.spec import (
     LayerSpec,
@@ -65,6 +68,8 @@ def ids(*layers: LayerSpec) -> list[str]:
             *(CONV, RELU, POOL, FLATTEN, linear(64, 32), RELU, dropout(0.5), linear(32, 10)),
         ),
         (linear(784, 100), SOFTMAX, linear(100, 10)),
+        (linear(784, 10), layer("LeakyReLU", negative_slope=0.01)),
+        (linear(784, 1), layer("Sigmoid")),
         # These Flatten layers do change the shape.
         (layer("Flatten", start_dim=2, end_dim=-1), FLATTEN, linear(784, 10)),
         (FLATTEN, layer("Conv1d", in_channels=1, out_channels=2, bias=True), FLATTEN),
@@ -82,15 +87,18 @@ def test_ordinary_model(layers):
         ((linear(784, 10), SOFTMAX, IDENTITY), "softmax-before-cross-entropy"),
         ((linear(784, 10), layer("LogSoftmax", dim=-1)), "log-softmax-before-cross-entropy"),
         ((linear(9, 9), layer("Softmax", dim=0), linear(9, 9)), "softmax-over-batch"),
-        ((linear(784, 100), linear(100, 10)), "linear-after-linear"),
-        ((linear(9, 9), dropout(0.2), IDENTITY, linear(9, 9)), "linear-after-linear"),
+        ((linear(784, 10), layer("LogSoftmax", dim=0)), "softmax-over-batch"),
+        ((linear(784, 10), layer("Sigmoid")), "activation-before-cross-entropy"),
+        ((linear(784, 10), RELU, IDENTITY), "activation-before-cross-entropy"),
+        ((linear(784, 100), linear(100, 10)), "no-activation"),
+        ((linear(9, 9), dropout(0.2), IDENTITY, linear(9, 9)), "no-activation"),
         ((linear(9, 9), RELU, linear(9, 9), FLATTEN, linear(9, 9)), "linear-after-linear"),
         ((linear(784, 10), dropout(0.2)), "dropout-of-outputs"),
         ((linear(784, 9), RELU, dropout(1.0), linear(9, 10)), "dropout-of-everything"),
         ((linear(784, 9), RELU, dropout(0.0), linear(9, 10)), "dropout-of-nothing"),
         ((CONV, RELU, BATCH_NORM), "batch-norm-after-activation"),
-        ((CONV, BATCH_NORM, RELU), "bias-before-batch-norm"),
-        ((CONV, IDENTITY, BATCH_NORM, RELU), "bias-before-batch-norm"),
+        ((CONV, BATCH_NORM, RELU, FLATTEN), "bias-before-batch-norm"),
+        ((CONV, IDENTITY, BATCH_NORM, RELU, FLATTEN), "bias-before-batch-norm"),
         ((FLATTEN, linear(784, 9), RELU, FLATTEN, linear(9, 10)), "flatten-of-flat"),
         ((FLATTEN, FLATTEN, linear(784, 10)), "flatten-of-flat"),
     ],
@@ -107,16 +115,51 @@ def test_one_hint_each(layers, hint):
 def test_layers_are_named():
     """A student finds the layer by its index and kind."""
     (hint,) = find_hints(model(FLATTEN, linear(784, 100), linear(100, 10)), "")
-    assert hint.message == "there is no activation between layer 1 (Linear) and layer 2 (Linear)"
+    assert hint.message == "put an activation between layer 1 (Linear) and layer 2 (Linear)"
 
 
-def test_least_loss_after_softmax():
-    """The bound in the reason is the cross entropy of a perfect one-hot output."""
-    (hint,) = find_hints(model(linear(784, 10), SOFTMAX), "")
-    perfect = torch.eye(10)
-    loss = torch.nn.functional.cross_entropy(perfect, torch.arange(10)).item()
-    assert f"ln(1 + 9/e) = {loss:.2f}." in hint.reason
-    assert math.isclose(loss, math.log1p(9 / math.e), rel_tol=1e-6)
+@pytest.mark.parametrize(
+    ("output", "lowest", "formula"),
+    [
+        (SOFTMAX, 0, "ln(1 + 9/e)"),
+        (layer("Sigmoid"), 0, "ln(1 + 9/e)"),
+        (layer("Tanh"), -1, "ln(1 + 9/e²)"),
+    ],
+)
+def test_least_loss_after_an_activation(output, lowest, formula):
+    """The bound in the reason is the cross entropy of the best output."""
+    (hint,) = find_hints(model(linear(784, 10), output), "")
+    best = torch.full((10, 10), float(lowest)).fill_diagonal_(1)
+    loss = torch.nn.functional.cross_entropy(best, torch.arange(10)).item()
+    assert f"{formula} = {loss:.2f}." in hint.reason
+
+
+def test_untrained_model():
+    """A truth table's network is not trained, so hints on its outputs are out of place."""
+    layers = (linear(2, 2), RELU, linear(2, 2), dropout(0.5), RELU)
+    assert find_hints(model(*layers), "", trained=False) == ()
+
+
+def test_refused_layers():
+    """No hint says how to use a layer better that the assignment does not allow."""
+    layers = (linear(784, 9), RELU, layer("BatchNorm1d"), linear(9, 10))
+    assert ids(*layers) == ["batch-norm-after-activation"]
+    assert find_hints(model(*layers), "", refused=["BatchNorm1d"]) == ()
+
+
+def test_surest_advice():
+    """The surest cause comes first; a hint on taste explains no failure."""
+    layers = (linear(784, 9), RELU, linear(9, 10), SOFTMAX)
+    adam = optimizer("Adam", lr=0.5, weight_decay=0.0)
+    hints = (*find_hints(model(*layers), ""), *hints_for_recipe(adam, None, 10, ""))
+    assert (
+        surest_advice(hints, diverged=False)
+        == "lower the learning rate of Adam from 0.5: 0.001 is usual"
+    )
+    assert surest_advice(hints[:1], diverged=False).startswith("remove layer 3 (Softmax)")
+    assert surest_advice(hints[:1], diverged=True) == ""
+    tasteful = find_hints(model(CONV, RELU, BATCH_NORM), "")
+    assert surest_advice(tasteful, diverged=False) == ""
 
 
 def test_final_log_softmax():
@@ -173,11 +216,26 @@ def test_usual_settings(usual):
 @pytest.mark.parametrize(
     ("odd", "hint", "message"),
     [
-        (optimizer("SGD", lr=0.0), "learning-rate-zero", "SGD has a learning rate of 0"),
+        (optimizer("SGD", lr=0.0), "learning-rate-zero", "raise the learning rate of SGD from 0"),
+        (
+            optimizer("SGD", lr=1e-5),
+            "learning-rate-low",
+            "raise the learning rate of SGD from 1e-05: 0.01 is usual",
+        ),
+        (
+            optimizer("Adam", lr=1e-6),
+            "learning-rate-low",
+            "raise the learning rate of Adam from 1e-06: 0.001 is usual",
+        ),
+        (
+            optimizer("SGD", lr=10.0),
+            "learning-rate-high",
+            "lower the learning rate of SGD from 10: 0.01 is usual",
+        ),
         (
             optimizer("Adam", lr=0.5, weight_decay=0.0),
             "learning-rate-high",
-            "Adam has a learning rate of 0.5: 0.001 is usual",
+            "lower the learning rate of Adam from 0.5: 0.001 is usual",
         ),
         (
             optimizer("Adam", lr=0.001, weight_decay=0.1),
@@ -192,10 +250,18 @@ def test_odd_settings(odd, hint, message):
     assert (found.id, found.message, found.location) == (hint, message, "problem_2.py:20")
 
 
-@pytest.mark.parametrize(("mean", "hints"), [(0.1307, []), (33.3, ["normalization-of-bytes"])])
-def test_normalization_of_bytes(mean, hints):
+@pytest.mark.parametrize(
+    ("mean", "std", "hints"),
+    [
+        (0.1307, 0.3081, []),
+        (0.0, 1 / 255, []),
+        (33.3, 78.6, ["normalization-of-bytes"]),
+        (0.5, 1e-4, ["normalization-extreme"]),
+    ],
+)
+def test_odd_normalization(mean, std, hints):
     """A mean that is meant for pixels from 0 to 255 gets a hint."""
-    normalization = Normalization(mean=(mean,), std=(0.3,))
+    normalization = Normalization(mean=(mean,), std=(std,))
     adam = default_optimizer(model(linear(784, 10)))
     found = hints_for_recipe(adam, None, 10, "", normalization)
     assert [hint.id for hint in found] == hints
@@ -211,7 +277,7 @@ def test_odd_group_is_named():
         ),
     )
     (hint,) = hints_for_recipe(spec, None, 10, "")
-    assert hint.message == "Adam has a learning rate of 0 for 0.weight, 0.bias"
+    assert hint.message == "raise the learning rate of Adam from 0 for 0.weight, 0.bias"
 
 
 @pytest.mark.parametrize(

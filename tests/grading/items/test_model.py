@@ -1,5 +1,7 @@
 """Models: each check broken alone, the runs that a verdict takes, and the verdict."""
 
+import math
+
 import pytest
 import torch
 from safetensors.torch import save
@@ -10,7 +12,7 @@ from grader.grading.items.interface import Context
 from grader.grading.items.model import ModelTraining, check_one_step
 from grader.grading.options import Options
 from grader.models.build import build_model
-from grader.models.questions import Extraction
+from grader.models.questions import Extraction, PlainMapping
 from grader.models.spec import ModelSpec, OptimizerSpec, default_optimizer
 from grader.results import EpochResult, ItemResult, Outcome, TrainingRun
 from grader.training.allowance import Allowance
@@ -236,10 +238,17 @@ def run_model(accuracies: dict[int, float], **conditions: object) -> list[Traini
     [
         ({1: 0.9751}, [1]),
         ({1: 0.9600}, [1]),
+        ({1: 0.9700, 2: 0.9700, 3: 0.9760}, [1, 2, 3]),
         ({1: 0.9745, 2: 0.9760}, [1, 2]),
         ({1: 0.9745, 2: 0.9740, 3: 0.9741}, [1, 2, 3]),
     ],
-    ids=["a clear pass", "a clear failure", "met by the second seed", "met by none"],
+    ids=[
+        "a clear pass",
+        "a clear failure",
+        "by the spread between seeds",
+        "met by the second seed",
+        "met by none",
+    ],
 )
 def test_further_seeds(accuracies, seeds):
     """A clear verdict costs one run; a shortfall that chance explains costs up to three."""
@@ -258,7 +267,9 @@ def test_early_stop():
     assert run_model({1: 0.99}, options=Options(full=True))[0].stop_at_accuracy is None
 
 
-def grade(*accuracies: float, reported: Extraction | None = None) -> ItemResult:
+def grade(
+    *accuracies: float, extraction: Extraction | None = None, reported: Extraction | None = None
+) -> ItemResult:
     """The verdict on runs whose first epoch has these accuracies."""
     runs = [
         TrainingRun(
@@ -270,17 +281,32 @@ def grade(*accuracies: float, reported: Extraction | None = None) -> ItemResult:
         )
         for seed, accuracy in enumerate(accuracies, start=1)
     ]
-    result = checked(reported=reported).result(runs)
+    result = checked(extraction, reported=reported).result(runs)
     assert result.training is not None
     return result
 
 
 def test_one_seed_is_enough():
-    """The best epoch of the best seed counts in 2C."""
+    """The best epoch of the best seed counts in 2C; a person is told that the other fell short."""
     result = grade(0.974, 0.976)
     assert result.outcome is Outcome.PASSED
     assert result.training.accuracy == 0.976
     assert result.training.borderline
+    assert result.checks[-1].observed.endswith("(the best of 2 seeds); the other seeds fell short")
+
+
+def test_pass_without_a_flag():
+    """A pass by the rule is a pass, however near the threshold is."""
+    result = grade(0.9751)
+    assert result.outcome is Outcome.PASSED
+    assert not result.training.borderline
+
+
+def test_failure_in_doubt():
+    """A failure is flagged if the threshold is inside the interval."""
+    result = grade(0.9745, 0.9740)
+    assert result.training.borderline
+    assert "the threshold is within the 95% interval" in result.checks[-1].observed
 
 
 def test_clear_failure():
@@ -300,7 +326,34 @@ def test_reported_accuracy_costs_nothing():
 
 
 def test_reported_percentage():
-    """97.9 is not a share, so a note says so and nothing is compared."""
+    """97.9 is taken as 0.979, and a hint says how to write it."""
     result = grade(0.98, reported=answer_extraction(97.9, "reported_accuracy_c"))
+    assert result.training.reported_accuracy == pytest.approx(0.979)
+    assert not result.training.reported_differs
+    assert result.hints[-1].message == ("97.9 is not a share: write 0.979 in reported_accuracy_c()")
+
+
+@pytest.mark.parametrize("value", [979, -0.5, "0.979", True, math.nan])
+def test_unusable_report(value):
+    """A note says that nothing is compared."""
+    result = grade(0.98, reported=answer_extraction(value, "reported_accuracy_c"))
     assert result.training.reported_accuracy is None
-    assert "97.9" in result.notes[-1]
+    assert result.notes[-1].endswith("which is not a share from 0 to 1.")
+
+
+def test_surest_cause_is_the_next_step():
+    """A Softmax at the end explains a failure, so no training is advised."""
+    layers = (FLATTEN, linear(784, 100), RELU, linear(100, 10))
+    softmax = model(*layers, ("Softmax", {"dim": 1}))
+    result = grade(0.95, extraction=model_extraction(softmax))
+    assert result.checks[-1].next_step == ("remove layer 4 (Softmax): cross entropy expects scores")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "longer"), [(10, "train longer or faster"), (60, "still falling, learn faster")]
+)
+def test_longer_training_is_advised_where_it_is_possible(epochs, longer):
+    """At the maximum of epochs, longer training is no way out."""
+    training = PlainMapping(pairs=(("epochs", epochs),))
+    result = grade(0.95, extraction=model_extraction(mlp(), training=training))
+    assert longer in result.checks[-1].next_step
