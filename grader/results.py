@@ -232,6 +232,50 @@ class RecipeReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceReport:
+    """The training of a student's program from which a model or its recipe was taken.
+
+    Attributes:
+        location: "problem_2.ipynb, cell 7, line 3".
+        recipe: as in the program: "10 epochs, batch size 32".
+        reason: why this training is the part's.
+        others: trainings that could have been meant instead.
+        next_step: advice to the student, if another training counts.
+    """
+
+    location: str
+    recipe: str
+    reason: str
+    others: tuple[str, ...] = ()
+    next_step: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramFault:
+    """A statement of a program that failed; the rest of the program ran."""
+
+    location: str
+    message: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramReport:
+    """A notebook or script that was run with stand-ins for data and training.
+
+    Attributes:
+        trainings: in the program's order, each in a few words.
+        faults: cost no points by themselves.
+        library: the library that trains in place of PyTorch ("Keras"), or empty.
+    """
+
+    file: str
+    trainings: tuple[str, ...] = ()
+    faults: tuple[ProgramFault, ...] = ()
+    library: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingReport:
     """All runs of one model against its threshold.
 
@@ -329,6 +373,8 @@ class ItemResult:
         kind: see `grader.grading.items`.
         written_text: the student's Markdown, for written items.
         answer: the student's value as text, for answers.
+        recipe: of a model that passed its checks, trained or not.
+        source: the training of a program from which the model is, or None.
         personal: a person's grade, or None.
     """
 
@@ -345,6 +391,8 @@ class ItemResult:
     architecture: tuple[LayerRow, ...] = ()
     parameters: int | None = None
     hidden_units: int | None = None
+    recipe: RecipeReport | None = None
+    source: SourceReport | None = None
     training: TrainingReport | None = None
     sweep: tuple[SweepPoint, ...] = ()
     output: tuple[CapturedOutput, ...] = ()
@@ -483,6 +531,7 @@ class SubmissionResult:
     """Every item was graded; False after --only, --quick or Ctrl-C."""
     problems: tuple[ProblemResult, ...]
     intake: tuple[IntakeNote, ...] = ()
+    programs: tuple[ProgramReport, ...] = ()
     provenance: Provenance
     timing: Timing
     late: Lateness | None = None

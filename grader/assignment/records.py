@@ -307,6 +307,8 @@ class ModelItem(Item):
         model, optimizer, scheduler, training, reported: the names of the student's functions.
         input_shapes: accepted shapes of one example, in order of preference.
         classes: the expected number of outputs.
+        modules: a class whose forward() is one chain of layers is read as that chain, with a note;
+            otherwise the model must be an `nn.Sequential`.
     """
 
     kind: ClassVar[str] = "model"
@@ -328,6 +330,7 @@ class ModelItem(Item):
     training: str | None = None
     input_shapes: tuple[tuple[int, ...], ...] = ((1, 28, 28), (784,))
     classes: int = 10
+    modules: bool = field(default=True, metadata={"digested": "if set"})
 
     def questions(self, item_id: str) -> list[Question]:
         """Ask for the model with its recipe, and for the accuracy that the student reports."""
@@ -383,6 +386,8 @@ class SweepItem(_CalledItem):
         epochs: the length of each training run.
         minimum_agreeing: the number of accuracies that must agree for the points.
         judged: True if reported accuracies are compared with reproduced ones; False in practice.
+        any_probabilities: a student may report as many other probabilities, which are then the
+            ones retrained.
     """
 
     kind: ClassVar[str] = "sweep"
@@ -391,6 +396,7 @@ class SweepItem(_CalledItem):
     epochs: int
     minimum_agreeing: int
     judged: bool = True
+    any_probabilities: bool = field(default=False, metadata={"digested": "if set"})
 
     def needed_items(self) -> tuple[str, ...]:
         """Return the item whose model is swept."""

@@ -22,6 +22,7 @@ from grader.platforms.github.fence import fenced_log
 from grader.report.files import write_reports
 from grader.report.json import render_json
 from grader.report.junit import render_junit
+from grader.report.preview import print_preview
 from grader.report.progress import TerminalProgress
 from grader.report.terminal import print_summary
 from grader.results import Outcome
@@ -32,6 +33,7 @@ EXAMPLES = """
 Examples:
   grade .                      check your own work before you hand it in
   grade . --quick              everything but training, in seconds
+  grade . --show               what was found in your files, and where
   grade . --only 2C,3G         two parts
   grade . --practice           on the practice digits; not a grade
   grade alice/ --data ~/mnist  with MNIST from a directory
@@ -44,6 +46,11 @@ Examples:
 @click.command(epilog=EXAMPLES + EXIT_CODES)
 @click.argument("directory", type=CallerPath())
 @click.option("--quick", is_flag=True, help="Everything but training, in seconds.")
+@click.option(
+    "--show",
+    is_flag=True,
+    help="Print what would be graded, with file, cell or line, model and recipe; grade nothing.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Print a line after every epoch.")
 @click.option(
     "--junit",
@@ -84,6 +91,12 @@ def submission(
             graded = grade_submission(
                 directory, loaded, chosen, progress, while_waiting=_load_report
             )
+        if chosen.show:
+            if as_json:
+                click.echo(render_json(graded.result), nl=False)
+            else:
+                print_preview(graded.result, Console())
+            return
         report = write_reports(graded.result, output / graded.result.name)
         if junit is not None:
             junit.parent.mkdir(parents=True, exist_ok=True)

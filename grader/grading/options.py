@@ -27,6 +27,7 @@ class Options:
         only: problems, parts or items to grade; empty for all.
         full: train every epoch, even past a met threshold.
         quick: everything but training.
+        show: only find what would be graded.
         own_work: run the user's own work without a sandbox; never set for a class.
         use_cache: reuse cached runs, and cache new runs.
     """
@@ -40,6 +41,7 @@ class Options:
     only: tuple[str, ...] = ()
     full: bool = False
     quick: bool = False
+    show: bool = False
     own_work: bool = False
     use_cache: bool = True
 

@@ -111,6 +111,9 @@ def _extracting(
 def _train(grading: Grading, observer: Observer) -> bool:
     """Train the items that need training, and return True if Ctrl-C ended it."""
     setting = grading.setting
+    if setting.options.show:
+        grading.leave_out_rest("left out by --show")
+        return False
     if setting.options.quick:
         grading.rehearse()
         grading.leave_out_rest("left out by --quick")

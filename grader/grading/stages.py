@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from grader.assignment.selection import list_questions, select_items
+from grader.assignment.selection import needed_items, select_items
 from grader.errors import DatasetError, MachineError
+from grader.grading.asking import ask_submission
 from grader.grading.clock import Clock
 from grader.grading.options import Options, Setting
-from grader.sandbox.extract import extract
+from grader.sandbox.extract import Interview
 from grader.sandbox.worker.preload import garbage_collection_paused
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from grader.assignment.records import Assignment
     from grader.grading.submission import Grading
     from grader.intake.private_copy import Submission
-    from grader.models.questions import Extraction, Question
+    from grader.models.questions import Extraction
     from grader.sandbox.isolation.choice import Sandbox
     from grader.training.datasets import Dataset
 
@@ -34,22 +34,17 @@ def ask(
 ) -> Mapping[str, Extraction]:
     """Return the sandbox's answers to the questions of the selected items, by question id.
 
+    Programs are recorded, and their trainings given to the items.
+
     Raises:
         SandboxError: the sandbox does not start here.
         ExtractionStoppedError: `stop` was set.
     """
-    questions = [
-        _of_source(question, submission)
-        for question in list_questions(assignment, select_items(assignment, options.only))
-    ]
-    answers = extract(submission, questions, limits=assignment.limits, sandbox=sandbox, stop=stop)
-    return {answer.question.id: answer for answer in answers}
-
-
-def _of_source(question: Question, submission: Submission) -> Question:
-    """Return the question to the submitted file that stands for the assignment's file."""
-    sources = submission.sources.get(question.file, ())
-    return replace(question, file=sources[0]) if len(sources) == 1 else question
+    needed = needed_items(assignment, select_items(assignment, options.only))
+    with Interview(
+        submission=submission, limits=assignment.limits, sandbox=sandbox, stop=stop
+    ) as interview:
+        return ask_submission(interview.ask, submission, assignment, needed)
 
 
 def prepare(
@@ -97,15 +92,13 @@ def _choose_dataset(
     practice = assignment.practice.dataset
     if options.practice:
         return load_dataset(practice)
-    directory = options.data_directory
+    directory, trains = options.data_directory, not (options.quick or options.show)
     try:
-        return load_dataset(
-            assignment.dataset, data_directory=directory, download=not options.quick
-        )
+        return load_dataset(assignment.dataset, data_directory=directory, download=trains)
     except DatasetError as error:
-        if directory is not None or not (options.quick or options.may_fall_back):
+        if directory is not None or (trains and not options.may_fall_back):
             raise
-        if not options.quick:
+        if trains:
             warn(
                 f"{error}. The practice set {practice} is used instead: this is PRACTICE, not a "
                 "grade."

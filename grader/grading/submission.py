@@ -15,6 +15,7 @@ from grader.assignment.selection import needed_items, select_items
 from grader.errors import GraderError
 from grader.grading.clock import Clock
 from grader.grading.items.interface import Context, Training
+from grader.grading.items.recorded import report_programs
 from grader.grading.items.registry import CHECKS
 from grader.grading.options import Setting
 from grader.grading.points import conclude, end_training, skipped
@@ -109,6 +110,7 @@ class Grading:
             complete=all(score.undecided == 0 for score in scores),
             problems=problems,
             intake=self.submission.notes,
+            programs=report_programs(self.extractions.values()),
             provenance=describe_provenance(self.setting, self.submission.sha256),
             timing=self.clock.timing(),
         )

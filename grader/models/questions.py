@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from grader.models.failures import Failure
-from grader.models.recording import Place, Recording
+from grader.models.recording import Attribution, Doubt, Place, RecordedTraining, Recording
 from grader.models.spec import ModelSpec, OptimizerSpec, Record, SchedulerSpec, ShortText
 from grader.results import CapturedOutput
 
@@ -111,12 +111,15 @@ class ExtractedModel:
 class Extraction:
     """Everything the sandbox returned for one question.
 
-    Exactly one of `failure`, `model`, `recording` and `answered` holds, unless an optional function
-    is missing.
+    Exactly one of `failure`, `model`, `recording`, `doubt`, `swept` and `answered` holds, unless an
+    optional function is missing.
 
     Attributes:
         answered: `value` is an answer.
         location: where the function is defined, or empty.
+        attribution: the recorded training from which the model or its recipe is, or None.
+        swept: the trainings of a recorded sweep, which reports no accuracies.
+        doubt: the reason why a person must answer, or None.
     """
 
     question: Question
@@ -125,6 +128,9 @@ class Extraction:
     location: str = ""
     model: ExtractedModel | None = None
     recording: Recording | None = None
+    attribution: Attribution | None = None
+    swept: tuple[RecordedTraining, ...] = ()
+    doubt: Doubt | None = None
     failure: Failure | None = None
     output: CapturedOutput | None = None
     notes: tuple[ImportNote, ...] = ()

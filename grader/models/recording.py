@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
@@ -95,3 +96,26 @@ class Recording(Record, frozen=True):
     names: Annotated[tuple[Name, ...], msgspec.Meta(max_length=1000)] = ()
     failures: Annotated[tuple[Failure, ...], msgspec.Meta(max_length=30)] = ()
     library: ShortText = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribution:
+    """A part's training among those of a program.
+
+    Attributes:
+        reason: why the training is the part's, for a person to read.
+        others: trainings that could have been meant instead, in the program's order.
+    """
+
+    training: RecordedTraining
+    reason: str
+    others: tuple[RecordedTraining, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """The reason why a person must decide: what was found, and what a student can do."""
+
+    observed: str
+    next_step: str
+    location: str = ""

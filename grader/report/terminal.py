@@ -24,12 +24,18 @@ from grader.report.wording import (
     facts,
     items_that_await_a_person,
     items_that_fell_short,
+    items_with_questions,
+    open_questions,
     points,
     score_line,
     shortened,
+    source_sentence,
 )
-from grader.results import ItemResult, Outcome, SubmissionResult
+from grader.results import CheckResult, ItemResult, Outcome, SubmissionResult
 from grader.text import clean_block
+
+_FAULTS_PRINTED = 5
+_FAULT_CHARACTERS = 200
 
 _STYLES = {
     Outcome.PASSED: "green",
@@ -49,10 +55,18 @@ def print_summary(result: SubmissionResult, console: Console, report_path: str) 
         console.print()
         console.print(Text(attention_heading(result), style="bold"))
         for item in short:
-            _print_failure(item, console)
+            _print_item(item, deciding_check(item), console)
+    questions = items_with_questions(result)
+    if questions:
+        console.print()
+        heading = f"A person must look at {counted(len(questions), 'item')}"
+        console.print(Text(heading, style="bold"))
+        for item in questions:
+            _print_item(item, open_questions(item.checks)[0], console)
+    _print_programs(result, console)
     console.print()
     _print_totals(result, console)
-    console.print(Text("Report: ") + _plain(report_path, console, "bold"), soft_wrap=True)
+    console.print(Text("Report: ") + plain_text(report_path, console, "bold"), soft_wrap=True)
 
 
 def _print_warnings(result: SubmissionResult, console: Console) -> None:
@@ -62,7 +76,9 @@ def _print_warnings(result: SubmissionResult, console: Console) -> None:
             f"Graded on the small practice set {provenance.dataset}, with easier thresholds. "
             "This is not a grade."
         )
-        console.print(Panel(_plain(text, console), title="PRACTICE", style="yellow", box=box.HEAVY))
+        console.print(
+            Panel(plain_text(text, console), title="PRACTICE", style="yellow", box=box.HEAVY)
+        )
     if provenance.unsafe:
         text = (
             "The code ran without a sandbox (--own-work) and could have changed this result. It "
@@ -73,7 +89,7 @@ def _print_warnings(result: SubmissionResult, console: Console) -> None:
 
 def _parts_table(result: SubmissionResult, console: Console) -> Table:
     table = Table(
-        title=_plain(f"{result.name}, {result.provenance.assignment_title}", console),
+        title=plain_text(f"{result.name}, {result.provenance.assignment_title}", console),
         title_style="bold",
         title_justify="left",
         box=box.SIMPLE_HEAD,
@@ -87,8 +103,8 @@ def _parts_table(result: SubmissionResult, console: Console) -> Table:
     for problem in result.problems:
         for part in problem.parts:
             table.add_row(
-                _plain(part.id, console),
-                _plain(part.title, console),
+                plain_text(part.id, console),
+                plain_text(part.title, console),
                 Text(OUTCOME_LABELS[part.outcome], style=_STYLES[part.outcome]),
                 Text(score_line(part.score)),
             )
@@ -96,24 +112,54 @@ def _parts_table(result: SubmissionResult, console: Console) -> Table:
     return table
 
 
-def _print_failure(item: ItemResult, console: Console) -> None:
-    title = _plain(f" {item.title} ({score_line(item.score)})", console)
-    console.print(Text("\n") + _plain(item.id, console, "bold") + title)
-    check = deciding_check(item)
+def _print_item(item: ItemResult, check: CheckResult | None, console: Console) -> None:
+    """Print an item with the check on which its student or a person must act."""
+    title = plain_text(f" {item.title} ({score_line(item.score)})", console)
+    console.print(Text("\n") + plain_text(item.id, console, "bold") + title)
     if check is not None:
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True, style="dim")
         table.add_column(overflow="fold")
         table.add_row(
             Text(OUTCOME_LABELS[check.outcome], style=_STYLES[check.outcome]),
-            _plain(check.title, console),
+            plain_text(check.title, console),
         )
         for name, text in facts(check):
-            table.add_row(name, _plain(shortened(text), console))
+            table.add_row(name, plain_text(shortened(text), console))
         for hint in item.hints:
             if hint.message not in check.next_step:
-                table.add_row(Text("hint", style="cyan"), _plain(shortened(hint.message), console))
+                table.add_row(
+                    Text("hint", style="cyan"), plain_text(shortened(hint.message), console)
+                )
         console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _print_programs(result: SubmissionResult, console: Console) -> None:
+    """Print which trainings were taken from programs, and what failed in them."""
+    taken = [(item, item.source) for item in result.items() if item.source is not None]
+    if taken:
+        console.print()
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True, style="bold")
+        table.add_column(overflow="fold")
+        for item, source in taken:
+            text = plain_text(source_sentence(source), console)
+            if source.others:
+                others = counted(len(source.others), "other training")
+                text.append(f" The report lists {others}.", style="dim")
+            table.add_row(plain_text(item.id, console), text)
+        console.print(table)
+    for program in result.programs:
+        if program.faults:
+            console.print()
+            failed = f"{counted(len(program.faults), 'statement')} failed in {program.file}"
+            console.print(plain_text(f"{failed}; the rest ran:", console))
+        for fault in program.faults[:_FAULTS_PRINTED]:
+            line = f"{fault.location}: {shortened(fault.message, _FAULT_CHARACTERS)}"
+            console.print(Padding(plain_text(line, console), (0, 0, 0, 2)))
+        if len(program.faults) > _FAULTS_PRINTED:
+            more = f"and {len(program.faults) - _FAULTS_PRINTED} more in the report"
+            console.print(Padding(Text(more, style="dim"), (0, 0, 0, 2)))
 
 
 def _print_totals(result: SubmissionResult, console: Console) -> None:
@@ -130,14 +176,14 @@ def _print_totals(result: SubmissionResult, console: Console) -> None:
     awaiting = items_that_await_a_person(result)
     if awaiting:
         listing = ", ".join(item.id for item in awaiting)
-        console.print(_plain(f"A person grades {listing}.", console))
+        console.print(plain_text(f"A person grades {listing}.", console))
     doubtful = [f"{item.id} ({', '.join(doubts(item))})" for item in doubtful_items(result)]
     if doubtful:
-        console.print(_plain(f"A person should check {', '.join(doubtful)}.", console))
+        console.print(plain_text(f"A person should check {', '.join(doubtful)}.", console))
     for item in result.items():
         for hint in item.hints if item.outcome not in FAULTS else ():
             message = shortened(hint.message)
-            console.print(_plain(f"Hint on {item.id}, at no cost: {message}.", console))
+            console.print(plain_text(f"Hint on {item.id}, at no cost: {message}.", console))
     if result.intake:
         notes = counted(len(result.intake), "note")
         console.print(Text(f"The report has {notes} on files of the submission."))
@@ -145,7 +191,7 @@ def _print_totals(result: SubmissionResult, console: Console) -> None:
         console.print(Text("Incomplete: not every item was graded.", style="yellow"))
 
 
-def _plain(text: str, console: Console, style: str = "") -> Text:
+def plain_text(text: str, console: Console, style: str = "") -> Text:
     """Return the text without control sequences and characters that the terminal lacks."""
     encoded = clean_block(text).encode(console.encoding, "backslashreplace")
     return Text(encoded.decode(console.encoding), style=style)

@@ -10,7 +10,9 @@ from grader.results import (
     CheckResult,
     ItemResult,
     Outcome,
+    ProgramReport,
     Score,
+    SourceReport,
     SubmissionResult,
     TrainingReport,
     TrainingRun,
@@ -178,9 +180,25 @@ def faults(checks: Iterable[CheckResult]) -> list[CheckResult]:
     return [check for check in checks if check.outcome in FAULTS]
 
 
-def without_faults(checks: Iterable[CheckResult]) -> list[CheckResult]:
-    """Return the other checks: passed, skipped or pending."""
-    return [check for check in checks if check.outcome not in FAULTS]
+def open_questions(checks: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return the checks that the grader leaves to a person.
+
+    A written answer has none: it is always read by a person, and the student has nothing to do.
+    """
+    return [check for check in checks if check.outcome is Outcome.PENDING and check.next_step]
+
+
+def checks_to_act_on(checks: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return the checks that failed, could not be made, or are left to a person."""
+    checks = list(checks)
+    return [*faults(checks), *open_questions(checks)]
+
+
+def other_checks(checks: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return the checks on which nobody need act."""
+    checks = list(checks)
+    to_act_on = checks_to_act_on(checks)
+    return [check for check in checks if check not in to_act_on]
 
 
 def facts(check: CheckResult) -> list[tuple[str, str]]:
@@ -216,6 +234,28 @@ def deciding_check(item: ItemResult) -> CheckResult | None:
     return next(iter(faults(item.checks)), None)
 
 
+def capitalized(text: str) -> str:
+    """Return a text with its first letter as a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def program_sentence(program: ProgramReport) -> str:
+    """Return what a program was found to train."""
+    if program.library:
+        return f"It trains with {program.library}; the grader reads PyTorch only."
+    if not program.trainings:
+        return "It trains no model, so far as it could be run."
+    return (
+        "It ran with stand-ins for data and training, and the grader trains what it would have "
+        f"trained: {counted(len(program.trainings), 'training')} in all."
+    )
+
+
+def source_sentence(source: SourceReport) -> str:
+    """Return which training of a program was taken."""
+    return f"Trained from {source.location}: {source.recipe}."
+
+
 def items_that_fell_short(result: SubmissionResult) -> list[ItemResult]:
     """Return the items that failed or ended in an error, in order."""
     return [item for item in result.items() if item.outcome in FAULTS]
@@ -232,6 +272,15 @@ def attention_heading(result: SubmissionResult) -> str:
     if failed:
         return f"{counted(failed, 'item')} fell short"
     return "Nothing fell short" if result.complete else "Nothing fell short of what was graded"
+
+
+def items_with_questions(result: SubmissionResult) -> list[ItemResult]:
+    """Return the items of which something could not be read, so that a person must look."""
+    return [
+        item
+        for item in result.items()
+        if item.outcome is Outcome.PENDING and open_questions(item.checks)
+    ]
 
 
 def items_that_await_a_person(result: SubmissionResult) -> list[ItemResult]:

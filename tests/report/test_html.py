@@ -128,7 +128,7 @@ def assert_inert(source):
     return page
 
 
-@pytest.mark.parametrize("name", ["broken", "practice", "unfinished"])
+@pytest.mark.parametrize("name", ["broken", "practice", "recorded", "unfinished"])
 def test_whole_page(name, sources):
     """The whole page is the golden file."""
     assert_golden(stable_html(sources[name]), f"report_{name}.html")

@@ -17,7 +17,10 @@ from grader.results import (
     IntakeNote,
     ItemResult,
     Outcome,
+    ProgramFault,
+    ProgramReport,
     Score,
+    SourceReport,
     SubmissionResult,
     worst,
 )
@@ -130,6 +133,86 @@ def unfinished_result() -> SubmissionResult:
     )
 
 
+def recorded_result() -> SubmissionResult:
+    """A notebook that was recorded: two models found, one asked of a person, and a sweep."""
+    heading = "it stands below “Problem D” in cell 9"
+    missing = {
+        name: _ask_person(f"problem_2.ipynb has no {name}()", f"define {name}()")
+        for name in ("versions", "image_size", "dataset_sizes")
+    }
+    doubt = _ask_person(
+        "2 recorded trainings may be 2E's, and nothing says so for certain: problem_2.ipynb, "
+        "cell 15, line 3 (Linear 500-300-200-10, 10 epochs); problem_2.ipynb, cell 17, line 3 "
+        "(Linear 400-400-200-10, 20 epochs)",
+        "write a heading “2E” above the training that counts, or name its model model_e",
+    )
+    retrained = _ask_person(
+        "retrained at the program's 10 probabilities; a person compares the accuracies in the "
+        "program's outputs with the reproduced ones",
+        "return the accuracies by dropout_sweep(), and the grader compares them by itself",
+        "problem_3.ipynb, cell 6, line 3",
+    )
+    points = tuple(
+        dataclasses.replace(point, reported=None, agrees=None, tolerance=0.0) for point in sweep()
+    )
+    return with_items(
+        good_result(),
+        {
+            "2A": missing["versions"],
+            "2B.image_size": missing["image_size"],
+            "2B.dataset_sizes": missing["dataset_sizes"],
+            "2C": {
+                "source": SourceReport(
+                    location="problem_2.ipynb, cell 7, line 3",
+                    recipe="10 epochs, batch size 32",
+                    reason="its model is named model_c",
+                ),
+            },
+            "2D": {
+                "source": SourceReport(
+                    location="problem_2.ipynb, cell 11, line 3",
+                    recipe="35 epochs, batch size 64",
+                    reason=heading,
+                    others=("problem_2.ipynb, cell 10, line 8 (Linear 100-100-10, 10 epochs)",),
+                    next_step="if another training counts, write the part in a heading above it, "
+                    "or name its model model_d",
+                ),
+                "notes": ("Net is a class whose forward() is one chain of layers.",),
+            },
+            "2E": doubt,
+            "3G.sweep": retrained | {"sweep": points},
+        },
+        name="Katherine Johnson",
+        programs=(
+            ProgramReport(
+                file="problem_2.ipynb",
+                trainings=("problem_2.ipynb, cell 7, line 3 (Linear 100-10, 10 epochs)",) * 5,
+                faults=(
+                    ProgramFault(
+                        location="problem_2.ipynb, cell 2, line 1",
+                        message="it raised FileNotFoundError: /content/drive/mnist",
+                        next_step="Load MNIST with torchvision.",
+                    ),
+                ),
+            ),
+            ProgramReport(file="problem_3.ipynb", library="Keras"),
+        ),
+    )
+
+
+def _ask_person(observed: str, next_step: str, location: str = "") -> dict[str, Any]:
+    """Changes of an item that a person must answer."""
+    check = CheckResult(
+        id="unclear",
+        title="An answer that the grader can read",
+        outcome=Outcome.PENDING,
+        observed=observed,
+        next_step=next_step,
+        location=location,
+    )
+    return {"outcome": Outcome.PENDING, "checks": (check,), "training": None, "answer": None}
+
+
 HOSTILE_STRINGS = (
     '<script>document.title = "owned"</script>',
     '"><img src=https://evil.example/x onerror=alert(1)>',
@@ -199,5 +282,6 @@ ALL_SAMPLES = {
     "good": good_result,
     "broken": broken_result,
     "practice": practice_result,
+    "recorded": recorded_result,
     "unfinished": unfinished_result,
 }

@@ -309,6 +309,7 @@ _PROBLEM_3 = Problem(
                 probabilities=tuple(step / 9 for step in range(10)),
                 epochs=1,
                 minimum_agreeing=9,
+                any_probabilities=True,
             ),
             text=_written(
                 "3G",

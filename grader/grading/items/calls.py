@@ -4,19 +4,48 @@ from __future__ import annotations
 
 from grader.models.failures import Failure
 from grader.models.questions import Extraction
-from grader.results import CheckResult
+from grader.models.recording import Doubt
+from grader.results import CheckResult, Outcome
 
 _KINDS_WITH_A_PHASE = frozenset({"exception", "exit", "crash", "limit", "protocol"})
 """Failures whose message does not say by itself what was being done."""
 
 
 def check_answered(extraction: Extraction) -> CheckResult:
-    """Fail if the sandbox got no answer from the student's function."""
+    """Fail if the sandbox got no answer from the student's function.
+
+    A doubt is not a failure: a person must answer.
+    """
     title = f"{extraction.question.function}() can be called"
+    if extraction.doubt is not None:
+        return ask_person(extraction.doubt)
+    attribution = extraction.attribution
+    is_recorded = attribution is not None and extraction.location in {
+        "",  # the model could not be described
+        str(attribution.training.place),
+    }
+    if is_recorded:
+        title = "The program trains a model that is one chain of layers"
     if extraction.failure:
         return describe_failure(extraction.failure, check_id="called", title=title)
     return CheckResult.judged(
-        "called", title, passed=True, observed="it returned", location=extraction.location
+        "called",
+        title,
+        passed=True,
+        observed=extraction.location if is_recorded else "it returned",
+        location=extraction.location,
+    )
+
+
+def ask_person(doubt: Doubt) -> CheckResult:
+    """Return a check that a person must make."""
+    return CheckResult(
+        id="unclear",
+        title="An answer that the grader can read",
+        outcome=Outcome.PENDING,
+        observed=doubt.observed,
+        next_step=doubt.next_step,
+        location=doubt.location,
     )
 
 

@@ -21,8 +21,15 @@ from grader.grading.items.comparison import format_value
 from grader.grading.items.hints import hint_on_percentage, hints_for_recipe, surest_advice
 from grader.grading.items.interface import Context, Training
 from grader.grading.items.recipe import check_recipe, describe_recipe
+from grader.grading.items.recorded import (
+    describe_origin,
+    find_hints,
+    list_notes,
+    report_source,
+)
 from grader.grading.items.structure import check_structure
 from grader.grading.points import add_checks, skipped
+from grader.models.questions import Extraction
 from grader.models.shapes import count_multiply_adds, count_state, count_work, find_shapes
 from grader.results import (
     CheckResult,
@@ -62,9 +69,12 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
     )
     if isinstance(structure, ItemResult):
         return _skip_accuracy(structure)
+    extraction = context.extractions[item_id]
     setting, location = context.setting, structure.extracted.location
     recipe = check_recipe(item, structure.extracted, channels=setting.dataset.channels)
-    checks = list(recipe.checks)
+    checks = [_as_recorded(check, extraction) for check in recipe.checks]
+    if structure.extracted.class_name and not item.modules:
+        checks.insert(0, _refuse_class(structure.extracted.class_name))
     multiply_adds = work = 0.0
     if structure.shapes:
         per_example = count_multiply_adds(structure.model, structure.shapes)
@@ -78,8 +88,15 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
     result = replace(
         add_checks(structure.result, *located),
         hints=(*structure.result.hints, *hints),
-        notes=recipe.notes,
+        notes=(*describe_origin(structure.extracted), *recipe.notes),
     )
+    if extraction.attribution is not None:
+        result = replace(
+            result,
+            hints=(*result.hints, *find_hints(extraction.attribution)),
+            notes=(*result.notes, *list_notes(extraction.attribution, item)),
+            source=report_source(extraction.attribution, item),
+        )
     if result.outcome is not Outcome.PASSED:
         return _skip_accuracy(result)
     job = TrainingJob(
@@ -96,12 +113,43 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
         normalization=recipe.normalization,
     )
     return ModelTraining(
-        so_far=result,
+        so_far=replace(result, recipe=describe_recipe(job)),
         multiply_adds=multiply_adds,
         item=item,
         context=context,
         job=job,
     )
+
+
+def _refuse_class(name: str) -> CheckResult:
+    return CheckResult.judged(
+        "sequential",
+        "An nn.Sequential",
+        passed=False,
+        observed=f"the model is of the class {name}",
+        expected="nn.Sequential",
+        next_step="list the layers of its forward() in one nn.Sequential",
+    )
+
+
+def _as_recorded(check: CheckResult, extraction: Extraction) -> CheckResult:
+    """Return a check of the recipe in the words of a program, which declares no functions.
+
+    What could not be read of a program's optimiser or scheduler is for a person to decide.
+    """
+    title = _TITLES_IN_PROGRAMS.get(check.id)
+    if extraction.attribution is None or title is None:
+        return check
+    failures = dict(extraction.model.failures) if extraction.model else {}
+    if check.id in failures:
+        return replace(check, title=title, outcome=Outcome.PENDING)
+    return replace(check, title=title)
+
+
+_TITLES_IN_PROGRAMS = {
+    "optimizer": "The program's optimiser",
+    "scheduler": "The program's scheduler",
+}
 
 
 def _check_work(multiply_adds: float, limits: Limits) -> CheckResult:
@@ -119,6 +167,8 @@ def _check_work(multiply_adds: float, limits: Limits) -> CheckResult:
 
 def _skip_accuracy(result: ItemResult, reason: str = "") -> ItemResult:
     """Return the result of a model that is not trained."""
+    if result.outcome is Outcome.PENDING:
+        return result
     failed = sum(check.outcome is Outcome.FAILED for check in result.checks)
     if failed:
         plural = "1 of the checks above" if failed == 1 else f"{failed} of the checks above"

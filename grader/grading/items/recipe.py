@@ -100,8 +100,14 @@ class _Choice:
     notes: tuple[str, ...]
 
 
-_STATISTICS = {"mean": (-1e6, 1e6), "std": (1e-6, 1e6)}
-"""The keys of a normalisation and their ranges: far wider than use, well inside a float32's."""
+LARGEST_STATISTIC = 1e6
+SMALLEST_STD = 1e-6
+"""The range of a normalisation's numbers: far wider than use, well inside a float32's."""
+
+_STATISTICS = {
+    "mean": (-LARGEST_STATISTIC, LARGEST_STATISTIC),
+    "std": (SMALLEST_STD, LARGEST_STATISTIC),
+}
 
 
 def _check_choice(value: PlainValue, recipe: Recipe, channels: int) -> _Choice:

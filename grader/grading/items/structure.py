@@ -17,7 +17,7 @@ from grader.grading.items.hints import find_hints, hints_from_notes
 from grader.grading.points import conclude, skipped
 from grader.models.questions import ExtractedModel, Extraction
 from grader.models.shapes import find_shapes
-from grader.models.spec import ModelSpec, count_layer_parameters
+from grader.models.spec import LayerSpec, ModelSpec, count_layer_parameters
 from grader.results import CheckResult, ItemResult, LayerRow, Outcome
 
 Shape = tuple[int, ...]
@@ -111,6 +111,28 @@ def _refused_kinds(item: ModelItem | TruthTableItem, model: ModelSpec) -> list[s
         if isinstance(constraint, AllowedLayers)
         for kind in constraint.refused_kinds(model)
     ]
+
+
+def meets_rules(item: ModelItem, layers: tuple[LayerSpec, ...]) -> bool:
+    """Return True if layers meet every rule on the structure of an item's model."""
+    ordinary = tuple(
+        msgspec.structs.replace(layer, irregularity=None, irregularity_detail="")
+        if layer.irregularity == "evaluation"
+        else layer
+        for layer in layers
+    )
+    model = ModelSpec(layers=ordinary)
+    return (
+        bool(layers)
+        and all(
+            check.outcome is Outcome.PASSED
+            for check in (
+                check_ordinary_layers(model),
+                *(_apply(rule, model) for rule in item.constraints),
+            )
+        )
+        and _check_fit(model, item.input_shapes, item.classes)[0].outcome is Outcome.PASSED
+    )
 
 
 def _apply(constraint: Constraint, model: ModelSpec) -> CheckResult:
