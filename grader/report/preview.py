@@ -19,6 +19,8 @@ _FACT_CHARACTERS = 300
 def print_preview(result: SubmissionResult, console: Console) -> None:
     """Print each item with its place, and its model and recipe or its answer."""
     for item in result.items():
+        if not item.checks or item.checks[0].observed == "left out by --only":
+            continue
         heading = plain_text(item.id, console, "bold") + plain_text(f"  {item.title}", console)
         console.print(heading)
         for line, style in _describe(item):

@@ -12,10 +12,11 @@ from grader.errors import SubmissionError
 from grader.grading.items import model as model_kind
 from grader.grading.items import sweep
 from grader.grading.items.sweep import SweepTraining, parse_sweep
-from grader.models.questions import PlainMapping, PlainValue
+from grader.models.questions import Extraction, PlainMapping, PlainValue
 from grader.results import EpochResult, ItemResult, Outcome, TrainingRun
 from grader.training.job import TrainingJob
 from tests.support.item_samples import ITEMS, make_context, run_plan
+from tests.support.program_samples import trained
 from tests.support.specs import (
     FAILURE,
     answer_extraction,
@@ -136,6 +137,91 @@ def test_unjudged_sweep_runs_once():
     assert len(jobs) == 3
     unjudged = training((0.9, 0.9, 0.9), judged=False, probabilities=(0.0, 0.5, 1.0))
     assert unjudged.result(runs).outcome is Outcome.PASSED
+
+
+TENTHS = tuple((step / 10, 0.9) for step in range(1, 11))
+
+
+def test_own_probabilities():
+    """Where any are allowed, ten to twenty of the student's own are the ones retrained."""
+    tenths = check(answer_extraction(mapping(*TENTHS)))
+    assert isinstance(tenths, SweepTraining)
+    assert tenths.probabilities == tuple(p for p, _ in TENTHS)
+    assert tenths.minimum_agreeing == 9
+    eleven = check(answer_extraction(((0.0, 0.9), *TENTHS)))
+    assert isinstance(eleven, SweepTraining)
+    assert eleven.minimum_agreeing == 10
+    rounded = tuple((round(p, 2), 0.9) for p in PROBABILITIES)
+    known = check(answer_extraction(rounded))
+    assert isinstance(known, SweepTraining)
+    assert known.probabilities == PROBABILITIES
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        mapping(*TENTHS[:9]),
+        mapping(*((p / 100, 0.9) for p in range(21))),
+        mapping(*TENTHS[:9], (1.5, 0.9)),
+        mapping(*TENTHS[:9], ("one", 0.9)),
+        (*TENTHS[:9], TENTHS[0]),
+    ],
+)
+def test_own_probabilities_refused(value):
+    """Too few, too many, and what is no probability fail, with the reason."""
+    result = check(answer_extraction(value))
+    assert isinstance(result, ItemResult)
+    assert result.outcome is Outcome.FAILED
+
+
+def test_own_probabilities_not_allowed():
+    """Where the assignment has its own probabilities, others fail."""
+    result = check(answer_extraction(mapping(*TENTHS)), item=replace(ITEM, any_probabilities=False))
+    assert isinstance(result, ItemResult)
+
+
+def recorded_sweep(*probabilities: float, spec=DROPOUT_MODEL) -> Extraction:
+    sweep_ = tuple(trained(spec.with_dropout(p), 4, epochs=1) for p in probabilities)
+    return replace(answer_extraction(None), answered=False, swept=sweep_)
+
+
+def test_recorded_sweep():
+    """A recorded sweep is retrained once at its own probabilities, and a person compares."""
+    recorded = check(recorded_sweep(0.0, 0.5, 0.9))
+    assert isinstance(recorded, SweepTraining)
+    assert recorded.so_far.notes == (
+        "The sweep was found at problem_2.ipynb, cell 4, line 1: p = 0, 0.5, 0.9.",
+    )
+    jobs, runs = run_plan(recorded.plan(), lambda job: 0.9)
+    assert [dropout_of(job) for job in jobs] == [0.0, 0.5, 0.9]
+    result = recorded.result(runs)
+    assert result.outcome is Outcome.PENDING
+    assert result.score.pending == result.score.possible
+    assert [point.reproduced for point in result.sweep] == [(0.9,)] * 3
+
+
+def test_recorded_sweep_of_another_model():
+    """A sweep over another model than the one handed in is said."""
+    other = model(("Dropout", {"p": 0.5, "inplace": False}), linear(784, 10))
+    recorded = check(recorded_sweep(0.0, 0.5, 0.9, spec=other))
+    assert isinstance(recorded, SweepTraining)
+    assert recorded.so_far.notes[0].endswith("with which the grader retrains.")
+
+
+def test_recorded_sweep_without_model():
+    """A recorded sweep whose model cannot be trained is for a person, and costs nothing."""
+    result = check(recorded_sweep(0.0, 0.5, 0.9), spec=mlp(outputs=9))
+    assert isinstance(result, ItemResult)
+    assert result.outcome is Outcome.PENDING
+
+
+def test_recorded_sweep_of_some_layers():
+    """A sweep over one of two Dropout layers cannot be retrained."""
+    dropout = ("Dropout", {"p": 0.5, "inplace": False})
+    spec = model(*(dropout, ("Dropout", {"p": 0.1, "inplace": False}), linear(784, 10)))
+    result = check(replace(recorded_sweep(), swept=(trained(spec, 4),) * 3))
+    assert isinstance(result, ItemResult)
+    assert result.outcome is Outcome.PENDING
 
 
 @pytest.mark.parametrize(
