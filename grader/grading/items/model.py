@@ -299,7 +299,9 @@ class ModelTraining(Training):
         function = f"{self.item.reported}()"
         reported = self.context.extractions.get(reported_id(self.so_far.id))
         if reported is None or (not reported.answered and reported.failure is None):
-            return None, (f"{function} is not defined, so no accuracy is compared.",), ()
+            is_program = self.so_far.source is not None  # it has no functions
+            note = f"{function} is not defined, so no accuracy is compared."
+            return None, () if is_program else (note,), ()
         if reported.failure:
             return None, (f"{function} gave no value: {reported.failure.message}",), ()
         value = reported.value
