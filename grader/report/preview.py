@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.padding import Padding
 
 from grader.report.terminal import plain_text
-from grader.report.wording import checks_to_act_on, counted, shortened
+from grader.report.wording import OUTCOME_LABELS, checks_to_act_on, counted, shortened
 from grader.results import ItemResult, Outcome, RecipeReport, SubmissionResult
 
 _ARGUMENT_NAME = re.compile(r"\b\w+=")
 _FACT_CHARACTERS = 300
+_FAULT_CHARACTERS = 160
 
 
 def print_preview(result: SubmissionResult, console: Console) -> None:
@@ -25,11 +26,15 @@ def print_preview(result: SubmissionResult, console: Console) -> None:
         console.print(heading)
         for line, style in _describe(item):
             text = plain_text(shortened(line, _FACT_CHARACTERS), console, style)
-            console.print(Padding(text, (0, 0, 0, 4)))
+            console.print(Padding(text, (0, 0, 0, 4), expand=False))
     for program in result.programs:
+        if program.faults:
+            failed = f"{counted(len(program.faults), 'statement')} failed in {program.file}"
+            console.print(plain_text(f"{failed}; the rest ran:", console))
         for fault in program.faults:
-            failed = f"{fault.location}: {shortened(fault.message, _FACT_CHARACTERS)}"
-            console.print(plain_text(failed, console, "dim"))
+            failed = f"{fault.location}: {shortened(fault.message, _FAULT_CHARACTERS)}"
+            text = plain_text(failed, console, "dim")
+            console.print(Padding(text, (0, 0, 0, 4), expand=False))
     for note in result.intake:
         console.print(plain_text(f"{note.file}: {note.message}", console, "dim"))
 
@@ -56,8 +61,10 @@ def _describe(item: ItemResult) -> Iterator[tuple[str, str]]:
     for note in item.notes:
         yield note, "dim"
     for check in checks_to_act_on(item.checks):
-        style = "yellow" if check.outcome is Outcome.PENDING else "red"
-        yield f"{check.title}: {check.observed}", style
+        if check.outcome is Outcome.PENDING:
+            yield f"{OUTCOME_LABELS[check.outcome]}: {check.observed}", "yellow"
+        else:
+            yield f"{check.title}: {check.observed}", "red"
 
 
 def describe_model(item: ItemResult) -> str:

@@ -34,6 +34,10 @@ from grader.report.wording import (
 from grader.results import CheckResult, ItemResult, Outcome, SubmissionResult
 from grader.text import clean_block
 
+_OTHER_TRAINING = (
+    "If another training counts, write the part in a heading above it, or name its model as the "
+    "report says."
+)
 _FAULTS_PRINTED = 5
 _FAULT_CHARACTERS = 200
 
@@ -149,6 +153,7 @@ def _print_programs(result: SubmissionResult, console: Console) -> None:
                 text.append(f" The report lists {others}.", style="dim")
             table.add_row(plain_text(item.id, console), text)
         console.print(table)
+        console.print(Text(_OTHER_TRAINING, style="dim"))
     for program in result.programs:
         if program.faults:
             console.print()

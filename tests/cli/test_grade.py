@@ -143,6 +143,18 @@ def test_empty_class(tmp_path: Path):
     assert "no class has been graded here yet" in ended.stderr
 
 
+def test_show(submission: Path, tmp_path: Path):
+    """--show prints where everything was found, grades nothing, and ends with 0."""
+    (submission / "written" / "3A.md").unlink()
+    ended = grade(submission, "--show", "--only", "2C,3A", "--output", tmp_path / "out")
+    assert ended.returncode == 0, ended.stderr
+    assert "problem_2.py:" in ended.stdout
+    assert "Linear(784, 100)" in ended.stdout
+    assert "3A.md was not handed in" in ended.stdout
+    assert "2D" not in ended.stdout
+    assert not (tmp_path / "out").exists()
+
+
 def test_quick(submission: Path, tmp_path: Path):
     """A student who writes gets all checks and one training step of each model."""
     ended = grade(submission, "--quick", "--output", tmp_path / "out")

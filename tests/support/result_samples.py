@@ -166,6 +166,8 @@ def recorded_result() -> SubmissionResult:
                     location="problem_2.ipynb, cell 7, line 3",
                     recipe="10 epochs, batch size 32",
                     reason="its model is named model_c",
+                    next_step="if another training counts, write the part in a heading above it, "
+                    "or name its model model_c",
                 ),
             },
             "2D": {
