@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.report.wording import (
-    FAULTS,
     OUTCOME_LABELS,
     attention_heading,
     counted,
@@ -185,8 +184,9 @@ def _print_totals(result: SubmissionResult, console: Console) -> None:
     doubtful = [f"{item.id} ({', '.join(doubts(item))})" for item in doubtful_items(result)]
     if doubtful:
         console.print(plain_text(f"A person should check {', '.join(doubtful)}.", console))
+    with_their_hints = [*items_that_fell_short(result), *items_with_questions(result)]
     for item in result.items():
-        for hint in item.hints if item.outcome not in FAULTS else ():
+        for hint in item.hints if item not in with_their_hints else ():
             message = shortened(hint.message)
             console.print(plain_text(f"Hint on {item.id}, at no cost: {message}.", console))
     if result.intake:
