@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grader.assignment.records import Assignment
-from grader.review.answers import written_items
 from grader.review.judgements import points_of
 from grader.review.queue import read_groups
 from grader.review.rubrics import rubric_in_force
@@ -31,7 +30,7 @@ class Agreement:
 def measure_agreement(store: ReviewStore, assignment: Assignment, item_id: str) -> Agreement:
     """Compare both readings of the answers to one item."""
     rubric = rubric_in_force(store, assignment, item_id)
-    possible = written_items(assignment)[item_id].points
+    possible = dict(assignment.item_ids())[item_id].points
 
     def points(reading: int) -> dict[str, float]:
         return {

@@ -1,4 +1,7 @@
-"""The written answers of a class: collected from the results once, then looked up by digest."""
+"""The answers that people grade: collected from the results once, then looked up by digest.
+
+They are the written answers, and what the grader leaves to a person of other items.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from grader.assignment.records import Assignment, WrittenItem
+from grader.assignment.records import record_of
 from grader.intake.pictures import list_pictures
-from grader.results import SubmissionResult
+from grader.report.wording import open_questions, percentage, source_sentence
+from grader.results import ItemResult, SubmissionResult
 from grader.review.judgements import can_be_judged
 from grader.review.store import Answer, ReviewStore
 
@@ -17,9 +21,9 @@ _PICTURE = re.compile(r"!\[[^\[\]]{0,300}\]\(([^)\s]{1,300})")
 """A picture in Markdown, with its target. Bounded, so that no text takes long to search."""
 
 
-def make_answer(text: str, pictures: tuple[str, ...]) -> Answer:
-    """Return the answer with its digest."""
-    content = "\x00".join((" ".join(text.split()), *pictures))
+def make_answer(text: str, pictures: tuple[str, ...], *, whose: str = "") -> Answer:
+    """Return the answer with its digest; with `whose`, it is one student's alone."""
+    content = "\x00".join((" ".join(text.split()), *pictures, *filter(None, [whose])))
     return Answer(
         sha256=hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest(),
         text=text,
@@ -30,13 +34,6 @@ def make_answer(text: str, pictures: tuple[str, ...]) -> Answer:
 NO_ANSWER = make_answer("", ())
 
 
-def written_items(assignment: Assignment) -> dict[str, WrittenItem]:
-    """Return the items that people grade, by id, in order."""
-    return {
-        item_id: item for item_id, item in assignment.item_ids() if isinstance(item, WrittenItem)
-    }
-
-
 def collect_answers(store: ReviewStore, output: Path) -> None:
     """Look up the answers of every grading that is new since the last call."""
     known = store.collected()
@@ -45,16 +42,36 @@ def collect_answers(store: ReviewStore, output: Path) -> None:
         if known.get(summary.student.id) != grading.number:
             pictures = list_pictures(output / summary.folder) if summary.folder else []
             result = store.automatic_result(grading.number)
-            store.replace_answers(grading, _answers_in(result, pictures))
+            found = _answers_in(result, pictures, grading.summary.student.id)
+            store.replace_answers(grading, found)
 
 
 def _answers_in(
-    result: SubmissionResult | None, pictures: list[str]
+    result: SubmissionResult | None, pictures: list[str], student_id: str
 ) -> Iterator[tuple[str, Answer]]:
     for item in result.items() if result else []:
-        if can_be_judged(item):
+        if not can_be_judged(item):
+            continue
+        if record_of(item.kind).graded_by_person:
             text = item.written_text or ""
             yield item.id, make_answer(text, _pictures_for(item.id, text, pictures))
+        else:
+            # The same words may be about two programs, so they are never graded together.
+            yield item.id, make_answer(_describe_open(item), (), whose=student_id)
+
+
+def _describe_open(item: ItemResult) -> str:
+    """Return what the grader leaves to a person, in Markdown."""
+    lines = [item.title]
+    for check in open_questions(item.checks):
+        lines += [check.observed, *([f"Where: {check.location}"] if check.location else [])]
+    if item.source is not None:
+        lines.append(source_sentence(item.source))
+    lines += [
+        f"p = {point.probability:.2f}: reproduced {', '.join(map(percentage, point.reproduced))}"
+        for point in item.sweep
+    ]
+    return "\n\n".join(lines)
 
 
 def _pictures_for(item_id: str, text: str, pictures: list[str]) -> tuple[str, ...]:

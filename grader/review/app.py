@@ -87,7 +87,7 @@ def _signed_in(page: Callable[..., Response]) -> Handler:
             raise HTTPException(401, "you need an invitation; open the link that you were sent")
         review.catch_up()
         parameters = request.path_params
-        if "item_id" in parameters and parameters["item_id"] not in review.items:
+        if "item_id" in parameters and not review.is_graded_here(parameters["item_id"]):
             raise HTTPException(404, "there is no such part")
         shown = request.query_params.get("show", "")
         view = View(

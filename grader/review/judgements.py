@@ -1,4 +1,4 @@
-"""A person's judgement of a written answer, and its effect on an automatic result."""
+"""A person's judgement of an answer, and its effect on an automatic result."""
 
 from __future__ import annotations
 
@@ -78,15 +78,15 @@ def apply_judgements(
 
 
 def can_be_judged(item: ItemResult) -> bool:
-    """Return True if the item is written and was not left out of the grading."""
+    """Return True if the item is written and was not left out, or was left to a person."""
     by_person = record_of(item.kind).graded_by_person
-    return by_person and item.outcome in {Outcome.PENDING, Outcome.FAILED}
+    return item.outcome is Outcome.PENDING or (by_person and item.outcome is Outcome.FAILED)
 
 
 def judge_item(item: ItemResult, judgement: Judgement, rubric: Rubric) -> ItemResult:
-    """Return a written item with a person's points: passed with all of them, else failed.
+    """Return an item with a person's points: passed with all of them, else failed.
 
-    The judgement replaces the automatic checks, which only looked for an answer.
+    The judgement replaces the automatic checks, which did not decide.
     """
     possible = item.score.possible
     earned = points_of(judgement, rubric, possible)

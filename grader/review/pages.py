@@ -13,12 +13,12 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from grader.assignment.records import Assignment, Part, Problem, WrittenItem, record_of
+from grader.assignment.records import Assignment, Item, Part, Problem, WrittenItem, record_of
 from grader.report.html import template_environment
 from grader.report.markdown import render_markdown
 from grader.results import PartResult, ProblemResult
 from grader.review.agreement import measure_agreement
-from grader.review.answers import collect_answers, written_items
+from grader.review.answers import collect_answers
 from grader.review.judgements import Judgement, points_of
 from grader.review.ledger import entries_version
 from grader.review.queue import Filter, Group, measure_progress, neighbours, read_groups, select
@@ -43,9 +43,14 @@ class Review:
     _collected: int = -1
 
     @cached_property
-    def items(self) -> Mapping[str, WrittenItem]:
-        """The items that people grade, by id."""
-        return written_items(self.assignment)
+    def items(self) -> Mapping[str, Item]:
+        """All items, by id; of most, people grade only what the grader leaves to them."""
+        return dict(self.assignment.item_ids())
+
+    def is_graded_here(self, item_id: str) -> bool:
+        """Return True if people grade an item, always or for some students of this class."""
+        item = self.items.get(item_id)
+        return item is not None and (item.graded_by_person or bool(self.store.entries(item_id)))
 
     @cached_property
     def places(self) -> Mapping[str, tuple[Problem, Part]]:
@@ -104,6 +109,8 @@ def home(view: View) -> Response:
     review = view.review
     rows: list[dict[str, Any]] = []
     for item_id, item in review.items.items():
+        if not review.is_graded_here(item_id):
+            continue
         groups = read_groups(review.store, item_id)
         rows.append(
             {
@@ -170,6 +177,7 @@ def answer(
         status=409 if conflict else 200,
         item=item,
         item_id=item_id,
+        question=item.question if isinstance(item, WrittenItem) else item.title,
         answer=given,
         answer_html=render_markdown(given.text),
         group=group,
@@ -243,7 +251,11 @@ def history(view: View) -> Response:
 def agreement(view: View) -> Response:
     """Show the agreement of two readings for every item."""
     review = view.review
-    rows = [measure_agreement(review.store, review.assignment, item_id) for item_id in review.items]
+    rows = [
+        measure_agreement(review.store, review.assignment, item_id)
+        for item_id in review.items
+        if review.is_graded_here(item_id)
+    ]
     return _page("agreement.html", view, rows=rows, double=review.store.double_share())
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from grader.assignment.records import Assignment, Rubric, RubricItem
+from grader.assignment.records import Assignment, Rubric, RubricItem, WrittenItem
 from grader.errors import UsageError
 from grader.models.digest import digest_of
-from grader.review.answers import written_items
 from grader.review.store import ConflictError, ReviewStore
 
 LONGEST_TEXT = 500
 
 
 def rubric_in_force(store: ReviewStore, assignment: Assignment, item_id: str) -> Rubric:
-    """Return an item's rubric: changed items in their places, added items at the end."""
-    rubric = written_items(assignment)[item_id].rubric
+    """Return an item's rubric: changed items in their places, added items at the end.
+
+    An item that only some programs leave to a person has no rubric of the assignment's.
+    """
+    item = dict(assignment.item_ids())[item_id]
+    rubric = item.rubric if isinstance(item, WrittenItem) else Rubric()
     changed = store.rubric_items(item_id)
     kept = tuple(changed.pop(item.id, item) for item in rubric.items)
     return replace(rubric, items=(*kept, *changed.values()))
@@ -25,8 +28,7 @@ def rubric_in_force(store: ReviewStore, assignment: Assignment, item_id: str) ->
 def rubrics_in_force(store: ReviewStore, assignment: Assignment) -> dict[str, Rubric]:
     """Return every rubric, by item id."""
     return {
-        item_id: rubric_in_force(store, assignment, item_id)
-        for item_id in written_items(assignment)
+        item_id: rubric_in_force(store, assignment, item_id) for item_id, _ in assignment.item_ids()
     }
 
 

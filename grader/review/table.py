@@ -17,7 +17,6 @@ from grader.assignment.records import Assignment, Rubric
 from grader.cohort.gradebooks.cells import FORMULA_STARTS
 from grader.cohort.summary import now
 from grader.errors import UsageError
-from grader.review.answers import written_items
 from grader.review.judgements import LONGEST_COMMENT, Judgement, parse_points, points_of
 from grader.review.ledger import write_judgements
 from grader.review.rubrics import rubrics_in_force
@@ -48,7 +47,7 @@ class Imported:
 
 
 def export_table(store: ReviewStore, assignment: Assignment, path: Path) -> int:
-    """Write one row for each student and written item; return the number of rows.
+    """Write one row for each student and item that people grade; return the number of rows.
 
     Text cells that a spreadsheet would take for a formula begin with an apostrophe.
     """
@@ -57,7 +56,7 @@ def export_table(store: ReviewStore, assignment: Assignment, path: Path) -> int:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         for item_id, rubric in rubrics_in_force(store, assignment).items():
-            possible = written_items(assignment)[item_id].points
+            possible = dict(assignment.item_ids())[item_id].points
             for entry in store.entries(item_id):
                 answer = store.answer(item_id, entry.answer_sha256)
                 row: dict[str, Any] = {
@@ -139,7 +138,7 @@ def _judgements_in(
     """Return the entry and the judgement of each row that has one."""
     entries = {
         (item_id, entry.student_id): entry
-        for item_id in written_items(assignment)
+        for item_id, _ in assignment.item_ids()
         for entry in store.entries(item_id)
     }
     rubrics = rubrics_in_force(store, assignment)

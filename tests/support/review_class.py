@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from grader.assignment.loading import load_assignment
-from grader.assignment.records import Assignment
+from grader.assignment.records import Assignment, WrittenItem
 from grader.cohort.store import STORE_NAME
 from grader.cohort.summary import Status, StudentSummary, now, summarize_items
 from grader.grading.options import Options
@@ -20,14 +20,15 @@ from grader.intake.pictures import keep_pictures
 from grader.intake.private_copy import collect
 from grader.intake.students import Student
 from grader.report.files import write_reports
-from grader.review.answers import collect_answers, written_items
+from grader.results import SubmissionResult
+from grader.review.answers import collect_answers
 from grader.review.judgements import Judgement
 from grader.review.ledger import entries_version, judge
 from grader.review.store import ReviewStore
 from tests.support.paths import REFERENCE
 
 SET4 = load_assignment("set4")
-WRITTEN = tuple(written_items(SET4))
+WRITTEN = tuple(item_id for item_id, item in SET4.item_ids() if item.graded_by_person)
 
 HOSTILE = (
     """\
@@ -97,6 +98,13 @@ def hand_in(
     result = grade_submission(directory, SET4, options, _Silent()).result
     with collect(directory, SET4.files()) as submission:
         keep_pictures(submission, output / student_id)
+    keep_result(store, output, student_id, result)
+
+
+def keep_result(
+    store: ReviewStore, output: Path, student_id: str, result: SubmissionResult
+) -> None:
+    """Write the reports of a result, and keep it as this student's newest."""
     summary = StudentSummary(
         student=Student(id=student_id),
         status=Status.GRADED,
@@ -134,5 +142,6 @@ def give(
 
 def all_positive(assignment: Assignment, item_id: str) -> list[str]:
     """Return the ids of the rubric items that give points."""
-    rubric = written_items(assignment)[item_id].rubric
-    return [item.id for item in rubric.items if item.points > 0]
+    item = dict(assignment.item_ids())[item_id]
+    assert isinstance(item, WrittenItem)
+    return [found.id for found in item.rubric.items if found.points > 0]
