@@ -15,6 +15,15 @@ _REMOVED = ("LD_PRELOAD", "LD_AUDIT", "MATPLOTLIBRC", "MPLCONFIGDIR", "PYTHONSTA
 
 
 def main() -> None:
+    """Run the command; Ctrl-C ends it even while it loads."""
+    try:
+        _main()
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped before anything was graded\n")
+        sys.exit(130)
+
+
+def _main() -> None:
     """Leave the caller's directory, then run the command."""
     caller = os.getcwd()  # noqa: PTH109  # pathlib is not imported yet
     sys.path[:] = filter(os.path.isabs, sys.path)
@@ -22,7 +31,9 @@ def main() -> None:
     os.chdir(os.path.splitdrive(caller)[0] + os.sep)
     from grader.cli import main as run  # noqa: PLC0415
     from grader.cli.caller import remember  # noqa: PLC0415
+    from grader.cli.interrupt import end_commands_in_time  # noqa: PLC0415
 
+    end_commands_in_time()
     remember(caller)
     run()
 
@@ -43,5 +54,7 @@ def _clean_environment() -> None:
 
 if __name__ == "__main__":
     if not sys.flags.safe_path:
-        del sys.path[0]  # `python -m` puts the current directory first
+        # `python -m` puts the current directory first. `grader` itself was found before this line,
+        # so the documentation says `grade`, or `python -P -m grader`.
+        del sys.path[0]
     main()

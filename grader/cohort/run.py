@@ -116,6 +116,7 @@ class ClassRun:
         with ExitStack() as resources:
             extractors = ThreadPoolExecutor(count_cores(), thread_name_prefix="extract")
             resources.callback(extractors.shutdown, wait=True, cancel_futures=True)
+            resources.callback(self._setting.cancel)  # extractors may wait for it
             resources.callback(self._stop.set)
             fill_window = partial(self._fill_window, remaining, extractors, sandbox)
             fill_window()

@@ -20,6 +20,9 @@ from filelock import FileLock, Timeout
 
 PREFIX = "grader-submission-"
 LOCK = "lock"
+_open: set[Path] = set()
+"""Directories of this process."""
+
 SETTLING_SECONDS = 60.0
 """A younger directory may belong to a grader that is about to lock it."""
 
@@ -35,12 +38,21 @@ def private_directory() -> Iterator[Path]:
             if _is_abandoned(abandoned):
                 _delete(abandoned)
     path = Path(tempfile.mkdtemp(prefix=PREFIX))
+    _open.add(path)
     lock = _lock(path)
     try:
         with lock.acquire():
             yield path
     finally:
         _delete(path)
+        _open.discard(path)
+
+
+def delete_all() -> None:
+    """Delete the directories of this process, which is about to end without leaving them."""
+    for path in list(_open):
+        with contextlib.suppress(OSError):
+            _delete(path)
 
 
 def _is_abandoned(path: Path) -> bool:

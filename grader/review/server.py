@@ -44,6 +44,7 @@ def serve(
         port=port,
         log_level="warning",
         server_header=False,
+        timeout_graceful_shutdown=1,
         # No header of a request is trusted: links and hosts come from `public_url`.
         proxy_headers=False,
     )

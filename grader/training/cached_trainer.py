@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, Self
 
 from grader.results import TrainingRun
-from grader.training.allowance import Allowance
+from grader.training.budget import Budget
 from grader.training.job import EpochCallback, TrainingJob
 from grader.training.plans import Round
 from grader.training.run_cache import RunCache
@@ -28,7 +28,7 @@ class Pool(Protocol):
         jobs: Sequence[TrainingJob],
         on_epochs: Sequence[EpochCallback] | None = None,
         *,
-        allowance: Allowance,
+        budget: Budget,
     ) -> list[Future[TrainingRun]]:
         """Train jobs in the background, several as one network if they can be stacked."""
         ...
@@ -73,11 +73,11 @@ class CachedTrainer:
         whole stack: the runs of a stack are found, trained and kept together. A job that is in
         training is not trained twice; its epochs are reported to the first caller only.
         """
-        limits = requested.allowance
+        budget = requested.budget
         if requested.stacked:
-            return self._runs_of_group(requested.jobs, on_epochs, limits, stack=requested.jobs)
+            return self._runs_of_group(requested.jobs, on_epochs, budget, stack=requested.jobs)
         return [
-            self._runs_of_group([job], [on_epoch], limits, stack=())[0]
+            self._runs_of_group([job], [on_epoch], budget, stack=())[0]
             for job, on_epoch in zip(requested.jobs, on_epochs, strict=True)
         ]
 
@@ -85,7 +85,7 @@ class CachedTrainer:
         self,
         jobs: Sequence[TrainingJob],
         on_epochs: Sequence[EpochCallback],
-        allowance: Allowance,
+        budget: Budget,
         *,
         stack: Sequence[TrainingJob],
     ) -> list[Future[TrainingRun]]:
@@ -99,7 +99,7 @@ class CachedTrainer:
             return futures
         if self._pool is None:
             self._pool = self._resources.enter_context(self._start_pool(self._dataset))
-        futures = self._pool.submit_stacked(jobs, on_epochs, allowance=allowance)
+        futures = self._pool.submit_stacked(jobs, on_epochs, budget=budget)
         self.trained_runs += len(jobs)
         self._in_training[key] = futures
         for job, future in zip(jobs, futures, strict=True):

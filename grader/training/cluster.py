@@ -25,7 +25,7 @@ import grader
 from grader.errors import GraderError, MachineError, ModelError, UsageError
 from grader.models.digest import digest_of
 from grader.results import TrainingRun
-from grader.training.allowance import UNLIMITED, Allowance
+from grader.training.budget import UNLIMITED, Budget
 from grader.training.job import TRAINER_VERSION, EpochCallback, TrainingJob
 from grader.training.pool import ATTEMPTS, TrainingPool, split_into_stacks
 
@@ -128,7 +128,7 @@ async def prepare_worker(plugin: TrainingPlugin, dask_worker: Worker) -> int:
 
 
 def train_on_worker(
-    plugin_name: str, jobs: Sequence[TrainingJob], allowance: Allowance
+    plugin_name: str, jobs: Sequence[TrainingJob], budget: Budget
 ) -> tuple[TrainingRun, ...] | GraderError:
     """Train jobs on the worker that runs this task, and return the runs or the error.
 
@@ -138,7 +138,7 @@ def train_on_worker(
     plugin = cast("TrainingPlugin", worker.plugins[plugin_name])
     try:
         with plugin.started_pool() as pool:
-            futures = pool.submit_stacked(jobs, allowance=allowance)
+            futures = pool.submit_stacked(jobs, budget=budget)
             return tuple(future.result() for future in futures)
     except ModelError as error:
         return error
@@ -168,10 +168,10 @@ class _Order:
         self,
         jobs: Sequence[TrainingJob],
         callbacks: Sequence[EpochCallback | None],
-        allowance: Allowance,
+        budget: Budget,
     ) -> None:
         self.jobs = tuple(jobs)
-        self.allowance = allowance
+        self.budget = budget
         self.futures: list[Future[TrainingRun]] = [Future() for _ in jobs]
         self._callbacks = callbacks
         for future in self.futures:
@@ -257,7 +257,7 @@ class DaskTrainer:
         jobs: Sequence[TrainingJob],
         on_epochs: Sequence[EpochCallback | None] | None = None,
         *,
-        allowance: Allowance = UNLIMITED,
+        budget: Budget = UNLIMITED,
     ) -> list[Future[TrainingRun]]:
         """Train jobs in the same stacks as `TrainingPool.submit_stacked`.
 
@@ -266,7 +266,7 @@ class DaskTrainer:
         callbacks = on_epochs or [None] * len(jobs)
         futures = []
         for members in split_into_stacks(len(jobs)):
-            order = _Order(jobs[members], callbacks[members], allowance)
+            order = _Order(jobs[members], callbacks[members], budget)
             self._enqueue(order)
             futures += order.futures
         return futures
@@ -341,7 +341,7 @@ class DaskTrainer:
                 train_on_worker,
                 self._plugin.name,
                 order.jobs,
-                order.allowance,
+                order.budget,
                 resources={self._plugin.name: 1},
                 retries=ATTEMPTS - 1,
                 pure=False,

@@ -20,7 +20,7 @@ from grader.errors import ModelError
 from grader.models.shapes import find_dearest_layer
 from grader.models.spec import ArgumentValue, LayerSpec, ModelSpec, default_optimizer
 from grader.results import EpochResult
-from grader.training.allowance import Allowance
+from grader.training.budget import Budget
 from grader.training.datasets import Dataset
 from grader.training.job import TrainingJob
 from grader.training.loop import EVALUATION_BLOCK
@@ -122,7 +122,7 @@ def count_blocks(dataset: Dataset) -> int:
 def predict_seconds(
     jobs: Sequence[TrainingJob],
     dataset: Dataset,
-    allowance: Allowance,
+    budget: Budget,
     *,
     device: str,
     begin: Begin,
@@ -130,43 +130,38 @@ def predict_seconds(
     """Return the seconds that jobs will take, which are trained as one network if they can be.
 
     Raises:
-        ModelError: the jobs do not fit their data, or take more than the allowance.
+        ModelError: the jobs do not fit their data, or take more than the budget.
     """
-    first = jobs[0]
-    epochs = first.epochs * allowance.repetitions
-    reference = _measure_reference(device)
-    budget = allowance.reference_epochs * reference.of_epoch(REFERENCE, dataset)
+    job, epochs = jobs[0], jobs[0].epochs * budget.repetitions
+    most = budget.reference_epochs * _measure_reference(device).of_epoch(REFERENCE, dataset)
 
-    begin(
-        START_SECONDS + DOUBT * budget / (epochs * count_steps(first, dataset)),
-        refusal(first, f"more than {_shown(budget)}", budget),
-    )
-    step = _time_epoch(jobs, _cut(dataset, first.batch_size, 1), device)
-    _require(_Cost(step=step, evaluation=0.0), first, dataset, epochs, budget)
+    def begin_part(times: int) -> None:
+        """Begin with what every epoch does so many times."""
+        overrun = _refusal(job, f"more than {_shown(most)}", most)
+        begin(START_SECONDS + DOUBT * most / (epochs * times), overrun)
 
-    begin(
-        START_SECONDS + DOUBT * budget / (epochs * count_blocks(dataset)),
-        refusal(first, f"more than {_shown(budget)}", budget),
-    )
-    both = _time_epoch(jobs, _cut(dataset, first.batch_size, EVALUATION_BLOCK), device)
+    def require(cost: _Cost) -> None:
+        seconds = cost.of_epoch(job, dataset) * epochs
+        if seconds > most:
+            raise _refusal(job, f"about {_shown(seconds)}", most)
+
+    begin_part(count_steps(job, dataset))
+    step = _time_epoch(jobs, _cut(dataset, job.batch_size, 1), device)
+    require(_Cost(step=step, evaluation=0.0))
+
+    begin_part(count_blocks(dataset))
+    both = _time_epoch(jobs, _cut(dataset, job.batch_size, EVALUATION_BLOCK), device)
     cost = _Cost(step=step, evaluation=max(0.0, both - step))
-    _require(cost, first, dataset, epochs, budget)
-    return cost.of_epoch(first, dataset) * first.epochs
+    require(cost)
+    return cost.of_epoch(job, dataset) * job.epochs
 
 
-def _require(cost: _Cost, job: TrainingJob, dataset: Dataset, epochs: int, budget: float) -> None:
-    seconds = cost.of_epoch(job, dataset) * epochs
-    if seconds > budget:
-        raise refusal(job, f"about {_shown(seconds)}", budget)
-
-
-def refusal(job: TrainingJob, seconds: str, budget: float) -> ModelError:
-    """Return the error of a training that costs more than its budget."""
+def _refusal(job: TrainingJob, seconds: str, most: float) -> ModelError:
+    """Return the error of a training that costs more than its budget of seconds."""
     layer = find_dearest_layer(job.model, job.input_shape)
     return ModelError(
         f"its training would take {seconds} on one core of this machine, over all seeds, but the "
-        f"budget is {_shown(budget)}; most of the work is in layer {layer.path}, "
-        f"{layer.describe()}",
+        f"budget is {_shown(most)}; most of the work is in layer {layer.path}, {layer.describe()}",
         next_step="Make that layer smaller (fewer channels, a smaller window, an earlier pooling), "
         "or train for fewer epochs.",
     )

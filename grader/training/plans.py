@@ -17,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from grader.errors import GraderError
 from grader.results import EpochResult, TrainingRun
-from grader.training.allowance import UNLIMITED, Allowance
+from grader.training.budget import UNLIMITED, Budget
 from grader.training.job import EpochCallback, TrainingJob
 
 Result = TypeVar("Result")
@@ -33,12 +33,12 @@ class Round:
 
     Attributes:
         stacked: train the jobs as one network: faster; dropout masks differ from separate runs.
-        allowance: limits on the training of each stack; a run of the cache needs none.
+        budget: limits on the training of each stack; a run of the cache needs none.
     """
 
     jobs: list[TrainingJob]
     stacked: bool = False
-    allowance: Allowance = UNLIMITED
+    budget: Budget = UNLIMITED
 
 
 Plan = Generator[Round, list[TrainingRun], Result]

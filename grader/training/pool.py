@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Self
 from grader.errors import MORE_MEMORY, GraderError, MachineError
 from grader.kernel import NEW_GROUP_FLAGS, count_memory_kills
 from grader.results import EpochResult, TrainingRun
-from grader.training.allowance import UNLIMITED, Allowance
+from grader.training.budget import UNLIMITED, Budget
 from grader.training.job import EpochCallback, TrainingJob
 
 if TYPE_CHECKING:  # this module loads torch
@@ -119,7 +119,7 @@ class Order:
     """A message to a process: jobs to train as one network if they can be, and their limits."""
 
     jobs: tuple[TrainingJob, ...]
-    allowance: Allowance
+    budget: Budget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +192,7 @@ class TrainingPool:
         jobs: Sequence[TrainingJob],
         on_epochs: Sequence[EpochCallback | None] | None = None,
         *,
-        allowance: Allowance = UNLIMITED,
+        budget: Budget = UNLIMITED,
     ) -> list[Future[TrainingRun]]:
         """Train jobs in the background, each `LARGEST_STACK` of them as one network if they can be.
 
@@ -200,11 +200,11 @@ class TrainingPool:
             jobs: the jobs to train.
             on_epochs: called after each epoch of each job, in a thread of the pool. If the process
                 dies, the retry starts again with epoch 1.
-            allowance: the limits on each of the networks.
+            budget: the limits on each of the networks.
 
         Returns:
             The future runs. A run fails with a `ModelError` if the model cannot be trained or costs
-            more than its allowance, or with a `MachineError` if the process failed, or died at
+            more than its budget, or with a `MachineError` if the process failed, or died at
             every attempt.
 
         Raises:
@@ -217,7 +217,7 @@ class TrainingPool:
         for part in split_into_stacks(len(jobs)):
             self._stacks.put(
                 _Stack(
-                    order=Order(jobs=tuple(jobs[part]), allowance=allowance),
+                    order=Order(jobs=tuple(jobs[part]), budget=budget),
                     callbacks=callbacks[part],
                     futures=futures[part],
                 )

@@ -96,15 +96,15 @@ class _Trainer:
             limit_processor_time(math.inf)
 
     def _train(self, order: Order) -> Answer | MemoryEnded:
-        jobs, allowance = order.jobs, order.allowance
+        jobs, budget = order.jobs, order.budget
         # On a GPU the address space is the driver's; torch reports its own memory there.
-        limit = allowance.memory_bytes if self._device == "cpu" else None
+        limit = budget.memory_bytes if self._device == "cpu" else None
         if limit is not None:
             limit_memory(self._memory_before + limit)
-        if math.isfinite(allowance.reference_epochs):
+        if math.isfinite(budget.reference_epochs):
             try:
                 seconds = predict_seconds(
-                    jobs, self._dataset, allowance, device=self._device, begin=self._begin
+                    jobs, self._dataset, budget, device=self._device, begin=self._begin
                 )
             except Exception as error:
                 if limit is None or memory_shortage(error) is None:

@@ -53,7 +53,7 @@ def train_stacked(jobs, dataset, *, device, on_epoch):
     return runs
 
 
-def predict_seconds(jobs, dataset, allowance, *, device, begin):
+def predict_seconds(jobs, dataset, budget, *, device, begin):
     """Promise no time at all; the step of a job with the seed `BUSY_STEP` does not end."""
     begin(1.0, ModelError("the step takes too long"))
     while jobs[0].seed == BUSY_STEP:

@@ -13,7 +13,7 @@ from grader.models.spec import (
     default_optimizer,
     parameter_names,
 )
-from grader.training.allowance import Allowance
+from grader.training.budget import Budget
 from grader.training.datasets import Dataset, load_dataset
 from grader.training.job import TrainingJob
 from tests.support.specs import FLATTEN, RELU, linear, model
@@ -132,4 +132,4 @@ def practice_set(cache_directory: Path, train_examples: int = 4000) -> Dataset:
 
 def submit(pool, job, on_epoch=None, **limits: float):
     """Train a single job in a pool, and return its future run."""
-    return pool.submit_stacked([job], [on_epoch], allowance=Allowance(**limits))[0]
+    return pool.submit_stacked([job], [on_epoch], budget=Budget(**limits))[0]

@@ -27,12 +27,12 @@ class Pool:
 
     def __init__(self) -> None:
         self.stacks = []
-        self.allowances = []
+        self.budgets = []
         self.futures = []
 
-    def submit_stacked(self, jobs, on_epochs=None, *, allowance):
+    def submit_stacked(self, jobs, on_epochs=None, *, budget):
         self.stacks.append(list(jobs))
-        self.allowances.append(allowance)
+        self.budgets.append(budget)
         self.futures.append([Future() for _ in jobs])
         return self.futures[-1]
 

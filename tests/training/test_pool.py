@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from grader.errors import MachineError, ModelError
-from grader.training.allowance import Allowance
+from grader.training.budget import Budget
 from grader.training.loop import train
 from grader.training.pool import TrainingPool, count_cores
 from grader.training.stacked import train_stacked
@@ -288,7 +288,7 @@ def test_measured_runs_are_those_of_train(pool, dataset):
     jobs = [training_job(cnn(p / 10), seed=2) for p in range(5)]
     alone = train_stacked(jobs, dataset)
     for future, run in zip(
-        pool.submit_stacked(jobs, allowance=Allowance(reference_epochs=1e6)), alone, strict=True
+        pool.submit_stacked(jobs, budget=Budget(reference_epochs=1e6)), alone, strict=True
     ):
         assert without_time(future.result()) == without_time(run)
 

@@ -40,7 +40,7 @@ from grader.results import (
     TrainingRun,
     counted_accuracy,
 )
-from grader.training.allowance import Allowance
+from grader.training.budget import Budget
 from grader.training.datasets import Dataset
 from grader.training.job import TrainingJob
 from grader.training.loop import train
@@ -207,12 +207,12 @@ class ModelTraining(Training):
         clear = clearly_met_accuracy(threshold.accuracy, test_examples)
         stop_at = None if setting.options.full or threshold.epoch == "final" else clear
         jobs = [replace(self.job, seed=seed, stop_at_accuracy=stop_at) for seed in setting.seeds]
-        allowance = allow_training(setting.assignment)
+        budget = budget_of(setting.assignment)
         if setting.options.seeds:
-            return tuple((yield Round(jobs=jobs, allowance=allowance)))
+            return tuple((yield Round(jobs=jobs, budget=budget)))
         runs: list[TrainingRun] = []
         for job in jobs:
-            runs += yield Round(jobs=[job], allowance=allowance)
+            runs += yield Round(jobs=[job], budget=budget)
             reached = counted_accuracy(runs[-1], threshold.epoch)
             first = counted_accuracy(runs[0], threshold.epoch)
             if reached >= threshold.accuracy or not needs_another_seed(
@@ -363,14 +363,14 @@ def _count_cheap_examples(job: TrainingJob) -> int:
     return min(STEP_WORK // max(work, 1), STEP_VALUES // max(values, 1))
 
 
-def allow_training(assignment: Assignment, *, stacks: int = 1) -> Allowance:
+def budget_of(assignment: Assignment, *, stacks: int = 1) -> Budget:
     """Return the limits on the training of one item, whatever seeds an option names.
 
     Args:
         assignment: whose limits and seeds count.
         stacks: the trainings for each seed.
     """
-    return Allowance(
+    return Budget(
         reference_epochs=assignment.limits.training_reference_epochs,
         repetitions=len(assignment.seeds) * stacks,
         memory_bytes=assignment.limits.training_memory_bytes,

@@ -12,12 +12,12 @@ from grader.grading.items.calls import ask_person, check_answered
 from grader.grading.items.chance import sweep_tolerance
 from grader.grading.items.comparison import format_value
 from grader.grading.items.interface import Context, Training
-from grader.grading.items.model import ModelTraining, allow_training
+from grader.grading.items.model import ModelTraining, budget_of
 from grader.grading.points import add_checks, conclude
 from grader.models.questions import PlainMapping, PlainValue
 from grader.models.recording import Doubt
 from grader.results import CheckResult, ItemResult, Outcome, SweepPoint, TrainingRun
-from grader.training.allowance import Allowance
+from grader.training.budget import Budget
 from grader.training.job import TrainingJob
 from grader.training.plans import Plan, Round
 from grader.training.pool import split_into_stacks
@@ -115,7 +115,7 @@ def _prepare(
         location=extraction.location,
         job=model.job,
         seeds=context.setting.seeds,
-        allowance=allow_training(
+        budget=budget_of(
             context.setting.assignment, stacks=len(split_into_stacks(len(reported)))
         ),
     )
@@ -138,7 +138,7 @@ class SweepTraining(Training):
         recorded: the sweep was recorded from a program, which reports no accuracies.
         location: of the student's function.
         job: the model's own training; epochs, dropout and seed are still to be set.
-        allowance: limits on each stack of the sweep.
+        budget: limits on each stack of the sweep.
     """
 
     item: SweepItem
@@ -148,7 +148,7 @@ class SweepTraining(Training):
     location: str
     job: TrainingJob
     seeds: tuple[int, ...]
-    allowance: Allowance
+    budget: Budget
 
     @property
     def minimum_agreeing(self) -> int:
@@ -178,7 +178,7 @@ class SweepTraining(Training):
                 )
                 for probability in disagreeing
             ]
-            found = yield Round(jobs=jobs, stacked=True, allowance=self.allowance)
+            found = yield Round(jobs=jobs, stacked=True, budget=self.budget)
             for probability, run in zip(disagreeing, found, strict=True):
                 runs[probability].append(run)
             if not self.judged:

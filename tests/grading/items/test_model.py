@@ -15,7 +15,7 @@ from grader.models.build import build_model
 from grader.models.questions import Extraction, PlainMapping
 from grader.models.spec import ModelSpec, OptimizerSpec, default_optimizer
 from grader.results import EpochResult, ItemResult, Outcome, TrainingRun
-from grader.training.allowance import Allowance
+from grader.training.budget import Budget
 from grader.training.job import TrainingJob
 from tests.support.item_samples import ITEMS, make_context, run_plan
 from tests.support.specs import (
@@ -147,10 +147,8 @@ def test_budget_is_each_items_own():
     for item_id in ("2C", "2D"):
         found = model_kind.check(item_id, ITEM, context)
         assert isinstance(found, ModelTraining)
-        allowance = next(found.plan()).allowance
-        assert allowance == Allowance(
-            reference_epochs=1200, repetitions=3, memory_bytes=900_000_000
-        )
+        budget = next(found.plan()).budget
+        assert budget == Budget(reference_epochs=1200, repetitions=3, memory_bytes=900_000_000)
 
 
 def test_without_a_model():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Allowance:
+class Budget:
     """Limits on the training for one verdict. They change no run, so no digest has them.
 
     Attributes:
@@ -22,4 +22,4 @@ class Allowance:
     memory_bytes: int | None = None
 
 
-UNLIMITED = Allowance()
+UNLIMITED = Budget()
