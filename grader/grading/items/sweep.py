@@ -115,9 +115,7 @@ def _prepare(
         location=extraction.location,
         job=model.job,
         seeds=context.setting.seeds,
-        budget=budget_of(
-            context.setting.assignment, stacks=len(split_into_stacks(len(reported)))
-        ),
+        budget=budget_of(context.setting.assignment, stacks=len(split_into_stacks(len(reported)))),
     )
 
 
