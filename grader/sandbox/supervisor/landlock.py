@@ -24,8 +24,6 @@ _NET_BIND_AND_CONNECT_TCP = 0b11
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
 TCP_SINCE, SCOPES_SINCE = 4, 6
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
 
 class Access(IntFlag):
     """The kernel's LANDLOCK_ACCESS_FS_… rights."""
@@ -151,7 +149,7 @@ def _add_rule(ruleset: int, path: Path, access: Access) -> None:
 
 def _call(number: int, *arguments: object) -> int:
     converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    result = int(_LIBC.syscall(ctypes.c_long(number), *converted))
+    result = int(ctypes.CDLL(None, use_errno=True).syscall(ctypes.c_long(number), *converted))
     if result < 0:
         raise OSError(ctypes.get_errno(), f"Landlock: {os.strerror(ctypes.get_errno())}")
     return result
