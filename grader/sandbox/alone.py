@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import queue
-import re
 import signal
 import threading
 import time
@@ -37,6 +36,7 @@ from grader.sandbox.protocol import (
     FrameReader,
     write_frame,
 )
+from grader.sandbox.worker.failures import running_line
 
 MAXIMUM_PHASE_BYTES = 500
 TRACE_BYTES = 8192
@@ -186,9 +186,7 @@ class AloneConnection:
         if self._process.trace is not None:
             with contextlib.suppress(OSError), self._process.trace.open("rb") as file:
                 trace = file.read(TRACE_BYTES)
-        pattern = rf'File "{re.escape(str(self._submission))}[/\\]([^"\n]{{1,200}})", line (\d+)'
-        found = re.search(pattern, trace.decode(errors="replace"))
-        return f"{found[1]}:{found[2]}".replace("\\", "/") if found else ""
+        return running_line(trace, self._submission)
 
     def _next_frame(self) -> Frame | _Stop | None:
         """Return the next frame or the reason why none comes; None if there is none yet."""

@@ -6,6 +6,7 @@ import builtins
 import difflib
 import errno
 import linecache
+import re
 import sys
 from pathlib import Path
 from traceback import walk_tb
@@ -210,6 +211,13 @@ def display_path(filename: str, submission: Path) -> str | None:
 def locate(shown: str, line: int) -> str:
     """Return a location: "problem_2.py:14", or "problem_2.ipynb, cell 7, line 3"."""
     return f"{shown}, line {line}" if CELL in shown else f"{shown}:{line}"
+
+
+def running_line(trace: bytes, submission: Path) -> str:
+    """Return the location of the innermost line of the student's files in a faulthandler dump."""
+    pattern = rf'File "{re.escape(str(submission))}[/\\]([^"\n]{{1,200}})", line (\d+)'
+    found = re.search(pattern, trace.decode(errors="replace"))
+    return locate(found[1].replace("\\", "/"), int(found[2])) if found else ""
 
 
 def _student_frames(traceback: TracebackType | None, submission: Path) -> tuple[str, str]:

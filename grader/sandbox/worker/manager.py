@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import select
 import signal
 import sys
@@ -32,7 +31,7 @@ from grader.sandbox.protocol import (
     WorkerLimits,
     write_frame,
 )
-from grader.sandbox.worker.failures import locate
+from grader.sandbox.worker.failures import running_line
 from grader.sandbox.worker.preload import garbage_collection_paused, preload_heavy_modules
 from grader.sandbox.worker.processes import (
     exit_with_parent,
@@ -226,7 +225,7 @@ class _Run:
             "phase": self.phase,
             "dropped_bytes": self.dropped_bytes,
             "is_clean": is_clean,
-            "location": _location(self.trace, self.place.submission),
+            "location": running_line(self.trace, self.place.submission),
         }
 
     def _wait(self, options: int) -> bool:
@@ -267,10 +266,3 @@ class _Run:
                 break
             received += data
         return received
-
-
-def _location(trace: bytes, submission: Path) -> str:
-    """Return the innermost line of the student's files in a faulthandler dump."""
-    pattern = rf'File "{re.escape(str(submission))}/([^"\n]{{1,200}})", line (\d+)'
-    found = re.search(pattern, trace.decode(errors="replace"))
-    return locate(found[1], int(found[2])) if found else ""
