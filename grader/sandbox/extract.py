@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Self
 
 from grader.assignment.records import Limits
@@ -212,7 +213,7 @@ class Interview:
             memory_bytes=worker.memory_bytes + limits.memory_bytes,
             tasks=limits.processes + self.sandbox.own_tasks,
             scratch_bytes=limits.scratch_bytes,
-            scratch_files=limits.scratch_files,
+            scratch_files=limits.scratch_files + _count_entries(self.submission),
         )
         worker.connection.send(encode_command(question, _worker_limits(worker, limits, seconds)))
         deadline = now + seconds + GRACE_SECONDS
@@ -249,6 +250,12 @@ class Interview:
         if end.reason == "timeout" and self._is_out_of_time():
             failure = explain_submission_timeout(self.limits)
         return Extraction(question=question, failure=failure)
+
+
+def _count_entries(submission: Submission) -> int:
+    """Return the number of files and directories that the worker puts into scratch."""
+    paths = [PurePosixPath(file) for file in submission.files]
+    return len(paths) + len({parent for path in paths for parent in path.parents})
 
 
 def _limits_of(question: Question, limits: Limits) -> Limits:

@@ -131,6 +131,11 @@ class WorkerLimits:
     layers: int
     parameters: int
 
+    @property
+    def copied_bytes(self) -> int:
+        """The size that copies of submitted data files may take in the scratch directory."""
+        return self.scratch_bytes // 4
+
 
 MAXIMUM_DIGITS = 1000
 MAXIMUM_PAIRS = 1000

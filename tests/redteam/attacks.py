@@ -133,7 +133,7 @@ FORGERY = (
             __hash__ = type(nn.Sequential).__hash__
         class Fake(nn.Sequential, metaclass=Meta): pass
         answer = lambda: Fake(nn.Linear(1, 1))
-        """, kind="wrong-type"),
+        """, layers=("Linear",)),
     _model("forgery", "patched_linear", """
         nn.Linear.forward = lambda self, x: x
         nn.Linear.__repr__ = lambda self: 'Perfect()'

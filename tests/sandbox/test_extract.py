@@ -144,7 +144,7 @@ def threads():
     threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()
     return 4
 def scratch():
-    before = os.listdir(".")
+    before = [name for name in os.listdir(".") if not os.path.islink(name)]
     with open("left", "w") as file:
         file.write("x" * 1000)
     os.makedirs("a/b/c")
@@ -227,7 +227,7 @@ def test_flood_of_output_is_cut(extractions: dict[str, Extraction]) -> None:
 
 
 def test_scratch_is_emptied(extractions: dict[str, Extraction]) -> None:
-    """Each question finds an empty scratch directory."""
+    """Each question finds only the submitted files in its scratch directory."""
     assert extractions["scratch again"].value == ()
 
 

@@ -131,7 +131,6 @@ BROKEN = (
         kind="missing-function",
         says=("answer()", "Did you mean answr()?"),
     ),
-    Broken(name="no_callable", source="answer = 3\n", kind="wrong-type", says=("int", "def")),
     Broken(
         name="wrong_arity",
         source="def answer(x):\n    return x\n",
@@ -212,10 +211,64 @@ BROKEN = (
     _model("model_none", "None", "wrong-type", "returned None"),
     _model("model_number", "3", "wrong-type", "int", "nn.Sequential"),
     _model("model_class", "nn.Sequential", "wrong-type", "the class Sequential"),
-    _model("model_linear", "nn.Linear(1, 1)", "wrong-type", "Linear"),
-    _model(
-        "model_subclass", "type('Mine', (nn.Sequential,), {})()", "wrong-type", "Mine", "itself"
+    Broken(
+        name="model_two_paths",
+        source=f"""
+            {IMPORTS.replace(chr(10), chr(10) + 12 * " ")}
+            class Net(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.one, self.two = nn.Linear(784, 9), nn.Linear(9, 9)
+                def forward(self, x):
+                    x = self.one(x.flatten(1))
+                    return x + self.two(x)
+            answer = Net
+        """,
+        kind="wrong-value",
+        says=("adds two paths at line 11", "one chain", "model_two_paths.py:11"),
+        asked="model",
     ),
+    Broken(
+        name="model_of_data",
+        source=f"""
+            {IMPORTS.replace(chr(10), chr(10) + 12 * " ")}
+            class Net(nn.Module):
+                def forward(self, x):
+                    return -x if x.sum() > 0 else x
+            answer = Net()
+        """,
+        kind="wrong-value",
+        says=("branches on the images' values at line 7", "model_of_data.py:7"),
+        asked="model",
+    ),
+    Broken(
+        name="model_of_loops",
+        source=f"""
+            {IMPORTS.replace(chr(10), chr(10) + 12 * " ")}
+            class Net(nn.Module):
+                def forward(self, x):
+                    return torch.stack([row.relu() for row in x])
+            answer = Net()
+        """,
+        kind="wrong-value",
+        says=("joins three paths", "line 7"),
+        asked="model",
+    ),
+    Broken(
+        name="model_of_unknown_operation",
+        source=f"""
+            {IMPORTS.replace(chr(10), chr(10) + 12 * " ")}
+            class Net(nn.Module):
+                def forward(self, x):
+                    return torch.cumsum(x, 1)
+            answer = Net()
+        """,
+        kind="wrong-value",
+        says=("uses cumsum at line 7", "no layer"),
+        asked="model",
+    ),
+    _model("model_functional", "nn.Sequential(torch.relu)", "exception", "Write nn.ReLU()"),
+    _model("model_of_class", "nn.Sequential(nn.ReLU)", "exception", "Write nn.ReLU()"),
     _model("model_empty", "nn.Sequential()", "wrong-value", "without layers"),
     _model("model_many", "nn.Sequential(*[nn.ReLU() for _ in range(201)])", "limit", "200"),
     _model("model_large", "nn.Sequential(nn.Linear(10_000, 3_000))", "limit", "30,003,000"),

@@ -42,6 +42,7 @@ def environment(scratch: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "MPLBACKEND": "Agg",
         "OMP_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",  # the order of sets decides no points
     }
     if os.environ.get("LD_LIBRARY_PATH"):
         # Some Pythons find their own shared library only through it.

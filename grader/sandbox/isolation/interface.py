@@ -72,7 +72,8 @@ class Sandbox(ABC):
     def command(self, program: str, *directories: str) -> list[str]:
         """Return the command line of a program; see `launch`."""
         own = json.dumps(asdict(self.own))
-        return [sys.executable, "-I", "-B", "-u", "-c", program, *directories, own]
+        # Not -I, which ignores the fixed hash seed; `environment()` has no other PYTHON… variable.
+        return [sys.executable, "-P", "-s", "-B", "-u", "-c", program, *directories, own]
 
 
 def start(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from grader.sandbox.protocol import COMMAND, READY, FrameReader, WorkerLimits, write_frame
 from grader.sandbox.worker.preload import garbage_collection_paused, preload_heavy_modules
+from grader.sandbox.worker.scratch import give_files
 
 READ_BYTES = 65536
 MAXIMUM_COMMAND_BYTES = 100_000
@@ -36,12 +37,15 @@ def main() -> None:
     while data := os.read(commands, READ_BYTES):
         for frame in reader.feed(data):
             command = json.loads(frame.payload)
+            limits = WorkerLimits(**command["limits"])
+            give_files(Path(submission), Path(scratch), limits.copied_bytes)
             threading.Thread(target=_exit_with_grader, args=[commands], daemon=True).start()
             trace = os.open(Path(scratch).parent / "trace", os.O_WRONLY | os.O_CREAT)
             answer_question(
                 question=command["question"],
-                limits=WorkerLimits(**command["limits"]),
+                limits=limits,
                 submission=Path(submission),
+                scratch=Path(scratch),
                 frames=replies,
                 trace=trace,
             )

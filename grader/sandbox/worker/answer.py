@@ -29,13 +29,14 @@ from grader.sandbox.worker.describe_training import (
     spare_compiler_import,
 )
 from grader.sandbox.worker.failures import (
+    Line,
     StudentError,
-    display_path,
+    derives,
     explain_exception,
-    locate,
+    line_of,
     safe_text,
-    type_name,
 )
+from grader.sandbox.worker.initialisation import InitialisationWatch
 from grader.sandbox.worker.plain_values import Converter
 from grader.sandbox.worker.recording.cells import NOTEBOOK
 from grader.sandbox.worker.recording.program import Program, to_recording
@@ -57,6 +58,7 @@ def answer_question(
     question: dict[str, Any],
     limits: WorkerLimits,
     submission: Path,
+    scratch: Path,
     frames: int,
     trace: int,
 ) -> None:
@@ -68,6 +70,8 @@ def answer_question(
     with contextlib.suppress(RuntimeError):
         faulthandler.dump_traceback_later(limits.question_seconds * TRACE_AT, file=trace)
     random.seed(0)  # every fork reseeds it
+    # A file that was found in a subfolder is run from there.
+    os.chdir((scratch / question["file"]).parent)
     session = _Session(question=question, limits=limits, submission=submission, frames=frames)
     try:
         reply = session.record() if question["kind"] == "recording" else session.answer()
@@ -98,6 +102,11 @@ class _Session:
     frames: int
     phase: str = "start"
     notes: list[dict[str, str]] = field(default_factory=list)
+    initialisation: InitialisationWatch = field(init=False)
+    bound: dict[str, Line] = field(default_factory=dict)  # names at top level
+
+    def __post_init__(self) -> None:
+        self.initialisation = InitialisationWatch(self.submission)
 
     def record(self) -> dict[str, Any]:
         """Run the whole program, and return what it would have trained."""
@@ -107,58 +116,69 @@ class _Session:
 
     def answer(self) -> dict[str, Any]:
         """Return the reply, or raise `StudentError` if there is no answer."""
+        is_model = self.question["kind"] == "model"
+        if is_model and not self.question["weights"]:
+            self.initialisation.start()
         module = self._import_file()
         name = self.question["function"]
-        function = self._find(module, name, required=not self.question["optional"])
-        if function is None:
+        found = self._find(module, name, required=not self.question["optional"])
+        if found is None:
             return {"type": "missing"}
-        location = _location(function, self.submission)
-        value = self._call(function, name)
+        line = self._line_of(found, name)
+        value, subject = self._obtain(found, name)
         if value is None and self.question["optional"]:
             return {"type": "missing"}
-        with _located_at(location):
-            if self.question["kind"] == "model":
-                return self._answer_model(module, value, location)
+        with _located_at(str(line or "")):
+            if is_model:
+                return self._answer_model(module, value, subject, line)
             return {
                 "type": "answer",
-                "value": self._to_plain(value, name),
-                "location": location,
+                "value": self._to_plain(value, subject),
+                "location": str(line or ""),
             }
 
-    def _answer_model(self, module: types.ModuleType, model: Any, location: str) -> dict[str, Any]:
+    def _answer_model(
+        self, module: types.ModuleType, model: Any, subject: str, line: Line | None
+    ) -> dict[str, Any]:
         name = self.question["function"]
         self._enter(f"description of the model of {name}()")
-        described = describe_model(model, name, self.limits)
-        weights = encode_weights(described, name, self.limits) if self.question["weights"] else None
+        described = describe_model(model, subject, self.limits, self.submission)
+        weights = (
+            encode_weights(described, subject, self.limits) if self.question["weights"] else None
+        )
+        is_own, set_at = self.initialisation.find(layer for _, layer in described.modules)
+        place = (set_at or line) if is_own else None
         reply: dict[str, Any] = {
             "type": "model",
             "layers": described.layers,
             "weights": weights,
-            "location": location,
+            "location": str(line or ""),
+            "class_name": described.class_name,
+            "own_initialisation": None if place is None else place.to_dict(),
         }
         failures = []
 
-        def attempt(role: str, action: Callable[[Callable[..., Any], str], Any]) -> None:
-            function_name = self.question[role]
+        def attempt(role: str, action: Callable[[Any, str], Any]) -> None:
+            role_name = self.question[role]
             try:
-                function = self._find(module, function_name, required=False)
-                if function is not None:
-                    with _located_at(_location(function, self.submission)):
-                        reply[role] = action(function, function_name)
+                found = self._find(module, role_name, required=False)
+                if found is not None:
+                    with _located_at(str(self._line_of(found, role_name) or "")):
+                        reply[role] = action(found, role_name)
             except StudentError as error:
                 failures.append([role, error.to_dict(self.phase)])
 
         optimizer: Any = None
 
-        def optimize(function: Callable[..., Any], function_name: str) -> dict[str, Any]:
+        def optimize(found: Any, role_name: str) -> dict[str, Any]:
             nonlocal optimizer
-            made = self._call(function, function_name, model=model)
+            made, _ = self._obtain(found, role_name, model=model)
             # Described before the scheduler exists, which changes the learning rates.
-            description = describe_optimizer(made, function_name, described)
+            description = describe_optimizer(made, role_name, described)
             optimizer = made
             return description
 
-        def schedule(function: Callable[..., Any], function_name: str) -> dict[str, Any] | None:
+        def schedule(found: Any, role_name: str) -> dict[str, Any] | None:
             nonlocal optimizer
             if failures:  # of the optimiser: there is nothing to schedule
                 return None
@@ -166,12 +186,12 @@ class _Session:
                 optimizer = self._call(default_optimizer, "Adam", model=model)
             if optimizer is None:
                 return None
-            made = self._call(function, function_name, optimizer=optimizer)
-            return None if made is None else describe_scheduler(made, function_name, optimizer)
+            made, _ = self._obtain(found, role_name, optimizer=optimizer)
+            return None if made is None else describe_scheduler(made, role_name, optimizer)
 
         attempt("optimizer", optimize)
         attempt("scheduler", schedule)
-        attempt("training", lambda function, name: self._to_plain(self._call(function, name), name))
+        attempt("training", lambda found, name: self._to_plain(*self._obtain(found, name)))
         reply["failures"] = failures
         return reply
 
@@ -185,6 +205,7 @@ class _Session:
         if self.question["program"] or file.endswith(NOTEBOOK):
             program = self._program()
             program.run()
+            self.bound = program.bound
             return program.module
         self._enter(f"import of {file}")
         path = self.submission / file
@@ -195,10 +216,13 @@ class _Session:
                 "missing-file", f"{file} was not handed in.", f"Hand in a file named {file}."
             ) from None
         code = compile_source(source, str(path), file)
+        self.bound = {
+            name: Line(file=file, cell=0, line=number)
+            for name, number in static_notes.find_bound_names(source).items()
+        }
         self.notes += static_notes.find_shadows(self.submission)
         self.notes += static_notes.find_import_notes(source, file)
-        # Appended last, so that a file named like an installed module shadows nothing.
-        sys.path.append(str(self.submission))
+        self._find_own_modules()
         sys.argv = [str(path)]
         module = types.ModuleType(path.stem)
         module.__file__ = str(path)
@@ -209,9 +233,13 @@ class _Session:
             raise explain_exception(error, self.submission, self.limits) from None
         return module
 
+    def _find_own_modules(self) -> None:
+        """Let the file import those beside it; one named like an installed module wins nothing."""
+        beside = (self.submission / self.question["file"]).parent
+        sys.path += [str(path) for path in dict.fromkeys((beside, self.submission))]
+
     def _program(self) -> Program:
-        # Appended last, so that a file named like an installed module shadows nothing.
-        sys.path.append(str(self.submission))
+        self._find_own_modules()
         return Program(
             submission=self.submission,
             file=self.question["file"],
@@ -219,25 +247,15 @@ class _Session:
             enter=self._enter,
         )
 
-    def _find(
-        self, module: types.ModuleType, name: str | None, *, required: bool
-    ) -> Callable[..., Any] | None:
-        """Return a function of the file, or None if an optional one is missing."""
+    def _find(self, module: types.ModuleType, name: str | None, *, required: bool) -> Any:
+        """Return a function or value of the file, or None if an optional one is missing."""
         if name is None:
             return None
         found = module.__dict__.get(name)
+        if found is not None or not required:
+            return found
         file = self.question["file"]
-        if callable(found):
-            return found  # type: ignore[no-any-return]
         self.phase = f"search for {name}()"
-        if found is not None:
-            raise StudentError(
-                "wrong-type",
-                f"{name} in {file} is a {type_name(type(found))}, not a function.",
-                f"Write it as a function: def {name}(…): return …",
-            )
-        if not required:
-            return None
         functions = [
             key
             for key, value in module.__dict__.items()
@@ -251,11 +269,25 @@ class _Session:
             f"Define {name} at the top level of {file}, not inside another block.",
         )
 
+    def _line_of(self, found: object, name: str) -> Line | None:
+        """Return where a function of the student's or a name at top level is defined."""
+        code = getattr(found, "__code__", None)
+        if isinstance(code, types.CodeType):
+            return line_of(code.co_filename, code.co_firstlineno, self.submission)
+        return self.bound.get(name)
+
+    def _obtain(self, found: Any, name: str, **arguments: Any) -> tuple[Any, str]:
+        """Return the value of a call, or a variable's own value; and how a message begins."""
+        # A model can be called too, but it is a value.
+        if callable(found) and not derives(type(found), torch.nn.Module):
+            return self._call(found, name, **arguments), f"{name}() returned"
+        return found, f"{name} is"
+
     def _call(self, function: Callable[..., Any], name: str, **arguments: Any) -> Any:
         """Call the function with positional arguments and return its value."""
         call = f"{name}({', '.join(arguments)})"
         self._enter(f"call of {call}")
-        location = _location(function, self.submission)
+        line = self._line_of(function, name)
         try:
             inspect.signature(function).bind(*arguments.values())
         except TypeError as error:
@@ -264,7 +296,7 @@ class _Session:
                 "signature",
                 f"{name} cannot be called {expected}: {safe_text(error)}.",
                 f"Define it so that the call {call} works.",
-                location=location,
+                location=str(line or ""),
             ) from None
         except BaseException:  # noqa: BLE001, S110 - some callables have no signature; the call shows
             pass
@@ -273,12 +305,12 @@ class _Session:
         except BaseException as error:  # noqa: BLE001 - student code raises anything
             raise explain_exception(error, self.submission, self.limits) from None
 
-    def _to_plain(self, value: Any, name: str) -> Any:
-        self._enter(f"description of the value of {name}()")
+    def _to_plain(self, value: Any, subject: str) -> Any:
+        self._enter(f"description of the value of {subject.partition(' ')[0]}")
         if value is None:
             raise StudentError(
                 "wrong-type",
-                f"{name}() returned None: did you forget `return`?",
+                f"{subject} None: did you forget `return`?",
                 "End the function with a return of the answer.",
             )
         return Converter(self.limits).convert(value)
@@ -298,12 +330,3 @@ def _located_at(location: str) -> Iterator[None]:
     except StudentError as error:
         error.location = error.location or location
         raise
-
-
-def _location(function: object, submission: Path) -> str:
-    """Return where a student's function is defined, or "" for any other callable."""
-    code = getattr(function, "__code__", None)
-    if not isinstance(code, types.CodeType):
-        return ""
-    shown = display_path(code.co_filename, submission)
-    return locate(shown, code.co_firstlineno) if shown else ""

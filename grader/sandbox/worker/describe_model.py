@@ -6,6 +6,7 @@ import base64
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from torch import nn
 
 from grader.models.kinds import LAYER_KINDS, Argument
 from grader.sandbox.protocol import WorkerLimits
-from grader.sandbox.worker.failures import StudentError, type_name
+from grader.sandbox.worker.chain import as_chain
+from grader.sandbox.worker.failures import StudentError, derives, type_name
 from grader.sandbox.worker.irregularities import (
     LAYER_CLASSES,
     find_irregularity,
@@ -40,33 +42,55 @@ class DescribedModel:
         layers: the fields of `models.spec.LayerSpec`, one for each layer.
         names: the parameters' names in the flattened model, by `id()`.
         parameters: the same parameters, kept alive so that no `id()` is reused.
+        unused: the ids of parameters that the model's forward() never reaches.
+        class_name: of a class of the student's whose forward() was traced, or "".
+        flattened: the images were flattened before the model, which has a `Flatten` for that now.
     """
 
     modules: list[tuple[str, nn.Module]]
     layers: list[dict[str, Any]]
     names: dict[int, str]
     parameters: list[nn.Parameter]
+    unused: frozenset[int] = frozenset()
+    class_name: str = ""
+    flattened: bool = False
 
 
-def describe_model(model: object, function: str, limits: WorkerLimits) -> DescribedModel:
+def describe_model(
+    model: object,
+    subject: str,
+    limits: WorkerLimits,
+    submission: Path,
+    example: torch.Tensor | None = None,
+) -> DescribedModel:
     """Flatten and describe a model.
 
+    Args:
+        model: the student's.
+        subject: the beginning of messages: "model_c() returned", or "model_c is" for a variable.
+        limits: on layers and parameters.
+        submission: the student's directory.
+        example: a batch that the model was given, if it is known.
+
     Raises:
-        StudentError: it is not an ordinary `nn.Sequential`, or exceeds a limit.
+        StudentError: it is neither an ordinary `nn.Sequential` nor a chain of layers, or exceeds
+            a limit.
     """
-    _refuse_other_types(model, function)
+    _refuse_other_types(model, subject)
+    chain = as_chain(model, subject, submission, example)
+    model = chain.sequential
     layers: list[dict[str, Any]] = []
     names: dict[int, str] = {}
     parameters: list[nn.Parameter] = []
     seen_layers: dict[int, int] = {}
     modules: list[tuple[str, nn.Module]] = []
-    for path, layer in _flatten(model, function, "", ()):
+    for path, layer in _flatten(model, subject, "", ()):
         index = len(layers)
         modules.append((path, layer))
         if index == limits.layers:
             raise StudentError(
                 "limit",
-                f"{function}() returned a model of more than {index} layers.",
+                f"{subject} a model of more than {index} layers.",
                 "Use a smaller model.",
             )
         irregularity, detail = find_irregularity(layer, seen_layers.get(id(layer)), names)
@@ -88,20 +112,28 @@ def describe_model(model: object, function: str, limits: WorkerLimits) -> Descri
                 names[id(parameter)] = f"{index}.{name}"
                 parameters.append(parameter)
     if not layers:
-        raise StudentError("wrong-value", f"{function}() returned a model without layers.", _ADVICE)
+        raise StudentError("wrong-value", f"{subject} a model without layers.", _ADVICE)
     lazy = nn.parameter.UninitializedParameter
     count = sum(parameter.numel() for parameter in parameters if not isinstance(parameter, lazy))
     if count > limits.parameters:
         raise StudentError(
             "limit",
-            f"{function}() returned a model of {count:,} parameters; at most "
+            f"{subject} a model of {count:,} parameters; at most "
             f"{limits.parameters:,} can be graded.",
             "Use a smaller model.",
         )
-    return DescribedModel(modules=modules, layers=layers, names=names, parameters=parameters)
+    return DescribedModel(
+        modules=modules,
+        layers=layers,
+        names=names,
+        parameters=parameters,
+        unused=chain.unused,
+        class_name=chain.class_name,
+        flattened=chain.flattened,
+    )
 
 
-def encode_weights(described: DescribedModel, function: str, limits: WorkerLimits) -> str:
+def encode_weights(described: DescribedModel, subject: str, limits: WorkerLimits) -> str:
     """Return the model's parameters and buffers as a safetensors file in base64.
 
     Raises:
@@ -110,7 +142,7 @@ def encode_weights(described: DescribedModel, function: str, limits: WorkerLimit
     if any(layer["irregularity"] == "lazy" for layer in described.layers):
         raise StudentError(
             "wrong-value",
-            f"{function}() returned a model whose weights are not initialised.",
+            f"{subject} a model whose weights are not initialised.",
             "Use nn.Linear with both sizes instead of a lazy layer, and set its weights.",
         )
     tensors = {
@@ -122,8 +154,7 @@ def encode_weights(described: DescribedModel, function: str, limits: WorkerLimit
     if size * 4 // 3 > limits.message_bytes // 2:
         raise StudentError(
             "limit",
-            f"{function}() returned a model whose weights take {size:,} bytes, more than an "
-            "answer may.",
+            f"{subject} a model whose weights take {size:,} bytes, more than an answer may.",
             "Use the small model that is asked for.",
         )
     # safetensors refuses tensors that share memory.
@@ -131,58 +162,52 @@ def encode_weights(described: DescribedModel, function: str, limits: WorkerLimit
     return base64.b64encode(safetensors.torch.save(cloned)).decode()
 
 
-def _refuse_other_types(model: object, function: str) -> None:
+def _refuse_other_types(model: object, subject: str) -> None:
     kind = type(model)
-    if kind is _SEQUENTIAL:
+    if derives(kind, nn.Module):
         return
     name = type_name(kind)
     if model is None:
-        message = f"{function}() returned None: did you forget `return`?"
-    elif issubclass(kind, _SEQUENTIAL):
-        message = (
-            f"{function}() returned a {name}, a class of its own derived from nn.Sequential; "
-            "expected nn.Sequential itself."
-        )
+        message = f"{subject} None: did you forget `return`?"
     elif isinstance(model, type) and issubclass(model, nn.Module):
-        message = f"{function}() returned the class {type_name(model)}, not a model."
+        message = f"{subject} the class {type_name(model)}, not a model."
     else:
-        message = f"{function}() returned a value of type {name}; expected an nn.Sequential."
+        message = f"{subject} a value of type {name}; expected an nn.Sequential."
     raise StudentError("wrong-type", message, _ADVICE)
 
 
 def _flatten(
-    module: Any, function: str, prefix: str, containers: tuple[int, ...]
+    module: Any, subject: str, prefix: str, containers: tuple[int, ...]
 ) -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers with their paths, in the order of the forward pass."""
     if id(module) in containers:
         raise StudentError(
             "wrong-value",
-            f"{function}() returned a Sequential that contains itself.",
+            f"{subject} a Sequential that contains itself.",
             "Build every Sequential of its own layers.",
         )
     if len(containers) == MAXIMUM_NESTING:
         raise StudentError(
             "limit",
-            f"{function}() returned Sequentials nested more than {MAXIMUM_NESTING} deep.",
+            f"{subject} Sequentials nested more than {MAXIMUM_NESTING} deep.",
             "Use fewer levels.",
         )
-    _refuse_irregular_container(module, function, prefix)
+    _refuse_irregular_container(module, subject, prefix)
     for name, child in module.__dict__["_modules"].items():
         path = f"{prefix}{name}"
         if type(child) is _SEQUENTIAL:
-            yield from _flatten(child, function, f"{path}.", (*containers, id(module)))
+            yield from _flatten(child, subject, f"{path}.", (*containers, id(module)))
         elif isinstance(child, nn.Module):
             yield path, child
         else:
             raise StudentError(
                 "wrong-value",
-                f"{function}() returned a model whose layer {path} is {type_name(type(child))}, "
-                "not a layer.",
+                f"{subject} a model whose layer {path} is {type_name(type(child))}, not a layer.",
                 "Put only layers of torch.nn into the Sequential.",
             )
 
 
-def _refuse_irregular_container(module: nn.Sequential, function: str, prefix: str) -> None:
+def _refuse_irregular_container(module: nn.Sequential, subject: str, prefix: str) -> None:
     where = f"the Sequential {prefix.removesuffix('.')}" if prefix else "the Sequential itself"
     found = find_override(module) or find_own_hook(module)
     own = [*module.__dict__["_parameters"], *module.__dict__["_buffers"]]
@@ -196,7 +221,7 @@ def _refuse_irregular_container(module: nn.Sequential, function: str, prefix: st
         }
         raise StudentError(
             "wrong-value",
-            f"{function}() returned a model with {words[found[0]]} on {where}: {found[1]}.",
+            f"{subject} a model with {words[found[0]]} on {where}: {found[1]}.",
             "Use a plain nn.Sequential; only its layers are graded.",
         )
 

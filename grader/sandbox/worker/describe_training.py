@@ -63,7 +63,11 @@ def describe_optimizer(
     groups = []
     taken: set[str] = set()
     for group in optimizer.param_groups:  # type: ignore[attr-defined]
-        names = [described.names.get(id(parameter), "") for parameter in group["params"]]
+        # Without a gradient, an unused parameter is never changed.
+        trained = [each for each in group["params"] if id(each) not in described.unused]
+        if group["params"] and not trained:
+            continue
+        names = [described.names.get(id(parameter), "") for parameter in trained]
         if "" in names:
             raise StudentError(
                 "wrong-value",

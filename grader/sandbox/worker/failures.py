@@ -8,9 +8,11 @@ import errno
 import linecache
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from traceback import walk_tb
-from types import TracebackType
+from types import FrameType, TracebackType
+from typing import Any
 
 from grader.sandbox.protocol import (
     NEEDS_LESS_MEMORY,
@@ -26,6 +28,22 @@ MAXIMUM_LINE = 200
 CELL = ".ipynb, cell "
 """In the file names of a notebook's code objects, before the cell's number."""
 MAXIMUM_NAMES = 10_000
+PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+"""The grader's own version, which student code must be written for."""
+_NOT_A_MODULE = re.compile(r"(\w+) is not a Module subclass")
+_LAYERS_OF_FUNCTIONS = {
+    layer.partition("(")[0].lower(): layer
+    for layer in (
+        *("ReLU()", "ReLU6()", "LeakyReLU()", "ELU()", "SELU()", "SiLU()", "GELU()", "Sigmoid()"),
+        *("Tanh()", "Softplus()", "Flatten()", "Identity()", "Softmax(dim=1)", "Dropout(…)"),
+        *("LogSoftmax(dim=1)", "Linear(…)", "Conv2d(…)", "MaxPool2d(…)", "BatchNorm2d(…)"),
+    )
+} | {
+    "leaky_relu": "LeakyReLU()",
+    "log_softmax": "LogSoftmax(dim=1)",
+    "max_pool2d": "MaxPool2d(…)",
+    "avg_pool2d": "AvgPool2d(…)",
+}
 _TORCHVISION_HAS_NO_DATA = ("Dataset not found", "Error downloading")
 
 
@@ -140,7 +158,9 @@ def _explanation(
         )
     elif isinstance(error, ImportError):
         kind, message = "import", f"An import failed: {described}"
-        next_step = "Check the name that is imported, and that your PyTorch is a current one."
+        next_step = _advise_on_import(error, text)
+    elif isinstance(error, TypeError) and (found := _NOT_A_MODULE.search(text)):
+        next_step = _advise_on_layer(found[1])
     elif isinstance(error, RecursionError):
         next_step = "A function calls itself endlessly; add a condition that stops it."
     elif "cuda" in text.lower() or "nvidia driver" in text.lower():
@@ -176,6 +196,24 @@ def _suggestion(error: BaseException) -> str:
         return ""
 
 
+def _advise_on_import(error: ImportError, text: str) -> str:
+    if "relative import" in text:
+        return "Write `from helpers import …` instead of `from .helpers import …`."
+    if (error.name or "").partition(".")[0] in sys.stdlib_module_names:
+        return f"Check the name that is imported; the grader runs {PYTHON}."
+    return "Check the name that is imported, and that your PyTorch is a current one."
+
+
+def _advise_on_layer(name: str) -> str:
+    """Return the next step for a Sequential that is given something else than a layer."""
+    if name in {"Sequential", "Module"}:
+        return "Put layers into the Sequential, with their arguments: nn.Linear(784, 100)."
+    layer = _LAYERS_OF_FUNCTIONS.get(name.lower())
+    if layer is not None:
+        return f"Write nn.{layer} instead: a Sequential takes layers, not functions or classes."
+    return "Put only layers of torch.nn into a Sequential, such as nn.ReLU()."
+
+
 def safe_text(value: object) -> str:
     """Return `str(value)` on one line and capped, even if its `__str__` misbehaves."""
     try:
@@ -194,6 +232,11 @@ def type_name(kind: type) -> str:
         return "(unnamed)"
 
 
+def derives(kind: type, base: type) -> bool:
+    """Return True if a class really derives from another, despite a false `__class__`."""
+    return base in type.mro(kind) if type(kind) is type else type.__subclasscheck__(base, kind)
+
+
 def type_name_with_article(kind: type) -> str:
     """Return the name of a class after "a" or "an"."""
     name = type_name(kind)
@@ -206,6 +249,42 @@ def display_path(filename: str, submission: Path) -> str | None:
         return Path(filename).relative_to(submission).as_posix()
     except ValueError:
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a student's file; the fields of `models.recording.Place`."""
+
+    file: str
+    cell: int
+    line: int
+
+    def __str__(self) -> str:
+        shown = f"{self.file}, cell {self.cell}" if self.cell else self.file
+        return locate(shown, self.line)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields."""
+        return {"file": self.file[:MAXIMUM_LINE], "cell": self.cell, "line": self.line}
+
+
+def find_line(frame: FrameType | None, submission: Path) -> Line | None:
+    """Return the innermost line of the student's files at or outside `frame`, or None."""
+    while frame is not None:
+        line = line_of(frame.f_code.co_filename, frame.f_lineno, submission)
+        if line is not None:
+            return line
+        frame = frame.f_back
+    return None
+
+
+def line_of(filename: str, number: int, submission: Path) -> Line | None:
+    """Return a line of a code object's file, or None if the file is not the student's."""
+    shown = display_path(filename, submission)
+    if shown is None:
+        return None
+    file, _, cell = shown.partition(", cell ") if CELL in shown else (shown, "", "")
+    return Line(file=file, cell=int(cell) if cell.isdecimal() else 0, line=number)
 
 
 def locate(shown: str, line: int) -> str:

@@ -40,7 +40,7 @@ from grader.sandbox.worker.processes import (
     limit_resources,
     send_kill,
 )
-from grader.sandbox.worker.scratch import count_files, empty
+from grader.sandbox.worker.scratch import count_files, empty, give_files
 
 POLL_SECONDS = 0.02
 READ_BYTES = 65536
@@ -90,11 +90,13 @@ def main() -> None:
     while data := os.read(commands, READ_BYTES):
         for frame in reader.feed(data):
             command = json.loads(frame.payload)
+            limits = WorkerLimits(**command["limits"])
             run = _Run(
                 place=place,
                 question=command["question"],
-                limits=WorkerLimits(**command["limits"]),
+                limits=limits,
                 close=(commands, replies),
+                given_files=give_files(place.submission, place.scratch, limits.copied_bytes),
             )
             run.start(answer_question)
             run.follow()
@@ -120,6 +122,7 @@ class _Run:
     question: dict[str, Any]
     limits: WorkerLimits
     close: tuple[int, ...]  # descriptors that the question's process must not inherit
+    given_files: int  # entries of the scratch directory that are not the student's
     pid: int = 0
     reason: str = ""  # empty while the process runs
     code: int = 0
@@ -152,6 +155,7 @@ class _Run:
                     question=self.question,
                     limits=self.limits,
                     submission=self.place.submission,
+                    scratch=self.place.scratch,
                     frames=ends["frames"][1],
                     trace=ends["trace"][1],
                 )
@@ -200,7 +204,7 @@ class _Run:
         return bool(self.reason)
 
     def _has_too_many_files(self) -> bool:
-        maximum = self.limits.scratch_files
+        maximum = self.limits.scratch_files + self.given_files
         return any(count_files(directory) > maximum for directory in self.place.writable())
 
     def clean_up(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from grader.sandbox.protocol import MAXIMUM_DIGITS, MAXIMUM_PAIRS, WorkerLimits
-from grader.sandbox.worker.failures import StudentError, type_name_with_article
+from grader.sandbox.worker.failures import StudentError, derives, type_name_with_article
 
 SMALLEST_INTEGER, LARGEST_INTEGER = -(2**63), 2**63 - 1
 MAXIMUM_INTEGER_BITS = 3300  # no more than MAXIMUM_DIGITS decimal digits
@@ -56,7 +56,7 @@ class Converter:
             (float, self._float),
             (str, self._text),
         ):
-            if _derives(kind, base):
+            if derives(kind, base):
                 return convert(value, depth)
         message = f"The answer holds {type_name_with_article(kind)}."
         raise StudentError("wrong-type", message, _ADVICE)
@@ -156,8 +156,3 @@ class Converter:
             return self.convert(plain, depth)
         message = f"The answer holds {type_name_with_article(type(value))}."
         raise StudentError("wrong-type", message, _ADVICE)
-
-
-def _derives(kind: type, base: type) -> bool:
-    """Return True if a class really derives from another, despite a false `__class__`."""
-    return base in type.mro(kind) if type(kind) is type else type.__subclasscheck__(base, kind)

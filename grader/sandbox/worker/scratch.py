@@ -1,4 +1,4 @@
-"""Count and delete the files that student code writes."""
+"""Give student code the submitted files to work beside; count and delete what it writes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,32 @@ import contextlib
 import os
 import shutil
 from pathlib import Path
+
+_NEVER_WRITTEN = frozenset({".py", ".ipynb", ".md", ".pdf"})
+
+
+def give_files(submission: Path, scratch: Path, maximum_bytes: int) -> int:
+    """Put the submitted files into the scratch directory; return the number of entries made.
+
+    So relative paths lead to them. Data files are copied, up to `maximum_bytes`, since a program
+    may write its own checkpoint again; all other files are links.
+    """
+    entries = 0
+    for directory, names, files in os.walk(submission):
+        target = scratch / Path(directory).relative_to(submission)
+        for name in names:
+            (target / name).mkdir()
+        for name in sorted(files):
+            source = Path(directory, name)
+            size = source.stat().st_size
+            if source.suffix not in _NEVER_WRITTEN and size <= maximum_bytes:
+                shutil.copyfile(source, target / name)
+                maximum_bytes -= size
+            else:
+                with contextlib.suppress(OSError):  # Windows may refuse links.
+                    (target / name).symlink_to(os.path.relpath(source, target))
+        entries += len(names) + len(files)
+    return entries
 
 
 def count_files(directory: Path) -> int:

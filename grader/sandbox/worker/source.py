@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import tokenize
 import types
 from io import BytesIO
 
-from grader.sandbox.worker.failures import StudentError, locate, safe_text
-
-PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-"""The grader's own version, which student code must be written for."""
+from grader.sandbox.worker.failures import PYTHON, StudentError, locate, safe_text
 
 
 def decode_source(source: bytes, file: str) -> str:

@@ -30,6 +30,29 @@ def find_import_notes(source: bytes, file: str) -> list[dict[str, str]]:
     return notes[:MAXIMUM_NOTES]
 
 
+def find_bound_names(source: bytes) -> dict[str, int]:
+    """Return the line that last binds each name at top level."""
+    try:
+        tree = ast.parse(source)
+        return {name: line for statement in tree.body for name, line in bound_names(statement)}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+
+
+def bound_names(statement: ast.stmt) -> Iterator[tuple[str, int]]:
+    """Yield the names that a statement binds outside functions and classes, with their lines."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield statement.name, statement.lineno
+        return
+    for node in ast.iter_child_nodes(statement):
+        if isinstance(node, ast.stmt):
+            yield from bound_names(node)
+        elif isinstance(node, ast.expr):
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                    yield inner.id, inner.lineno
+
+
 def find_shadows(submission: Path) -> list[dict[str, str]]:
     """Return notes of files named like an importable module, which wins over the file."""
     notes = []

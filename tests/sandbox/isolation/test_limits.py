@@ -121,7 +121,7 @@ def files(count: int, size: int, seconds: float = 0.0) -> str:
             with open(str(number), "wb") as file:
                 file.write(bytes({size}))
         time.sleep({seconds})
-        return sum(os.path.getsize(name) for name in os.listdir("."))
+        return sum(os.path.getsize(name) for name in os.listdir(".") if not os.path.islink(name))
         """
 
 

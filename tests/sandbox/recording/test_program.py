@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
 
 from grader.models.questions import Extraction, Question
 from tests.submissions.asking import LIMITS, ask_all, find_sandbox
+from tests.support.programs import notebook_of
 
-NOTEBOOK = {
-    "cells": [
-        {"number": 1, "kind": "markdown", "source": "# Problem 2"},
-        {"number": 2, "kind": "code", "source": "%pip install x\nx = 20\nassert x == 1\ny = 2 * x"},
-        {"number": 3, "kind": "code", "source": "\nz = = 1"},
-        {"number": 4, "kind": "code", "source": "def answer():\n    return y"},
-        {"number": 5, "kind": "code", "source": "import sys\nsys.exit()"},
-        {
-            "number": 6,
-            "kind": "code",
-            "source": "while True:\n    try:\n        w = 1\n    except: pass",
-        },
-        {"number": 7, "kind": "code", "source": "total = y + w"},
-    ]
-}
+CELLS = (
+    "%pip install x\nx = 20\nassert x == 1\ny = 2 * x",
+    "\nz = = 1",
+    "def answer():\n    return y",
+    "import sys\nsys.exit()",
+    "while True:\n    try:\n        w = 1\n    except: pass",
+    "total = y + w",
+)
 SCRIPT = """
 from __future__ import annotations
 def answer(x: Missing = 5): return x
@@ -37,7 +30,7 @@ if __name__ == "__main__":
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Extraction]:
     """The recordings of a notebook and a script, and the answers of both."""
-    files = {"a.ipynb": json.dumps(NOTEBOOK), "b.py": SCRIPT}
+    files = {"a.ipynb": notebook_of(*CELLS), "b.py": SCRIPT}
     questions = [
         Question(id="notebook", kind="recording", file="a.ipynb", function=""),
         Question(id="answer of notebook", kind="answer", file="a.ipynb", function="answer"),
@@ -57,10 +50,10 @@ def test_statements(answers: dict[str, Extraction]) -> None:
     recording = answers["notebook"].recording
     assert recording is not None, answers["notebook"].failure
     assert [(failure.kind, failure.location) for failure in recording.failures] == [
-        ("exception", "a.ipynb, cell 2, line 3"),
-        ("syntax", "a.ipynb, cell 3, line 2"),
-        ("exit", "a.ipynb, cell 5, line 2"),
-        ("limit", "a.ipynb, cell 6, line 1"),
+        ("exception", "a.ipynb, cell 1, line 3"),
+        ("syntax", "a.ipynb, cell 2, line 2"),
+        ("exit", "a.ipynb, cell 4, line 2"),
+        ("limit", "a.ipynb, cell 5, line 1"),
     ]
     assert recording.names == ("x", "y", "answer", "sys", "w", "total")
 

@@ -16,15 +16,14 @@ from typing import Any
 
 from grader.sandbox.protocol import WorkerLimits
 from grader.sandbox.worker.failures import (
-    CELL,
+    Line,
     StudentError,
-    display_path,
     explain_exception,
     locate,
 )
 from grader.sandbox.worker.recording.cells import NOTEBOOK, Cell, read_cells, without_magics
 from grader.sandbox.worker.source import explain_syntax
-from grader.sandbox.worker.static_notes import is_main_guard
+from grader.sandbox.worker.static_notes import bound_names, is_main_guard
 
 STATEMENT_SHARE = 1 / 3
 """The share of a program's time that one statement may take."""
@@ -40,19 +39,6 @@ class StatementTimeoutError(BaseException):
     """The time of one statement is used up."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A line of the program; the fields of `models.recording.Place`."""
-
-    file: str
-    cell: int
-    line: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields."""
-        return {"file": self.file[:MAXIMUM_NAME], "cell": self.cell, "line": self.line}
-
-
 @dataclass(kw_only=True)
 class Program:
     """A student's program in one namespace.
@@ -60,6 +46,7 @@ class Program:
     Attributes:
         before, after: called around each statement, `before` with its line.
         rewrite: changes a statement's tree before it is compiled.
+        bound: the line that last bound each name at top level.
         enter: announces a step, so that the grader can name it in a failure.
     """
 
@@ -72,6 +59,7 @@ class Program:
     rewrite: Callable[[ast.stmt], ast.stmt] = lambda statement: statement
     failures: list[dict[str, str]] = field(default_factory=list)
     module: types.ModuleType = field(default_factory=lambda: types.ModuleType("__main__"))
+    bound: dict[str, Line] = field(default_factory=dict)
     _flags: int = 0
 
     @property
@@ -99,16 +87,6 @@ class Program:
         names = [name for name in found if not name.startswith("__") and len(name) <= MAXIMUM_NAME]
         return names[:MAXIMUM_NAMES]
 
-    def locate_frame(self, frame: types.FrameType | None) -> Line | None:
-        """Return the innermost line of the student's files at or outside `frame`, or None."""
-        while frame is not None:
-            shown = display_path(frame.f_code.co_filename, self.submission)
-            if shown is not None:
-                file, _, number = shown.partition(", cell ") if CELL in shown else (shown, "", "")
-                return Line(file=file, cell=int(number or 0), line=frame.f_lineno)
-            frame = frame.f_back
-        return None
-
     def _run_cell(self, cell: Cell) -> None:
         shown = f"{self.file}, cell {cell.number}" if self.file.endswith(NOTEBOOK) else self.file
         self.enter(f"run of {shown}")
@@ -134,6 +112,10 @@ class Program:
             self._add_failure(explain_syntax(error, shown))
             return
         self._flags |= code.co_flags & _FUTURE
+        self.bound |= {
+            name: Line(file=line.file, cell=line.cell, line=number)
+            for name, number in bound_names(statement)
+        }
         self.before(line)
         try:
             with _alarm(self.limits.question_seconds * STATEMENT_SHARE):
