@@ -10,6 +10,8 @@ import json
 import os
 import random
 import sys
+import threading
+import time
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -39,11 +41,16 @@ from grader.sandbox.worker.failures import (
 from grader.sandbox.worker.initialisation import InitialisationWatch
 from grader.sandbox.worker.plain_values import Converter
 from grader.sandbox.worker.recording.cells import NOTEBOOK
-from grader.sandbox.worker.recording.program import Program, to_recording
+from grader.sandbox.worker.recording.record import WatchedProgram, watch_program
 from grader.sandbox.worker.source import compile_source
 
+SEND_AT = 0.85
+"""The share of a recording's time after which the recording is sent as far as it is."""
 TRACE_AT = 0.9
 """The share of a question's time after which the running line is recorded."""
+
+# A program that is recorded has os._exit() replaced; see `recording.surroundings`.
+_exit = os._exit
 
 torch.set_num_threads(1)
 spare_compiler_import()
@@ -73,6 +80,9 @@ def answer_question(
     # A file that was found in a subfolder is run from there.
     os.chdir((scratch / question["file"]).parent)
     session = _Session(question=question, limits=limits, submission=submission, frames=frames)
+    lock = threading.Lock()
+    if question["kind"] == "recording":
+        threading.Thread(target=_send_partial, args=[session, lock], daemon=True).start()
     try:
         reply = session.record() if question["kind"] == "recording" else session.answer()
     except StudentError as error:
@@ -81,15 +91,30 @@ def answer_question(
     except BaseException as error:  # noqa: BLE001
         explained = explain_exception(error, submission, limits)
         reply = {"type": "failure", "failure": explained.to_dict(session.phase)}
+    with lock:
+        _send(reply, session)
+
+
+def _send_partial(session: _Session, lock: threading.Lock) -> None:
+    """Send what was recorded when little time is left, whatever the program does meanwhile."""
+    time.sleep(session.limits.question_seconds * SEND_AT)
+    with lock:
+        if session.watched is not None:
+            recording = session.watched.to_dict()
+            _send({"type": "recording", "recording": recording}, session)
+
+
+def _send(reply: dict[str, Any], session: _Session) -> None:
+    """Write the reply and the end frame, and exit."""
     reply["notes"] = session.notes
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except BaseException:  # noqa: BLE001, S112 - a student may have replaced or closed it
             continue
-    write_frame(frames, REPLY, json.dumps(reply, allow_nan=False).encode())
-    write_frame(frames, END)
-    os._exit(0)
+    write_frame(session.frames, REPLY, json.dumps(reply, allow_nan=False).encode())
+    write_frame(session.frames, END)
+    _exit(0)
 
 
 @dataclass(kw_only=True)
@@ -104,22 +129,22 @@ class _Session:
     notes: list[dict[str, str]] = field(default_factory=list)
     initialisation: InitialisationWatch = field(init=False)
     bound: dict[str, Line] = field(default_factory=dict)  # names at top level
+    watched: WatchedProgram | None = None  # a recording that is under way
 
     def __post_init__(self) -> None:
         self.initialisation = InitialisationWatch(self.submission)
 
     def record(self) -> dict[str, Any]:
         """Run the whole program, and return what it would have trained."""
-        program = self._program()
-        program.run()
-        return {"type": "recording", "recording": to_recording(program)}
+        watched = self._watch_program(in_a_hurry=False)
+        self.watched = watched
+        watched.program.run()
+        return {"type": "recording", "recording": watched.to_dict()}
 
     def answer(self) -> dict[str, Any]:
         """Return the reply, or raise `StudentError` if there is no answer."""
         is_model = self.question["kind"] == "model"
-        if is_model and not self.question["weights"]:
-            self.initialisation.start()
-        module = self._import_file()
+        module = self._import_file(watch_weights=is_model and not self.question["weights"])
         name = self.question["function"]
         found = self._find(module, name, required=not self.question["optional"])
         if found is None:
@@ -172,9 +197,9 @@ class _Session:
 
         def optimize(found: Any, role_name: str) -> dict[str, Any]:
             nonlocal optimizer
-            made, _ = self._obtain(found, role_name, model=model)
+            made, subject = self._obtain(found, role_name, model=model)
             # Described before the scheduler exists, which changes the learning rates.
-            description = describe_optimizer(made, role_name, described)
+            description = describe_optimizer(made, subject, described)
             optimizer = made
             return description
 
@@ -186,8 +211,8 @@ class _Session:
                 optimizer = self._call(default_optimizer, "Adam", model=model)
             if optimizer is None:
                 return None
-            made, _ = self._obtain(found, role_name, optimizer=optimizer)
-            return None if made is None else describe_scheduler(made, role_name, optimizer)
+            made, subject = self._obtain(found, role_name, optimizer=optimizer)
+            return None if made is None else describe_scheduler(made, subject, optimizer)
 
         attempt("optimizer", optimize)
         attempt("scheduler", schedule)
@@ -200,13 +225,15 @@ class _Session:
         self.phase = phase
         write_frame(self.frames, PHASE, phase.encode()[:400])
 
-    def _import_file(self) -> types.ModuleType:
+    def _import_file(self, *, watch_weights: bool) -> types.ModuleType:
         file = self.question["file"]
         if self.question["program"] or file.endswith(NOTEBOOK):
-            program = self._program()
+            program = self._watch_program(in_a_hurry=True).program
             program.run()
             self.bound = program.bound
             return program.module
+        if watch_weights:
+            self.initialisation.start()
         self._enter(f"import of {file}")
         path = self.submission / file
         try:
@@ -238,13 +265,15 @@ class _Session:
         beside = (self.submission / self.question["file"]).parent
         sys.path += [str(path) for path in dict.fromkeys((beside, self.submission))]
 
-    def _program(self) -> Program:
+    def _watch_program(self, *, in_a_hurry: bool) -> WatchedProgram:
         self._find_own_modules()
-        return Program(
+        return watch_program(
             submission=self.submission,
             file=self.question["file"],
             limits=self.limits,
             enter=self._enter,
+            initialisation=self.initialisation,
+            in_a_hurry=in_a_hurry,
         )
 
     def _find(self, module: types.ModuleType, name: str | None, *, required: bool) -> Any:
@@ -280,7 +309,8 @@ class _Session:
         """Return the value of a call, or a variable's own value; and how a message begins."""
         # A model can be called too, but it is a value.
         if callable(found) and not derives(type(found), torch.nn.Module):
-            return self._call(found, name, **arguments), f"{name}() returned"
+            value = self._call(found, name, **arguments)
+            return value, f"{name}({', '.join(arguments)}) returned"
         return found, f"{name} is"
 
     def _call(self, function: Callable[..., Any], name: str, **arguments: Any) -> Any:

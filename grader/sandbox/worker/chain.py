@@ -78,7 +78,7 @@ def as_chain(
     failure: StudentError | None = None
     for shape in (*EXAMPLES, *_shapes_for(model)):
         try:
-            return _trace(model, subject, submission, torch.zeros(shape))
+            return _trace(model, subject, submission, torch.zeros(shape), is_guess=True)
         except _ExampleError as error:
             failure = failure or error.explained
     raise failure or AssertionError
@@ -204,7 +204,9 @@ class _Watch(TorchFunctionMode):
         return result
 
 
-def _trace(model: Any, subject: str, submission: Path, example: torch.Tensor) -> Chain:
+def _trace(
+    model: Any, subject: str, submission: Path, example: torch.Tensor, *, is_guess: bool = False
+) -> Chain:
     name = type_name(type(model))
     paths: dict[int, str] = {}
     owners: dict[int, nn.Module] = {}
@@ -246,11 +248,14 @@ def _trace(model: Any, subject: str, submission: Path, example: torch.Tensor) ->
             "tensor that its layers made.",
             "Return the scores alone.",
         )
-    return _to_chain(last, model, name, subject)
+    return _to_chain(last, model, name, subject, is_guess=is_guess)
 
 
-def _to_chain(last: _Step, model: Any, name: str, subject: str) -> Chain:
-    """Return the steps that lead to the last one, which must form a line."""
+def _to_chain(last: _Step, model: Any, name: str, subject: str, *, is_guess: bool) -> Chain:
+    """Return the steps that lead to the last one, which must form a line.
+
+    That the images are flattened before the model is known from a true example only.
+    """
     line: list[_Step] = []
     step = last
     while step.inputs:
@@ -275,7 +280,7 @@ def _to_chain(last: _Step, model: Any, name: str, subject: str) -> Chain:
         step = step.inputs[0]
     line.reverse()
     # Reshapes in front only bring the images into the form that the first layer takes.
-    shape = step.shape
+    shape = () if is_guess else step.shape
     while line and (line[0].is_reshape or line[0].layer is None):
         shape = line.pop(0).shape
     flattened = len(shape) == 2 and not (line and isinstance(line[0].layer, nn.Flatten))

@@ -30,12 +30,13 @@ MAXIMUM_NAMED = 4
 def spare_compiler_import() -> None:
     """Keep the first optimiser from importing PyTorch's compiler, which takes about two seconds.
 
-    `torch._compile._disable_dynamo` wraps `Optimizer.add_param_group` and imports the compiler at
-    its first call, unless the function already carries the result under this name.
+    `torch._compile._disable_dynamo` wraps methods of `Optimizer` and imports the compiler at the
+    first call, unless the function already carries the result under this name.
     """
-    wrapped = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
-    if wrapped is not None:
-        setattr(wrapped, "__dynamo_disable", wrapped)
+    for method in vars(torch.optim.Optimizer).values():
+        wrapped = getattr(method, "__wrapped__", None)
+        if wrapped is not None:
+            setattr(wrapped, "__dynamo_disable", wrapped)
 
 
 def default_optimizer(model: torch.nn.Module) -> torch.optim.Optimizer | None:
@@ -45,9 +46,11 @@ def default_optimizer(model: torch.nn.Module) -> torch.optim.Optimizer | None:
 
 
 def describe_optimizer(
-    optimizer: object, function: str, described: DescribedModel
+    optimizer: object, subject: str, described: DescribedModel
 ) -> dict[str, Any]:
     """Return the fields of `models.spec.OptimizerSpec`.
+
+    `subject` begins the messages: "optimizer_c(model) returned", or "optimizer_c is".
 
     Raises:
         StudentError: its class cannot be rebuilt, or it is not over the model's parameters.
@@ -56,8 +59,7 @@ def describe_optimizer(
     if kind is None:
         raise StudentError(
             "wrong-type",
-            f"{function}(model) returned {_name_type(optimizer)}; expected an optimiser of "
-            "torch.optim.",
+            f"{subject} {_name_type(optimizer)}; expected an optimiser of torch.optim.",
             f"Return one of these: {', '.join(OPTIMIZER_KINDS)}.",
         )
     groups = []
@@ -71,26 +73,25 @@ def describe_optimizer(
         if "" in names:
             raise StudentError(
                 "wrong-value",
-                f"{function}(model) returned an optimiser that holds {names.count('')} "
-                "parameters of another model.",
-                f"Pass model.parameters() of the model that {function} is given, and build no "
-                "second model.",
+                f"{subject} an optimiser that holds {names.count('')} parameters of another model.",
+                "Pass model.parameters() of the model that is asked for, and build no second "
+                "model.",
             )
         twice = [name for name in names if name in taken or names.count(name) > 1]
         if twice:
             raise StudentError(
                 "wrong-value",
-                f"{function}(model) returned an optimiser that holds {twice[0]} twice.",
+                f"{subject} an optimiser that holds {twice[0]} twice.",
                 "Put every parameter into one group only.",
             )
         taken.update(names)
-        groups.append({"parameters": names, "settings": _settings(kind, group, function)})
+        groups.append({"parameters": names, "settings": _settings(kind, group, subject)})
     missing = [name for name in described.names.values() if name not in taken]
     if missing:
         listed = ", ".join(missing[:MAXIMUM_NAMED]) + (", …" if missing[MAXIMUM_NAMED:] else "")
         raise StudentError(
             "wrong-value",
-            f"{function}(model) returned an optimiser that leaves out {len(missing)} of the "
+            f"{subject} an optimiser that leaves out {len(missing)} of the "
             f"model's parameters, which would never be trained: {listed}.",
             "Pass model.parameters(), or groups that hold all of them together.",
         )
@@ -102,8 +103,8 @@ def describe_optimizer(
     return {"kind": "AdamW" if decoupled else kind.name, "groups": groups}
 
 
-def describe_scheduler(scheduler: object, function: str, optimizer: object) -> dict[str, Any]:
-    """Return the fields of `models.spec.SchedulerSpec`.
+def describe_scheduler(scheduler: object, subject: str, optimizer: object) -> dict[str, Any]:
+    """Return the fields of `models.spec.SchedulerSpec`; `subject` as for the optimiser.
 
     Raises:
         StudentError: its class cannot be rebuilt, or it belongs to another optimiser.
@@ -116,15 +117,15 @@ def describe_scheduler(scheduler: object, function: str, optimizer: object) -> d
             reason = _STEPPED_OTHERWISE.get(name, "which the grader does not rebuild")
         raise StudentError(
             "wrong-type",
-            f"{function}(optimizer) returned {_name_type(scheduler)}, {reason}. The grader steps "
+            f"{subject} {_name_type(scheduler)}, {reason}. The grader steps "
             "a scheduler once after each epoch.",
             f"Return one of these: {', '.join(SCHEDULER_KINDS)}.",
         )
     if getattr(scheduler, "optimizer", None) is not optimizer:
         raise StudentError(
             "wrong-value",
-            f"{function}(optimizer) returned a scheduler of another optimiser.",
-            f"Build it on the optimiser that {function} is given.",
+            f"{subject} a scheduler of another optimiser.",
+            "Build it on the optimiser that is asked for.",
         )
     arguments = {}
     for argument in kind.arguments:
@@ -136,7 +137,7 @@ def describe_scheduler(scheduler: object, function: str, optimizer: object) -> d
     return {"kind": kind.name, "arguments": arguments}
 
 
-def _settings(kind: Kind, group: dict[str, Any], function: str) -> dict[str, Any]:
+def _settings(kind: Kind, group: dict[str, Any], subject: str) -> dict[str, Any]:
     settings = {}
     for argument in kind.arguments:
         value = group.get(argument.name)
@@ -147,8 +148,7 @@ def _settings(kind: Kind, group: dict[str, Any], function: str) -> dict[str, Any
         if plain is None:
             raise StudentError(
                 "wrong-value",
-                f"{function}(model) returned a {kind.name} whose {argument.name} is "
-                f"{_name_type(value)}.",
+                f"{subject} a {kind.name} whose {argument.name} is {_name_type(value)}.",
                 f"Set {argument.name} to a number.",
             )
         settings[argument.name] = plain

@@ -47,6 +47,8 @@ READ_BYTES = 65536
 MAXIMUM_COMMAND_BYTES = 100_000
 MAXIMUM_PHASE_BYTES = 500
 TRACE_BYTES = 8192
+# A program that is recorded has os._exit() replaced; see `recording.surroundings`.
+_exit = os._exit
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a private one
 
 
@@ -159,9 +161,9 @@ class _Run:
                     frames=ends["frames"][1],
                     trace=ends["trace"][1],
                 )
-                os._exit(0)
+                _exit(0)
             finally:
-                os._exit(70)
+                _exit(70)
         for name, (read_end, write_end) in ends.items():
             os.close(write_end)
             os.set_blocking(read_end, False)

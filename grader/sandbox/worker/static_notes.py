@@ -47,6 +47,8 @@ def bound_names(statement: ast.stmt) -> Iterator[tuple[str, int]]:
     for node in ast.iter_child_nodes(statement):
         if isinstance(node, ast.stmt):
             yield from bound_names(node)
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).partition(".")[0], node.lineno
         elif isinstance(node, ast.expr):
             for inner in ast.walk(node):
                 if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):

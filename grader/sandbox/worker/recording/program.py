@@ -55,11 +55,12 @@ class Program:
     limits: WorkerLimits
     enter: Callable[[str], None]
     before: Callable[[Line], None] = lambda _: None
-    after: Callable[[dict[str, Any]], None] = lambda _: None
+    after: Callable[[], None] = lambda: None
     rewrite: Callable[[ast.stmt], ast.stmt] = lambda statement: statement
     failures: list[dict[str, str]] = field(default_factory=list)
     module: types.ModuleType = field(default_factory=lambda: types.ModuleType("__main__"))
     bound: dict[str, Line] = field(default_factory=dict)
+    _given: frozenset[str] = frozenset()  # names that are not the program's
     _flags: int = 0
 
     @property
@@ -78,13 +79,18 @@ class Program:
         self.module.__file__ = str(path)
         sys.modules["__main__"] = self.module
         sys.argv = [str(path)]
+        self._given = frozenset(self.namespace)
         for cell in cells:
             self._run_cell(cell)
 
     def names(self) -> list[str]:
         """Return the student's names at top level, without those that Python put there."""
         found = (name for name in list(self.namespace) if isinstance(name, str))
-        names = [name for name in found if not name.startswith("__") and len(name) <= MAXIMUM_NAME]
+        names = [
+            name
+            for name in found
+            if name not in self._given and not name.startswith("__") and len(name) <= MAXIMUM_NAME
+        ]
         return names[:MAXIMUM_NAMES]
 
     def _run_cell(self, cell: Cell) -> None:
@@ -98,7 +104,7 @@ class Program:
         try:
             tree = ast.parse(source, name)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            self._add_failure(explain_syntax(error, shown))
+            self.add_failure(explain_syntax(error, shown))
             return
         for statement in _statements(tree):
             line = Line(file=self.file, cell=cell.number, line=statement.lineno)
@@ -109,7 +115,7 @@ class Program:
             tree = ast.Module([self.rewrite(statement)], [])
             code = compile(tree, name, "exec", self._flags, dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            self._add_failure(explain_syntax(error, shown))
+            self.add_failure(explain_syntax(error, shown))
             return
         self._flags |= code.co_flags & _FUTURE
         self.bound |= {
@@ -128,23 +134,24 @@ class Program:
                 "What it had trained until then counts. Shorten it, or look for an endless loop.",
                 location=locate(shown, line.line),
             )
-            self._add_failure(failure)
+            self.add_failure(failure)
+        except SystemExit:
+            failure = StudentError(
+                "exit",
+                "This statement ended the program; all the same, the statements after it were run.",
+                "Remove exit(), quit() and sys.exit().",
+            )
+            self.add_failure(failure, line, shown)
         except BaseException as error:  # noqa: BLE001 - student code raises anything
-            self._add_failure(explain_exception(error, self.submission, self.limits), line, shown)
-        self.after(self.namespace)
+            self.add_failure(explain_exception(error, self.submission, self.limits), line, shown)
+        self.after()
 
-    def _add_failure(
-        self, failure: StudentError, line: Line | None = None, shown: str = ""
-    ) -> None:
+    def add_failure(self, failure: StudentError, line: Line | None = None, shown: str = "") -> None:
+        """Note a failure; without a location it gets that of the statement."""
         if line is not None:
             failure.location = failure.location or locate(shown, line.line)
         if len(self.failures) < MAXIMUM_FAILURES:
             self.failures.append(failure.to_dict(f"run of {self.file}"))
-
-
-def to_recording(program: Program) -> dict[str, Any]:
-    """Return the fields of `models.recording.Recording`."""
-    return {"trainings": [], "names": program.names(), "failures": program.failures}
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.stmt]:

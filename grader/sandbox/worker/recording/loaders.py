@@ -1,0 +1,210 @@
+"""Data loaders of a program's own data and of stand-ins: one batch stands for an epoch."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import itertools
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils import data
+
+from grader.sandbox.worker.recording.loops import Loops
+
+EXAMPLES = 16
+"""Examples of a batch that are computed; the others repeat them."""
+MAXIMUM_BATCH = 64
+"""A larger batch is cut to this, unless it is the only size that ever comes."""
+MAXIMUM_ONLY_BATCH = 4096
+MAXIMUM_BATCHES = 64
+"""Batches of one epoch, for a program that steps only after several."""
+
+_Loader: type[Any] = data.DataLoader
+_SIGNATURE = inspect.signature(_Loader.__init__)
+_ONE_PROCESS = {
+    "num_workers": 0,
+    "pin_memory": False,
+    "persistent_workers": False,
+    "prefetch_factor": None,
+    "multiprocessing_context": None,
+    "timeout": 0,
+    "worker_init_fn": None,
+    "pin_memory_device": "",
+}
+
+
+@dataclass(kw_only=True, eq=False)
+class Pass:
+    """One pass over a data loader.
+
+    Attributes:
+        is_loop: a loop asks for the batches, not `next()`; then one batch stands for all.
+        batch_size: of the loader; 0 if it makes no batches.
+        examples: in one epoch; 0 if unknown.
+        given: examples in the latest batch.
+    """
+
+    loader: Any
+    is_loop: bool
+    batch_size: int
+    examples: int
+    given: int = 0
+
+
+@dataclass(kw_only=True)
+class Counts:
+    """What a program has done so far; the recorder counts it.
+
+    Attributes:
+        latest: the pass that gave the latest batch.
+    """
+
+    steps: int = 0
+    backwards: int = 0
+    latest: Pass | None = None
+
+
+class StandInLoader(_Loader):  # type: ignore[misc]
+    """A `DataLoader` with the true length and batch size, and few batches."""
+
+    counts: Counts
+    loops: Loops
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        given = _SIGNATURE.bind(self, *args, **kwargs).arguments
+        del given["self"]
+        super().__init__(**{**given, **{n: v for n, v in _ONE_PROCESS.items() if n in given}})
+
+    def __iter__(self) -> Any:
+        return _Batches(self)
+
+
+class _Batches:
+    """The iterator of one pass; old programs call its `next()`."""
+
+    def __init__(self, loader: StandInLoader) -> None:
+        self._counts, self._loops = loader.counts, loader.loops
+        self._loader = loader
+        self._batches = self._generate(loader)
+        self._pass = Pass(
+            loader=loader,
+            is_loop=False,
+            batch_size=_batch_size(loader),
+            examples=_count_examples(loader),
+        )
+        self._given = 0
+        self._before = (0, 0)
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        # A loop of the program's goes through `Loops.each`; another one is seen by its bytecode.
+        frame = sys._getframe(1)  # noqa: SLF001 - the caller
+        self._pass.is_loop = frame.f_code is Loops.each.__code__ or _is_loop(frame)
+        if self._loops.advancing is not None:
+            self._loops.advancing.is_data = True
+        if self._pass.is_loop and self._given and not self._needs_more():
+            raise StopIteration
+        batch = next(self._batches)
+        self._given += 1
+        self._before = (self._counts.steps, self._counts.backwards)
+        self._counts.latest = self._pass
+        return batch
+
+    next = __next__
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def _needs_more(self) -> bool:
+        """Return True if the program accumulates gradients, and has not stepped yet."""
+        steps, backwards = self._before
+        return (
+            self._counts.steps == steps
+            and self._counts.backwards > backwards
+            and self._given < MAXIMUM_BATCHES
+        )
+
+    def _generate(self, loader: Any) -> Iterator[Any]:
+        dataset, collate = loader.dataset, loader.collate_fn
+        if isinstance(dataset, data.IterableDataset):
+            source = iter(dataset)
+            while chunk := list(itertools.islice(source, loader.batch_size or 1)):
+                yield collate(chunk) if loader.batch_size else collate(chunk[0])
+            return
+        for indices in loader._index_sampler:  # noqa: SLF001 - of this class's base
+            if loader.batch_size is None and loader.batch_sampler is None:
+                yield collate(dataset[indices])
+                continue
+            wanted = _size_to_give(loader, len(indices))
+            self._pass.given = wanted
+            few = indices[: min(EXAMPLES, wanted)]
+            batch = collate([dataset[index] for index in few])
+            yield _repeat(batch, len(few), wanted)
+
+
+def _is_loop(frame: types.FrameType) -> bool:
+    code, index = frame.f_code.co_code, frame.f_lasti
+    return 0 <= index < len(code) and dis.opname[code[index]].startswith("FOR_ITER")
+
+
+def _batch_size(loader: Any) -> int:
+    size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", 0)
+    return size if type(size) is int and size > 0 else 0
+
+
+def _count_examples(loader: Any) -> int:
+    for counted in (loader.sampler, loader.dataset):
+        try:
+            return max(0, len(counted))
+        except Exception:  # noqa: BLE001, S112 - a student's class may raise anything
+            continue
+    return 0
+
+
+def _size_to_give(loader: Any, size: int) -> int:
+    """Return how many examples a batch gets; a program cannot rely on a size that varies."""
+    if size <= MAXIMUM_BATCH:
+        return size
+    varies = not loader.drop_last and _count_examples(loader) % size != 0
+    return MAXIMUM_BATCH if varies else min(size, MAXIMUM_ONLY_BATCH)
+
+
+def _repeat(batch: Any, few: int, wanted: int) -> Any:
+    """Return a batch whose tensors have `wanted` rows, made of the `few` that they have."""
+    if isinstance(batch, torch.Tensor):
+        is_batch = few < wanted and batch.dim() > 0 and batch.shape[0] == few
+        return batch[torch.arange(wanted) % few] if is_batch else batch
+    if isinstance(batch, dict):
+        return {key: _repeat(value, few, wanted) for key, value in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(_repeat(value, few, wanted) for value in batch))
+    if isinstance(batch, (list, tuple)):
+        return type(batch)(_repeat(value, few, wanted) for value in batch)
+    return batch
+
+
+def install(counts: Counts, loops: Loops) -> None:
+    """Replace `DataLoader` in this process, and count calls of `backward()`."""
+    StandInLoader.counts, StandInLoader.loops = counts, loops
+    StandInLoader.__name__ = StandInLoader.__qualname__ = "DataLoader"
+    data_: Any = data
+    data_.DataLoader = data_.dataloader.DataLoader = StandInLoader
+    tensor: Any = torch.Tensor
+    autograd: Any = torch.autograd
+
+    def counting(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            counts.backwards += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    tensor.backward = counting(tensor.backward)
+    autograd.grad = counting(autograd.grad)

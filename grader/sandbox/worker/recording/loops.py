@@ -1,0 +1,150 @@
+"""Count the turns of a program's loops, and end what would take too long.
+
+Each `for` and `while` statement is rewritten so that its turns are seen. With stand-ins for data a
+training is far shorter than on a real machine; a loop that still takes long, is left early or
+raises counts as it was declared: `range(20)` is 20 epochs.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+PATIENCE_SECONDS = 1.5
+"""Time of one statement after which its training loops are cut."""
+MAXIMUM_ACTIVE = 1000
+EACH, TURN = "__grader_each__", "__grader_turn__"
+
+
+@dataclass(kw_only=True, eq=False)
+class Loop:
+    """One `for` loop that runs.
+
+    Attributes:
+        serial: counted over loops and optimisers, so that an older one has a smaller number.
+        length: the turns that were declared, or -1 if unknown.
+        turns: begun so far.
+        is_data: its turns are the batches of a data loader.
+        epochs_before: of each training when the loop began, by `id()`.
+    """
+
+    serial: int
+    length: int
+    turns: int = 0
+    is_data: bool = False
+    is_closed: bool = False
+    is_complete: bool = False
+    epochs_before: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class Loops:
+    """All loops that run now, the outermost first.
+
+    Attributes:
+        on_begin, on_end: told of every loop.
+        has_trained: returns True if an optimiser stepped since the statement began.
+    """
+
+    on_begin: Callable[[Loop], None] = lambda _: None
+    on_end: Callable[[Loop], None] = lambda _: None
+    has_trained: Callable[[], bool] = lambda: False
+    patience_seconds: float = PATIENCE_SECONDS
+    active: list[Loop] = field(default_factory=list)
+    advancing: Loop | None = None
+    cut_whiles: int = 0
+    _serial: int = 0
+    _began: float = 0.0
+
+    def next_serial(self) -> int:
+        """Return a number that is larger than all before."""
+        self._serial += 1
+        return self._serial
+
+    def begin_statement(self) -> None:
+        """Give the next statement its patience."""
+        self._began = time.monotonic()
+        self.cut_whiles = 0
+
+    def end_statement(self) -> None:
+        """Close the loops that an exception left, innermost first."""
+        for loop in reversed(list(self.active)):
+            self._close(loop)
+
+    def each(self, values: Iterable[Any]) -> Iterator[Any]:
+        """Yield the values of a `for` loop."""
+        iterator = iter(values)
+        loop = Loop(serial=self.next_serial(), length=_length_of(values))
+        if len(self.active) < MAXIMUM_ACTIVE:
+            self.active.append(loop)
+            self.on_begin(loop)
+        try:
+            while not self._is_overdue(loop):
+                outer, self.advancing = self.advancing, loop
+                try:
+                    value = next(iterator)
+                except StopIteration:
+                    loop.is_complete = True
+                    return
+                finally:
+                    self.advancing = outer
+                loop.turns += 1
+                yield value
+        finally:
+            self._close(loop)
+
+    def turn(self) -> bool:
+        """Return True if a `while` loop may go on."""
+        if self.has_trained() and time.monotonic() - self._began > self.patience_seconds:
+            self.cut_whiles += 1
+            return False
+        return True
+
+    def _is_overdue(self, loop: Loop) -> bool:
+        return (
+            loop.length > loop.turns > 0
+            and not loop.is_data
+            and time.monotonic() - self._began > self.patience_seconds
+            and self.has_trained()
+        )
+
+    def _close(self, loop: Loop) -> None:
+        if not loop.is_closed:
+            loop.is_closed = True
+            if loop in self.active:
+                self.active.remove(loop)
+                self.on_end(loop)
+
+
+class LoopRewriter(ast.NodeTransformer):
+    """Send every loop of a statement through `Loops`."""
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        """Rewrite `for x in y` as `for x in each(y)`."""
+        self.generic_visit(node)
+        node.iter = _call(EACH, [node.iter], node.iter)
+        return node
+
+    def visit_While(self, node: ast.While) -> ast.AST:
+        """Rewrite `while x` as `while x and turn()`."""
+        self.generic_visit(node)
+        turn = _call(TURN, [], node.test)
+        node.test = ast.copy_location(ast.BoolOp(ast.And(), [node.test, turn]), node.test)
+        return node
+
+
+def _call(name: str, arguments: list[ast.expr], place: ast.expr) -> ast.Call:
+    function = ast.copy_location(ast.Name(name, ast.Load()), place)
+    return ast.copy_location(ast.Call(function, arguments, []), place)
+
+
+def _length_of(values: object) -> int:
+    """Return the number of values of a list, a range and the like, or -1 if unknown."""
+    try:
+        return operator.length_hint(values, -1)
+    except BaseException:  # noqa: BLE001 - a student's class may do anything
+        return -1
