@@ -58,7 +58,7 @@ class Pass:
 
 @dataclass(kw_only=True)
 class Counts:
-    """What a program has done so far; the recorder counts it.
+    """The calls that a program has made so far.
 
     Attributes:
         latest: the pass that gave the latest batch.

@@ -59,7 +59,7 @@ _EMNIST_SPLITS = {
 
 
 class StandIn:
-    """What every stand-in does; it comes before the real class among the bases.
+    """The behaviour of every stand-in; it comes before the real class among the bases.
 
     Attributes:
         data, targets: of the real length, made when they are first used.
