@@ -38,7 +38,7 @@ FILES = {
     "        threading.Thread(target=time.sleep, args=[9], daemon=True).start()\n"
     "    time.sleep(9)\n",
     "fails": "from pieces.helper import fail\ndef answer():\n    fail()\n",
-    "after": "import os\ndef answer():\n    return os.listdir('.')\n",
+    "after": "import os\ndef answer():\n    return [name for name in os.listdir('.') if not os.path.islink(name)]\n",
 }
 HELPER = {"pieces/__init__.py": "", "pieces/helper.py": "def fail():\n    raise KeyError(3)\n"}
 
