@@ -49,6 +49,7 @@ _USUAL_RATES = {"SGD": 0.01, "Adagrad": 0.01, "Adadelta": 1.0}
 _FAR_OFF = 1000.0
 """A learning rate this many times the usual one, or a share of it this small, is a mistake."""
 _SMALL_STD = 0.001
+_LOW_GAMMA = 0.01
 _HIGH_COUPLED_DECAY = 0.01
 """AdamW's default for its decoupled decay; as an L2 penalty this value is strong."""
 
@@ -59,6 +60,7 @@ _CERTAIN = (
     "learning-rate-zero",
     "learning-rate-high",
     "learning-rate-low",
+    "scheduler-to-zero",
     "dropout-of-everything",
     "softmax-before-cross-entropy",
     "activation-before-cross-entropy",
@@ -359,6 +361,14 @@ def _find_odd_scheduler(scheduler: SchedulerSpec, epochs: int) -> Iterator[Hint]
             message=f"{scheduler.kind} first changes the learning rate after {first_change} "
             f"epochs, but the training has {epochs}",
             reason="The grader steps a scheduler once at the end of each epoch.",
+        )
+    gamma = _number(scheduler.arguments.get("gamma"))
+    if scheduler.kind == "ExponentialLR" and gamma <= _LOW_GAMMA:
+        yield Hint(
+            id="scheduler-to-zero",
+            message=f"raise gamma of ExponentialLR from {gamma:g}: 0.9 is usual",
+            reason="The learning rate is multiplied by gamma after each epoch, so hardly anything "
+            "is learned after the first one.",
         )
     period = _number(scheduler.arguments.get("T_max"))
     if scheduler.kind == "CosineAnnealingLR" and 0 < period < epochs - 1:

@@ -285,6 +285,7 @@ def test_odd_group_is_named():
     [
         ("StepLR", {"step_size": 10, "gamma": 0.1}, ["scheduler-idle"]),
         ("StepLR", {"step_size": 9, "gamma": 0.1}, []),
+        ("ExponentialLR", {"gamma": 0.0}, ["scheduler-to-zero"]),
         ("MultiStepLR", {"milestones": (12, 20), "gamma": 0.1}, ["scheduler-idle"]),
         ("MultiStepLR", {"milestones": (5, 20), "gamma": 0.1}, []),
         ("CosineAnnealingLR", {"T_max": 5, "eta_min": 0.0}, ["scheduler-restarts"]),
