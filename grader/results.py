@@ -514,10 +514,15 @@ class Lateness:
 
 @dataclass(frozen=True, kw_only=True)
 class IntakeNote:
-    """A file that was ignored or handled specially, and the reason."""
+    """A file that was ignored or handled specially, and the reason.
+
+    Attributes:
+        needs_person: points may be lost because of the file's name or form alone.
+    """
 
     file: str
     message: str
+    needs_person: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

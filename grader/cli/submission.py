@@ -35,6 +35,7 @@ Examples:
   grade . --quick              everything but training, in seconds
   grade . --show               what was found in your files, and where
   grade . --only 2C,3G         two parts
+  grade set4.ipynb --quick     one notebook with all problems
   grade . --practice           on the practice digits; not a grade
   grade alice/ --data ~/mnist  with MNIST from a directory
   grade . --junit junit.xml    also JUnit XML, a test case for each check

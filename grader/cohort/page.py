@@ -27,6 +27,7 @@ _LATE, _MISSING = "late", "missing"
 _FLAGS = {
     Reason.ERROR: "grader error",
     Reason.UNUSABLE: "unusable",
+    Reason.FILES: "unclear files",
     Reason.BORDERLINE: "borderline",
     Reason.REPORTED: "not reproduced",
     Reason.PENDING: "awaits a person",
@@ -43,6 +44,10 @@ _REASON_TEXTS = {
     Reason.UNUSABLE: (
         "No usable submission",
         "All points are lost. Check whether the upload went wrong.",
+    ),
+    Reason.FILES: (
+        "Files whose names or form are unclear",
+        "Parts may have lost points for that alone. Rename the files, then run grade batch again.",
     ),
     Reason.LATE_UNKNOWN: (
         "Late by an unknown time",

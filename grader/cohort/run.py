@@ -25,10 +25,11 @@ from grader.grading.clock import Clock
 from grader.grading.options import Options, Setting
 from grader.grading.stages import ask, begin, prepare
 from grader.intake.pictures import keep_pictures
-from grader.intake.private_copy import Submission, collect
+from grader.intake.private_copy import collect
+from grader.intake.submission import Submission
 from grader.intake.submitted import SubmittedWork, open_submission
 from grader.report.files import FILES_NAME, write_reports
-from grader.results import Lateness, Outcome, Score, SubmissionResult
+from grader.results import IntakeNote, Lateness, Outcome, Score, SubmissionResult
 from grader.sandbox.isolation.choice import Sandbox, choose_sandbox
 from grader.training.cached_trainer import CachedTrainer, StartPool
 from grader.training.data_places import default_cache_directory, directories_with_labels
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 STUDENTS_AHEAD = 16
 """Students in progress beyond one for each round in training: enough to find long trainings early,
 and few enough that memory does not grow with the class."""
+
+SHOWN_NOTES = 3
+"""Of a student's files, on the class page."""
 
 CLUSTER_ROUNDS = 1000
 """Rounds in training at a time on a cluster: enough for some hundred workers."""
@@ -223,7 +227,8 @@ class ClassRun:
         summary = StudentSummary(
             student=task.work.student,
             status=Status.ERROR if Outcome.ERROR in outcomes else Status.GRADED,
-            message="; ".join(f"{note.file} {note.message}" for note in result.intake[:3]),
+            message=_in_words(result.intake),
+            unclear_files=_in_words([note for note in result.intake if note.needs_person]),
             folder=task.folder,
             score=result.score,
             complete=result.complete,
@@ -279,6 +284,12 @@ def write_student_reports(output: Path, task: Task, result: SubmissionResult) ->
     result = replace(result, late=late)
     write_reports(result, output / task.folder)
     return result
+
+
+def _in_words(notes: Sequence[IntakeNote]) -> str:
+    shown = "; ".join(f"{note.file}: {note.message}" for note in notes[:SHOWN_NOTES])
+    more = len(notes) - SHOWN_NOTES
+    return f"{shown}; and {more} more" if more > 0 else shown
 
 
 def _keep_graded_files(submission: Submission, files: Sequence[str], folder: Path) -> None:

@@ -105,6 +105,7 @@ class Reason(StrEnum):
 
     ERROR = "error"
     UNUSABLE = "unusable"
+    FILES = "files"
     LATE_UNKNOWN = "late-unknown"
     BORDERLINE = "borderline"
     REPORTED = "reported"
@@ -248,6 +249,8 @@ def concerns(summary: StudentSummary) -> dict[Reason, Concern]:
         messages[Reason.ERROR] = summary.message
     if summary.status is Status.UNUSABLE:
         messages[Reason.UNUSABLE] = summary.message
+    if summary.unclear_files:
+        messages[Reason.FILES] = summary.unclear_files
     if summary.late.needs_person:
         messages[Reason.LATE_UNKNOWN] = summary.late.reason
     return {

@@ -73,6 +73,7 @@ class StudentSummary:
     Attributes:
         score: before the late policy.
         message: the reason if there is no grade, or oddities of the submission.
+        unclear_files: files that may cost points by their name or form alone, with the reasons.
         folder: of the student's reports, below the output directory; empty if there are none.
         final_points: earned points after the late policy.
         graded_at: ISO 8601, UTC.
@@ -82,6 +83,7 @@ class StudentSummary:
     status: Status
     score: Score
     message: str = ""
+    unclear_files: str = ""
     folder: str = ""
     final_points: float = 0.0
     late: Lateness = field(default_factory=Lateness)

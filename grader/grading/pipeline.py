@@ -15,7 +15,8 @@ from grader.assignment.selection import select_items
 from grader.grading.clock import Clock
 from grader.grading.options import Options
 from grader.grading.stages import ask, begin, prepare
-from grader.intake.private_copy import Submission, collect
+from grader.intake.private_copy import collect
+from grader.intake.submission import Submission
 from grader.results import EpochResult, ItemResult, SubmissionResult
 from grader.sandbox.isolation.choice import Sandbox, choose_sandbox
 from grader.training.cached_trainer import CachedTrainer

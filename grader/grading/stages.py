@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from grader.assignment.records import Assignment
     from grader.grading.submission import Grading
-    from grader.intake.private_copy import Submission
+    from grader.intake.submission import Submission
     from grader.models.questions import Extraction
     from grader.sandbox.isolation.choice import Sandbox
     from grader.training.datasets import Dataset

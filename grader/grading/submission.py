@@ -20,7 +20,7 @@ from grader.grading.items.registry import CHECKS
 from grader.grading.options import Setting
 from grader.grading.points import conclude, end_training, skipped
 from grader.grading.provenance import describe_provenance
-from grader.intake.private_copy import Submission
+from grader.intake.submission import Submission
 from grader.models.questions import Extraction
 from grader.results import ItemResult, PartResult, ProblemResult, Score, SubmissionResult
 

@@ -82,11 +82,16 @@ def match_code(
     return search.matches
 
 
-def has_code(
+def find_named(
     files: Sequence[str], expected: Sequence[str], other_names: Mapping[str, Sequence[str]]
-) -> bool:
-    """Return True if any file bears the name of an expected one, or nearly."""
-    return bool(_search_names(files, expected, other_names).matches)
+) -> frozenset[str]:
+    """Return the expected files whose names some files bear, or nearly."""
+    return frozenset(_search_names(files, expected, other_names).matches)
+
+
+def meant_for(file: str, expected: Sequence[str], other_names: Mapping[str, Sequence[str]]) -> str:
+    """Return the expected file whose name a file bears, or nearly; else ""."""
+    return next((each for each in expected if find_named([file], [each], other_names)), "")
 
 
 def _search_names(
@@ -262,7 +267,7 @@ def _is_like(file: str, name: str) -> bool:
     if len(expected) > 1 and expected[0] in _NUMBERED:
         words = tuple(
             expected[0] if word in _NUMBERED and following == expected[1] else word
-            for word, following in zip(words, (*words[1:], ""), strict=True)
+            for word, following in zip(words, (*words[1:], ""), strict=False)
         )
     for start in range(len(words) - len(expected) + 1):
         end = start + len(expected)

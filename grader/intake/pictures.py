@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image, ImageOps
 
-from grader.intake.private_copy import Submission
+from grader.intake.submission import Submission
 
 PICTURES_NAME = "pictures"
 MAXIMUM_PICTURES = 20

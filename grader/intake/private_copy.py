@@ -12,7 +12,6 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -28,11 +27,10 @@ from grader.intake.files import (
     open_regular,
     status_below,
 )
-from grader.intake.names import CODE, MAXIMUM_COMPARED, Match, match_code, suffix_of, words_of
-from grader.intake.notebooks import Cell
+from grader.intake.names import CODE, MAXIMUM_COMPARED, Match, match_code, suffix_of
 from grader.intake.private_directory import private_directory
-from grader.intake.written import TEXTS, Writings, WrittenAnswer, problem_of
-from grader.models.failures import Failure, FailureKind
+from grader.intake.submission import LEFT_OUT, SHOWN_FILES, Submission
+from grader.intake.written import TEXTS, names_part
 from grader.results import IntakeNote
 from grader.text import display_name
 
@@ -43,130 +41,11 @@ MAXIMUM_NOTEBOOK_BYTES = 200_000_000
 """Of all notebooks as submitted, of which their cells are kept."""
 MAXIMUM_DEPTH = 6
 MAXIMUM_ENTRIES = 20_000
-MAXIMUM_WRITTEN_BYTES = 200_000
 MAXIMUM_NOTES = 100
 
 _DATA_SET_DIRECTORIES = frozenset({"data", "dataset", "datasets", "mnist"})
 _DATA_SET_ENDINGS = ("-ubyte", "-ubyte.gz", "mnist.npz", "mnist.pkl.gz")
 _DATA_SET_REASON = "a data set is not needed, the grader has its own"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """A submission's private copy.
-
-    Attributes:
-        name: the submitted directory's name.
-        root: the copy; every file in it is regular, read-only and has one name. Notebooks are in
-            the plain form of `grader.intake.notebooks`.
-        files: the copied files' names as text, sorted.
-        notes: the files that were left out, or used under another name, with the reasons.
-        sha256: of the names and submitted contents of the copied files, in hexadecimal.
-        sources: the copied files that stand for each of the assignment's files of code.
-        written: the assignment's files for written answers.
-        left_out: the names of files that were not copied.
-        digests: the SHA-256 of each copied file as submitted, in hexadecimal.
-    """
-
-    name: str
-    root: Path
-    files: tuple[str, ...]
-    notes: tuple[IntakeNote, ...]
-    sha256: str
-    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    written: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
-    digests: Mapping[str, str] = field(default_factory=dict)
-
-    def read_cells(self, file: str) -> tuple[Cell, ...]:
-        """Return the cells of a copied notebook, or a copied Python file as one cell."""
-        content = self.root.joinpath(file).read_bytes()
-        if file.casefold().endswith(notebooks.SUFFIX):
-            return notebooks.read_plain(content)
-        return (Cell(number=0, kind="code", source=content.decode("utf-8", "replace")),)
-
-    def read_written(self, file: str, below: str = "") -> WrittenAnswer | Failure:
-        """Return a written answer, or a failure if there is none.
-
-        Args:
-            file: the assignment's file; the answer may come under another name.
-            below: a marker; the answer stands below it if it is there.
-        """
-        found = self._writings.find(file, below)
-        if found.text or found.documents:
-            return replace(found, sha256=self._digest_of(found.documents))
-        if file not in self.files:
-            return self.explain_absence(file)
-        text = self._read_text(file)
-        return text if isinstance(text, Failure) else WrittenAnswer(place=file)
-
-    @cached_property
-    def _writings(self) -> Writings:
-        read_as = _files_by_source(self.sources)
-        texts = {
-            file: text
-            for file in self.files
-            if suffix_of(file) in TEXTS and isinstance(text := self._read_text(file), str)
-        }
-        return Writings(
-            expected=self.written,
-            names=(*self.files, *(name for name in self.left_out if name not in self.files)),
-            texts=texts,
-            notebooks={
-                file: self.read_cells(file)
-                for file in self.files
-                if suffix_of(file) == notebooks.SUFFIX and self.root.joinpath(file).is_file()
-            },
-            problems={
-                source: number
-                for source, files in read_as.items()
-                if len(files) == 1 and (number := problem_of(files[0])) in words_of(source)
-            },
-            code="\n".join(cell.source for file in read_as for cell in self.read_cells(file)),
-        )
-
-    def _digest_of(self, files: Sequence[str]) -> str:
-        """Return the SHA-256 of files' contents, or of the submission for those left out."""
-        digests = "".join(self.digests.get(file, self.sha256) for file in files)
-        return hashlib.sha256(digests.encode()).hexdigest()
-
-    def _read_text(self, file: str) -> str | Failure:
-        try:
-            encoded = (self.root / file).read_bytes()
-        except OSError:  # a name that is shown with escapes
-            return self.explain_absence(file)
-        if len(encoded) > MAXIMUM_WRITTEN_BYTES:
-            return _unreadable(
-                "limit",
-                file,
-                f"{file} has {len(encoded):,} bytes; at most {MAXIMUM_WRITTEN_BYTES:,} are read.",
-                "Hand in text only; images and notebooks do not belong in this file.",
-            )
-        try:
-            return encoded.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = encoded.count(b"\n", 0, error.start) + 1
-            return _unreadable(
-                "encoding",
-                file,
-                f"{file} is not UTF-8: line {line} holds the byte 0x{encoded[error.start]:02X}.",
-                "Save it as UTF-8 plain text.",
-                location=f"{file}:{line}",
-            )
-
-    def explain_absence(self, file: str) -> Failure:
-        """Return a failure that says why a file is not in the copy."""
-        for note in self.notes:
-            if note.file == file:
-                return _unreadable(
-                    "unreadable-file",
-                    file,
-                    f"{file} was {note.message}.",
-                    f"Hand in an ordinary file named {file}.",
-                )
-        return _unreadable(
-            "missing-file", file, f"{file} was not handed in.", f"Hand in a file named {file}."
-        )
 
 
 @contextmanager
@@ -178,13 +57,17 @@ def collect(
     """Copy the regular files in `directory`, and delete the copy at the end.
 
     Args:
-        directory: the submitted directory.
+        directory: the submitted directory, or the one file of code that is the submission.
         files: the assignment's files; they are copied first, so that no other can crowd them out.
         other_names: names and glob patterns under which a file may come, too, by file.
 
     Raises:
         UsageError: `directory` is not a directory, cannot be read, or holds none of `files`.
     """
+    only = ""
+    if suffix_of(directory.name) in CODE and directory.is_file():
+        resolved = directory.resolve()
+        directory, only = resolved.parent, resolved.name
     try:
         opened = open_directory(directory)
     except OSError as error:
@@ -200,7 +83,7 @@ def collect(
         raise UsageError(problem, next_step=next_step) from None
     with private_directory() as private:
         # Only the outer directory is private: the sandbox's user, another one, reads the inner one.
-        copying = _Copying(expected=tuple(files), root=private / "files")
+        copying = _Copying(expected=tuple(files), root=private / "files", only=only)
         copying.root.mkdir()
         try:
             for file in files:
@@ -210,21 +93,30 @@ def collect(
         finally:
             close_directory(opened)
         copying.require_some(directory)
-        yield copying.finish(display_name(directory.resolve().name))
+        submission = copying.finish(display_name(Path(only).stem or directory.resolve().name))
+        described = submission.describe_files(other_names)
+        explained = {note.file for note in described if note.needs_person}
+        others = [note for note in submission.notes if note.file not in explained]
+        yield replace(submission, notes=(*described, *others)[:MAXIMUM_NOTES])
 
 
 @dataclass(kw_only=True)
 class _Copying:
-    """The copying of one submission; the digests are SHA-256, by the file's path as bytes."""
+    """The copying of one submission; the digests are SHA-256, by the file's path as bytes.
+
+    Attributes:
+        only: the name of the only file to copy, or "" for all.
+    """
 
     expected: tuple[str, ...]
     root: Path
+    only: str = ""
     matches: dict[str, Match] = field(default_factory=dict)
     digests: dict[bytes, bytes] = field(default_factory=dict)
     notes: list[IntakeNote] = field(default_factory=list)
     # Directories that hold a file named like an expected one.
     elsewhere: set[str] = field(default_factory=set)
-    left_out: dict[str, None] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     entries: int = 0
     total_bytes: int = 0
     notebook_bytes: int = 0
@@ -247,7 +139,7 @@ class _Copying:
 
     def copy_expected(self, top: Directory, path: PurePosixPath) -> None:
         """Copy one file of the assignment, or one that stands for it."""
-        if os.fsencode(str(path)) in self.digests:
+        if os.fsencode(str(path)) in self.digests or self.only not in {"", str(path)}:
             return
         with ExitStack() as opened:
             directory = top
@@ -286,6 +178,8 @@ class _Copying:
             self.entries += 1
             if self.entries > MAXIMUM_ENTRIES:
                 return
+            if self.only not in {"", entry}:
+                continue
             path = prefix + os.fsencode(entry)
             status = _status(entry, directory)
             if status is None or is_skipped(entry):
@@ -364,9 +258,9 @@ class _Copying:
         return ""
 
     def _leave_out(self, path: str | bytes, reason: str) -> None:
-        self._note(path, f"left out: {reason}")
+        self._note(path, LEFT_OUT + reason)
         if len(self.left_out) < MAXIMUM_NOTES:
-            self.left_out[display_name(path)] = None
+            self.left_out.setdefault(display_name(path), LEFT_OUT + reason)
 
     def _note(self, path: str | bytes, message: str) -> None:
         note = IntakeNote(file=display_name(path), message=message)
@@ -379,20 +273,32 @@ class _Copying:
         Raises:
             UsageError: no expected file is there, not even one that was left out.
         """
-        noted = {note.file for note in self.notes}
-        if any(os.fsencode(file) in self.digests or file in noted for file in self.expected):
+        names = self._names()
+        if not {*self.expected}.isdisjoint(names):
             return
-        if any(match.sources for match in self.matches.values()):
+        matches = self.matches.values()
+        if any(match.sources for match in matches):
+            return
+        # In the directory of several students, each expected file has several candidates.
+        if any("/" not in file for match in matches for file in match.candidates):
+            return
+        if any(names_part(file, each) for file in names for each in self.expected):
             return
         next_step = "name the directory that holds them"
         if self.elsewhere:
             inner = directory / min(self.elsewhere)
             next_step = f"some are in {display_name(str(inner))}: name that directory"
+        there = [file for file in names if "/" not in file]
+        found = f"; there is {', '.join(there[:SHOWN_FILES])}" if there else ""
         raise UsageError(
-            f"no file of the assignment found in {display_name(str(directory))}; "
-            f"expected {', '.join(self.expected)}",
+            f"no file of the assignment found in {display_name(str(directory / self.only))}; "
+            f"expected {', '.join(self.expected)}{found}",
             next_step=next_step,
         )
+
+    def _names(self) -> list[str]:
+        """Return the names of all files, as they are shown."""
+        return sorted({*map(display_name, self.digests), *self.left_out})
 
     def finish(self, name: str) -> Submission:
         """Make the copy read-only and describe it."""
@@ -404,7 +310,6 @@ class _Copying:
                 Path(parent, file).chmod(0o444)
             Path(parent).chmod(0o555)
         sources = self._copied_sources()
-        self._note_other_names(sources)
         return Submission(
             name=name,
             root=self.root,
@@ -412,8 +317,9 @@ class _Copying:
             notes=tuple(self.notes),
             sha256=total.hexdigest(),
             sources=sources,
+            matches=self.matches,
             written=tuple(file for file in self.expected if suffix_of(file) in TEXTS),
-            left_out=tuple(self.left_out),
+            left_out=dict(self.left_out),
             digests={display_name(path): digest.hex() for path, digest in self.digests.items()},
         )
 
@@ -423,35 +329,9 @@ class _Copying:
             for file, match in self.matches.items()
         }
 
-    def _note_other_names(self, sources: Mapping[str, Sequence[str]]) -> None:
-        for source, files in _files_by_source(sources).items():
-            if files != [source]:
-                self._note(source, f"read as {' and '.join(files)}")
-
-
-def _files_by_source(sources: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Return the assignment's files for which each source stands."""
-    found: dict[str, list[str]] = {}
-    for file, standing in sources.items():
-        for source in standing:
-            found.setdefault(source, []).append(file)
-    return found
-
 
 def _status(entry: str, directory: Directory) -> os.stat_result | None:
     try:
         return status_below(entry, directory)
     except OSError:
         return None
-
-
-def _unreadable(
-    kind: FailureKind, file: str, message: str, next_step: str, location: str = ""
-) -> Failure:
-    return Failure(
-        kind=kind,
-        phase=f"reading of {file}",
-        message=message,
-        next_step=next_step,
-        location=location,
-    )

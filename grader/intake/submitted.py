@@ -16,10 +16,11 @@ from grader.errors import UnusableSubmissionError
 from grader.intake.archives import is_archive, unpack
 from grader.intake.files import is_skipped, kind_of, open_regular
 from grader.intake.layouts import FoundSubmission, LooseFile, resubmission_of
-from grader.intake.names import CODE, has_code
+from grader.intake.names import CODE, find_named, suffix_of
 from grader.intake.private_copy import MAXIMUM_DEPTH, MAXIMUM_ENTRIES, MAXIMUM_TOTAL_BYTES
 from grader.intake.private_directory import private_directory
 from grader.intake.students import Student
+from grader.intake.written import DOCUMENTS, TEXTS, names_part
 from grader.text import display_name
 
 MAXIMUM_WRAPPING = 3
@@ -126,7 +127,7 @@ class _Search:
             paths = {file for file in self.files if PurePosixPath(file).name == candidate}
             if len(paths) == 1:
                 return paths.pop()
-            if self._has_code([candidate]):
+            if self._named([candidate]):
                 return candidate
         return name
 
@@ -142,28 +143,54 @@ class _Search:
             if len(holding) == 1:
                 return holding[0]
             if holding:
-                places = [display_name(str(place.relative_to(directory))) for place in holding[:5]]
-                raise UnusableSubmissionError(
-                    f"the assignment's files lie in several directories: {' and '.join(places)}",
-                    next_step="leave only the directory that is meant",
-                    needs_person=True,
-                )
+                return self._common(directory, holding)
             archives = _first_found(levels, _archives)
             if len(archives) != 1 or not remaining_unpackings:
                 break
             directory = self.unpack(archives[0])
-        raise self._nothing(directory, archives)
+        # One notebook or script under any name may hold everything.
+        having_code = _first_found(levels, lambda place: [place] if _has_code(place) else [])
+        if len(having_code) == 1 and not archives:
+            return having_code[0]
+        raise self._nothing(directory, levels, archives)
+
+    def _common(self, directory: Path, holding: Sequence[Path]) -> Path:
+        """Return the directory above several, if no two of them hold the same file of code.
+
+        Raises:
+            UnusableSubmissionError: two hold the same file, or a directory holds no code.
+        """
+        named = [self._named(_names(place)) for place in holding]
+        if all(named) and sum(map(len, named)) == len(frozenset().union(*named)):
+            return directory
+        places = [display_name(str(place.relative_to(directory))) for place in holding[:5]]
+        raise UnusableSubmissionError(
+            f"the assignment's files lie in several directories: {' and '.join(places)}",
+            next_step="leave only the directory that is meant",
+            needs_person=True,
+        )
 
     def _holds_some(self, directory: Path) -> bool:
         if any(kind_of(directory / file) == stat.S_IFREG for file in self.files):
             return True
-        return self._has_code([entry.name for entry in _entries(directory, stat.S_IFREG)])
+        names = _names(directory)
+        if self._named(names):
+            return True
+        written = [file for file in self.files if suffix_of(file) not in CODE]
+        folders = {PurePosixPath(file).parts[0].casefold() for file in written if "/" in file}
+        for inner in _entries(directory, stat.S_IFDIR):
+            if inner.name.casefold() in folders:
+                names += [f"{inner.name}/{name}" for name in _names(inner)]
+        return any(names_part(name, file) for name in names for file in written)
 
-    def _has_code(self, names: Sequence[str]) -> bool:
-        code = [file for file in self.files if PurePosixPath(file).suffix in CODE]
-        return has_code(names, code, self.other_names)
+    def _named(self, names: Sequence[str]) -> frozenset[str]:
+        """Return the assignment's files of code whose names some files bear, or nearly."""
+        code = [file for file in self.files if suffix_of(file) in CODE]
+        return find_named(names, code, self.other_names)
 
-    def _nothing(self, directory: Path, archives: list[Path]) -> UnusableSubmissionError:
+    def _nothing(
+        self, directory: Path, levels: Sequence[Sequence[Path]], archives: Sequence[Path]
+    ) -> UnusableSubmissionError:
         there = sorted(
             display_name(entry.name)
             for kind in (stat.S_IFREG, stat.S_IFDIR)
@@ -172,10 +199,11 @@ class _Search:
         found = f"there is {', '.join(there[:8])}" if there else "there is nothing"
         if len(archives) > 1:
             found = f"there are {len(archives)} archives: {', '.join(there[:8])}"
+        may_be_work = any(_has_work(place) for level in levels for place in level)
         return UnusableSubmissionError(
             f"none of the assignment's files was submitted ({found})",
             next_step=f"hand in {', '.join(self.files)}",
-            needs_person=len(archives) > 1,
+            needs_person=len(archives) > 1 or may_be_work,
         )
 
 
@@ -207,6 +235,22 @@ def _entries(directory: Path, kind: int) -> list[Path]:
     except OSError:
         return []
     return [entry for entry in entries if kind_of(entry) == kind and not is_skipped(entry.name)]
+
+
+def _names(directory: Path) -> list[str]:
+    return [entry.name for entry in _entries(directory, stat.S_IFREG)]
+
+
+def _has_code(directory: Path) -> bool:
+    return any(suffix_of(name) in CODE for name in _names(directory))
+
+
+def _has_work(directory: Path) -> bool:
+    """Return True if a directory holds a file in which a student may have worked."""
+    return any(
+        suffix_of(entry.name) in (CODE | DOCUMENTS | TEXTS) and entry.lstat().st_size
+        for entry in _entries(directory, stat.S_IFREG)
+    )
 
 
 def submission_digest(work: SubmittedWork) -> str:

@@ -33,7 +33,8 @@ _FILLERS = frozenset(
     {"problem", "prob", "part", "question", "exercise", "task", "answer", "p", "q"}
 )
 _CONTEXTS = _FILLERS - {"part", "answer"}
-_NEVER_ANSWERS = frozenset({"changelog", "license", "readme", "requirements", "template"})
+NEVER_ANSWERS = frozenset({"changelog", "license", "readme", "requirements", "template"})
+"""Words of texts that answer nothing."""
 
 _MARKUP = re.compile(r"[\s>]*(?P<sign>#{1,6}(?=\s)|\*\*|__)?[\s*_]*")
 _KIND = r"(?:(?:problem|prob|question|exercise|task|section|part|[qp](?=[\s.:#\d]))[\s.:#]*)"
@@ -127,7 +128,7 @@ class Writings:
             file: one of `expected`.
             below: a marker; the answer stands below it if it is there.
         """
-        own = [name for name in self.names if _names_part(name, file)]
+        own = [name for name in self.names if names_part(name, file)]
         documents = tuple(name for name in own if suffix_of(name) in DOCUMENTS)
         for found in (self._in_files(file, own), self._in_sections(file)):
             answers = [
@@ -168,27 +169,46 @@ class Writings:
             for sections in found.values()
         ]
 
-    def _claimed(self) -> set[str]:
-        """Return the texts and documents of a part, and those that another file mentions."""
-        mentioning = "\n".join((self.code, *self.texts.values()))[:MAXIMUM_SEARCHED]
+    @cached_property
+    def claimed(self) -> set[str]:
+        """The texts and documents of a part, and those that another file mentions."""
         labels = {_label(file) for file in self.expected}
         return {
             name
             for name in self.names
-            if any(_names_part(name, file) for file in self.expected)
+            if any(names_part(name, file) for file in self.expected)
             or any(section.label in labels for section in self.sections.get(name, ()))
-            or (suffix_of(name) in PICTURES | TEXTS and _is_mentioned(name, mentioning))
+            or (suffix_of(name) in PICTURES | TEXTS and self._is_mentioned(name))
         }
+
+    def _is_mentioned(self, name: str) -> bool:
+        """Return True if another text, or the code, has a file's name without directories."""
+        base = PurePosixPath(name).name
+        return any(
+            written in text
+            for other, text in self._searched.items()
+            if other != name
+            for written in (base, quote(base))
+        )
+
+    @cached_property
+    def _searched(self) -> dict[str, str]:
+        searched = {}
+        remaining = MAXIMUM_SEARCHED
+        for name, text in (("", self.code), *self.texts.items()):
+            # Markdown writes "a_b.png" also as "a\\_b.png".
+            searched[name] = text[:remaining].replace("\\", "")
+            remaining -= len(searched[name])
+        return searched
 
     @cached_property
     def unclaimed(self) -> tuple[str, ...]:
         """The texts and documents that may hold the answer of any part."""
-        claimed = self._claimed()
         return tuple(
             name
             for name in self.names
-            if name not in claimed
-            and _NEVER_ANSWERS.isdisjoint(words_of(stem_of(name)))
+            if name not in self.claimed
+            and NEVER_ANSWERS.isdisjoint(words_of(stem_of(name)))
             and (
                 suffix_of(name) in DOCUMENTS or len(self.texts.get(name, "").split()) >= LEAST_WORDS
             )
@@ -283,7 +303,7 @@ def _label(file: str) -> Words:
     return tuple(word for word in words_of(stem_of(file)) if word not in _FILLERS)
 
 
-def _names_part(name: str, file: str) -> bool:
+def names_part(name: str, file: str) -> bool:
     """Return True if a path names the part of an assignment's file."""
     directories = PurePosixPath(name).parts[:-1]
     path = " ".join((*directories, stem_of(name)))
@@ -301,8 +321,3 @@ def problem_of(file: str) -> str:
     return next(
         (str(int(number)) for word, number in pairs if word in _CONTEXTS and number.isdigit()), ""
     )
-
-
-def _is_mentioned(name: str, text: str) -> bool:
-    base = PurePosixPath(name).name
-    return base in text or quote(base) in text

@@ -8,6 +8,7 @@ from grader.models.spec import LongText, Record, ShortText
 
 FailureKind = Literal[
     "missing-file",
+    "unclear-file",
     "unreadable-file",
     "encoding",
     "syntax",
@@ -26,7 +27,8 @@ FailureKind = Literal[
 
 "limit" is a time, memory, output or size limit; "exit" a process that exited by itself
 (`sys.exit`, `os._exit`); "crash" a process that died of a signal; "protocol" a message that the
-grader does not accept; "signature" a function that does not accept the arguments it is given.
+grader does not accept; "signature" a function that does not accept the arguments it is given;
+"unclear-file" one of several files, among which a person must choose.
 """
 
 

@@ -17,7 +17,7 @@ from typing import Self
 
 from grader.assignment.records import Limits
 from grader.errors import MessageError, SandboxError
-from grader.intake.private_copy import Submission
+from grader.intake.submission import Submission
 from grader.models.questions import Extraction, Question
 from grader.results import CapturedOutput
 from grader.sandbox.alone import AloneConnection

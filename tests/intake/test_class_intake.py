@@ -336,6 +336,8 @@ def test_two_submissions_refused(tmp_path: Path) -> None:
     [
         ({}, "there is nothing", False),
         ({"notes.txt": ""}, "there is notes.txt", False),
+        ({"ada_set4.pdf": "%PDF"}, "there is ada_set4.pdf", True),
+        ({"a/x.ipynb": "{}", "b/y.ipynb": "{}"}, "there is a, b", True),
         ({"a/problem_1.py": "1", "b/problem_1.py": "2"}, "several directories: a and b", True),
         ({"a.zip": "", "b.zip": ""}, "there are 2 archives: a.zip, b.zip", True),
         ({"a.zip": "no zip"}, "a.zip cannot be unpacked: it is not a zip", False),
@@ -353,6 +355,23 @@ def test_unusable_says_why(
         contents(work)
     assert error.value.needs_person == needs_person
     assert error.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("files", "collected"),
+    [
+        ({"hw/Problem_1.py": "1"}, ["Problem_1.py"]),
+        ({"hw/lovelace_problem_2.py": "1"}, ["lovelace_problem_2.py"]),
+        ({"a/problem_1.py": "1", "b/problem_2.py": "2"}, ["a/problem_1.py", "b/problem_2.py"]),
+        ({"hw/solution.py": "1"}, ["solution.py"]),
+        ({"hw/1a.txt": "because"}, ["1a.txt"]),
+        ({"hw/Written/1A.md": "because"}, ["Written/1A.md"]),
+    ],
+)
+def test_other_names(tmp_path: Path, files: dict[str, str], collected: list[str]) -> None:
+    """Files under other names are found in the directories that wrap them, too."""
+    (work,) = read_class(write(tmp_path / "class/alice", files).parent).submitted
+    assert sorted(contents(work)) == collected
 
 
 def test_nested_archives(tmp_path: Path) -> None:

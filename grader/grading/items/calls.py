@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from grader.models.failures import Failure
 from grader.models.questions import Extraction
 from grader.models.recording import Doubt
@@ -50,9 +52,9 @@ def ask_person(doubt: Doubt) -> CheckResult:
 
 
 def describe_failure(failure: Failure, *, check_id: str, title: str) -> CheckResult:
-    """Return a failure of the student's code as a failed check."""
+    """Return a failure of the student's code as a failed check; what is unclear, as pending."""
     with_phase = failure.kind in _KINDS_WITH_A_PHASE
-    return CheckResult.judged(
+    failed = CheckResult.judged(
         check_id,
         title,
         passed=False,
@@ -61,3 +63,5 @@ def describe_failure(failure: Failure, *, check_id: str, title: str) -> CheckRes
         location=failure.location,
         details=failure.traceback,
     )
+    unclear = failure.kind == "unclear-file"
+    return replace(failed, outcome=Outcome.PENDING) if unclear else failed
