@@ -197,7 +197,7 @@ class ClassRun:
             named = replace(submission, name=student.name or student.id)
             extractions = ask(named, self.assignment, self.options, sandbox, self._stop)
             clock.mark("extract")
-            _keep_graded_files(named, files, self.output / task.folder)
+            _keep_graded_files(named, self.output / task.folder)
             keep_pictures(named, self.output / task.folder)
             return begin(self._setting.result(), named, extractions, clock)
 
@@ -292,12 +292,17 @@ def _in_words(notes: Sequence[IntakeNote]) -> str:
     return f"{shown}; and {more} more" if more > 0 else shown
 
 
-def _keep_graded_files(submission: Submission, files: Sequence[str], folder: Path) -> None:
-    """Copy the assignment's own files of a submission below `folder`, replacing earlier ones."""
+def _keep_graded_files(submission: Submission, folder: Path) -> None:
+    """Write the graded code and the written answers below `folder`, replacing earlier ones.
+
+    Code has the assignment's names, so that it is compared with other students' code.
+    """
     target = folder / FILES_NAME
     shutil.rmtree(target, ignore_errors=True)
-    for file in files:
-        if file in submission.files:
-            copy = target / file
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(submission.root / file, copy)
+    contents = {file: text.encode() for file, text in submission.graded_code().items()}
+    for file in submission.answering_files():
+        contents.setdefault(file, submission.root.joinpath(file).read_bytes())
+    for file, content in contents.items():
+        copy = target / file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(content)

@@ -95,8 +95,15 @@ def collect(
         copying.require_some(directory)
         submission = copying.finish(display_name(Path(only).stem or directory.resolve().name))
         described = submission.describe_files(other_names)
-        explained = {note.file for note in described if note.needs_person}
-        others = [note for note in submission.notes if note.file not in explained]
+        others = [
+            note
+            for note in submission.notes
+            if not any(
+                each.file == note.file or f"{note.file} was {note.message}" in each.message
+                for each in described
+                if each.needs_person
+            )
+        ]
         yield replace(submission, notes=(*described, *others)[:MAXIMUM_NOTES])
 
 

@@ -153,6 +153,24 @@ class Submission:
             return "missing-file", f"{NOT_HANDED_IN}; there is {_listing(others, 'and')}"
         return "missing-file", NOT_HANDED_IN
 
+    def graded_code(self) -> dict[str, str]:
+        """Return the text of the graded code, by the assignment's file that it stands for.
+
+        A source of several of the assignment's files has its own name, ending in ".py".
+        """
+        found: dict[str, list[str]] = {}
+        for source, files in _files_by_source(self.sources).items():
+            own = source if suffix_of(source) == ".py" else f"{source}.py"
+            cells = [cell.source for cell in self.read_cells(source) if cell.kind == "code"]
+            found.setdefault(files[0] if len(files) == 1 else own, []).extend(cells)
+        return {file: "\n\n".join(cells) for file, cells in found.items()}
+
+    def answering_files(self) -> tuple[str, ...]:
+        """Return the texts and documents in which a person may look for written answers."""
+        writings = self._writings
+        named = {*writings.claimed, *writings.unclaimed}
+        return tuple(file for file in self._readable if file in named and file not in self.sources)
+
     @cached_property
     def unused(self) -> tuple[str, ...]:
         """The copied files of code, texts and documents that no part uses."""

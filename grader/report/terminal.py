@@ -39,6 +39,7 @@ _OTHER_TRAINING = (
 )
 _FAULTS_PRINTED = 5
 _FAULT_CHARACTERS = 200
+_NOTES_PRINTED = 5
 
 _STYLES = {
     Outcome.PASSED: "green",
@@ -189,8 +190,10 @@ def _print_totals(result: SubmissionResult, console: Console) -> None:
         for hint in item.hints if item not in with_their_hints else ():
             message = shortened(hint.message)
             console.print(plain_text(f"Hint on {item.id}, at no cost: {message}.", console))
-    if result.intake:
-        notes = counted(len(result.intake), "note")
+    for note in result.intake[:_NOTES_PRINTED]:
+        console.print(plain_text(f"{note.file}: {note.message}", console))
+    if len(result.intake) > _NOTES_PRINTED:
+        notes = counted(len(result.intake) - _NOTES_PRINTED, "more note")
         console.print(Text(f"The report has {notes} on files of the submission."))
     if not result.complete:
         console.print(Text("Incomplete: not every item was graded.", style="yellow"))

@@ -87,10 +87,7 @@ def broken_result() -> SubmissionResult:
         BROKEN,
         name="Charles Babbage",
         intake=(
-            IntakeNote(
-                file="set4.ipynb",
-                message="left out: notebooks are not graded; export the functions to problem_2.py",
-            ),
+            IntakeNote(file="2_notebook.ipynb", message="read as problem_2.py"),
             IntakeNote(file="torch.py", message="left out: it would hide the module torch"),
         ),
     )
