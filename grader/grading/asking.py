@@ -27,7 +27,7 @@ from grader.grading.items.structure import meets_rules
 from grader.grading.literals import is_literal
 from grader.grading.part_names import PartNames, labels_of
 from grader.intake.notebooks import SUFFIX
-from grader.intake.private_copy import Submission
+from grader.intake.submission import Submission
 from grader.models.questions import Extraction, Question
 from grader.models.recording import Attribution, Doubt, RecordedTraining
 
