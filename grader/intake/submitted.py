@@ -26,6 +26,9 @@ from grader.text import display_name
 MAXIMUM_WRAPPING = 3
 """Directories, or archives in archives, that may wrap the assignment's files."""
 
+LEAST_TEXT_BYTES = 150
+"""Of a text that may be an answer; a shorter one is an apology."""
+
 MAXIMUM_DIGESTED_BYTES = 4 * MAXIMUM_TOTAL_BYTES
 """As much as may be unpacked."""
 
@@ -248,8 +251,9 @@ def _has_code(directory: Path) -> bool:
 def _has_work(directory: Path) -> bool:
     """Return True if a directory holds a file in which a student may have worked."""
     return any(
-        suffix_of(entry.name) in (CODE | DOCUMENTS | TEXTS) and entry.lstat().st_size
+        entry.lstat().st_size > (LEAST_TEXT_BYTES if suffix_of(entry.name) in TEXTS else 0)
         for entry in _entries(directory, stat.S_IFREG)
+        if suffix_of(entry.name) in CODE | DOCUMENTS | TEXTS
     )
 
 

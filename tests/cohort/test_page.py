@@ -158,6 +158,14 @@ def test_reasons(summaries, source):
         assert re.search(f"{heading} <span[^>]*>{number} student", source)
 
 
+def test_unclear_files():
+    """A file that may cost points by its name alone stands under what needs a person."""
+    unclear = "problem_2.py: not handed in; there is final.py"
+    page = Page(render([summary_of("ada", items=(), unclear_files=unclear)])).text
+    assert "Files whose names or form are unclear" in page
+    assert unclear in page
+
+
 def test_class_without_problems():
     """No heading stands over an empty list."""
     items = tuple(item for item in summarize_items(good_result()) if item.kind == "answer")
