@@ -163,15 +163,15 @@ class _Asking:
         sweeps = {
             item_id: item for _, item_id, item in self._items() if isinstance(item, SweepItem)
         }
-        swept, excluded = find_sweep(self.programs, {item.epochs for item in sweeps.values()})
+        last_sweep, swept = find_sweep(self.programs, {item.epochs for item in sweeps.values()})
         for question in self._questions():
             if _is_answered(self.extractions.get(question.id)):
                 continue
-            if question.id in sweeps and swept and not self._has_literal(question.function):
-                self.extractions[question.id] = Extraction(question=question, swept=swept)
+            if question.id in sweeps and last_sweep and not self._has_literal(question.function):
+                self.extractions[question.id] = Extraction(question=question, swept=last_sweep)
             else:
                 self.extractions[question.id] = self._ask_programs_for(question, sources)
-        self._attribute(excluded if sweeps else (), sources)
+        self._attribute(swept if sweeps else (), sources)
 
     def _ask_programs_for(self, question: Question, sources: Sequence[str]) -> Extraction:
         """Ask the program that has the function or the value; doubt if there is none."""
@@ -248,7 +248,7 @@ class _Asking:
         trained = frozenset(part for part, _, item in self._items() if isinstance(item, ModelItem))
         return PartNames(labels=labels_of(self.assignment), problems=problems, trained=trained)
 
-    def _attribute(self, excluded: Sequence[RecordedTraining], sources: Sequence[str]) -> None:
+    def _attribute(self, swept: Sequence[RecordedTraining], sources: Sequence[str]) -> None:
         """Find the trainings of the models that no function answers."""
         items = {item_id: item for _, item_id, item in self._items() if isinstance(item, ModelItem)}
         sought = [
@@ -269,7 +269,8 @@ class _Asking:
             [one for one in sought if one.item not in answered],
             self._names(),
             answered=[one for one in sought if one.item in answered],
-            excluded=[*excluded, *by_functions],
+            of_functions=by_functions,
+            swept=swept,
         )
         for one in sought:
             if one.item not in self.needed:

@@ -25,6 +25,7 @@ _LISTED = 8
 """Trainings that are named in a message."""
 
 _FUNCTION = re.compile(r"(\s*)(?:async\s+)?def\s+(\w{1,200})")
+_BLOCK = re.compile(r"(?:async\s+)?def\s|if\s")
 _NUMBERED_NAME = re.compile(r"(\w*?[a-zA-Z])_?([1-9])")
 
 
@@ -87,7 +88,8 @@ def attribute(
     names: PartNames,
     *,
     answered: Sequence[Sought] = (),
-    excluded: Sequence[RecordedTraining] = (),
+    of_functions: Sequence[RecordedTraining] = (),
+    swept: Sequence[RecordedTraining] = (),
 ) -> dict[str, Attribution | Doubt]:
     """Return for each sought model its training, or the doubt that a person must settle.
 
@@ -96,7 +98,8 @@ def attribute(
         sought: in the assignment's order.
         names: of the parts, as they are read in these files.
         answered: models that functions gave; trainings that belong to their parts are not free.
-        excluded: trainings that are no part's model, such as those of a sweep.
+        of_functions: trainings of these models.
+        swept: trainings of sweeps, which are no part's model.
     """
     every = (*sought, *answered)
     anchors = {program.file: _find_anchors(program, names) for program in programs}
@@ -108,10 +111,10 @@ def attribute(
         )
         for program in programs
         for training in program.recording.trainings
-        if not any(training is other for other in excluded)
+        if not any(training is other for other in (*of_functions, *swept))
     ]
     parts = frozenset(one.part for one in every)
-    assigning = _Assigning(candidates=candidates, sought=sought, every=every)
+    assigning = _Assigning(candidates=candidates, sought=sought, every=every, has_sweep=bool(swept))
     numbered = assigning.find_numbered()
     for index, candidate in enumerate(candidates):
         candidate.sign = (
@@ -136,6 +139,7 @@ class _Assigning:
     candidates: list[_Candidate]
     sought: Sequence[Sought]
     every: Sequence[Sought]
+    has_sweep: bool
     taken: dict[str, tuple[_Candidate, str]] = field(default_factory=dict)
     doubts: dict[str, str] = field(default_factory=dict)
 
@@ -188,11 +192,11 @@ class _Assigning:
         one = self.every[0]
         free = self._free()
         fitting = [each for each in free if one.item in each.fits]
-        if fitting:
-            reason = "it is the only training" if len(free) == 1 else "it is the last that fits"
-            self.taken[one.item] = fitting[-1], reason
+        if fitting and len(free) > 1:
+            self.taken[one.item] = fitting[-1], "it is the last that meets the rules"
         elif free and all(each.training.layers == free[0].training.layers for each in free):
-            self.taken[one.item] = free[-1], "the file trains no other model"
+            apart = "apart from the sweep it is" if self.has_sweep else "it is"
+            self.taken[one.item] = free[-1], f"{apart} the only training"
 
     def take_by_rules(self) -> None:
         """Give a part the last training whose model meets its rules and no other part's."""
@@ -260,7 +264,7 @@ class _Assigning:
 
     def _describe_found(self, one: Sought) -> str:
         if not self.candidates:
-            return "no training was recorded"
+            return "no other training was recorded"
         free = [
             each
             for each in self.candidates
@@ -270,6 +274,8 @@ class _Assigning:
             return f"every recorded training belongs to another part than {one.part}"
         listing = "; ".join(describe_training(each.training) for each in free[:_LISTED])
         more = f"; and {len(free) - _LISTED} more" if len(free) > _LISTED else ""
+        if not any(one.item in each.fits for each in free):
+            return f"no recorded training meets the rules of {one.part}: {listing}{more}"
         subject = "1 recorded training" if len(free) == 1 else f"{len(free)} recorded trainings"
         return f"{subject} may be {one.part}'s, and nothing says so for certain: {listing}{more}"
 
@@ -417,12 +423,12 @@ def find_heading(program: Program, names: PartNames, part: str) -> Anchor | None
 def _heading(
     candidate: _Candidate, anchors: Sequence[Anchor], parts: frozenset[str]
 ) -> _Sign | None:
-    """Look at the nearest heading or comment above the statement that trains.
+    """Look at the nearest heading or comment above the training.
 
     A heading of a part without a model means nothing if no heading names a part with one.
     """
     statement = candidate.training.statement
-    above = [
+    above = _anchors_in_block(candidate, anchors) or [
         anchor
         for anchor in anchors
         if (anchor.place.cell, anchor.place.line) < (statement.cell, statement.line)
@@ -435,6 +441,26 @@ def _heading(
         return None
     where = f"cell {nearest.place.cell}" if nearest.place.cell else f"line {nearest.place.line}"
     return _Sign(part=part, reason=f"it stands below {quoted(nearest.text)} in {where}", rank=4)
+
+
+def _anchors_in_block(candidate: _Candidate, anchors: Sequence[Anchor]) -> list[Anchor]:
+    """Return the comments above a training in its function's or main guard's own lines.
+
+    A comment in a loop numbers the steps of training and names no part.
+    """
+    place = candidate.training.place
+    lines = _source_of(candidate.program, place.cell).split("\n")[: place.line]
+    start = next((i for i in range(len(lines) - 1, -1, -1) if lines[i][:1].strip(" \t#")), None)
+    if start is None or not _BLOCK.match(lines[start][:LONGEST_LINE]):
+        return []
+    body = next((line for line in lines[start + 1 :] if line.strip()), "")
+    return [
+        anchor
+        for anchor in anchors
+        if anchor.place.cell == place.cell
+        and start + 1 < anchor.place.line < place.line
+        and _indentation(lines[anchor.place.line - 1]) == _indentation(body)
+    ]
 
 
 def _parts_of(anchors: Sequence[Anchor]) -> set[str]:
@@ -508,7 +534,7 @@ def describe_training(training: RecordedTraining) -> str:
         if layer.kind == "Linear"
     )
     epochs = f"{training.epochs} {'epoch' if training.epochs == 1 else 'epochs'}"
-    return f"{training.place} ({f'Linear {widths}, ' if widths else ''}{epochs})"
+    return f"{training.statement} ({f'Linear {widths}, ' if widths else ''}{epochs})"
 
 
 def how_to_name(one: Sought) -> str:

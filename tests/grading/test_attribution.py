@@ -107,6 +107,32 @@ def test_headings():
     assert found["2D"].reason == "it stands below “2D: more” in cell 1"
 
 
+def test_comments_in_main():
+    """In a function or main guard its own comments are headings, those of a loop are not."""
+    source = """
+def main():
+    # Problem C
+    for epoch in range(10):
+        # E. one step
+        step()
+    # Problem D
+    for epoch in range(10):
+        step()
+
+# 2E
+main()
+"""
+    call = Place(file="problem_2.ipynb", cell=1, line=12)
+    trainings = [trained(SMALL, 1, line, statement=call) for line in (6, 9)]
+    found = attribute(
+        [program(*trainings, cells={1: source})], sought("2C", "2D", "2E"), NAMES
+    ).values()
+    assert [getattr(one, "training", None) for one in found] == [*trainings, None]
+    loop = "for epoch in range(10):\n    # E. one step\n    step()"
+    alone = trained(C, 1, 3, statement=Place(file="problem_2.ipynb", cell=1, line=1))
+    assert cells_of(program(alone, cells={1: loop})) == (1, None, None)
+
+
 def test_last_that_fits():
     """The last training below a heading wins, unless it breaks a rule that an earlier one meets."""
     several = [trained(C, 2, line=line) for line in (1, 2, 3)]
@@ -186,7 +212,7 @@ def test_only_part():
         (found,) = attribute([program(*trainings)], sought("3G.model"), names).values()
         return found
 
-    assert isinstance(outcome(trained(E, 1)), Attribution)
+    assert outcome(trained(E, 1)).reason == "it is the only training"
     assert isinstance(outcome(trained(E, 1), trained(D, 2)), Doubt)
     assert (
         outcome(trained(E, 1), trained(convolutional(), 2), trained(C, 3)).training.place.cell == 2

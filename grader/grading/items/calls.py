@@ -24,7 +24,7 @@ def check_answered(extraction: Extraction) -> CheckResult:
     attribution = extraction.attribution
     is_recorded = attribution is not None and extraction.location in {
         "",  # the model could not be described
-        str(attribution.training.place),
+        str(attribution.training.statement),
     }
     if is_recorded:
         title = "The program trains a model that is one chain of layers"

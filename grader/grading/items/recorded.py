@@ -26,12 +26,12 @@ def extract_training(question: Question, item: ModelItem, attribution: Attributi
         if failure.kind in {"wrong-type", "wrong-value"}:
             return Extraction(question=question, failure=failure, attribution=attribution)
         doubt = Doubt(
-            observed=f"the model at {training.place} cannot be read: {failure.message}",
+            observed=f"the model at {training.statement} cannot be read: {failure.message}",
             next_step=failure.next_step,
-            location=failure.location or str(training.place),
+            location=failure.location or str(training.statement),
         )
         return Extraction(question=question, doubt=doubt, attribution=attribution)
-    location = str(training.place)
+    location = str(training.statement)
     model = ExtractedModel(
         model=ModelSpec(layers=training.layers),
         location=location,
@@ -110,7 +110,7 @@ def report_source(attribution: Attribution, item: ModelItem) -> SourceReport:
     if len(attribution.others) > _LISTED:
         others.insert(0, f"{len(attribution.others) - _LISTED} earlier ones")
     return SourceReport(
-        location=str(training.place),
+        location=str(training.statement),
         recipe=_describe_choices(training),
         reason=attribution.reason,
         others=tuple(others),
@@ -200,7 +200,7 @@ def find_hints(attribution: Attribution) -> tuple[Hint, ...]:
         message="pixels are divided by 255 after ToTensor(), which has divided them already",
         reason="The model then sees values from 0 to 0.004 and learns slowly. The grader scales "
         "pixels once, to 0 to 1.",
-        location=str(training.place),
+        location=str(training.statement),
     )
     return (hint,)
 

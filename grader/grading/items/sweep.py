@@ -59,7 +59,7 @@ def check(item_id: str, item: SweepItem, context: Context) -> ItemResult | Sweep
 def _check_recorded(item_id: str, item: SweepItem, context: Context) -> ItemResult | SweepTraining:
     """Take the probabilities of a recorded sweep, whose accuracies a person compares."""
     extraction = context.extractions[item_id]
-    location = str(extraction.swept[0].place)
+    location = str(extraction.swept[0].statement)
     # Every Dropout is set to p, so a sweep over one of several layers cannot be retrained.
     settings = [set(dropouts_of(training)) for training in extraction.swept]
     found = sorted({probability for each in settings if len(each) == 1 for probability in each})
