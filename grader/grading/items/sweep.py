@@ -112,7 +112,7 @@ def _prepare(
         probabilities=tuple(reported),
         reported=tuple(reported.values()),
         recorded=bool(extraction.swept),
-        location=extraction.location,
+        location=str(extraction.swept[0].statement) if extraction.swept else extraction.location,
         job=model.job,
         seeds=context.setting.seeds,
         budget=budget_of(context.setting.assignment, stacks=len(split_into_stacks(len(reported)))),

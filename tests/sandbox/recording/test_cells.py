@@ -29,6 +29,7 @@ from grader.sandbox.worker.recording.cells import Cell, read_cells, without_magi
         ('!ls\nx = """\n!ls\n%d""" % 1', 'pass\nx = """\n!ls\n%d""" % 1'),
         ("!ls\n# it's (\n%time x = 1\ny = 2", "pass\n# it's (\npass\ny = 2"),
         ("pip install torch\nx = 1", "pass\nx = 1"),
+        ("mount('/drive')\n!ls\nx = (\"\")\n!ls", "mount('/drive')\npass\nx = (\"\")\npass"),
     ],
 )
 def test_magics(source: str, meant: str) -> None:

@@ -28,7 +28,7 @@ _HELP = re.compile(r"\s*[\w.]+\?{1,2}\s*")
 # In the order of trying: strings may hold brackets, comments may hold quotes.
 _TOKEN = re.compile(
     r"\"{3}(?:[^\\]|\\.)*?(?:\"{3}|\Z)|'{3}(?:[^\\]|\\.)*?(?:'{3}|\Z)"
-    r"|\"(?:[^\\\n]|\\.)*\"?|'(?:[^\\\n]|\\.)*'?|#[^\n]*|\\\n|[(\[{]|[)\]}]|\n",
+    r"|\"(?:[^\"\\\n]|\\.)*\"?|'(?:[^'\\\n]|\\.)*'?|#[^\n]*|\\\n|[(\[{]|[)\]}]|\n",
     re.DOTALL,
 )
 
