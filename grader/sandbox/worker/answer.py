@@ -267,6 +267,7 @@ class _Session:
 
     def _watch_program(self, *, in_a_hurry: bool) -> WatchedProgram:
         self._find_own_modules()
+        sys.path.append(str(Path.cwd()))  # for modules that a cell writes
         return watch_program(
             submission=self.submission,
             file=self.question["file"],

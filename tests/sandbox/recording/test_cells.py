@@ -25,6 +25,7 @@ from grader.sandbox.worker.recording.cells import Cell, read_cells, without_magi
         ("%%capture out\n!pip install x\nx = 1", "\npass\nx = 1"),
         ("%%bash\nls", ""),
         ("%%html\n<b>", ""),
+        ("%%writefile net.py\nx = 1", "open('net.py', 'w').write('x = 1')"),
         ("!ls\nx = (1\n% 2)", "pass\nx = (1\n% 2)"),
         ('!ls\nx = """\n!ls\n%d""" % 1', 'pass\nx = """\n!ls\n%d""" % 1'),
         ("!ls\n# it's (\n%time x = 1\ny = 2", "pass\n# it's (\npass\ny = 2"),

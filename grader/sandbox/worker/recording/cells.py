@@ -84,6 +84,8 @@ def without_magics(source: str) -> str:
     first = next((index for index, line in enumerate(lines) if line.strip()), 0)
     if lines[first].startswith("%%"):
         words = lines[first][2:].split()
+        if words[:1] == ["writefile"]:
+            return f"open({words[-1]!r}, 'w').write({chr(10).join(lines[first + 1 :])!r})"
         if not words or words[0] not in _PYTHON_MAGICS:
             return ""
         lines[first] = ""

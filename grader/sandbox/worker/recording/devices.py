@@ -6,6 +6,8 @@ Courses assert that a GPU is there, and many programs ask for one without checki
 from __future__ import annotations
 
 import contextlib
+import sys
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,16 +37,23 @@ class CpuOnly(TorchFunctionMode):
     """Replace every foreign device among the arguments of PyTorch's functions by the CPU."""
 
     def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+        self, func: Any, _types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         name = getattr(func, "__name__", "")
         if name == "cuda":
             return args[0]
+        if name == "__get__" and getattr(func.__self__, "__name__", "") == "is_cuda":
+            return _is_outside_torch(sys._getframe(1)) or func(*args)  # noqa: SLF001 - the caller
         if name in {"to", "type"}:
             args = (args[0], *(_on_cpu(value, is_device=name == "to") for value in args[1:]))
         if kwargs and "device" in kwargs:
             kwargs = {**kwargs, "device": _on_cpu(kwargs["device"], is_device=True)}
         return func(*args, **(kwargs or {}))
+
+
+def _is_outside_torch(frame: types.FrameType) -> bool:
+    """Return True if a program asks, not PyTorch itself."""
+    return not str(frame.f_globals.get("__name__")).startswith("torch")
 
 
 def _on_cpu(value: Any, *, is_device: bool) -> Any:
@@ -154,6 +163,8 @@ def believe_in_gpu() -> None:
     cuda.amp.autocast = torch_.amp.autocast = torch_.autocast = _Nothing
     cuda.amp.GradScaler = torch_.amp.GradScaler = torch_.GradScaler = _Scaler
     torch_.compile = torch_.jit.script = torch_.jit.trace = _same_model
+    # torchvision's second transforms ask for it, and importing the compiler takes seconds.
+    torch_.compiler.disable = torch_.compiler.compile = _same_model
     nn_: Any = nn
     nn_.Module.compile = _returning(None)
     nn_.DataParallel = nn_.parallel.DataParallel = SameModule

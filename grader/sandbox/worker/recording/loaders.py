@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import inspect
 import itertools
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -19,11 +20,15 @@ from grader.sandbox.worker.recording.loops import Loops
 EXAMPLES = 16
 """Examples of a batch that are computed; the others repeat them."""
 MAXIMUM_BATCH = 64
-"""A larger batch is cut to this, unless it is the only size that ever comes."""
-MAXIMUM_ONLY_BATCH = 4096
+"""A larger batch is cut to this, unless the program relies on the size."""
+MAXIMUM_WRITTEN_BATCH = 4096
 MAXIMUM_BATCHES = 64
 """Batches of one epoch, for a program that steps only after several."""
 
+_WRITTEN_SIZE = re.compile(
+    r"(?:view|reshape|zeros|ones|empty|full|randn?|expand|repeat|arange)\(\s*[(\[]?\s*"
+    r"(\d+|(?:\w+\.)*\w*(?:batch|BATCH|bs\b)\w*)",
+)
 _Loader: type[Any] = data.DataLoader
 _SIGNATURE = inspect.signature(_Loader.__init__)
 _ONE_PROCESS = {
@@ -74,6 +79,7 @@ class StandInLoader(_Loader):  # type: ignore[misc]
 
     counts: Counts
     loops: Loops
+    written: WrittenSizes
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         given = _SIGNATURE.bind(self, *args, **kwargs).arguments
@@ -168,12 +174,29 @@ def _count_examples(loader: Any) -> int:
     return 0
 
 
-def _size_to_give(loader: Any, size: int) -> int:
-    """Return how many examples a batch gets; a program cannot rely on a size that varies."""
-    if size <= MAXIMUM_BATCH:
-        return size
-    varies = not loader.drop_last and _count_examples(loader) % size != 0
-    return MAXIMUM_BATCH if varies else min(size, MAXIMUM_ONLY_BATCH)
+def _size_to_give(loader: StandInLoader, size: int) -> int:
+    """Return how many examples a batch gets: all of them if the program relies on their number."""
+    is_needed = size <= MAXIMUM_BATCH or loader.written.names or size in loader.written.numbers
+    return min(size, MAXIMUM_WRITTEN_BATCH if is_needed else MAXIMUM_BATCH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenSizes:
+    """Sizes of batches in a program's reshapes: `x.view(batch_size, -1)`, `torch.zeros(100, 10)`.
+
+    Attributes:
+        names: a variable's name says that it is one.
+    """
+
+    names: bool = False
+    numbers: frozenset[int] = frozenset()
+
+
+def find_written_sizes(source: str) -> WrittenSizes:
+    """Return the sizes that a program's text holds."""
+    found = [match[1] for match in _WRITTEN_SIZE.finditer(source)]
+    numbers = frozenset(int(text) for text in found if text.isdecimal() and len(text) < 6)
+    return WrittenSizes(names=any(not text.isdecimal() for text in found), numbers=numbers)
 
 
 def _repeat(batch: Any, few: int, wanted: int) -> Any:
@@ -190,9 +213,10 @@ def _repeat(batch: Any, few: int, wanted: int) -> Any:
     return batch
 
 
-def install(counts: Counts, loops: Loops) -> None:
+def install(counts: Counts, loops: Loops, written: WrittenSizes) -> None:
     """Replace `DataLoader` in this process, and count calls of `backward()`."""
     StandInLoader.counts, StandInLoader.loops = counts, loops
+    StandInLoader.written = written
     StandInLoader.__name__ = StandInLoader.__qualname__ = "DataLoader"
     data_: Any = data
     data_.DataLoader = data_.dataloader.DataLoader = StandInLoader

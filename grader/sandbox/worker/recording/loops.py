@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PATIENCE_SECONDS = 1.5
-"""Time of one statement after which its training loops are cut."""
+"""Time of one statement after which its training loops are cut, where their length is known."""
+WHILE_PATIENCE = 5
+"""More patience with a `while` loop, by this factor: what it would still do is not known."""
 MAXIMUM_ACTIVE = 1000
 EACH, TURN = "__grader_each__", "__grader_turn__"
 
@@ -48,6 +50,7 @@ class Loops:
     Attributes:
         on_begin, on_end: told of every loop.
         has_trained: returns True if an optimiser stepped since the statement began.
+        counts_batches: a `while` loop that runs counts batches, not epochs.
     """
 
     on_begin: Callable[[Loop], None] = lambda _: None
@@ -57,6 +60,7 @@ class Loops:
     active: list[Loop] = field(default_factory=list)
     advancing: Loop | None = None
     cut_whiles: int = 0
+    counts_batches: bool = False
     _serial: int = 0
     _began: float = 0.0
 
@@ -69,6 +73,7 @@ class Loops:
         """Give the next statement its patience."""
         self._began = time.monotonic()
         self.cut_whiles = 0
+        self.counts_batches = False
 
     def end_statement(self) -> None:
         """Close the loops that an exception left, innermost first."""
@@ -97,9 +102,11 @@ class Loops:
         finally:
             self._close(loop)
 
-    def turn(self) -> bool:
+    def turn(self, *, counts_batches: bool) -> bool:
         """Return True if a `while` loop may go on."""
-        if self.has_trained() and time.monotonic() - self._began > self.patience_seconds:
+        self.counts_batches = counts_batches
+        patience = WHILE_PATIENCE * self.patience_seconds
+        if self.has_trained() and time.monotonic() - self._began > patience:
             self.cut_whiles += 1
             return False
         return True
@@ -133,8 +140,23 @@ class LoopRewriter(ast.NodeTransformer):
         """Rewrite `while x` as `while x and turn()`."""
         self.generic_visit(node)
         turn = _call(TURN, [], node.test)
+        flag = ast.copy_location(ast.Constant(_counts_batches(node)), node.test)
+        turn.keywords = [ast.keyword("counts_batches", flag)]
         node.test = ast.copy_location(ast.BoolOp(ast.And(), [node.test, turn]), node.test)
         return node
+
+
+def _counts_batches(loop: ast.While) -> bool:
+    """Return True for `while step < 3000:` around a `for` loop that counts `step`."""
+    tested = {node.id for node in ast.walk(loop.test) if isinstance(node, ast.Name)}
+    return any(
+        isinstance(counted, ast.AugAssign)
+        and isinstance(counted.target, ast.Name)
+        and counted.target.id in tested
+        for inner in ast.walk(loop)
+        if isinstance(inner, ast.For)
+        for counted in ast.walk(inner)
+    )
 
 
 def _call(name: str, arguments: list[ast.expr], place: ast.expr) -> ast.Call:

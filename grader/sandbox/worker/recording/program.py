@@ -112,7 +112,7 @@ class Program:
 
     def _run_statement(self, statement: ast.stmt, name: str, shown: str, line: Line) -> None:
         try:
-            tree = ast.Module([self.rewrite(statement)], [])
+            tree = ast.fix_missing_locations(ast.Module([self.rewrite(statement)], []))
             code = compile(tree, name, "exec", self._flags, dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             self.add_failure(explain_syntax(error, shown))

@@ -90,7 +90,8 @@ def watch_program(
     finder.install()
     if _mentions_torchvision(submission):
         stand_ins.install()
-    loaders.install(counts, loops)
+    text = (submission / file).read_text(errors="replace")
+    loaders.install(counts, loops, loaders.find_written_sizes(text))
     recorder.start()
     initialisation.start()
     devices.believe_in_gpu()

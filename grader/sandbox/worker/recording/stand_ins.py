@@ -48,6 +48,11 @@ KINDS = {
     "SVHN": Kind(shape=_COLOUR, lengths=(73_257, 26_032), is_array=True, labels="labels"),
     "STL10": Kind(shape=(96, 96, 3), lengths=(5_000, 8_000), is_array=True, labels="labels"),
 }
+_FIXED = frozenset(
+    {"ToTensor", "Normalize", "Resize", "CenterCrop", "Grayscale", "ToImage", "ToDtype", "Pad"}
+    | {"PILToTensor", "ConvertImageDtype"}
+)
+"""Transforms whose result is always the same."""
 _EMNIST_SPLITS = {
     "byclass": ((697_932, 116_323), 62),
     "bymerge": ((697_932, 116_323), 47),
@@ -87,6 +92,7 @@ class StandIn:
         self._length = kind.lengths[0 if self.train else 1]
         self._images = make_images(kind.shape)
         self._set: dict[str, Any] = {}
+        self._cache: dict[tuple[int, int], Any] = {}
 
     def _values(self, name: str) -> Any:
         """Return all images or labels, as they are or as the program set them."""
@@ -109,22 +115,28 @@ class StandIn:
         return self._length
 
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
-        from PIL import Image  # noqa: PLC0415 - torchvision needs it too; many programs do not
-
         number = range(len(self))[int(index)]
-        image = np.asarray(
-            self._set["data"][number] if "data" in self._set else (self._images[number % IMAGES])
-        )
-        label = (
-            self._set["targets"][number]
-            if "targets" in self._set
-            else (number % IMAGES % self.kind.classes)
-        )
+        labels = self._set.get("targets")
+        label = number % IMAGES % self.kind.classes if labels is None else labels[number]
         target: Any = int(label)
-        shown: Any = Image.fromarray(image.astype(np.uint8))
         if self.target_transform is not None:
             target = self.target_transform(target)
-        return apply(self.transform, shown), target
+        if "data" in self._set:
+            return self._transformed(self._set["data"][number]), target
+        # There are few images, and a program may go over all of the length.
+        key = (id(self.transform), number % IMAGES)
+        if key not in self._cache:
+            image = self._transformed(self._images[number % IMAGES])
+            if _is_random(self.transform):
+                return image, target
+            self._cache[key] = image
+        return self._cache[key], target
+
+    def _transformed(self, values: Any) -> Any:
+        from PIL import Image  # noqa: PLC0415 - torchvision needs it too; many programs do not
+
+        image: Any = Image.fromarray(np.asarray(values).astype(np.uint8))
+        return apply(self.transform, image)
 
     def __repr__(self) -> str:
         return f"Dataset {type(self).__name__}\n    Number of datapoints: {len(self)}"
@@ -149,6 +161,14 @@ def apply(transform: Any, image: Any) -> Any:
         return transform(image)
     except Exception:  # noqa: BLE001 - a student's transform may raise anything
         return image
+
+
+def _is_random(transform: Any) -> bool:
+    steps = getattr(transform, "transforms", None)
+    if isinstance(steps, (list, tuple)):
+        return any(map(_is_random, steps))
+    name = type(transform).__name__
+    return transform is not None and not (name in _FIXED or name == "Compose")
 
 
 def make_images(shape: tuple[int, ...]) -> Any:

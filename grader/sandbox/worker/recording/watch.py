@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.optim import lr_scheduler
 
 from grader.sandbox.protocol import WorkerLimits
-from grader.sandbox.worker.describe_model import describe_model
+from grader.sandbox.worker.describe_model import DescribedModel, describe_model
 from grader.sandbox.worker.describe_training import describe_optimizer, describe_scheduler
 from grader.sandbox.worker.failures import (
     Line,
@@ -39,7 +39,9 @@ MAXIMUM_LOSS = 200
 MAXIMUM_BATCHES = 50
 _PHASE = "training"
 # Attributes that an optimiser gets. PyTorch neither saves nor copies them.
-_TRAINING, _SERIAL, _SCHEDULER = "_grader_training", "_grader_serial", "_grader_scheduler"
+_TRAINING, _SERIAL, _SCHEDULER, _DECLARED = (
+    f"_grader_{name}" for name in ("training", "serial", "scheduler", "declared")
+)
 
 # The losses of torch.nn by the functions that compute them.
 _LOSSES = {
@@ -136,7 +138,7 @@ class Recorder:
             self.on_failure(
                 StudentError(
                     "limit",
-                    f"A while loop that trains was left after {self.loops.patience_seconds:g} s.",
+                    "A while loop that trains was ended before its condition did.",
                     "What it had trained until then counts. Give the number of epochs by range().",
                     location=str(self.statement or ""),
                 )
@@ -174,7 +176,8 @@ class Recorder:
         if latest is not None and latest.is_loop:
             if latest not in training.passes:
                 training.passes.add(latest)
-                self._count(training, 1.0)
+                part = latest.given / max(latest.given, latest.examples, 1)
+                self._count(training, part if self.loops.counts_batches else 1.0)
                 return
             if any(loop.is_data for loop in self.loops.active):
                 return
@@ -236,7 +239,7 @@ class Recorder:
         optimizer_fields = None
         if described is not None:
             optimizer_fields, mistake = self._attempt(
-                lambda: describe_optimizer(optimizer, "The optimiser is", described)
+                lambda: _describe_declared(optimizer, described)
             )
             if mistake is not None:
                 failures["optimizer"] = mistake
@@ -274,7 +277,11 @@ class Recorder:
         )
 
     def _attempt(self, action: Callable[[], Any]) -> tuple[Any, dict[str, str] | None]:
-        """Return what an action returns, and the failure of one that raises."""
+        """Return what an action returns, and the failure of one that raises.
+
+        The action's own calls of the model do not count as the program's.
+        """
+        self.depth += 1
         try:
             return action(), None
         except StudentError as error:
@@ -282,6 +289,8 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - student code may raise anything
             explained = explain_exception(error, self.submission, self.limits)
             return None, explained.to_dict(_PHASE)
+        finally:
+            self.depth -= 1
 
     def _names_of(self, model: Any) -> list[str]:
         """Return the names at top level that are bound to a model now."""
@@ -442,6 +451,7 @@ class Recorder:
         def init(self: Any, *args: Any, **kwargs: Any) -> None:
             usual_init(self, *args, **kwargs)
             self.__dict__[_SERIAL] = recorder.loops.next_serial()
+            self.__dict__[_DECLARED] = _rates(self)
 
         def replace_step(_function: Callable[..., Any]) -> Callable[..., Any]:
             # The weights stay as they are: what comes of a training is computed elsewhere.
@@ -511,6 +521,20 @@ def _to_dict(training: Training) -> dict[str, Any]:
 
 def _count(number: float) -> int:
     return int(min(max(0, number), MAXIMUM_COUNT)) if math.isfinite(number) else MAXIMUM_COUNT
+
+
+def _describe_declared(optimizer: Any, described: DescribedModel) -> dict[str, Any]:
+    """Describe an optimiser as it was before a scheduler changed its learning rates."""
+    groups, now = optimizer.param_groups, _rates(optimizer)
+    declared = optimizer.__dict__.get(_DECLARED)
+    is_changed = _SCHEDULER in optimizer.__dict__ and declared and len(declared) == len(groups)
+    for group, rate in zip(groups, declared if is_changed else now, strict=False):
+        group["lr"] = rate
+    try:
+        return describe_optimizer(optimizer, "The optimiser is", described)
+    finally:
+        for group, rate in zip(groups, now, strict=False):
+            group["lr"] = rate
 
 
 def _example(batch: torch.Tensor | None) -> torch.Tensor | None:
