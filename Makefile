@@ -4,7 +4,7 @@ PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 
-.PHONY: demo test test-all redteam check bench format filters lock clean
+.PHONY: demo test test-all redteam check bench format filters notebooks lock clean
 
 demo: .venv/installed  ## Grade the reference solution on the practice data.
 	$(BIN)/grade reference --practice
@@ -34,6 +34,9 @@ format: .venv/installed
 
 filters: .venv/installed  ## The sandbox's system call filters, from tools/seccomp_filter.py.
 	$(BIN)/python -m tools.seccomp_filter
+
+notebooks: .venv/installed  ## The student template's notebooks, from its Python files.
+	$(BIN)/python -m tools.template_notebooks
 
 lock:  ## constraints.txt, from the newest versions.
 	$(PYTHON) -m venv --clear .venv/lock
