@@ -60,8 +60,8 @@ def make_notebook(name: str) -> str:
     for number, cell in enumerate(cells, start=1):
         cell.id = f"{name}-{number}"
     language = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    text: str = nbformat.writes(new_notebook(cells=cells, metadata={"kernelspec": language}))
-    return text + "\n"
+    written: str = nbformat.writes(new_notebook(cells=cells, metadata={"kernelspec": language}))
+    return written + "\n"
 
 
 def main() -> None:
