@@ -89,6 +89,12 @@ def _settings(text: str, expected: str) -> str:
     return " ".join([kind, *(f"{name}={found.get(name)}" for name in wanted)])
 
 
+def _sweep(items, expected):
+    """The probabilities of the sweep that was found, from its note."""
+    notes = " ".join(note for item in items if item.kind == "sweep" for note in item.notes)
+    return [float(number) for number in notes.partition("p = ")[2].rstrip(".").split(", ")]
+
+
 def _written(items, expected):
     item = next(item for item in items if item.kind == "written")
     return expected if expected in (item.written_text or "") else item.written_text
@@ -101,7 +107,7 @@ def _says(items, expected):
         for item in items
         for text in (
             *item.notes,
-            *(hint.text for hint in item.hints),
+            *(hint.message for hint in item.hints),
             *(check.observed + " " + check.next_step for check in item.checks),
             item.source.recipe if item.source else "",
         )
@@ -119,9 +125,7 @@ _FACTS = {
     "batch_size": lambda items, expected: _recipe(items).batch_size,
     "mean": lambda items, expected: _numbers(_recipe(items).normalization, "mean"),
     "std": lambda items, expected: _numbers(_recipe(items).normalization, "std"),
-    "sweep": lambda items, expected: [
-        round(point.probability, 4) for item in items for point in item.sweep
-    ],
+    "sweep": _sweep,
     "value": lambda items, expected: all(
         item.outcome is Outcome.PASSED for item in items if item.kind in ("answer", "versions")
     ),

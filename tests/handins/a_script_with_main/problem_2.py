@@ -26,9 +26,7 @@ def main():
     dataset = datasets.MNIST("../data", train=True, download=True, transform=transforms.ToTensor())
     loader = torch.utils.data.DataLoader(dataset, batch_size=args.batch_size, shuffle=True)
     # Problem C
-    model_c = nn.Sequential(nn.Flatten(), nn.Linear(784, 96), nn.ReLU(), nn.Linear(96, 10)).to(
-        device
-    )
+    model_c = nn.Sequential(nn.Flatten(), nn.Linear(784, 96), nn.ReLU(), nn.Linear(96, 10)).to(device)
     optimizer = torch.optim.SGD(model_c.parameters(), lr=args.lr)
     for epoch in range(1, args.epochs + 1):
         train(model_c, loader, optimizer, epoch)

@@ -31,7 +31,7 @@ HARMLESS = frozenset(
 )
 """Absent packages that need no mention."""
 LIBRARIES = {
-    "tensorflow": "TensorFlow",
+    "tensorflow": "Keras (TensorFlow)",
     "keras": "Keras",
     "tf_keras": "Keras",
     "jax": "JAX",
