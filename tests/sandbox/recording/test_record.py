@@ -468,5 +468,5 @@ def test_questions_to_notebook(answers: dict[str, Extraction]) -> None:
 def test_other_library(answers: dict[str, Extraction]) -> None:
     """A program that trains with another library says which."""
     recording = recording_of(answers["keras.py"])
-    assert recording.library == "TensorFlow"
+    assert recording.library == "Keras (TensorFlow)"
     assert recording.trainings == ()
