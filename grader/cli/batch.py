@@ -231,7 +231,7 @@ def _print_totals(totals: ClassTotals, page: Path) -> None:
         (totals.unusable, "submitted nothing that can be graded"),
         (totals.error, "have no grade because of an error; run the command again to retry"),
         (totals.missing, "are on the roster but submitted nothing"),
-        (totals.pending, "have written answers that a person must grade"),
+        (totals.pending, "have answers that a person must grade"),
         (totals.borderline, "have an accuracy so close to its threshold that chance may decide"),
     ):
         if count:

@@ -10,16 +10,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass, field, replace
+from itertools import groupby, islice
 
-from grader.grading.part_names import LONGEST_LINE, CellKind, Label, PartNames
+from grader.grading.part_names import (
+    LONGEST_LINE,
+    CellKind,
+    Label,
+    PartNames,
+    read_heading,
+)
 from grader.intake.notebooks import Cell
 from grader.models.recording import Attribution, Doubt, Place, RecordedTraining, Recording
 from grader.models.spec import LayerSpec
 
 LEAST_SWEPT = 3
 """Trainings of one model at this many dropout probabilities are a sweep."""
+
+MAXIMUM_LINES = 20_000
+"""Lines of one cell in which headings are looked for."""
 
 _LISTED = 8
 """Trainings that are named in a message."""
@@ -353,11 +362,13 @@ class Anchor:
     """A line that names a part, or that begins another problem.
 
     Attributes:
+        indentation: of a comment in code; 0 in Markdown.
         text: of the line; empty where several parts are listed, so that none is named.
     """
 
     place: Place
     label: Label | None
+    indentation: int
     text: str
 
 
@@ -369,26 +380,31 @@ def _find_anchors(program: Program, names: PartNames) -> list[Anchor]:
         for group in _heading_groups(cell.source, cell.kind):
             found: list[Anchor] = []
             for number, line in group:
-                text = " ".join(line.strip("#*%\"' \t-=").split())[:80]
-                place = Place(file=program.file, cell=cell.number, line=number)
                 problem = names.problem_in_line(line, cell.kind)
                 if problem:
                     current = problem if problem in names.problems else ""
-                    if not current:
-                        found.append(Anchor(place=place, label=None, text=text))
                 label = names.in_line(line, cell.kind, current=current)
-                if label is not None:
-                    found.append(Anchor(place=place, label=label, text=text))
+                if label is None and not (problem and not current):
+                    continue
+                place = Place(file=program.file, cell=cell.number, line=number)
+                found.append(
+                    Anchor(
+                        place=place,
+                        label=label,
+                        indentation=_indentation(line) if cell.kind == "code" else 0,
+                        text=(read_heading(line, cell.kind) or "")[:80],
+                    )
+                )
             if _is_heading_of_one(group, cell.kind, found):
                 anchors += found
             else:
-                anchors.append(Anchor(place=found[-1].place, label=None, text=""))
+                anchors.append(replace(found[-1], label=None, text=""))
     return anchors
 
 
 def _heading_groups(source: str, kind: CellKind) -> Iterator[list[tuple[int, str]]]:
     """Yield the lines that may be headings; lines without code between form one group."""
-    lines = enumerate(source.split("\n"), start=1)
+    lines = islice(enumerate(source.split("\n"), start=1), MAXIMUM_LINES)
     if kind == "markdown":
         yield list(lines)
         return
@@ -431,7 +447,8 @@ def _heading(
     above = _anchors_in_block(candidate, anchors) or [
         anchor
         for anchor in anchors
-        if (anchor.place.cell, anchor.place.line) < (statement.cell, statement.line)
+        if not anchor.indentation
+        and (anchor.place.cell, anchor.place.line) < (statement.cell, statement.line)
     ]
     if not above or not above[-1].text:
         return None
@@ -459,7 +476,7 @@ def _anchors_in_block(candidate: _Candidate, anchors: Sequence[Anchor]) -> list[
         for anchor in anchors
         if anchor.place.cell == place.cell
         and start + 1 < anchor.place.line < place.line
-        and _indentation(lines[anchor.place.line - 1]) == _indentation(body)
+        and anchor.indentation == _indentation(body)
     ]
 
 

@@ -103,7 +103,7 @@ class PartNames:
             kind: of the cell.
             current: the problem whose heading stands above, or empty.
         """
-        text = _read_heading(line, kind)
+        text = read_heading(line, kind)
         if text is None:
             return None
         if exact := next((one for one in self.labels if self._is_whole(one, text)), None):
@@ -121,7 +121,7 @@ class PartNames:
 
     def problem_in_line(self, line: str, kind: CellKind) -> str:
         """Return the problem that a line begins, such as "Problem 3", or an empty string."""
-        text = _read_heading(line, kind)
+        text = read_heading(line, kind)
         found = _PROBLEM.match(text) if text is not None else None
         known = {one.problem for one in self.labels}
         return found["number"] if found is not None and found["number"] in known else ""
@@ -203,7 +203,7 @@ def _split(name: str) -> list[str]:
     return [token.lower() for token in tokens]
 
 
-def _read_heading(line: str, kind: CellKind) -> str | None:
+def read_heading(line: str, kind: CellKind) -> str | None:
     """Return the text of a line that may be a heading, or None for a line of code."""
     text = line[:LONGEST_LINE].strip()
     if kind == "code" and not text.startswith(("#", '"', "'")):

@@ -128,6 +128,8 @@ main()
         [program(*trainings, cells={1: source})], sought("2C", "2D", "2E"), NAMES
     ).values()
     assert [getattr(one, "training", None) for one in found] == [*trainings, None]
+    shared = [trained(spec, 1, 2, statement=call) for spec in (C, D, E)]
+    assert cells_of(program(*shared, cells={1: source.replace("# 2E", "")})) == (1, 1, 1)
     loop = "for epoch in range(10):\n    # E. one step\n    step()"
     alone = trained(C, 1, 3, statement=Place(file="problem_2.ipynb", cell=1, line=1))
     assert cells_of(program(alone, cells={1: loop})) == (1, None, None)
@@ -296,6 +298,7 @@ def test_text_without_end():
     """Long lines and many cells cost time in proportion."""
     cells = dict.fromkeys(range(1, 40), "# 2C " + "(" * 50_000 + "\n" + "a " * 50_000)
     assert cells_of(program(trained(C, 41), cells=cells))[0] == 41
+    assert cells_of(program(trained(C, 41), cells={1: "# 2D\n" * 300_000})) == (None,) * 3
 
 
 @pytest.mark.parametrize("irregular", ["subclass", "shared"])
