@@ -89,8 +89,8 @@ def limit_memory(maximum_bytes: int) -> None:
 
 
 def limit_processor_time(seconds: float) -> None:
-    """Have the kernel end this process by SIGXCPU after further processor time; inf for never."""
-    if sys.platform != "win32":
+    """Have Linux end this process by SIGXCPU after further processor time; inf for never."""
+    if sys.platform == "linux":
         import resource  # noqa: PLC0415
 
         used = time.process_time()

@@ -14,6 +14,24 @@ from tests.support.other_system import BOOT
 from tests.support.paths import REFERENCE
 
 MAIN = "from grader.__main__ import main; main()"
+LINUX_ONLY = (
+    *("grader.sandbox.isolation.dedicated_user", "grader.sandbox.isolation.linux"),
+    *("grader.sandbox.isolation.supervised", "grader.sandbox.isolation.same_user"),
+    *("grader.sandbox.supervisor.main", "grader.sandbox.worker.manager"),
+    *("grader.sandbox.worker.processes",),
+)
+LOAD = """
+import importlib, pkgutil, grader
+failed = []
+for module in pkgutil.walk_packages(grader.__path__, "grader."):
+    if module.name.startswith(("grader.cohort", "grader.review", "grader.training.cluster")):
+        continue
+    try:
+        importlib.import_module(module.name)
+    except (ImportError, AttributeError, OSError) as error:
+        failed.append(module.name)
+print(*failed)
+"""
 SMALL = """
 from grader.assignment.records import (
     Assignment, ModelItem, Part, Practice, Problem, Recipe, Threshold
@@ -58,6 +76,17 @@ def grade_on(
     )
 
 
+def test_modules_load() -> None:
+    """Of the modules that grade one submission, only those for Linux need what Windows lacks."""
+    done = subprocess.run(
+        [sys.executable, "-c", BOOT.format(platform="win32") + f"exec({LOAD!r})"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(done.stdout.split()) <= set(LINUX_ONLY)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", ["win32", "darwin"])
 def test_grading(platform: str, tmp_path: Path) -> None:
@@ -68,7 +97,7 @@ def test_grading(platform: str, tmp_path: Path) -> None:
     (tmp_path / "small.py").write_text(SMALL, encoding="utf-8")
     assignment = ("--assignment", tmp_path / "small.py", "--practice", "--no-cache")
     done = grade_on(platform, work, ".", *assignment, "--own-work", "--output", tmp_path / "out")
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
     shown = done.stdout.decode("utf-8")
     assert "OWN WORK" in shown
     assert "─" in shown
@@ -88,7 +117,7 @@ def test_reference(tmp_path: Path) -> None:
     done = grade_on(
         "win32", REFERENCE, ".", "--practice", "--quick", "--own-work", "--output", tmp_path
     )
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
     (result_file,) = tmp_path.glob("*/result.json")
     assert json.loads(result_file.read_text(encoding="utf-8"))["score"]["lost"] == 0
 
