@@ -39,6 +39,8 @@ class CheckResult:
         next_step: advice to the student; empty if the check passed.
         location: "problem_2.py:14", or empty.
         details: longer preformatted text: a traceback, or where an array differs.
+        score: the points of this check, or None if all checks of the item decide together.
+        hidden: students may learn no more of it than that it failed.
     """
 
     id: str
@@ -49,6 +51,8 @@ class CheckResult:
     next_step: str = ""
     location: str = ""
     details: str = ""
+    score: Score | None = None
+    hidden: bool = False
 
     @classmethod
     def judged(  # the fields of the record
@@ -73,6 +77,22 @@ class CheckResult:
             next_step="" if passed else next_step,
             location=location,
             details=details,
+        )
+
+    def masked(self, number: int) -> CheckResult:
+        """Return the check with no more than its outcome and points.
+
+        Args:
+            number: of the hidden check in its item, from 1.
+        """
+        ends = {Outcome.PASSED: "passed", Outcome.FAILED: "failed"}
+        return CheckResult(
+            id=f"hidden-{number}",
+            title="A hidden test",
+            outcome=self.outcome,
+            observed=f"a hidden test {ends.get(self.outcome, 'was not graded')}",
+            score=self.score,
+            hidden=True,
         )
 
 
@@ -336,6 +356,8 @@ class CapturedOutput:
     source: str
     text: str
     dropped_bytes: int = 0
+    hidden: bool = False
+    """It was printed during a hidden test, whose inputs it may hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -397,6 +419,16 @@ class ItemResult:
     sweep: tuple[SweepPoint, ...] = ()
     output: tuple[CapturedOutput, ...] = ()
     personal: PersonalGrade | None = None
+
+    def for_students(self) -> ItemResult:
+        """Return the item with no more of its hidden checks than their outcomes and points."""
+        hidden = [check for check in self.checks if check.hidden]
+        checks = tuple(
+            check.masked(hidden.index(check) + 1) if check.hidden else check
+            for check in self.checks
+        )
+        output = tuple(output for output in self.output if not output.hidden)
+        return replace(self, checks=checks, output=output)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -545,6 +577,12 @@ class SubmissionResult:
     def items(self) -> list[ItemResult]:
         """Return every item, in the assignment's order."""
         return [item for problem in self.problems for part in problem.parts for item in part.items]
+
+    def for_students(self) -> SubmissionResult:
+        """Return the result with its hidden checks masked."""
+        return self.with_parts(
+            lambda part: replace(part, items=tuple(item.for_students() for item in part.items))
+        )
 
     def with_parts(self, revise: Callable[[PartResult], PartResult | None]) -> SubmissionResult:
         """Return the result with revised parts, without those revised to None, and new totals."""

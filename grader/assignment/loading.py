@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from grader.assignment import bundled, constraints, records
-from grader.assignment.records import Assignment, share_mistakes
+from grader.assignment.records import Assignment, FunctionsItem, share_mistakes
 from grader.errors import AssignmentError, UsageError
 from grader.text import did_you_mean
 
@@ -40,9 +40,11 @@ def load_assignment(name: str, *, submission: Path | None = None) -> Assignment:
         AssignmentError: the assignment has mistakes.
     """
     if name in bundled_assignments():
-        namespace = vars(importlib.import_module(f"grader.assignment.bundled.{name}"))
+        module = importlib.import_module(f"grader.assignment.bundled.{name}")
+        namespace, file = vars(module), Path(str(module.__file__))
     elif name.endswith(".py"):
-        namespace = _run_file(Path(name), submission)
+        file = Path(name)
+        namespace = _run_file(file, submission)
     else:
         raise UsageError(
             f"there is no assignment {name!r}{did_you_mean(name, bundled_assignments())}",
@@ -54,20 +56,23 @@ def load_assignment(name: str, *, submission: Path | None = None) -> Assignment:
         raise AssignmentError(
             name, [f"ASSIGNMENT: must be an Assignment, but is {type(found).__name__}"]
         )
-    mistakes = find_mistakes(found)
+    misplaced = list(_find_misplaced_values("assignment", found))
+    if misplaced:
+        raise AssignmentError(name, misplaced)
+    located = found.with_items(lambda _, item: item.located(file.parent))
+    for _, item in located.item_ids():
+        if isinstance(item, FunctionsItem):
+            _require_outside(Path(item.tests_path), submission)
+    mistakes = find_mistakes(located)
     if mistakes:
         raise AssignmentError(name, mistakes)
-    return found
+    return located
 
 
 def _run_file(path: Path, submission: Path | None) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"there is no assignment file {str(path)!r}")
-    if submission is not None and path.resolve().is_relative_to(submission.resolve()):
-        raise UsageError(
-            f"{str(path)!r} lies in the submission, and an assignment is never read from there",
-            next_step="keep the assignment outside the directory that students submit",
-        )
+    _require_outside(path, submission)
     try:
         return runpy.run_path(str(path))
     except TypeError as error:
@@ -75,6 +80,15 @@ def _run_file(path: Path, submission: Path | None) -> dict[str, Any]:
         raise AssignmentError(str(path), [_explain_type_error(error)]) from error
     except Exception as error:
         raise AssignmentError(str(path), [f"{type(error).__name__}: {error}"]) from error
+
+
+def _require_outside(path: Path, submission: Path | None) -> None:
+    """Raise `UsageError` if a file of the author's lies in the submission."""
+    if submission is not None and path.resolve().is_relative_to(submission.resolve()):
+        raise UsageError(
+            f"{str(path)!r} lies in the submission, and an assignment is never read from there",
+            next_step="keep the assignment outside the directory that students submit",
+        )
 
 
 def _explain_type_error(error: TypeError) -> str:
@@ -165,5 +179,5 @@ def _find_wrong_totals(assignment: Assignment) -> Iterator[str]:
         ("assignment.dataset", assignment.dataset),
         ("assignment.practice.dataset", assignment.practice.dataset),
     ):
-        if dataset not in DATASETS:
+        if assignment.trains and dataset not in DATASETS:
             yield f"{path}: there is no data set {dataset!r}{did_you_mean(dataset, DATASETS)}"

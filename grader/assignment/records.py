@@ -7,12 +7,13 @@ records of all kinds of items stand together, so that an author finds every fiel
 
 from __future__ import annotations
 
+import hashlib
 import keyword
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
 from grader.assignment.constraints import Constraint
@@ -163,6 +164,14 @@ class Item:
         """Return the questions to the sandbox; the first has the item's id."""
         return []
 
+    def located(self, directory: Path) -> Item:  # noqa: ARG002  # no files of the author's
+        """Return the item with the author's files that its paths name.
+
+        Args:
+            directory: of the assignment's file.
+        """
+        return self
+
     def needed_items(self) -> tuple[str, ...]:
         """Return the ids of the items that must be checked before this one."""
         return ()
@@ -253,6 +262,60 @@ class AnswerItem(_CalledItem):
         yield from super().mistakes(items)
         if not self.accepted:
             yield "accepted: is empty, so no answer could be right"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionsItem(Item):
+    """Functions or classes of a file, tested by the author's pytest tests.
+
+    The tests never enter the sandbox: their fixture `student` sends each call there. Files beside
+    the test file may help it, and are part of the assignment's digest.
+
+    Attributes:
+        tests: the path of the test file, from the directory of the assignment's file.
+        call_seconds: wall time for one call.
+        test_seconds: wall time for one test.
+        item_seconds: wall time for all tests.
+        tests_path, tests_sha256: set where the assignment is loaded.
+    """
+
+    kind: ClassVar[str] = "functions"
+    tests: str
+    call_seconds: float = 5.0
+    test_seconds: float = 30.0
+    item_seconds: float = 120.0
+    tests_path: str = field(default="", metadata={"digested": False})
+    tests_sha256: str = ""
+
+    def located(self, directory: Path) -> FunctionsItem:
+        """Return the item with the path and the digest of its tests."""
+        path = directory / self.tests
+        files = [file for file in path.parent.glob("*") if file.is_file()]
+        contents = {
+            file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in files
+            if path.is_file() and not file.name.startswith(".")
+        }
+        return replace(self, tests_path=str(path.resolve()), tests_sha256=digest_of(contents))
+
+    def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:
+        """Yield the mistakes of the author, but those inside the tests."""
+        yield from super().mistakes(items)
+        path = PurePosixPath(self.tests)
+        if path.is_absolute() or ".." in path.parts or path.suffix != ".py":
+            yield f"tests: {self.tests!r} must be a relative path that ends in .py"
+        elif not Path(self.tests_path).is_file():
+            yield f"tests: there is no file {self.tests!r} beside the assignment"
+        for path_of_field in ("call_seconds", "test_seconds", "item_seconds"):
+            if not getattr(self, path_of_field) > 0:
+                yield f"{path_of_field}: must be more than 0"
+        others = [
+            item
+            for item in items.values()
+            if isinstance(item, FunctionsItem) and item.tests_path == self.tests_path
+        ]
+        if len(others) > 1:
+            yield f"tests: {self.tests!r} is also the test file of another item"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -490,7 +553,7 @@ class Assignment:
     Attributes:
         id: the name on the command line.
         points: the expected sum of all parts; a guard against slips.
-        dataset: the data set on which models are trained.
+        dataset: the data set on which models are trained; empty if none is.
         seeds: of the training runs; they belong to the assignment, never to a submission.
         file_names: for a file of code, other names and glob patterns under which students may
             submit it, the preferred ones first: `(("problem_2.py", ("2_notebook.ipynb",)),)`.
@@ -500,10 +563,10 @@ class Assignment:
     id: str
     title: str
     points: float
-    dataset: str
     seeds: tuple[int, ...]
     problems: tuple[Problem, ...]
-    practice: Practice
+    dataset: str = ""
+    practice: Practice = Practice(dataset="", thresholds=())
     limits: Limits = Limits()
     file_names: tuple[tuple[str, tuple[str, ...]], ...] = field(
         default=(), metadata={"digested": "if set"}
@@ -526,23 +589,31 @@ class Assignment:
         """Return the SHA-256 of the assignment's canonical JSON, in hexadecimal."""
         return digest_of(self)
 
+    @property
+    def trains(self) -> bool:
+        """True if an item trains a model, so that a data set is needed."""
+        return any(item.has_accuracy for _, item in self.item_ids())
+
     def for_practice(self) -> Assignment:
         """Return the assignment with the practice set's data and thresholds."""
         thresholds = dict(self.practice.thresholds)
+        practised = self.with_items(
+            lambda item_id, item: item.for_practice(thresholds.get(item_id))
+        )
+        return replace(practised, dataset=self.practice.dataset)
 
-        def practised(part: Part) -> Part:
+    def with_items(self, revise: Callable[[str, Item], Item]) -> Assignment:
+        """Return the assignment with revised items; `revise` takes an item's full id and itself."""
+
+        def revised(part: Part) -> Part:
             pairs = zip(part.items, part.item_ids(), strict=True)
-            items = tuple(
-                (name, item.for_practice(thresholds.get(full_id)))
-                for (name, item), (full_id, _) in pairs
-            )
+            items = tuple((name, revise(item_id, item)) for (name, item), (item_id, _) in pairs)
             return replace(part, items=items)
 
         problems = tuple(
-            replace(problem, parts=tuple(map(practised, problem.parts)))
-            for problem in self.problems
+            replace(problem, parts=tuple(map(revised, problem.parts))) for problem in self.problems
         )
-        return replace(self, dataset=self.practice.dataset, problems=problems)
+        return replace(self, problems=problems)
 
 
 def record_of(kind: str) -> type[Item]:

@@ -159,7 +159,7 @@ def batch(
         output=output,
         late_policy=_late_policy(options),
         assignment=load_assignment(assignment, submission=submissions),
-        options=Options(**options, may_fall_back=False),
+        options=Options(**options, may_fall_back=False, shows_hidden=True),
         roster=read_roster(roster) if roster else None,
         regrade=frozenset(regrade),
     )

@@ -29,7 +29,7 @@ def release(store: Store, target: Path, *, hidden: Collection[str]) -> list[str]
         if result is None or summary.status is not Status.GRADED:
             without_grade.append(summary.student.id)
             continue
-        shown = result.with_parts(lambda part: None if part.id in hidden else part)
+        shown = result.with_parts(lambda part: None if part.id in hidden else part).for_students()
         write_reports(shown, target / summary.folder)
     return without_grade
 

@@ -23,7 +23,7 @@ from grader.cohort.summary import Status, StudentSummary, now, summarize_items
 from grader.errors import GraderError, SubmissionError, UnusableSubmissionError, UsageError
 from grader.grading.clock import Clock
 from grader.grading.options import Options, Setting
-from grader.grading.stages import ask, begin, prepare
+from grader.grading.stages import ask, begin, hidden_directories, prepare, start_tests
 from grader.intake.pictures import keep_pictures
 from grader.intake.private_copy import collect
 from grader.intake.submission import Submission
@@ -31,8 +31,9 @@ from grader.intake.submitted import SubmittedWork, open_submission
 from grader.report.files import FILES_NAME, write_reports
 from grader.results import IntakeNote, Lateness, Outcome, Score, SubmissionResult
 from grader.sandbox.isolation.choice import Sandbox, choose_sandbox
+from grader.testing.service import PytestService
 from grader.training.cached_trainer import CachedTrainer, StartPool
-from grader.training.data_places import default_cache_directory, directories_with_labels
+from grader.training.data_places import default_cache_directory
 from grader.training.plans import PlanRunner
 from grader.training.pool import TrainingPool, count_cores
 from grader.training.run_cache import RunCache
@@ -114,17 +115,20 @@ class ClassRun:
             MachineError: no sandbox works, or the data is missing.
             KeyboardInterrupt: Ctrl-C.
         """
-        hidden = directories_with_labels(self.options.data_directory)
+        hidden = hidden_directories(self.assignment, self.options)
         sandbox = choose_sandbox(hidden=hidden)
         remaining = deque(tasks)
         with ExitStack() as resources:
+            tests = resources.enter_context(start_tests(self.assignment, self.options))
             extractors = ThreadPoolExecutor(count_cores(), thread_name_prefix="extract")
             resources.callback(extractors.shutdown, wait=True, cancel_futures=True)
             resources.callback(self._setting.cancel)  # extractors may wait for it
             resources.callback(self._stop.set)
-            fill_window = partial(self._fill_window, remaining, extractors, sandbox)
+            extract = partial(self._extract, sandbox, tests)
+            fill_window = partial(self._fill_window, remaining, extractors, extract)
             fill_window()
             self._load_setting(sandbox)
+            tests.require_sound_tests()
             trainer = resources.enter_context(self._make_trainer())
             yield from self._run(trainer, fill_window)
 
@@ -134,12 +138,15 @@ class ClassRun:
         return CLUSTER_ROUNDS if self.options.scheduler else 2 * count_cores()
 
     def _fill_window(
-        self, remaining: deque[Task], extractors: ThreadPoolExecutor, sandbox: Sandbox
+        self,
+        remaining: deque[Task],
+        extractors: ThreadPoolExecutor,
+        extract: Callable[[Task], Grading],
     ) -> None:
         window = STUDENTS_AHEAD + self._rounds_at_once
         while remaining and len(self._extracting) + len(self._students) < window:
             task = remaining.popleft()
-            self._extracting[extractors.submit(self._extract, task, sandbox)] = task
+            self._extracting[extractors.submit(extract, task)] = task
 
     def _load_setting(self, sandbox: Sandbox) -> None:
         """Load torch and the data while the first sandboxes are already running."""
@@ -184,7 +191,7 @@ class ClassRun:
             self.observer.runs_counted(trained=trainer.trained_runs, reused=trainer.reused_runs)
             fill_window()
 
-    def _extract(self, task: Task, sandbox: Sandbox) -> Grading:
+    def _extract(self, sandbox: Sandbox, tests: PytestService, task: Task) -> Grading:
         """Ask and check one student, in a thread of the extractors."""
         clock = Clock()
         files = self.assignment.files()
@@ -195,7 +202,7 @@ class ClassRun:
         ):
             student = task.work.student
             named = replace(submission, name=student.name or student.id)
-            extractions = ask(named, self.assignment, self.options, sandbox, self._stop)
+            extractions = ask(named, self.assignment, self.options, sandbox, tests, self._stop)
             clock.mark("extract")
             _keep_graded_files(named, self.output / task.folder)
             keep_pictures(named, self.output / task.folder)

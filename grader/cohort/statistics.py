@@ -36,6 +36,7 @@ class CheckRate:
     item_id: str
     title: str
     rate: Rate
+    points: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +157,7 @@ def part_rates(summaries: Iterable[StudentSummary]) -> tuple[PartRate, ...]:
                     item_id=item_id,
                     title=found[0].title,
                     rate=_rate(check.outcome for check in found),
+                    points=found[0].points,
                 )
                 for (item_id, _), found in checks[part_id].items()
             ),

@@ -31,12 +31,17 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckSummary:
-    """One check and its outcome; `observed` is empty if it passed."""
+    """One check and its outcome; `observed` is empty if it passed.
+
+    Attributes:
+        points: that the check is worth by itself, or None.
+    """
 
     id: str
     title: str
     outcome: Outcome
     observed: str = ""
+    points: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +141,7 @@ def _summarize(part_id: str, item: ItemResult) -> ItemSummary:
                 title=check.title,
                 outcome=check.outcome,
                 observed="" if check.outcome is Outcome.PASSED else check.observed,
+                points=check.score.possible if check.score is not None else None,
             )
             for check in item.checks
         ),

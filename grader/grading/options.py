@@ -30,6 +30,7 @@ class Options:
         show: only find what would be graded.
         own_work: run the user's own work without a sandbox; never set for a class.
         use_cache: reuse cached runs, and cache new runs.
+        shows_hidden: results tell what hidden tests found; they are for instructors only.
     """
 
     data_directory: Path | None = None
@@ -44,6 +45,7 @@ class Options:
     show: bool = False
     own_work: bool = False
     use_cache: bool = True
+    shows_hidden: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

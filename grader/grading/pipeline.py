@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Protocol
 from grader.assignment.selection import select_items
 from grader.grading.clock import Clock
 from grader.grading.options import Options
-from grader.grading.stages import ask, begin, prepare
+from grader.grading.stages import ask, begin, hidden_directories, prepare, start_tests
 from grader.intake.private_copy import collect
-from grader.intake.submission import Submission
 from grader.results import EpochResult, ItemResult, SubmissionResult
-from grader.sandbox.isolation.choice import Sandbox, choose_sandbox
+from grader.sandbox.isolation.choice import choose_sandbox
 from grader.training.cached_trainer import CachedTrainer
-from grader.training.data_places import default_cache_directory, directories_with_labels
+from grader.training.data_places import default_cache_directory
 from grader.training.plans import run_plans
 from grader.training.pool import TrainingPool
 from grader.training.run_cache import RunCache
@@ -77,13 +76,17 @@ def grade_submission(
     """
     clock = Clock()
     select_items(assignment, options.only)  # raises before anything starts
-    sandbox = choose_sandbox(
-        own_work=options.own_work, hidden=directories_with_labels(options.data_directory)
-    )
-    with collect(directory, assignment.files(), dict(assignment.file_names)) as submission:
+    with (
+        start_tests(assignment, options) as tests,
+        collect(directory, assignment.files(), dict(assignment.file_names)) as submission,
+    ):
+        sandbox = choose_sandbox(
+            own_work=options.own_work, hidden=hidden_directories(assignment, options)
+        )
         where = "without a sandbox" if sandbox.unsafe else "in the sandbox"
         observer.stage(f"asking {submission.name} for its answers {where}")
-        with _extracting(submission, assignment, options, sandbox) as extracting:
+        asking = partial(ask, submission, assignment, options, sandbox, tests)
+        with _extracting(asking) as extracting:
             # torch loads here, while the sandbox is at work.
             setting = prepare(assignment, options, sandbox, observer.warn)
             while_waiting()
@@ -98,13 +101,13 @@ def grade_submission(
 
 @contextmanager
 def _extracting(
-    submission: Submission, assignment: Assignment, options: Options, sandbox: Sandbox
+    asking: Callable[[threading.Event], Mapping[str, Extraction]],
 ) -> Iterator[Future[Mapping[str, Extraction]]]:
     """Ask the sandbox in the background; leaving the block early ends the sandbox."""
     stop = threading.Event()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="extract") as executor:
         try:
-            yield executor.submit(ask, submission, assignment, options, sandbox, stop)
+            yield executor.submit(asking, stop)
         finally:
             stop.set()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grader.assignment.records import FunctionsItem
 from grader.assignment.selection import needed_items, select_items
 from grader.errors import DatasetError, MachineError
 from grader.grading.asking import ask_submission
@@ -13,6 +15,8 @@ from grader.grading.clock import Clock
 from grader.grading.options import Options, Setting
 from grader.sandbox.extract import Interview
 from grader.sandbox.worker.preload import garbage_collection_paused
+from grader.testing.service import PytestService
+from grader.training.data_places import directories_with_labels
 
 if TYPE_CHECKING:
     import threading
@@ -30,6 +34,7 @@ def ask(
     assignment: Assignment,
     options: Options,
     sandbox: Sandbox,
+    tests: PytestService,
     stop: threading.Event,
 ) -> Mapping[str, Extraction]:
     """Return the sandbox's answers to the questions of the selected items, by question id.
@@ -37,14 +42,31 @@ def ask(
     Programs are recorded, and their trainings given to the items.
 
     Raises:
-        SandboxError: the sandbox does not start here.
+        AssignmentError: the author made mistakes in the tests.
+        MachineError: the sandbox or the tests do not start here.
         ExtractionStoppedError: `stop` was set.
     """
     needed = needed_items(assignment, select_items(assignment, options.only))
     with Interview(
         submission=submission, limits=assignment.limits, sandbox=sandbox, stop=stop
     ) as interview:
-        return ask_submission(interview.ask, submission, assignment, needed)
+        answers = ask_submission(interview.ask, submission, assignment, needed)
+    return answers | tests.answer(submission, sandbox, stop)
+
+
+def start_tests(assignment: Assignment, options: Options) -> PytestService:
+    """Return a context manager that runs the author's tests of the selected items."""
+    return PytestService(assignment, select_items(assignment, options.only))
+
+
+def hidden_directories(assignment: Assignment, options: Options) -> list[Path]:
+    """Return the directories that student code must not see: labels and the author's tests."""
+    tests = [
+        Path(item.tests_path).parent
+        for _, item in assignment.item_ids()
+        if isinstance(item, FunctionsItem)
+    ]
+    return [*directories_with_labels(options.data_directory), *dict.fromkeys(tests)]
 
 
 def prepare(
@@ -87,8 +109,10 @@ def begin(
 def _choose_dataset(
     assignment: Assignment, options: Options, warn: Callable[[str], None]
 ) -> Dataset:
-    from grader.training.datasets import load_dataset  # noqa: PLC0415  # torch loads beside the sandbox
+    from grader.training.datasets import load_dataset, no_dataset  # noqa: PLC0415  # torch loads beside the sandbox
 
+    if not assignment.trains:
+        return no_dataset()
     practice = assignment.practice.dataset
     if options.practice:
         return load_dataset(practice)

@@ -127,4 +127,5 @@ class Grading:
             if question.id in self.extractions
         ]
         output = tuple(one.output for one in extractions if one.output is not None)
-        return replace(self.results[item_id], output=output)
+        result = self.results[item_id]
+        return replace(result, output=(*result.output, *output))

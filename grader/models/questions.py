@@ -12,7 +12,7 @@ from typing import Literal
 from grader.models.failures import Failure
 from grader.models.recording import Attribution, Doubt, Place, RecordedTraining, Recording
 from grader.models.spec import ModelSpec, OptimizerSpec, Record, SchedulerSpec, ShortText
-from grader.results import CapturedOutput
+from grader.results import CapturedOutput, CheckResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,9 @@ class Question:
         id: unique within a submission.
         kind: "answer" calls `function` for its value, or takes the variable of that name; "model"
             does so for a model, and then for those of `optimizer`, `scheduler` and `training` that
-            are defined; "recording" runs the whole file with stand-ins for data and training.
+            are defined; "recording" runs the whole file with stand-ins for data and training;
+            "calls" imports the file and waits for calls; "tests" runs the author's tests, whose
+            file is `function`.
         optimizer: the name of the function called with the model, or None.
         scheduler: the name of the function called with the optimiser, or None.
         training: the name of the function that returns {"epochs": …, "batch_size": …}, with
@@ -47,7 +49,7 @@ class Question:
     """
 
     id: str
-    kind: Literal["answer", "model", "recording"]
+    kind: Literal["answer", "model", "recording", "calls", "tests"]
     file: str
     function: str
     optimizer: str | None = None
@@ -108,13 +110,22 @@ class ExtractedModel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CaseResult:
+    """One of the author's tests, run on a student's file, and what the file printed then."""
+
+    check: CheckResult
+    output: CapturedOutput | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Extraction:
     """Everything the sandbox returned for one question.
 
-    Exactly one of `failure`, `model`, `recording`, `doubt`, `swept` and `answered` holds, unless an
-    optional function is missing.
+    Exactly one of `failure`, `model`, `recording`, `doubt`, `swept`, `cases` and `answered` holds,
+    unless an optional function is missing.
 
     Attributes:
+        cases: the author's tests, in the order of their file.
         answered: `value` is an answer.
         location: where the function is defined, or empty.
         attribution: the recorded training from which the model or its recipe is, or None.
@@ -130,6 +141,7 @@ class Extraction:
     recording: Recording | None = None
     attribution: Attribution | None = None
     swept: tuple[RecordedTraining, ...] = ()
+    cases: tuple[CaseResult, ...] = ()
     doubt: Doubt | None = None
     failure: Failure | None = None
     output: CapturedOutput | None = None

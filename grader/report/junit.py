@@ -9,7 +9,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
-from grader.report.wording import facts, points
+from grader.report.wording import facts, points, worth
 from grader.results import CheckResult, ItemResult, Outcome, PartResult, SubmissionResult
 from grader.text import clean_block  # escapes every character that XML 1.0 forbids
 
@@ -71,7 +71,9 @@ def _cases(item: ItemResult) -> Iterator[ET.Element]:
         case = ET.Element(
             "testcase",
             classname=clean_block(item.id),
-            name=clean_block(f"{check.id}: {check.title}"),
+            name=clean_block(
+                f"{check.id}: {check.title}" + (worth(check) and f" ({worth(check)})")
+            ),
             time=_seconds(seconds),
         )
         if check.outcome in _ELEMENTS:

@@ -21,6 +21,7 @@ from grader.report.wording import (
     doubtful_items,
     doubts,
     facts,
+    faults,
     items_that_await_a_person,
     items_that_fell_short,
     items_with_questions,
@@ -29,6 +30,8 @@ from grader.report.wording import (
     score_line,
     shortened,
     source_sentence,
+    tests_of,
+    worth,
 )
 from grader.results import CheckResult, ItemResult, Outcome, SubmissionResult
 from grader.text import clean_block
@@ -130,6 +133,11 @@ def _print_item(item: ItemResult, check: CheckResult | None, console: Console) -
         )
         for name, text in facts(check):
             table.add_row(name, plain_text(shortened(text), console))
+        others = [other for other in faults(tests_of(item)) if other is not check]
+        for other in others:
+            label = Text(OUTCOME_LABELS[other.outcome], style=_STYLES[other.outcome])
+            named = shortened(f"{other.title} ({worth(other)})")
+            table.add_row(label, plain_text(named, console))
         for hint in item.hints:
             if hint.message not in check.next_step:
                 table.add_row(

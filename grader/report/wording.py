@@ -229,6 +229,27 @@ def quiet_summary(checks: list[CheckResult]) -> str:
     )
 
 
+def worth(check: CheckResult) -> str:
+    """Return the points that a check is worth by itself, "2 points", or ""."""
+    return "" if check.score is None else _count_points(check.score.possible)
+
+
+def _count_points(value: float) -> str:
+    return f"{points(value)} point{'' if value == 1 else 's'}"
+
+
+def tests_of(item: ItemResult) -> list[CheckResult]:
+    """Return the checks of an item that give points of their own: the author's tests."""
+    return [check for check in item.checks if check.score is not None]
+
+
+def tests_sentence(item: ItemResult) -> str:
+    """Return how many of an item's tests passed: "3 of 5 tests passed"; "" if it has none."""
+    tests = tests_of(item)
+    passed = sum(check.outcome is Outcome.PASSED for check in tests)
+    return f"{passed} of {counted(len(tests), 'test')} passed" if tests else ""
+
+
 def deciding_check(item: ItemResult) -> CheckResult | None:
     """Return the first check that failed or could not be made, or None."""
     return next(iter(faults(item.checks)), None)

@@ -25,7 +25,6 @@ from grader.sandbox.connection import (
 )
 from grader.sandbox.isolation.interface import SandboxedProcess
 from grader.sandbox.protocol import (
-    COMMAND,
     END,
     OUTPUT,
     PHASE,
@@ -96,14 +95,14 @@ class AloneConnection:
         """The program's standard error, capped: only to explain a failed start."""
         return self._printed.decode(errors="replace").strip()
 
-    def send(self, payload: bytes) -> None:
-        """Send the command.
+    def send(self, kind: bytes, payload: bytes, _deadline: float) -> None:
+        """Send a frame.
 
         Raises:
             ConnectionEndedError: the program has exited.
         """
         try:
-            write_frame(self._process.commands.fileno(), COMMAND, payload)
+            write_frame(self._process.commands.fileno(), kind, payload)
         except OSError:
             raise ConnectionEndedError("closed") from None
 

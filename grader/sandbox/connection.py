@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import selectors
+import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from grader.sandbox.isolation.interface import SandboxedProcess
-from grader.sandbox.protocol import COMMAND, Frame, FrameError, FrameReader, write_frame
+from grader.sandbox.protocol import HEADER, Frame, FrameError, FrameReader
 
 POLL_SECONDS = 0.05
-SCRATCH_PAUSE = 9
-"""Pause between two counts of scratch files, in durations of the count: a tenth of the time."""
+WATCH_PAUSE = SCRATCH_PAUSE = 9
+"""Pause between two looks at processes or scratch files, in durations of one: a tenth of the time.
+"""
 READ_BYTES = 65536
 DIAGNOSTIC_BYTES = 4000
 
@@ -71,24 +72,35 @@ class Connection:
         self._diagnostics = b""
         self._next_watch = 0.0
         self._next_scratch_watch = 0.0
-        for pipe in (process.replies, process.diagnostics):
+        self._poller = select.poll()
+        for pipe in (process.commands, process.replies, process.diagnostics):
             os.set_blocking(pipe.fileno(), False)
+        for pipe in (process.replies, process.diagnostics):
+            self._poller.register(pipe.fileno(), select.POLLIN)
 
     @property
     def diagnostics(self) -> str:
         """The program's standard error, capped: only to explain a failed start."""
         return self._diagnostics.decode(errors="replace").strip()
 
-    def send(self, payload: bytes) -> None:
-        """Send one command.
+    def send(self, kind: bytes, payload: bytes, deadline: float) -> None:
+        """Send a frame; a program that does not read it is late.
 
         Raises:
-            ConnectionEndedError: the program has exited.
+            ConnectionEndedError: the program has exited, or has not read the frame in time.
         """
-        try:
-            write_frame(self._process.commands.fileno(), COMMAND, payload)
-        except BrokenPipeError:
-            raise ConnectionEndedError("closed") from None
+        descriptor = self._process.commands.fileno()
+        remaining = memoryview(HEADER.pack(kind, len(payload)) + payload)
+        while remaining:
+            try:
+                remaining = remaining[os.write(descriptor, remaining) :]
+            except BlockingIOError:
+                self._check()
+                if time.monotonic() > deadline:
+                    raise ConnectionEndedError("timeout") from None
+                select.select([], [descriptor], [], POLL_SECONDS)
+            except BrokenPipeError:
+                raise ConnectionEndedError("closed") from None
 
     def receive(self, kind: bytes, deadline: float, allowance: Allowance | None = None) -> bytes:
         """Return the payload of the next frame, which must be of this kind.
@@ -98,6 +110,12 @@ class Connection:
         Raises:
             ConnectionEndedError: no such frame arrived in time, or a limit was exceeded.
         """
+        return self.receive_one_of((kind,), deadline, allowance).payload
+
+    def receive_one_of(
+        self, kinds: Sequence[bytes], deadline: float, allowance: Allowance | None = None
+    ) -> Frame:
+        """Return the next frame, which must be of one of the kinds; see `receive`."""
         while not self._frames:
             self._check()
             is_late = time.monotonic() > deadline
@@ -107,20 +125,23 @@ class Connection:
             if not self._read(0.0 if is_late else POLL_SECONDS) and is_late:
                 raise ConnectionEndedError("timeout")
         frame = self._frames.pop(0)
-        if frame.kind != kind:
+        if frame.kind not in kinds:
             raise ConnectionEndedError("protocol")
-        return frame.payload
+        return frame
 
     def _watch(self, allowance: Allowance) -> None:
-        if time.monotonic() < self._next_watch:
+        started = time.monotonic()
+        if started < self._next_watch:
             return
-        self._next_watch = time.monotonic() + POLL_SECONDS
         tree = self._process.tree
         if tree.count_tasks() > allowance.tasks:
             raise ConnectionEndedError("processes")
         if tree.memory_bytes(enough=allowance.memory_bytes) > allowance.memory_bytes:
             raise ConnectionEndedError("memory")
         self._watch_scratch(allowance)
+        # On a machine with many processes, finding those of the sandbox takes long.
+        finished = time.monotonic()
+        self._next_watch = finished + max(POLL_SECONDS, WATCH_PAUSE * (finished - started))
 
     def _watch_scratch(self, allowance: Allowance) -> None:
         started = time.monotonic()
@@ -137,19 +158,17 @@ class Connection:
 
     def _read(self, seconds: float) -> bool:
         """Read output for at most this long. Return True if any of it carries frames."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._process.replies, selectors.EVENT_READ)
-            selector.register(self._process.diagnostics, selectors.EVENT_READ)
-            ready = [key.fileobj for key, _ in selector.select(seconds)]
-        if self._process.diagnostics in ready:
-            data = os.read(self._process.diagnostics.fileno(), READ_BYTES)
+        replies, diagnostics = self._process.replies.fileno(), self._process.diagnostics.fileno()
+        ready = [descriptor for descriptor, _ in self._poller.poll(1000 * seconds)]
+        if diagnostics in ready:
+            data = os.read(diagnostics, READ_BYTES)
             self._diagnostics = (self._diagnostics + data)[:DIAGNOSTIC_BYTES]
-            if not data and self._process.replies not in ready:
-                # At its end it is always ready: without a pause this would be a busy loop.
-                time.sleep(POLL_SECONDS)
-        if self._process.replies not in ready:
+            if not data:
+                # At its end it is always ready: waiting for it would be a busy loop.
+                self._poller.unregister(diagnostics)
+        if replies not in ready:
             return False
-        data = os.read(self._process.replies.fileno(), READ_BYTES)
+        data = os.read(replies, READ_BYTES)
         if not data:
             raise ConnectionEndedError("memory" if self._process.has_hit_memory_cap() else "closed")
         try:

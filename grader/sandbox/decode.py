@@ -82,6 +82,18 @@ def decode_end(payload: bytes) -> EndMessage:
         raise MessageError(f"the end of a question cannot be read: {error}") from error
 
 
+def decode_failure(fields: Any) -> Failure:
+    """Return the failure of one call.
+
+    Raises:
+        MessageError: the fields are not those of a failure.
+    """
+    try:
+        return _clean(msgspec.convert(fields, Failure))
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise MessageError(f"a failure that cannot be read: {error}") from error
+
+
 def decode_reply(question: Question, payload: bytes, limits: Limits) -> Extraction:
     """Return the sandbox's answer, without the printed output.
 

@@ -31,7 +31,7 @@ from grader.sandbox.explain import (
 )
 from grader.sandbox.isolation.choice import Sandbox
 from grader.sandbox.isolation.interface import SandboxedProcess
-from grader.sandbox.protocol import END, OUTPUT, READY, REPLY, WorkerLimits
+from grader.sandbox.protocol import COMMAND, END, OUTPUT, READY, REPLY, RESULT, WorkerLimits
 from grader.sandbox.wire import EndMessage
 from grader.text import clean_block
 
@@ -77,7 +77,7 @@ def extract(
 
 
 @dataclass(kw_only=True)
-class _Worker:
+class Worker:
     """A running worker, and its memory before any student code ran."""
 
     connection: Connection | AloneConnection
@@ -98,7 +98,7 @@ class Interview:
     limits: Limits
     sandbox: Sandbox
     stop: threading.Event | None = None
-    worker: _Worker | None = None
+    worker: Worker | None = None
     ahead: deque[SandboxedProcess] = field(default_factory=deque)
     deadline: float | None = None
 
@@ -126,7 +126,7 @@ class Interview:
         if self._is_out_of_time():
             return Extraction(question=question, failure=explain_submission_timeout(self.limits))
         started = time.monotonic()
-        worker = self.worker or self._start()
+        worker = self.worker or self.start()
         self.worker = worker
         if self.deadline is not None and not self.sandbox.has_manager:
             self.deadline += time.monotonic() - started  # not time of the student's code
@@ -157,22 +157,31 @@ class Interview:
 
     def _launch(self) -> SandboxedProcess:
         """Return a worker's process, the first of those that were started ahead."""
-        program = WORKER.format("manager" if self.sandbox.has_manager else "alone")
         while len(self.ahead) <= self.sandbox.workers_ahead:
-            self.ahead.append(
-                self.sandbox.launch(
-                    program,
-                    submission=self.submission.root,
-                    scratch_bytes=self.limits.scratch_bytes,
-                )
-            )
+            self.launch_ahead()
         return self.ahead.popleft()
+
+    def launch_ahead(self) -> None:
+        """Begin to start a worker for later.
+
+        Raises:
+            SandboxError: the sandbox does not start here.
+        """
+        program = WORKER.format("manager" if self.sandbox.has_manager else "alone")
+        self.ahead.append(
+            self.sandbox.launch(
+                program,
+                submission=self.submission.root,
+                scratch_bytes=self.limits.scratch_bytes,
+            )
+        )
 
     def _connect(self, process: SandboxedProcess) -> Connection | AloneConnection:
         limits = self.limits
         maximum_bytes = {
             READY: 0,
             REPLY: limits.message_bytes,
+            RESULT: limits.message_bytes,
             OUTPUT: limits.output_bytes,
             END: END_BYTES,
         }
@@ -180,7 +189,13 @@ class Interview:
             return Connection(process, maximum_bytes, self._check_stop)
         return AloneConnection(process, maximum_bytes, self._check_stop, self.submission.root)
 
-    def _start(self) -> _Worker:
+    def start(self) -> Worker:
+        """Start a worker.
+
+        Raises:
+            SandboxError: the sandbox does not start here.
+            ExtractionStoppedError: `stop` was set.
+        """
         limits = self.limits
         process = self._launch()
         with ExitStack() as cleanup:
@@ -195,7 +210,7 @@ class Interview:
                 # Writing to the worker's own pages copies them, so that they count twice.
                 maximum_bytes = memory_bytes + limits.memory_bytes + limits.scratch_bytes
                 process.cap_memory(self.sandbox.control_group, maximum_bytes)
-            return _Worker(
+            return Worker(
                 connection=connection,
                 memory_bytes=memory_bytes,
                 address_bytes=process.tree.largest_bytes("vms"),
@@ -203,20 +218,16 @@ class Interview:
                 cleanup=cleanup.pop_all(),
             )
 
-    def _converse(self, worker: _Worker, question: Question) -> Extraction:
+    def _converse(self, worker: Worker, question: Question) -> Extraction:
         """Ask a running worker one question, or raise `ConnectionEndedError`."""
         limits = _limits_of(question, self.limits)
         now = time.monotonic()
         remaining = max(0.1, (self.deadline or now) - now)
         seconds = min(limits.question_seconds, remaining)
-        allowance = Allowance(
-            memory_bytes=worker.memory_bytes + limits.memory_bytes,
-            tasks=limits.processes + self.sandbox.own_tasks,
-            scratch_bytes=limits.scratch_bytes,
-            scratch_files=limits.scratch_files + _count_entries(self.submission),
-        )
-        worker.connection.send(encode_command(question, _worker_limits(worker, limits, seconds)))
+        allowance = self.allowance(worker)
         deadline = now + seconds + GRACE_SECONDS
+        command = encode_command(question, worker_limits(worker, limits, seconds))
+        worker.connection.send(COMMAND, command, deadline)
         reply, printed, ending = (
             worker.connection.receive(kind, deadline, allowance) for kind in (REPLY, OUTPUT, END)
         )
@@ -227,15 +238,17 @@ class Interview:
         if not end.is_clean:
             self.close()
         extraction = self._interpret(question, reply, end, limits)
-        text = clean_block(printed.decode(errors="replace"))
-        if not text and not end.dropped_bytes:
-            return extraction
-        output = CapturedOutput(
-            source=question.title,
-            text=text,
-            dropped_bytes=end.dropped_bytes,
+        return replace(extraction, output=capture_output(question, printed, end))
+
+    def allowance(self, worker: Worker) -> Allowance:
+        """Return the resources that a worker may use before its sandbox is terminated."""
+        limits = self.limits
+        return Allowance(
+            memory_bytes=worker.memory_bytes + limits.memory_bytes,
+            tasks=limits.processes + self.sandbox.own_tasks,
+            scratch_bytes=limits.scratch_bytes,
+            scratch_files=limits.scratch_files + _count_entries(self.submission),
         )
-        return replace(extraction, output=output)
 
     def _interpret(
         self, question: Question, reply: bytes, end: EndMessage, limits: Limits
@@ -266,9 +279,13 @@ def _limits_of(question: Question, limits: Limits) -> Limits:
     return replace(limits, question_seconds=seconds, cpu_seconds=math.ceil(seconds))
 
 
-def _worker_limits(worker: _Worker, limits: Limits, seconds: float) -> WorkerLimits:
+def worker_limits(
+    worker: Worker, limits: Limits, seconds: float, *, call_seconds: float = 0.0
+) -> WorkerLimits:
+    """Return the limits of one question, as the worker enforces them."""
     return WorkerLimits(
         question_seconds=seconds,
+        call_seconds=call_seconds,
         cpu_seconds=limits.cpu_seconds,
         address_bytes=worker.address_bytes + limits.memory_bytes + ADDRESS_SPACE_BYTES,
         data_bytes=worker.data_bytes + limits.memory_bytes if worker.data_bytes else 0,
@@ -283,6 +300,14 @@ def _worker_limits(worker: _Worker, limits: Limits, seconds: float) -> WorkerLim
         layers=limits.layers,
         parameters=limits.parameters,
     )
+
+
+def capture_output(question: Question, printed: bytes, end: EndMessage) -> CapturedOutput | None:
+    """Return what the student's code printed, or None if it printed nothing."""
+    text = clean_block(printed.decode(errors="replace"))
+    if not text and not end.dropped_bytes:
+        return None
+    return CapturedOutput(source=question.title, text=text, dropped_bytes=end.dropped_bytes)
 
 
 def _start_error(error: ConnectionEndedError, diagnostics: str) -> SandboxError:

@@ -25,6 +25,13 @@ END = b"E"
 """The last frame of a question: empty from its process; from the manager its ending, as JSON."""
 COMMAND = b"Q"
 """To the worker: one question and its limits, as JSON."""
+CALL = b"C"
+"""To the process of a conversation: one call, in the form of `grader.sandbox.values`."""
+RESULT = b"V"
+"""From the process of a conversation: the result of one call, or of the import, in that form."""
+CLOSE = b"X"
+"""To the worker, without payload: the conversation is over."""
+MAXIMUM_CALL_BYTES = 64_000_000
 
 
 class FrameError(Exception):
@@ -111,12 +118,14 @@ class WorkerLimits:
     """The limits of one question, as the worker enforces them; see `assignment.records.Limits`.
 
     Attributes:
+        call_seconds: wall time for one call of a conversation.
         address_bytes: of the address space, the worker's own included.
         data_bytes: of private writable memory, the worker's own included; 0 if not measurable.
         memory_bytes: the limit that messages to the student name.
     """
 
     question_seconds: float
+    call_seconds: float
     cpu_seconds: int
     address_bytes: int
     data_bytes: int

@@ -83,6 +83,20 @@ def map_dataset(path: str) -> Dataset:
     return Dataset(**torch.load(path, mmap=True))
 
 
+def no_dataset() -> Dataset:
+    """Return the data set of an assignment that trains nothing."""
+    images, labels = torch.empty((0, 28, 28), dtype=torch.uint8), torch.empty(0, dtype=torch.int64)
+    return Dataset(
+        name="none",
+        sha256="",
+        practice=False,
+        train_images=images,
+        train_labels=labels,
+        test_images=images,
+        test_labels=labels,
+    )
+
+
 def load_dataset(
     name: str,
     *,

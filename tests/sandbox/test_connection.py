@@ -12,7 +12,7 @@ from typing import IO, Any
 import pytest
 
 from grader.sandbox.connection import READ_BYTES, Connection, ConnectionEndedError
-from grader.sandbox.protocol import READY, REPLY, write_frame
+from grader.sandbox.protocol import COMMAND, READY, REPLY, write_frame
 
 PAYLOAD = bytes(READ_BYTES // 2)
 
@@ -22,7 +22,7 @@ def pipes() -> Iterator[dict[str, IO[bytes]]]:
     """Both ends of a program's output, and of what it says of its own troubles."""
     with ExitStack() as stack:
         ends = {}
-        for name in ("replies", "diagnostics"):
+        for name in ("commands", "replies", "diagnostics"):
             read_end, write_end = os.pipe()
             ends[name] = stack.enter_context(os.fdopen(read_end, "rb", buffering=0))
             ends[f"{name}_end"] = stack.enter_context(os.fdopen(write_end, "wb", buffering=0))
@@ -33,7 +33,10 @@ def pipes() -> Iterator[dict[str, IO[bytes]]]:
 def connection(pipes: dict[str, IO[bytes]]) -> Connection:
     """A conversation with a program that is nothing but its pipes."""
     process: Any = SimpleNamespace(
-        replies=pipes["replies"], diagnostics=pipes["diagnostics"], has_hit_memory_cap=lambda: False
+        commands=pipes["commands_end"],
+        replies=pipes["replies"],
+        diagnostics=pipes["diagnostics"],
+        has_hit_memory_cap=lambda: False,
     )
     return Connection(process, {REPLY: len(PAYLOAD), READY: 0}, check=lambda: None)
 
@@ -49,4 +52,11 @@ def test_half_a_reply_is_none(connection: Connection, pipes: dict[str, IO[bytes]
     pipes["replies_end"].write(REPLY)
     with pytest.raises(ConnectionEndedError) as ended:
         connection.receive(REPLY, deadline=time.monotonic() - 10)
+    assert ended.value.breach == "timeout"
+
+
+def test_program_that_reads_nothing(connection: Connection) -> None:
+    """A command that a stopped program does not read ends in a timeout."""
+    with pytest.raises(ConnectionEndedError) as ended:
+        connection.send(COMMAND, bytes(10**6), time.monotonic() + 0.1)
     assert ended.value.breach == "timeout"

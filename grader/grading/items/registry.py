@@ -2,6 +2,7 @@
 
 from grader.assignment.records import (
     AnswerItem,
+    FunctionsItem,
     Item,
     ModelItem,
     SweepItem,
@@ -9,12 +10,13 @@ from grader.assignment.records import (
     VersionsItem,
     WrittenItem,
 )
-from grader.grading.items import answer, model, sweep, truth_table, versions, written
+from grader.grading.items import answer, functions, model, sweep, truth_table, versions, written
 from grader.grading.items.interface import Check
 
 CHECKS: dict[type[Item], Check] = {
     WrittenItem: written.check,
     AnswerItem: answer.check,
+    FunctionsItem: functions.check,
     VersionsItem: versions.check,
     TruthTableItem: truth_table.check,
     ModelItem: model.check,

@@ -20,6 +20,8 @@ from grader.report.wording import (
     percentage,
     score_line,
     shortened,
+    tests_of,
+    worth,
 )
 from grader.results import (
     CheckResult,
@@ -170,6 +172,10 @@ def _failure(item: ItemResult) -> str:
     if check.details:
         shown = _inert(shortened(check.details, _LONGEST_DETAILS))
         lines.append(f"\n<details><summary>details</summary><pre>{shown}</pre></details>")
+    tests = tests_of(item)
+    if tests:
+        rows = [(test.title, OUTCOME_LABELS[test.outcome], worth(test)) for test in tests]
+        lines += ["", _table(("test", "outcome", "points"), rows)]
     return "\n".join([title, *lines, ""])
 
 

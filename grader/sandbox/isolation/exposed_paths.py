@@ -19,6 +19,7 @@ WORKER_PARTS = (
     "models/kinds.py",
     "sandbox/__init__.py",
     "sandbox/protocol.py",
+    "sandbox/values.py",
     "sandbox/worker",
 )
 """The files of the package `grader` that the worker needs."""

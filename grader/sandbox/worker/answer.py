@@ -79,7 +79,7 @@ def answer_question(
     random.seed(0)  # every fork reseeds it
     # A file that was found in a subfolder is run from there.
     os.chdir((scratch / question["file"]).parent)
-    session = _Session(question=question, limits=limits, submission=submission, frames=frames)
+    session = Session(question=question, limits=limits, submission=submission, frames=frames)
     lock = threading.Lock()
     if question["kind"] == "recording":
         threading.Thread(target=_send_partial, args=[session, lock], daemon=True).start()
@@ -95,7 +95,7 @@ def answer_question(
         _send(reply, session)
 
 
-def _send_partial(session: _Session, lock: threading.Lock) -> None:
+def _send_partial(session: Session, lock: threading.Lock) -> None:
     """Send what was recorded when little time is left, whatever the program does meanwhile."""
     time.sleep(session.limits.question_seconds * SEND_AT)
     with lock:
@@ -104,21 +104,26 @@ def _send_partial(session: _Session, lock: threading.Lock) -> None:
             _send({"type": "recording", "recording": recording}, session)
 
 
-def _send(reply: dict[str, Any], session: _Session) -> None:
+def _send(reply: dict[str, Any], session: Session) -> None:
     """Write the reply and the end frame, and exit."""
     reply["notes"] = session.notes
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BaseException:  # noqa: BLE001, S112 - a student may have replaced or closed it
-            continue
+    flush_output()
     write_frame(session.frames, REPLY, json.dumps(reply, allow_nan=False).encode())
     write_frame(session.frames, END)
     _exit(0)
 
 
+def flush_output() -> None:
+    """Write out everything that student code printed."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:  # noqa: BLE001, S112 - a student may have replaced or closed it
+            continue
+
+
 @dataclass(kw_only=True)
-class _Session:
+class Session:
     """The steps of one question; `phase` is the current one, for failure messages."""
 
     question: dict[str, Any]
@@ -144,12 +149,12 @@ class _Session:
     def answer(self) -> dict[str, Any]:
         """Return the reply, or raise `StudentError` if there is no answer."""
         is_model = self.question["kind"] == "model"
-        module = self._import_file(watch_weights=is_model and not self.question["weights"])
+        module = self.import_file(watch_weights=is_model and not self.question["weights"])
         name = self.question["function"]
-        found = self._find(module, name, required=not self.question["optional"])
+        found = self.find(module, name, required=not self.question["optional"])
         if found is None:
             return {"type": "missing"}
-        line = self._line_of(found, name)
+        line = self.line_of(found, name)
         value, subject = self._obtain(found, name)
         if value is None and self.question["optional"]:
             return {"type": "missing"}
@@ -166,7 +171,7 @@ class _Session:
         self, module: types.ModuleType, model: Any, subject: str, line: Line | None
     ) -> dict[str, Any]:
         name = self.question["function"]
-        self._enter(f"description of the model of {name}()")
+        self.enter(f"description of the model of {name}()")
         described = describe_model(model, subject, self.limits, self.submission)
         weights = (
             encode_weights(described, subject, self.limits) if self.question["weights"] else None
@@ -186,9 +191,9 @@ class _Session:
         def attempt(role: str, action: Callable[[Any, str], Any]) -> None:
             role_name = self.question[role]
             try:
-                found = self._find(module, role_name, required=False)
+                found = self.find(module, role_name, required=False)
                 if found is not None:
-                    with _located_at(str(self._line_of(found, role_name) or "")):
+                    with _located_at(str(self.line_of(found, role_name) or "")):
                         reply[role] = action(found, role_name)
             except StudentError as error:
                 failures.append([role, error.to_dict(self.phase)])
@@ -220,12 +225,13 @@ class _Session:
         reply["failures"] = failures
         return reply
 
-    def _enter(self, phase: str) -> None:
+    def enter(self, phase: str) -> None:
         """Begin a step and announce it, so that the grader can name it in a failure."""
         self.phase = phase
         write_frame(self.frames, PHASE, phase.encode()[:400])
 
-    def _import_file(self, *, watch_weights: bool) -> types.ModuleType:
+    def import_file(self, *, watch_weights: bool) -> types.ModuleType:
+        """Run the file and return its module, or raise `StudentError`."""
         file = self.question["file"]
         if self.question["program"] or file.endswith(NOTEBOOK):
             program = self._watch_program(in_a_hurry=True).program
@@ -234,7 +240,7 @@ class _Session:
             return program.module
         if watch_weights:
             self.initialisation.start()
-        self._enter(f"import of {file}")
+        self.enter(f"import of {file}")
         path = self.submission / file
         try:
             source = path.read_bytes()
@@ -272,12 +278,12 @@ class _Session:
             submission=self.submission,
             file=self.question["file"],
             limits=self.limits,
-            enter=self._enter,
+            enter=self.enter,
             initialisation=self.initialisation,
             in_a_hurry=in_a_hurry,
         )
 
-    def _find(self, module: types.ModuleType, name: str | None, *, required: bool) -> Any:
+    def find(self, module: types.ModuleType, name: str | None, *, required: bool) -> Any:
         """Return a function or value of the file, or None if an optional one is missing."""
         if name is None:
             return None
@@ -299,7 +305,7 @@ class _Session:
             f"Define {name} at the top level of {file}, not inside another block.",
         )
 
-    def _line_of(self, found: object, name: str) -> Line | None:
+    def line_of(self, found: object, name: str) -> Line | None:
         """Return where a function of the student's or a name at top level is defined."""
         code = getattr(found, "__code__", None)
         if isinstance(code, types.CodeType):
@@ -317,8 +323,8 @@ class _Session:
     def _call(self, function: Callable[..., Any], name: str, **arguments: Any) -> Any:
         """Call the function with positional arguments and return its value."""
         call = f"{name}({', '.join(arguments)})"
-        self._enter(f"call of {call}")
-        line = self._line_of(function, name)
+        self.enter(f"call of {call}")
+        line = self.line_of(function, name)
         try:
             inspect.signature(function).bind(*arguments.values())
         except TypeError as error:
@@ -337,7 +343,7 @@ class _Session:
             raise explain_exception(error, self.submission, self.limits) from None
 
     def _to_plain(self, value: Any, subject: str) -> Any:
-        self._enter(f"description of the value of {subject.partition(' ')[0]}")
+        self.enter(f"description of the value of {subject.partition(' ')[0]}")
         if value is None:
             raise StudentError(
                 "wrong-type",

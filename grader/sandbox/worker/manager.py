@@ -6,6 +6,7 @@ student's code started, and empties the scratch directory. The grader trusts non
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -15,15 +16,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from grader.sandbox.protocol import (
+    CALL,
+    CLOSE,
     COMMAND,
     END,
+    HEADER,
+    MAXIMUM_CALL_BYTES,
     OUTPUT,
     PHASE,
     READY,
     REPLY,
+    RESULT,
     Frame,
     FrameError,
     FrameReader,
@@ -81,26 +87,28 @@ def main() -> None:
         return
     # The trusted imports, PyTorch above all, happen before any student code; forks share them.
     with garbage_collection_paused():
-        from grader.sandbox.worker.answer import answer_question  # noqa: PLC0415
+        from grader.sandbox.worker.calls import respond  # noqa: PLC0415
 
         preload_heavy_modules(place.submission)
     sys.path.remove(code)
     for name in [name for name in sys.modules if name.partition(".")[0] == "grader"]:
         del sys.modules[name]
     write_frame(replies, READY)
-    reader = FrameReader({COMMAND: MAXIMUM_COMMAND_BYTES})
-    while data := os.read(commands, READ_BYTES):
-        for frame in reader.feed(data):
+    grader = _Grader(commands, replies)
+    while frames := grader.receive():
+        for frame in frames:
+            if frame.kind != COMMAND:
+                continue  # sent before the grader could know that the conversation was over
             command = json.loads(frame.payload)
             limits = WorkerLimits(**command["limits"])
             run = _Run(
                 place=place,
                 question=command["question"],
                 limits=limits,
-                close=(commands, replies),
+                grader=grader,
                 given_files=give_files(place.submission, place.scratch, limits.copied_bytes),
             )
-            run.start(answer_question)
+            run.start(respond)
             run.follow()
             run.clean_up()
             is_clean = all(empty(directory) for directory in place.writable())
@@ -116,14 +124,41 @@ def _is_abandoned(commands: int) -> bool:
     return any(events & select.POLLHUP for _, events in poller.poll(0))
 
 
+class _Grader:
+    """The two pipes to the grader; the process of a question must not inherit them."""
+
+    def __init__(self, commands: int, replies: int) -> None:
+        self.commands = commands
+        self.replies = replies
+        self._reader = FrameReader(
+            {COMMAND: MAXIMUM_COMMAND_BYTES, CALL: MAXIMUM_CALL_BYTES, CLOSE: 0}
+        )
+
+    def receive(self) -> list[Frame]:
+        """Return the next frames, at least one; [] at the end of the pipe."""
+        while data := os.read(self.commands, READ_BYTES):
+            frames = list(self._reader.feed(data))
+            if frames:
+                return frames
+        return []
+
+    def close(self) -> None:
+        """Close both pipes."""
+        os.close(self.commands)
+        os.close(self.replies)
+
+
 @dataclass(kw_only=True)
 class _Run:
-    """One question being answered by a process of its own; fields as in `wire.EndMessage`."""
+    """One question being answered by a process of its own; fields as in `wire.EndMessage`.
+
+    The process of a conversation answers calls until the grader closes the conversation.
+    """
 
     place: Place
     question: dict[str, Any]
     limits: WorkerLimits
-    close: tuple[int, ...]  # descriptors that the question's process must not inherit
+    grader: _Grader
     given_files: int  # entries of the scratch directory that are not the student's
     pid: int = 0
     reason: str = ""  # empty while the process runs
@@ -135,31 +170,38 @@ class _Run:
     trace: bytes = b""  # the stack shortly before a timeout
     _pipes: dict[str, int] = field(default_factory=dict)
     _at_end: set[str] = field(default_factory=set)
+    _calls: int | None = None  # the pipe to the process of a conversation
+    _unsent: bytearray = field(default_factory=bytearray)
+    _deadline: float | None = None  # None while nothing is asked
 
-    def start(self, answer_question: Callable[..., None]) -> None:
+    def start(self, respond: Callable[..., None]) -> None:
         """Fork the question's process."""
         ends = {name: os.pipe() for name in ("frames", "output", "trace")}
+        calls, self._calls = os.pipe() if self.question["kind"] == "calls" else (None, None)
+        self._deadline = time.monotonic() + self.limits.question_seconds
         # Forked before any student code runs: nothing it does can reach the manager.
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                for descriptor in self.close:
-                    os.close(descriptor)
+                self.grader.close()
                 for read_end, _ in ends.values():
                     os.close(read_end)
+                if self._calls is not None:
+                    os.close(self._calls)
                 os.setsid()
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 os.dup2(ends["output"][1], 1)
                 os.dup2(ends["output"][1], 2)
                 os.close(ends["output"][1])
                 limit_resources(self.limits, sandbox_tasks=self.place.own.tasks_of_user)
-                answer_question(
+                respond(
                     question=self.question,
                     limits=self.limits,
                     submission=self.place.submission,
                     scratch=self.place.scratch,
                     frames=ends["frames"][1],
                     trace=ends["trace"][1],
+                    calls=calls,
                 )
                 _exit(0)
             finally:
@@ -168,15 +210,17 @@ class _Run:
             os.close(write_end)
             os.set_blocking(read_end, False)
             self._pipes[name] = read_end
+        if calls is not None and self._calls is not None:
+            os.close(calls)
+            os.set_blocking(self._calls, False)
 
     def follow(self) -> None:
         """Read frames until the end frame, the exit of the process, or its timeout."""
-        deadline = time.monotonic() + self.limits.question_seconds
-        reader = FrameReader({PHASE: MAXIMUM_PHASE_BYTES, REPLY: self.limits.message_bytes, END: 0})
+        reader = FrameReader({PHASE: MAXIMUM_PHASE_BYTES, **self._answers(), END: 0})
         while not self.reason:
-            # A pipe at its end is always ready, so selecting it would be a busy loop.
-            open_pipes = [self._pipes[name] for name in self._pipes if name not in self._at_end]
-            select.select(open_pipes, [], [], POLL_SECONDS)
+            if self._wait_for_news() == "closed":
+                self.reason = "done"
+                return
             ended = self._wait(os.WNOHANG)
             self._drain()
             try:
@@ -188,15 +232,45 @@ class _Run:
                 return
             if ended:
                 self.reason = "signalled" if self.code < 0 else "exited"
-            elif time.monotonic() > deadline:
+            elif self._deadline is not None and time.monotonic() > self._deadline:
                 self.reason = "timeout"
             elif self._has_too_many_files():
                 self.reason = "files"
+
+    def _answers(self) -> dict[bytes, int]:
+        return {REPLY if self._calls is None else RESULT: self.limits.message_bytes}
+
+    def _wait_for_news(self) -> Literal["closed", "open"]:
+        """Wait for a pipe; relay calls from the grader until it closes the conversation."""
+        # A pipe at its end is always ready, so selecting it would be a busy loop.
+        open_pipes = [self._pipes[name] for name in self._pipes if name not in self._at_end]
+        if self._calls is None:
+            select.select(open_pipes, [], [], POLL_SECONDS)
+            return "open"
+        commands = self.grader.commands
+        unsent = [self._calls] if self._unsent else []
+        readable, writable, _ = select.select([*open_pipes, commands], unsent, [], POLL_SECONDS)
+        if commands in readable:
+            frames = self.grader.receive()
+            for frame in frames:
+                self._unsent += HEADER.pack(frame.kind, len(frame.payload)) + frame.payload
+            if not frames or frames[-1].kind == CLOSE:
+                return "closed"
+            self._deadline = time.monotonic() + self.limits.call_seconds
+            writable = [self._calls]
+        # A process that is gone, or that does not read, is noticed as for any question.
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+            while writable and self._unsent:
+                del self._unsent[: os.write(self._calls, self._unsent)]
+        return "open"
 
     def _accept(self, frame: Frame) -> bool:
         """Record a frame. Return True if it was the last."""
         if frame.kind == PHASE:
             self.phase = frame.payload.decode(errors="replace")
+        elif frame.kind == RESULT and self._deadline is not None:
+            self._deadline = None
+            write_frame(self.grader.replies, RESULT, frame.payload)
         elif frame.kind == REPLY and not self.reply:
             self.reply = frame.payload
         else:
@@ -222,6 +296,8 @@ class _Run:
         self.trace = self._read("trace")[:TRACE_BYTES]
         for descriptor in self._pipes.values():
             os.close(descriptor)
+        if self._calls is not None:
+            os.close(self._calls)
 
     def ending(self, *, is_clean: bool) -> dict[str, object]:
         """Return the fields of `wire.EndMessage`."""

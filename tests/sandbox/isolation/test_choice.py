@@ -212,7 +212,12 @@ def test_visible_files(namespaces: Sandbox, tmp_path: Path) -> None:
     assert seen[bubblewrap.SUBMISSION] == ["problem_1.py"]
     assert seen[bubblewrap.CODE + "/grader"] == ["__init__.py", "kernel.py", "models", "sandbox"]
     assert seen[bubblewrap.CODE + "/grader/models"] == ["__init__.py", "kinds.py"]
-    assert seen[bubblewrap.CODE + "/grader/sandbox"] == ["__init__.py", "protocol.py", "worker"]
+    assert seen[bubblewrap.CODE + "/grader/sandbox"] == [
+        "__init__.py",
+        "protocol.py",
+        "values.py",
+        "worker",
+    ]
     # Only the way to this Python, where it lies below /tmp.
     assert seen["/tmp"] == [part for part in Path(sys.prefix).parts[2:3] if in_tmp(sys.prefix)]
     assert set(seen["/proc"]) <= {"cpuinfo", "meminfo"}
