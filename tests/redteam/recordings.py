@@ -100,7 +100,7 @@ ATTACKS = (
         """
         if train(3) is None:
             signal.signal(signal.SIGALRM, signal.SIG_IGN)
-            while True:
+            for _ in iter(int, 1):
                 pass
         """,
         trainings=(HONEST,),

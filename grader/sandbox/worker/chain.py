@@ -30,6 +30,7 @@ from grader.sandbox.worker.failures import (
 from grader.sandbox.worker.irregularities import LAYER_CLASSES, find_override, find_own_hook
 
 MAXIMUM_OPERATIONS = 2000
+MAXIMUM_NESTING = 16
 EXAMPLES = ((3, 1, 28, 28), (3, 784), (3, 28, 28), (3, 3, 32, 32), (3, 1, 32, 32))
 """Shapes of a batch that are tried where the true one is not known; 3 is like no other size."""
 
@@ -71,8 +72,18 @@ def as_chain(
         chain = as_chain(nn.Sequential(model), subject, submission, example)
         return replace(chain, class_name=type_name(type(model)))
     if type(model) is nn.Sequential:
+        own = _find_own_class(model)
+        if own:
+            # A small class for one step, such as Flatten before torch 1.2.
+            with contextlib.suppress(StudentError):
+                return replace(_trace_any(model, subject, submission, example), class_name=own)
         is_flat = example is not None and example.dim() == 2
         return _flattened(model) if is_flat and not _begins_flat(model) else Chain(sequential=model)
+    return _trace_any(model, subject, submission, example)
+
+
+def _trace_any(model: Any, subject: str, submission: Path, example: torch.Tensor | None) -> Chain:
+    """Trace a model on an example, or on the first of `EXAMPLES` that it takes."""
     if example is not None:
         return _trace(model, subject, submission, example)
     failure: StudentError | None = None
@@ -82,6 +93,19 @@ def as_chain(
         except _ExampleError as error:
             failure = failure or error.explained
     raise failure or AssertionError
+
+
+def _find_own_class(model: nn.Sequential, depth: int = 0) -> str:
+    """Return the name of a class of the student's in a Sequential, if it is no kind of layer."""
+    if depth == MAXIMUM_NESTING:
+        return ""
+    for module in model.__dict__["_modules"].values():
+        if type(module) is nn.Sequential:
+            if found := _find_own_class(module, depth + 1):
+                return found
+        elif isinstance(module, nn.Module) and not _is_layer(module):
+            return type_name(type(module))
+    return ""
 
 
 class _ExampleError(StudentError):

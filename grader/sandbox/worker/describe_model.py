@@ -16,7 +16,7 @@ from torch import nn
 
 from grader.models.kinds import LAYER_KINDS, Argument
 from grader.sandbox.protocol import WorkerLimits
-from grader.sandbox.worker.chain import as_chain
+from grader.sandbox.worker.chain import MAXIMUM_NESTING, as_chain
 from grader.sandbox.worker.failures import StudentError, derives, type_name
 from grader.sandbox.worker.irregularities import (
     LAYER_CLASSES,
@@ -26,7 +26,6 @@ from grader.sandbox.worker.irregularities import (
     named_parameters,
 )
 
-MAXIMUM_NESTING = 16
 MAXIMUM_NAME = 200
 
 _SEQUENTIAL = nn.Sequential

@@ -327,6 +327,69 @@ for epoch in range(12):
         trainings=(f"{USUAL} | 0.1307 0.3081",),
     ),
     Case(
+        name="own_loaders",
+        source=f"""{HEAD}
+import tqdm
+x_all = datasets.MNIST(".", download=True).data.view(-1, 784).float() / 255
+y_all = datasets.MNIST(".").targets
+class Lambda(nn.Module):
+    def __init__(self, f):
+        super().__init__()
+        self.f = f
+    def forward(self, x): return self.f(x)
+class Wrapped:
+    def __init__(self, loader): self.loader = loader
+    def __len__(self): return len(self.loader)
+    def __iter__(self):
+        for x, y in self.loader:
+            yield x.view(-1, 1, 28, 28), y
+def batch(model, x, y, optimizer=None):
+    loss = F.cross_entropy(model(x), y)
+    if optimizer is not None:
+        loss.backward(); optimizer.step(); optimizer.zero_grad()
+    return loss.item()
+def fit(epochs, model, optimizer, train, val):
+    for _ in range(epochs):
+        for x, y in train:
+            batch(model, x, y, optimizer)
+        with torch.no_grad():
+            print(sum([batch(model, x, y) for x, y in val]))
+train = Wrapped(DataLoader(TensorDataset(x_all, y_all), 100))
+model = nn.Sequential(Lambda(lambda x: x.view(x.size(0), -1)), nn.Linear(784, 10))
+fit(8, model, optim.Adam(model.parameters(), lr=0.01), train, train)
+batches = list(zip(x_all.split(200), y_all.split(200)))
+del x_all, y_all
+linear = nn.Sequential(nn.Linear(784, 10))
+optimizer = optim.Adam(linear.parameters(), lr=0.01)
+for _ in tqdm.trange(4):
+    for x, y in tqdm.notebook.tqdm(batches):
+        batch(linear, x, y, optimizer)
+iterator = iter(train.loader)
+linear = nn.Sequential(nn.Linear(784, 10))
+optimizer = optim.Adam(linear.parameters(), lr=0.01)
+for _ in range(1800):
+    try:
+        x, y = next(iterator)
+    except StopIteration:
+        iterator = iter(train.loader)
+        x, y = next(iterator)
+    batch(linear, x, y, optimizer)
+step = 0
+linear = nn.Sequential(nn.Linear(784, 10))
+optimizer = optim.Adam(linear.parameters(), lr=0.01)
+while step < 1200:
+    for x, y in train.loader:
+        batch(linear, x, y, optimizer)
+        step += 1
+""",
+        trainings=(
+            "model (Lambda) | Flatten Linear | Adam 0.01 | CrossEntropyLoss | 8 epochs of 100",
+            "linear | Flatten Linear | Adam 0.01 | CrossEntropyLoss | 4 epochs of 200 | flattened",
+            "linear | Flatten Linear | Adam 0.01 | CrossEntropyLoss | 3 epochs of 100 | flattened",
+            "linear | Flatten Linear | Adam 0.01 | CrossEntropyLoss | 2 epochs of 100 | flattened",
+        ),
+    ),
+    Case(
         name="absent",
         source=f"""{HEAD}
 import helper

@@ -171,7 +171,7 @@ def believe_in_gpu() -> None:
     nn_.parallel.DistributedDataParallel = SameModule
     # `nn.Module.cuda` moves each parameter, which only costs time.
     nn_.Module.cuda = lambda self, *args, **kwargs: self
-    torch_.set_default_device = _returning(None)
+    torch_.set_default_device = torch_.set_num_threads = _returning(None)
     set_type = torch_.set_default_tensor_type
     torch_.set_default_tensor_type = lambda kind: set_type(_on_cpu(kind, is_device=False))
     # `with torch.device("cuda")` enters this context.

@@ -156,6 +156,12 @@ class Progress:
         self.n = 0
         self.format_dict = {"elapsed": 0.0}
 
+    @staticmethod
+    def write(*args: Any, **kwargs: Any) -> None:
+        """Show nothing."""
+
+    pandas = set_lock = write
+
     def __iter__(self) -> Iterator[Any]:
         return iter(self.iterable if self.iterable is not None else ())
 
@@ -196,6 +202,7 @@ _BARS: dict[str, Any] = {
     "progressbar": _progress_bar,
     "alive_it": _progress_bar,
 }
+_SUBMODULES = ("auto", "autonotebook", "notebook", "std", "progress")
 STAND_INS: dict[str, Callable[..., Any]] = {}
 """Functions with a value all the same, by the last two parts of their names."""
 
@@ -242,7 +249,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Return a new inert module."""
         module = InertModule(spec.name)
         if _is_below(spec.name, ("tqdm", "rich", "fastprogress", "alive_progress", "progressbar")):
-            module.__dict__.update(_BARS)
+            module.__dict__.update(_BARS | dict.fromkeys(_SUBMODULES, module))
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:

@@ -52,6 +52,7 @@ class Pass:
         batch_size: of the loader; 0 if it makes no batches.
         examples: in one epoch; 0 if unknown.
         given: examples in the latest batch.
+        is_over: no batch is used any more.
     """
 
     loader: Any
@@ -59,6 +60,7 @@ class Pass:
     batch_size: int
     examples: int
     given: int = 0
+    is_over: bool = False
 
 
 @dataclass(kw_only=True)
@@ -67,11 +69,20 @@ class Counts:
 
     Attributes:
         latest: the pass that gave the latest batch.
+        trained: the pass whose batch the latest `backward()` was for; None if it was no loader's.
     """
 
     steps: int = 0
     backwards: int = 0
     latest: Pass | None = None
+    trained: Pass | None = None
+
+    def count_backward(self) -> None:
+        """Count a call of `backward()`."""
+        self.backwards += 1
+        latest = self.latest
+        is_stale = latest is not None and latest.is_loop and latest.is_over
+        self.trained = None if is_stale else latest
 
 
 class StandInLoader(_Loader):  # type: ignore[misc]
@@ -113,9 +124,10 @@ class _Batches:
         # A loop of the program's goes through `Loops.each`; another one is seen by its bytecode.
         frame = sys._getframe(1)  # noqa: SLF001 - the caller
         self._pass.is_loop = frame.f_code is Loops.each.__code__ or _is_loop(frame)
-        if self._loops.advancing is not None:
-            self._loops.advancing.is_data = True
+        for loop in self._loops.advancing:
+            loop.is_data = True
         if self._pass.is_loop and self._given and not self._needs_more():
+            self._pass.is_over = True
             raise StopIteration
         batch = next(self._batches)
         self._given += 1
@@ -127,6 +139,10 @@ class _Batches:
 
     def __len__(self) -> int:
         return len(self._loader)
+
+    def __del__(self) -> None:
+        # A loop that was left lets go of its iterator.
+        self._pass.is_over = True
 
     def _needs_more(self) -> bool:
         """Return True if the program accumulates gradients, and has not stepped yet."""
@@ -225,7 +241,7 @@ def install(counts: Counts, loops: Loops, written: WrittenSizes) -> None:
 
     def counting(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            counts.backwards += 1
+            counts.count_backward()
             return function(*args, **kwargs)
 
         return call

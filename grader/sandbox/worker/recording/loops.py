@@ -35,8 +35,8 @@ class Loop:
     """
 
     serial: int
-    length: int
-    turns: int = 0
+    length: float
+    turns: float = 0
     is_data: bool = False
     is_closed: bool = False
     is_complete: bool = False
@@ -51,6 +51,8 @@ class Loops:
         on_begin, on_end: told of every loop.
         has_trained: returns True if an optimiser stepped since the statement began.
         counts_batches: a `while` loop that runs counts batches, not epochs.
+        advancing: loops that wait for their next value, the outermost first; a loop over a
+            generator of the program's waits for a loop in it.
     """
 
     on_begin: Callable[[Loop], None] = lambda _: None
@@ -58,8 +60,9 @@ class Loops:
     has_trained: Callable[[], bool] = lambda: False
     patience_seconds: float = PATIENCE_SECONDS
     active: list[Loop] = field(default_factory=list)
-    advancing: Loop | None = None
-    cut_whiles: int = 0
+    advancing: list[Loop] = field(default_factory=list)
+    cut_whiles: int = 0  # those whose end is not known
+    whiles: dict[int, tuple[Loop, float]] = field(default_factory=dict)
     counts_batches: bool = False
     _serial: int = 0
     _began: float = 0.0
@@ -73,6 +76,7 @@ class Loops:
         """Give the next statement its patience."""
         self._began = time.monotonic()
         self.cut_whiles = 0
+        self.whiles.clear()
         self.counts_batches = False
 
     def end_statement(self) -> None:
@@ -89,27 +93,45 @@ class Loops:
             self.on_begin(loop)
         try:
             while not self._is_overdue(loop):
-                outer, self.advancing = self.advancing, loop
+                self.advancing.append(loop)
                 try:
                     value = next(iterator)
                 except StopIteration:
                     loop.is_complete = True
                     return
                 finally:
-                    self.advancing = outer
+                    self.advancing.remove(loop)
                 loop.turns += 1
                 yield value
         finally:
             self._close(loop)
 
-    def turn(self, *, counts_batches: bool) -> bool:
-        """Return True if a `while` loop may go on."""
+    def turn(
+        self, number: int, progress: Callable[[], tuple[Any, Any]] | None, *, counts_batches: bool
+    ) -> bool:
+        """Return True if a `while` loop may go on.
+
+        Args:
+            number: of the statement.
+            progress: returns both sides of the condition `step < steps`; None for another one.
+            counts_batches: what is compared counts batches.
+        """
         self.counts_batches = counts_batches
-        patience = WHILE_PATIENCE * self.patience_seconds
-        if self.has_trained() and time.monotonic() - self._began > patience:
+        here, there = _evaluate(progress)
+        loop, start = self.whiles.get(number, (None, here))
+        if loop is None or here < start:
+            loop, start = Loop(serial=self.next_serial(), length=-1), here
+            self.whiles[number] = loop, start
+            self.on_begin(loop)
+        patience = self.patience_seconds * (1 if there > here > start else WHILE_PATIENCE)
+        if not self.has_trained() or time.monotonic() - self._began <= patience:
+            return True
+        if there > here > start:
+            loop.turns, loop.length = here - start, there - start
+            self.on_end(loop)
+        else:
             self.cut_whiles += 1
-            return False
-        return True
+        return False
 
     def _is_overdue(self, loop: Loop) -> bool:
         return (
@@ -130,6 +152,8 @@ class Loops:
 class LoopRewriter(ast.NodeTransformer):
     """Send every loop of a statement through `Loops`."""
 
+    _whiles = 0
+
     def visit_For(self, node: ast.For) -> ast.AST:
         """Rewrite `for x in y` as `for x in each(y)`."""
         self.generic_visit(node)
@@ -139,11 +163,34 @@ class LoopRewriter(ast.NodeTransformer):
     def visit_While(self, node: ast.While) -> ast.AST:
         """Rewrite `while x` as `while x and turn()`."""
         self.generic_visit(node)
-        turn = _call(TURN, [], node.test)
-        flag = ast.copy_location(ast.Constant(_counts_batches(node)), node.test)
-        turn.keywords = [ast.keyword("counts_batches", flag)]
+        self._whiles += 1
+        turn = _call(TURN, [ast.Constant(self._whiles), _progress(node.test)], node.test)
+        turn.keywords = [ast.keyword("counts_batches", ast.Constant(_counts_batches(node)))]
         node.test = ast.copy_location(ast.BoolOp(ast.And(), [node.test, turn]), node.test)
         return node
+
+
+def _progress(test: ast.expr) -> ast.expr:
+    """Return a function of both sides of `step < steps`, or None for another condition."""
+    parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
+    for part in parts:
+        match part:
+            case ast.Compare(left=ast.Name(), ops=[ast.Lt() | ast.LtE()], comparators=[right]):
+                sides = ast.Tuple([part.left, right], ast.Load())
+                nothing = ast.arguments(
+                    posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[]
+                )
+                return ast.Lambda(nothing, sides)
+    return ast.Constant(None)
+
+
+def _evaluate(progress: Callable[[], tuple[Any, Any]] | None) -> tuple[float, float]:
+    """Return both sides as numbers, or zeros."""
+    try:
+        here, there = (float(side) for side in progress()) if progress else (0.0, 0.0)
+    except BaseException:  # noqa: BLE001 - a student's class may do anything
+        return 0.0, 0.0
+    return here, there
 
 
 def _counts_batches(loop: ast.While) -> bool:

@@ -49,7 +49,7 @@ def find(dataset: Any, batch: torch.Tensor | None) -> Normalisation:
     if mean or changes or (abs(low) < _TOLERANCE and abs(spread - 1.0) < _TOLERANCE):
         return Normalisation(mean=mean, std=std)
     # The images go from black to white: an affine change is known by its two ends.
-    return Normalisation(mean=(round(-low / spread, 6),), std=(round(1.0 / spread, 6),))
+    return Normalisation(mean=(round(-low / spread, 6) + 0.0,), std=(round(1.0 / spread, 6),))
 
 
 def _measure(batch: torch.Tensor | None) -> tuple[float, float] | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
+import types
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -23,6 +25,7 @@ from grader.sandbox.worker.failures import (
     StudentError,
     explain_exception,
     find_line,
+    line_of,
 )
 from grader.sandbox.worker.initialisation import InitialisationWatch
 from grader.sandbox.worker.recording import normalisation
@@ -85,6 +88,7 @@ class Training:
     has_scheduler: bool = False
     scheduler_fields: dict[str, Any] | None = None
     scheduler_steps: str = "never"
+    examples: int = 0  # of a program without a data loader; 0 if unknown
     passes: weakref.WeakSet[Any] = field(default_factory=weakref.WeakSet)
 
     @property
@@ -172,21 +176,24 @@ class Recorder:
 
     def _count_step(self, training: Training) -> None:
         """Count an epoch for each pass over a loader, and parts of one for other steps."""
-        latest = self.counts.latest
+        latest = self.counts.trained
         if latest is not None and latest.is_loop:
             if latest not in training.passes:
                 training.passes.add(latest)
-                part = latest.given / max(latest.given, latest.examples, 1)
+                size = latest.batch_size or latest.given
+                part = size / max(size, latest.examples, 1)
                 self._count(training, part if self.loops.counts_batches else 1.0)
-                return
-            if any(loop.is_data for loop in self.loops.active):
-                return
+            return
         rows = self.batch.shape[0] if self.batch is not None and self.batch.dim() else 1
         if latest is not None and not latest.is_loop and latest.given == rows:
             rows, examples = latest.batch_size or rows, latest.examples
         else:
-            examples = self._count_examples()
-        self._count(training, rows / max(rows, examples, 1))
+            training.examples = training.examples or self._count_examples()
+            examples = training.examples
+        if not examples and (turns := self._inner_turns(training)):
+            self._count(training, 1 / turns)
+        else:
+            self._count(training, rows / max(rows, examples, 1))
 
     def _line(self) -> Line | None:
         """Return the student's line that runs now."""
@@ -221,7 +228,7 @@ class Recorder:
         statement = self.statement or place
         if place is None or statement is None:
             place = statement = Line(file="?", cell=0, line=1)
-        latest, batch = self.counts.latest, self._batch_of(model)
+        latest, batch = self.counts.trained, self._batch_of(model)
         described, failure = None, None
         failures: dict[str, dict[str, str]] = {}
         if model is None:
@@ -334,17 +341,26 @@ class Recorder:
     def _count_examples(self) -> int:
         """Return the number of training examples of a program without a data loader.
 
-        It is the largest of the arrays at top level that hold examples like the last batch's.
+        It is the largest of the program's arrays that hold examples like the last batch's.
         """
         if self.batch is None:
             return 0
         shape = tuple(self.batch.shape[1:])
-        sizes = [
-            len(value)
-            for value in list(self.namespace.values())
-            if hasattr(value, "shape") and _shape(value)[1:] == shape and _shape(value)
-        ]
-        return max(sizes, default=0)
+        values = list(self.namespace.values())
+        frame: types.FrameType | None = sys._getframe(1)  # noqa: SLF001 - the caller
+        while frame is not None:
+            if line_of(frame.f_code.co_filename, 1, self.submission) is not None:
+                values += list(frame.f_locals.values())
+            frame = frame.f_back
+        sizes = [_shape(value) for value in values if isinstance(value, (torch.Tensor, np.ndarray))]
+        found = max((size[0] for size in sizes if size and size[1:] == shape), default=0)
+        # A batch itself is no data set, unless it is all there is.
+        return found if found > self.batch.shape[0] or len(self.loops.active) < 2 else 0
+
+    def _inner_turns(self, training: Training) -> int:
+        """Return the length of the innermost loop, if it lies in another one that trains."""
+        inner = [loop for loop in self.loops.active if loop.serial > training.serial]
+        return int(inner[-1].length) if len(inner) > 1 and inner[-1].length > 0 else 0
 
     def _count(self, training: Training, epochs: float) -> None:
         """Add epochs to the outermost loop that is younger than the training's optimiser."""
