@@ -9,6 +9,10 @@ from grader.intake.notebooks import Cell
 
 _MAXIMUM_LINES = 60
 _MAXIMUM_CHARACTERS = 5000
+_MAXIMUM_DEPTH = 3
+"""Variables that a value may be made of, and these of others."""
+
+_LONGEST_LINE = 1000
 _TEXTS_AND_COMMENTS = re.compile(
     r"'''.*?'''|\"\"\".*?\"\"\"|'[^'\n]*'|\"[^\"\n]*\"|#[^\n]*", re.DOTALL
 )
@@ -34,15 +38,30 @@ def is_literal(cells: Sequence[Cell], name: str) -> bool:
         cells: of the program.
         name: of a top-level function or variable.
     """
+    return _is_literal(cells, name, _MAXIMUM_DEPTH)
+
+
+def _is_literal(cells: Sequence[Cell], name: str, depth: int) -> bool:
     start = re.compile(rf"(?:def\s+{re.escape(name)}\s*\(|{re.escape(name)}\s*(?::[^=\n]*)?=(?!=))")
+    # A change in place, or an assignment in a block, such as in the loop that measures.
+    change = re.compile(
+        rf"\s+(?:{re.escape(name)}\s*=(?!=))"
+        rf"|.*\b{re.escape(name)}\s*(?:\.\s*(?:append|extend|insert|update|pop|sort|clear)\b|\[|[-+*/]=)"
+    )
     block: list[str] | None = None
     for cell in cells:
         lines = cell.source.split("\n") if cell.kind == "code" else []
         for index, line in enumerate(lines):
-            if start.match(line):  # the last definition counts
+            shown = line[:_LONGEST_LINE]
+            if start.match(shown):  # the last definition counts
                 block = _read_block(lines[index : index + _MAXIMUM_LINES])
+            elif change.match(shown):
+                return False
     text = "\n".join(block or ())
-    return 0 < len(text) <= _MAXIMUM_CHARACTERS and _names_in(text) <= _HARMLESS | {name}
+    if not 0 < len(text) <= _MAXIMUM_CHARACTERS:
+        return False
+    others = _names_in(text) - _HARMLESS - {name}
+    return len(others) <= depth and all(_is_literal(cells, one, depth - 1) for one in others)
 
 
 def _read_block(lines: Sequence[str]) -> list[str]:

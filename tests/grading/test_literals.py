@@ -20,6 +20,7 @@ def check(source: str, name: str = "reported") -> bool:
         "def reported():\n    ps = [0.1, 0.2]\n    return dict(zip(ps, [0.9, 0.8]))",
         "def reported():\n    return {i / 10: v for i, v in enumerate([0.9, 0.8])}\n\ntrain()",
         "reported = max(history)\nreported = 1e-3",
+        "ps = [0.1, 0.2]\naccs = [0.9, 0.8]\ndef reported():\n    return dict(zip(ps, accs))",
     ],
 )
 def test_written(source):
@@ -37,6 +38,11 @@ def test_written(source):
         "reported = 0.978\nreported = max(history)",
         "other = 0.978",
         "    reported = 0.978",
+        "accs = []\nfor p in ps:\n    accs.append(test())\nreported = accs",
+        "best = 0\nfor p in ps:\n    best = test()\nreported = best",
+        "accs = {}\nfor p in ps:\n    accs[p] = test()\ndef reported():\n    return accs",
+        "best = 0\nfor p in ps:\n    best += test()\nreported = best",
+        "a = b\nb = a\nreported = a",
     ],
 )
 def test_computed(source):
@@ -49,3 +55,4 @@ def test_long_text():
     for end in ("'" * 4000, '"""' * 1500, "for x " * 800, "1" * 100_000):
         check("reported = " + end)
     assert not check("reported = " + "1" * 100_000)
+    assert not check("reported = 1" + "\n reported" * 100_000 + "=")
