@@ -87,7 +87,9 @@ class Training:
     by_loop: dict[object, float] = field(default_factory=dict)
     has_scheduler: bool = False
     scheduler_fields: dict[str, Any] | None = None
-    scheduler_steps: str = "never"
+    scheduler_steps: int = 0
+    steps_scheduler_in_batch: bool = False
+    observed: float = 0.0  # epochs that were seen, not only declared
     examples: int = 0  # of a program without a data loader; 0 if unknown
     passes: weakref.WeakSet[Any] = field(default_factory=weakref.WeakSet)
 
@@ -372,6 +374,7 @@ class Recorder:
         if key not in training.by_loop and len(training.by_loop) >= MAXIMUM_LOOPS:
             key = next(reversed(training.by_loop))
         training.by_loop[key] = training.by_loop.get(key, 0.0) + epochs
+        training.observed += epochs
 
     def _begin_loop(self, loop: Loop) -> None:
         loop.epochs_before = {id(training): training.epochs for training in self.trainings}
@@ -410,8 +413,8 @@ class Recorder:
         optimizer = scheduler.__dict__.get("optimizer")
         training = getattr(optimizer, "__dict__", {}).get(_TRAINING)
         if training is not None:
-            is_batch = any(loop.is_data for loop in self.loops.active)
-            training.scheduler_steps = "batch" if is_batch else "epoch"
+            training.scheduler_steps += 1
+            training.steps_scheduler_in_batch |= any(loop.is_data for loop in self.loops.active)
 
     def _watch_modules(self) -> None:
         recorder = self
@@ -529,10 +532,17 @@ def _to_dict(training: Training) -> dict[str, Any]:
         "names": list(training.names),
         "failures": [[role, failure] for role, failure in training.failures.items()],
         "scheduler": training.scheduler_fields,
-        "scheduler_steps": training.scheduler_steps,
+        "scheduler_steps": _scheduling(training),
         "epochs": _count(sum(loops)),
         "loops": loops,
     }
+
+
+def _scheduling(training: Training) -> str:
+    """Return when the scheduler was stepped; once at the end of a training is never."""
+    if training.steps_scheduler_in_batch:
+        return "batch"
+    return "epoch" if training.scheduler_steps > training.observed / 2 else "never"
 
 
 def _count(number: float) -> int:
