@@ -286,6 +286,22 @@ for epoch in range(12):
         ),
     ),
     Case(
+        name="old_releases",
+        source=f"""{HEAD}{DATA}{MODEL}
+import numpy as np
+from torch.autograd import Variable
+transforms.Compose([transforms.Scale(28)])
+best = np.Inf
+for epoch in range(12):
+    for x, y in loader:
+        x, y = Variable(x.cuda()), Variable(y.type(torch.cuda.LongTensor))
+        {STEP}
+        best = min(best, loss.data[0])
+assert next(model.cuda().parameters()).is_cuda
+""",
+        trainings=(USUAL,),
+    ),
+    Case(
         name="one_cycle",
         source=f"""{HEAD}{DATA}{MODEL}
 scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, 12 * len(loader))
@@ -295,6 +311,15 @@ for epoch in range(12):
         scheduler.step()
 """,
         trainings=(USUAL.replace("0.01", "0.01 | CosineAnnealingLR each batch"),),
+    ),
+    Case(
+        name="late_scheduler",
+        source=f"""{HEAD}{DATA}{MODEL}
+scheduler = optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+{LOOP}
+scheduler.step()
+""",
+        trainings=(USUAL.replace("0.01", "0.01 | ExponentialLR each never"),),
     ),
     Case(
         name="two_paths",

@@ -24,6 +24,8 @@ _EXPORTED_CELL = re.compile(r"^# (?:In\s?\[[ \d]*\]:?|%%.*|<(?:code)?cell>)\s*$"
 _MAGIC = re.compile(
     r"(?P<indent>\s*)(?P<left>[\w., ]+=\s*)?(?:[%!]|\?+\w|(?:pip3?|conda|apt(?:-get)?) +install\b)"
 )
+# %time fit(10), with options such as -n 1: the statement itself is run.
+_TIMED = re.compile(r"(\s*)%(?:time|timeit|prun|memit)\s+(?:-\w+(?:\s+\d+)?\s+)*([^\s\d-].*)")
 _HELP = re.compile(r"\s*[\w.]+\?{1,2}\s*")
 # In the order of trying: strings may hold brackets, comments may hold quotes.
 _TOKEN = re.compile(
@@ -105,6 +107,8 @@ def without_magics(source: str) -> str:
 
 def _without_magic(line: str) -> str | None:
     """Return what stands for a line of IPython's, or None for a line of Python."""
+    if timed := _TIMED.fullmatch(line):
+        return timed[1] + timed[2]
     if magic := _MAGIC.match(line):
         assigned = f"{magic['left']}[]" if magic["left"] else "pass"
         return f"{magic['indent']}{assigned}"

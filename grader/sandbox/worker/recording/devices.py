@@ -44,6 +44,8 @@ class CpuOnly(TorchFunctionMode):
             return args[0]
         if name == "__get__" and getattr(func.__self__, "__name__", "") == "is_cuda":
             return _is_outside_torch(sys._getframe(1)) or func(*args)  # noqa: SLF001 - the caller
+        if name == "__getitem__" and args[0].dim() == 0 and args[1] == 0:
+            return args[0]  # loss.data[0], as before PyTorch 0.4
         if name in {"to", "type"}:
             args = (args[0], *(_on_cpu(value, is_device=name == "to") for value in args[1:]))
         if kwargs and "device" in kwargs:

@@ -191,6 +191,8 @@ def install() -> None:
         import torchvision  # noqa: PLC0415 - only a program that uses it pays for the import
     except ImportError:
         return
+    transforms: Any = torchvision.transforms
+    transforms.Scale, transforms.RandomSizedCrop = transforms.Resize, transforms.RandomResizedCrop
     for name, kind in KINDS.items():
         real = getattr(torchvision.datasets, name, None)
         if real is None:

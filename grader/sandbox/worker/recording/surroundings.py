@@ -1,4 +1,4 @@
-"""Keep a program from waiting, and from ending the process that writes down what it does."""
+"""Keep a program from waiting, from ending its process, and from missing names of old releases."""
 
 from __future__ import annotations
 
@@ -7,6 +7,23 @@ import os
 import signal
 import time
 from typing import Any, NoReturn
+
+import numpy as np
+
+# Since NumPy 1.24 and 2.0; `best = np.Inf` stands in many courses' training loops.
+_DROPPED_BY_NUMPY: dict[str, Any] = {
+    "Inf": np.inf,
+    "infty": np.inf,
+    "NaN": np.nan,
+    "float": float,
+    "int": int,
+    "object": object,
+    "str": str,
+    "float_": np.float64,
+    "product": np.prod,
+    "in1d": np.isin,
+    "trapz": np.trapezoid,
+}
 
 
 def install() -> None:
@@ -30,5 +47,8 @@ def install() -> None:
     time_.sleep = lambda _seconds: None
     builtins_.input = lambda _prompt="": ""
     builtins_.exit = builtins_.quit = leave
+    for name, value in _DROPPED_BY_NUMPY.items():
+        if name not in vars(np):
+            setattr(np, name, value)
     signal_: Any = signal
     signal_.raise_signal = leave
