@@ -27,7 +27,16 @@ HARMLESS = frozenset(
     {"google", "cv2", "skimage", "imageio", "requests", "torchmetrics", "gdown", "kaggle"}
     | {"psutil", "GPUtil", "nvidia_smi", "pynvml", "tabulate", "prettytable", "termcolor"}
     | {"sklearn", "scipy", "pandas", "scikitplot", "mlxtend", "thop", "fvcore", "ptflops"}
-    | {"optuna", "nbgrader", "otter", "okpy", "jupyter", "notebook", "nest_asyncio"}
+    | {
+        "optuna",
+        "nbgrader",
+        "otter",
+        "okpy",
+        "jupyter",
+        "notebook",
+        "nest_asyncio",
+        "matplotlib_inline",
+    }
 )
 """Absent packages that need no mention."""
 LIBRARIES = {
