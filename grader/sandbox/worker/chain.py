@@ -264,6 +264,8 @@ def _trace(
             location=_last_line(error, submission),
         )
         raise _ExampleError(explained) from None
+    if isinstance(result, tuple) and result:
+        result = result[0]  # the scores, before something to look at
     last = trace.steps.get(id(result)) if isinstance(result, torch.Tensor) else None
     if last is None:
         raise StudentError(

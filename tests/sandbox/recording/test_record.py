@@ -286,6 +286,29 @@ for epoch in range(12):
         ),
     ),
     Case(
+        name="frozen",
+        source=f"""{HEAD}{DATA}
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(784, 9), nn.Linear(9, 10)
+    def forward(self, x):
+        x = self.one(x.flatten(1))
+        return self.two(x), x
+model = Net()
+model.one.requires_grad_(False)
+optimizer = optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.01)
+for epoch in range(12):
+    for x, y in loader:
+        optimizer.zero_grad(); F.cross_entropy(model(x)[0], y).backward(); optimizer.step()
+""",
+        trainings=(
+            ("model (Net) | Flatten Linear Linear | CrossEntropyLoss | 12 epochs of 100 "
+            "| optimizer: The optimiser is an optimiser that leaves out 2 of the model's "
+            "parameters, which would never be trained: 1.weight, 1.bias."),
+        ),
+    ),
+    Case(
         name="old_releases",
         source=f"""{HEAD}{DATA}{MODEL}
 import numpy as np

@@ -321,9 +321,13 @@ class Recorder:
             self.batches[id(unwrap(module))] = self.batch = batch
 
     def _find_model(self, optimizer: Any) -> Any:
-        """Return the module with exactly the optimiser's parameters, else the smallest with all."""
+        """Return the smallest model that has all of the optimiser's parameters.
+
+        A model that the program called goes before a part of it, which a frozen model's optimiser
+        has alone. Of several models with the same parameters it is the outermost.
+        """
         wanted = {id(each) for group in optimizer.param_groups for each in group["params"]}
-        best: tuple[int, int, Any] | None = None
+        best: tuple[tuple[bool, int, int], Any] | None = None
         for reference in list(self.modules.values()):
             module = reference()
             if module is None or unwrap(module) is not module:
@@ -333,12 +337,11 @@ class Recorder:
                 size = sum(1 for _ in module.modules())
             except Exception:  # noqa: BLE001, S112 - a module that is not complete
                 continue
-            # The outermost of several that hold the same.
             if wanted and wanted <= own:
-                rank = (len(own), -size)
-                if best is None or rank < best[:2]:
-                    best = (*rank, module)
-        return best[2] if best is not None else None
+                rank = (id(module) not in self.batches, len(own), -size)
+                if best is None or rank < best[0]:
+                    best = rank, module
+        return best[1] if best is not None else None
 
     def _count_examples(self) -> int:
         """Return the number of training examples of a program without a data loader.
