@@ -197,8 +197,8 @@ class ClassRun:
         files = self.assignment.files()
         names = dict(self.assignment.file_names)
         with (
-            open_submission(task.work, files, names) as directory,
-            collect(directory, files, names) as submission,
+            open_submission(task.work, files, names) as opened,
+            collect(opened.directory, files, names, opened.left_out) as submission,
         ):
             student = task.work.student
             named = replace(submission, name=student.name or student.id)

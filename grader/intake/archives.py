@@ -30,12 +30,17 @@ from typing import IO, BinaryIO, cast
 from grader.errors import MachineError, UnusableSubmissionError
 from grader.intake.files import is_skipped, kind_name
 from grader.intake.private_copy import MAXIMUM_DEPTH, MAXIMUM_ENTRIES, MAXIMUM_TOTAL_BYTES
+from grader.intake.submission import LEFT_OUT
 from grader.text import display_name
 
 _ENDING = re.compile(r"\.(?:zip|tar(?:\.(?:gz|xz|bz2))?|tgz|txz|tbz2|rar|7z)\Z", re.IGNORECASE)
 """rar and 7z are recognised only to refuse them with a reason."""
 
 MAXIMUM_UNPACKED_BYTES = 4 * MAXIMUM_TOTAL_BYTES
+MAXIMUM_SKIPPED_MEMBERS = 3 * MAXIMUM_ENTRIES
+"""Of environments and caches in one student's archive, none of which is written. One that holds
+torch has 30,000 files."""
+
 MAXIMUM_CLASS_MEMBERS = 1_000_000
 MAXIMUM_CLASS_BYTES = 100_000_000_000
 """Of a whole class's download, in which each student's part keeps to the student's limits."""
@@ -108,8 +113,8 @@ def without_ending(name: str) -> str:
     return _ENDING.sub("", name)
 
 
-def unpack(archive: Path, target: Path) -> None:
-    """Write a student's archive below `target`.
+def unpack(archive: Path, target: Path) -> dict[str, str]:
+    """Write a student's archive below `target`; return the members left out, with the reasons.
 
     Args:
         archive: a regular file.
@@ -121,7 +126,7 @@ def unpack(archive: Path, target: Path) -> None:
     """
     with (
         _refusing_damage(f"{display_name(archive.name)} cannot be unpacked: "),
-        _Archive(archive, members=MAXIMUM_ENTRIES) as file,
+        _Archive(archive, members=MAXIMUM_ENTRIES + MAXIMUM_ENTRIES // 2) as file,
     ):
         by_ratio = max(RATIO_FREE_BYTES, MAXIMUM_RATIO * os.fstat(file.fileno()).st_size)
         total_bytes = min(MAXIMUM_UNPACKED_BYTES, by_ratio)
@@ -131,6 +136,7 @@ def unpack(archive: Path, target: Path) -> None:
         for index, (_, opener) in enumerate(_read_members(file, total_bytes)):
             if index in plan.files:
                 _write(opener, target.joinpath(*plan.files[index]))
+    return plan.left_out
 
 
 def unpack_class(archive: Path, target: Path) -> UnpackedClass:
@@ -200,7 +206,8 @@ class _Member:
     path: str
     is_directory: bool
     size_bytes: int  # as declared; `zipfile` and `tarfile` never give more
-    flaw: str  # the reason for which such a member is refused, or ""
+    flaw: str = ""  # the reason for which such a member is refused
+    kind: str = ""  # of a member that is neither file nor directory, and left out
 
 
 @dataclass(kw_only=True)
@@ -212,7 +219,9 @@ class _Plan:
     # Every path and the directories above it, with True for files, by the spelling that some file
     # systems take for the same.
     names: dict[Parts, tuple[Parts, bool]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     members: int = 0
+    skipped_members: int = 0
     declared_bytes: int = 0
 
     def add(self, index: int, member: _Member) -> None:
@@ -221,13 +230,19 @@ class _Plan:
         Raises:
             UnusableSubmissionError: the member must not be written.
         """
-        self.members += 1
-        if self.members > MAXIMUM_ENTRIES:
-            raise _refusal(f"it has more than {MAXIMUM_ENTRIES:,} members")
         parts = _require_safe(member.path)
-        if not parts or any(map(is_skipped, parts)):
+        is_work = bool(parts) and not any(map(is_skipped, parts))
+        self.members += is_work
+        self.skipped_members += not is_work
+        if self.members > MAXIMUM_ENTRIES or self.skipped_members > MAXIMUM_SKIPPED_MEMBERS:
+            raise _refusal(f"it has more than {MAXIMUM_ENTRIES:,} members")
+        if not is_work:
             return
         shown = display_name(member.path)
+        if member.kind:
+            # Nothing is written, so that no later member can lead through a link.
+            self.left_out["/".join(parts)] = f"{LEFT_OUT}it is {member.kind}"
+            return
         if member.flaw:
             raise _refusal(f"{shown} in it is {member.flaw}")
         if len(parts) > MAXIMUM_PATH_DEPTH + 1:
@@ -264,10 +279,10 @@ def _require_safe(path: str) -> Parts:
         UnusableSubmissionError: the path leads elsewhere, or no file can have it.
     """
     shown = display_name(path)
-    if path.startswith("/") or _DRIVE.match(path):
+    if path.startswith(("/", "\\")) or _DRIVE.match(path):
         raise _refusal(f"{shown} in it is an absolute path")
-    if "\\" in path or "\0" in path:
-        raise _refusal(f"{shown} in it has a backslash or a NUL")
+    if "\0" in path:
+        raise _refusal(f"{shown} in it has a NUL")
     parts = _split(path)
     if ".." in parts:
         raise _refusal(f"{shown} in it leads out of the archive")
@@ -277,7 +292,8 @@ def _require_safe(path: str) -> Parts:
 
 
 def _split(path: str) -> Parts:
-    return tuple(part for part in path.split("/") if part not in {"", "."})
+    # Windows PowerShell writes "written\\1A.md" for a file in a directory.
+    return tuple(part for part in path.replace("\\", "/").split("/") if part not in {"", "."})
 
 
 def _without_case(path: Parts) -> Parts:
@@ -339,17 +355,17 @@ def _read_zip(file: BinaryIO) -> Iterator[tuple[_Member, Opener]]:
         for entry in archive.infolist():
             mode = entry.external_attr >> 16
             flaw = ""
-            if stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-                flaw = kind_name(mode)
-            elif entry.flag_bits & _ENCRYPTED_FLAGS:
+            is_special = stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}
+            if entry.flag_bits & _ENCRYPTED_FLAGS:
                 flaw = "encrypted"
             elif entry.compress_type not in _ZIP_METHODS:
                 flaw = f"packed by method {entry.compress_type}, which is not read here"
             member = _Member(
                 path=entry.orig_filename,
-                is_directory=entry.is_dir(),
+                is_directory=entry.is_dir() or entry.orig_filename.endswith("\\"),
                 size_bytes=entry.file_size,
                 flaw=flaw,
+                kind=kind_name(mode) if is_special else "",
             )
             yield member, partial(archive.open, entry)
 
@@ -363,11 +379,15 @@ def _read_tar(read: _Read, total_bytes: int) -> Iterator[tuple[_Member, Opener]]
             # documentation does not name `members`; Python 3.11 to 3.14 have it.
             archive.members = []  # type: ignore[attr-defined]
             archive.pax_headers = {}
-            flaw = ""
-            if entry.size < 0 or entry.issparse() or not (entry.isreg() or entry.isdir()):
-                flaw = _TAR_KINDS.get(entry.type, "not a regular file")
+            is_broken = entry.size < 0 or entry.issparse()
+            is_special = not (is_broken or entry.isreg() or entry.isdir())
+            kind = _TAR_KINDS.get(entry.type, "not a regular file")
             member = _Member(
-                path=entry.name, is_directory=entry.isdir(), size_bytes=entry.size, flaw=flaw
+                path=entry.name,
+                is_directory=entry.isdir(),
+                size_bytes=entry.size,
+                flaw=kind if is_broken else "",
+                kind=kind if is_special else "",
             )
             yield member, cast("Opener", partial(archive.extractfile, entry))
 

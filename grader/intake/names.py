@@ -7,13 +7,13 @@ file that may be meant for two things, or two files for one, are left to a perso
 
 from __future__ import annotations
 
+import posixpath
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
 
 from grader.intake.notebooks import SUFFIX as NOTEBOOK
 
@@ -211,12 +211,12 @@ def _ending_fixed(file: str) -> str:
 
 def stem_of(file: str) -> str:
     """Return a file's name in small letters, without its ending."""
-    return PurePosixPath(_ending_fixed(file)).stem
+    return posixpath.splitext(posixpath.basename(_ending_fixed(file)))[0]
 
 
 def suffix_of(file: str) -> str:
     """Return a file's ending in small letters: ".py" for `a.PY` and `a.py.txt`."""
-    return PurePosixPath(_ending_fixed(file)).suffix
+    return posixpath.splitext(_ending_fixed(file))[1]
 
 
 def _is_pattern(name: str) -> bool:

@@ -29,7 +29,7 @@ from grader.intake.files import (
 )
 from grader.intake.names import CODE, MAXIMUM_COMPARED, Match, match_code, suffix_of
 from grader.intake.private_directory import private_directory
-from grader.intake.submission import LEFT_OUT, SHOWN_FILES, Submission
+from grader.intake.submission import LEFT_OUT, MAXIMUM_NOTES, SHOWN_FILES, Submission
 from grader.intake.written import TEXTS, names_part
 from grader.results import IntakeNote
 from grader.text import display_name
@@ -41,7 +41,6 @@ MAXIMUM_NOTEBOOK_BYTES = 200_000_000
 """Of all notebooks as submitted, of which their cells are kept."""
 MAXIMUM_DEPTH = 6
 MAXIMUM_ENTRIES = 20_000
-MAXIMUM_NOTES = 100
 
 _DATA_SET_DIRECTORIES = frozenset({"data", "dataset", "datasets", "mnist"})
 _DATA_SET_ENDINGS = ("-ubyte", "-ubyte.gz", "mnist.npz", "mnist.pkl.gz")
@@ -53,6 +52,7 @@ def collect(
     directory: Path,
     files: Sequence[str],
     other_names: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Submission]:
     """Copy the regular files in `directory`, and delete the copy at the end.
 
@@ -60,6 +60,7 @@ def collect(
         directory: the submitted directory, or the one file of code that is the submission.
         files: the assignment's files; they are copied first, so that no other can crowd them out.
         other_names: names and glob patterns under which a file may come, too, by file.
+        left_out: files that were not unpacked, with the reasons.
 
     Raises:
         UsageError: `directory` is not a directory, cannot be read, or holds none of `files`.
@@ -85,6 +86,8 @@ def collect(
         # Only the outer directory is private: the sandbox's user, another one, reads the inner one.
         copying = _Copying(expected=tuple(files), root=private / "files", only=only)
         copying.root.mkdir()
+        for file, reason in left_out.items():
+            copying.leave_out(file, reason.removeprefix(LEFT_OUT))
         try:
             for file in files:
                 copying.copy_expected(opened, PurePosixPath(file))
@@ -156,7 +159,7 @@ class _Copying:
                     return
                 if not stat.S_ISDIR(status.st_mode):
                     parent = "/".join(path.parts[: index + 1])
-                    self._leave_out(str(path), f"{parent} is {kind_name(status.st_mode)}")
+                    self.leave_out(str(path), f"{parent} is {kind_name(status.st_mode)}")
                     return
                 inner = self._enter(part, directory, str(path), opened)
                 if inner is None:
@@ -194,9 +197,9 @@ class _Copying:
             if not stat.S_ISDIR(status.st_mode):
                 yield entry, directory, path
             elif entry.lower() in _DATA_SET_DIRECTORIES:
-                self._leave_out(path, _DATA_SET_REASON)
+                self.leave_out(path, _DATA_SET_REASON)
             elif depth == MAXIMUM_DEPTH:
-                self._leave_out(path, f"more than {MAXIMUM_DEPTH} directories deep")
+                self.leave_out(path, f"more than {MAXIMUM_DEPTH} directories deep")
             else:
                 with ExitStack() as opened:
                     inner = self._enter(entry, directory, path, opened)
@@ -210,7 +213,7 @@ class _Copying:
         try:
             inner = open_directory(entry, directory)
         except OSError as error:
-            self._leave_out(path, f"it cannot be read ({error.strerror})")
+            self.leave_out(path, f"it cannot be read ({error.strerror})")
             return None
         opened.callback(close_directory, inner)
         return inner
@@ -225,7 +228,7 @@ class _Copying:
         except OSError as error:
             reason = f"it cannot be read ({error.strerror})"
         if reason:
-            self._leave_out(path, reason)
+            self.leave_out(path, reason)
 
     def _reason_against(self, entry: str, status: os.stat_result) -> str:
         if not stat.S_ISREG(status.st_mode):
@@ -264,7 +267,8 @@ class _Copying:
         self.digests[path] = hashlib.sha256(content).digest()
         return ""
 
-    def _leave_out(self, path: str | bytes, reason: str) -> None:
+    def leave_out(self, path: str | bytes, reason: str) -> None:
+        """Note a file that is not copied."""
         self._note(path, LEFT_OUT + reason)
         if len(self.left_out) < MAXIMUM_NOTES:
             self.left_out.setdefault(display_name(path), LEFT_OUT + reason)

@@ -17,6 +17,7 @@ from grader.models.failures import Failure, FailureKind
 from grader.results import IntakeNote
 
 MAXIMUM_WRITTEN_BYTES = 200_000
+MAXIMUM_NOTES = 100
 SHOWN_FILES = 5
 NOT_HANDED_IN = "not handed in"
 LEFT_OUT = "left out: "
@@ -199,7 +200,7 @@ class Submission:
             if files != [source]
         ]
         unused = []
-        for file in self.unused:
+        for file in self.unused[:MAXIMUM_NOTES]:
             expected = meant_for(file, list(self.sources), other_names)
             taken = self.sources.get(expected, ())
             reason = f", because {_listing(taken, 'and')} is there" if taken else ""

@@ -47,12 +47,24 @@ class SubmittedWork(FoundSubmission):
     refusal_needs_person: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A submission's directory, unpacked if it came as an archive.
+
+    Attributes:
+        left_out: the members that were not unpacked, with the reasons.
+    """
+
+    directory: Path
+    left_out: Mapping[str, str]
+
+
 @contextmanager
 def open_submission(
     work: SubmittedWork,
     files: Sequence[str],
     other_names: Mapping[str, Sequence[str]] = MappingProxyType({}),
-) -> Iterator[Path]:
+) -> Iterator[Opened]:
     """Yield the directory that `grader.intake.private_copy.collect` takes.
 
     The assignment's `files` may lie in one archive, in one directory, or in one in the other;
@@ -75,11 +87,11 @@ def open_submission(
             files=tuple(files), other_names=other_names, private_directories=private_directories
         )
         if work.loose:
-            yield search.settle(search.gather(work.loose))
+            yield search.open(search.gather(work.loose))
         elif kind_of(work.source) == stat.S_IFREG:
-            yield search.settle(search.unpack(work.source))
+            yield search.open(search.unpack(work.source))
         elif kind_of(work.source) == stat.S_IFDIR:
-            yield search.settle(work.source)
+            yield search.open(work.source)
         else:
             raise UnusableSubmissionError(
                 f"{display_name(work.source.name)} is neither a directory nor an archive",
@@ -95,6 +107,21 @@ class _Search:
     files: tuple[str, ...]
     other_names: Mapping[str, Sequence[str]]
     private_directories: ExitStack
+    left_out: dict[Path, str] = field(default_factory=dict)
+
+    def open(self, directory: Path) -> Opened:
+        """Find the directory that holds the assignment's files.
+
+        Raises:
+            UnusableSubmissionError: no directory holds them, or several do.
+        """
+        settled = self.settle(directory)
+        left_out = {
+            path.relative_to(settled).as_posix(): reason
+            for path, reason in self.left_out.items()
+            if path.is_relative_to(settled)
+        }
+        return Opened(directory=settled, left_out=left_out)
 
     def _make_directory(self) -> Path:
         target = self.private_directories.enter_context(private_directory()) / "unpacked"
@@ -104,7 +131,8 @@ class _Search:
     def unpack(self, archive: Path) -> Path:
         """Return a directory with an archive's contents."""
         target = self._make_directory()
-        unpack(archive, target)
+        for path, reason in unpack(archive, target).items():
+            self.left_out[target / path] = reason
         return target
 
     def gather(self, loose: Sequence[LooseFile]) -> Path:

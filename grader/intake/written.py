@@ -159,10 +159,11 @@ class Writings:
         return exact or found
 
     def _in_sections(self, file: str) -> list[tuple[str, str]]:
+        label = _label(file)
         found: dict[str, list[Section]] = defaultdict(list)
         for name, sections in self.sections.items():
             for section in sections:
-                if section.label == _label(file):
+                if section.label == label:
                     found[name].append(section)
         return [
             (sections[0].place, "\n\n".join(section.text for section in sections))

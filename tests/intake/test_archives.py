@@ -124,7 +124,8 @@ def test_odd_names_kept(tmp_path: Path, target: Path) -> None:
         ("venv/../../out.py", "leads out of the archive"),
         ("/etc/out.py", "absolute path"),
         ("C:/out.py", "absolute path"),
-        ("..\\out.py", "a backslash"),
+        ("..\\out.py", "leads out of the archive"),
+        ("\\out.py", "absolute path"),
         ("x" * 300, "more than 255 bytes"),
         ("/".join("abcdefghijk"), "directories deep"),
     ],
@@ -148,19 +149,51 @@ def test_outside_paths_refused(
         (b"Z", "not a regular file"),
     ],
 )
-def test_tar_links_and_devices_refused(
+def test_tar_links_and_devices_left_out(
     tmp_path: Path, target: Path, kind: bytes, says: str
 ) -> None:
-    """Links, devices and pipes are named."""
-    entries = [(regular("problem_1.py", 1), "x"), (special("odd", kind, "/etc/passwd"), "")]
-    assert f"odd in it is {says}" in refusal(make_tar_of(tmp_path / "a.tar.gz", entries), target)
+    """Links, devices and pipes are not made, and nothing is written through them."""
+    entries = [
+        (regular("problem_1.py", 1), "x"),
+        (special("odd", kind, "/etc"), ""),
+        (regular("odd/passwd", 1), "y"),
+    ]
+    left_out = unpack(make_tar_of(tmp_path / "a.tar.gz", entries), target)
+    assert left_out == {"odd": f"left out: it is {says}"}
+    assert unpacked(target) == {"problem_1.py": "x", "odd/passwd": "y"}
 
 
-def test_zip_links_and_devices_refused(tmp_path: Path, target: Path) -> None:
-    """Links and devices are named."""
-    assert "a symbolic link" in refusal(make_symlink_zip(tmp_path / "a.zip"), target)
-    assert "a device" in refusal(make_zip_with_kind(tmp_path / "b.zip", stat.S_IFBLK), target)
+def test_zip_links_and_devices_left_out(tmp_path: Path, target: Path) -> None:
+    """Links and devices are left out; an encrypted file is refused."""
+    assert "a symbolic link" in "".join(
+        unpack(make_symlink_zip(tmp_path / "a.zip"), target).values()
+    )
+    device = unpack(make_zip_with_kind(tmp_path / "b.zip", stat.S_IFBLK), target / "b")
+    assert "a device" in "".join(device.values())
+    assert not any(path.is_symlink() for path in target.rglob("*"))
     assert "encrypted" in refusal(make_encrypted_zip(tmp_path / "c.zip"), target)
+
+
+def test_powershell_backslashes(tmp_path: Path, target: Path) -> None:
+    """Windows PowerShell's archives have backslashes between directories."""
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name in ("hw\\", "hw\\problem_1.py", "hw\\written\\1A.md"):
+            entry = zipfile.ZipInfo()
+            entry.filename = name
+            opened.writestr(entry, name)
+    assert unpack(archive, target) == {}
+    assert sorted(unpacked(target)) == ["hw/problem_1.py", "hw/written/1A.md"]
+
+
+def test_environment_skipped(tmp_path: Path, target: Path) -> None:
+    """The files of a virtual environment do not count among the student's."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("problem_1.py", "x")
+        for number in range(20_100):
+            archive.writestr(f"venv/{number}.py", "")
+    assert unpack(tmp_path / "a.zip", target) == {}
+    assert unpacked(target) == {"problem_1.py": "x"}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +262,7 @@ def test_many_members_refused(tmp_path: Path, target: Path) -> None:
 def test_large_zip_directory_refused(tmp_path: Path, target: Path) -> None:
     """A directory is held in memory whole, so its size is limited before it is read."""
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for number in range(150):
+        for number in range(250):
             entry = zipfile.ZipInfo(f"{number}.py")
             entry.comment = bytes(60_000)
             archive.writestr(entry, "")

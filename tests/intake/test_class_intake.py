@@ -18,7 +18,7 @@ from grader.intake.private_copy import collect
 from grader.intake.roster import Roster, read_roster
 from grader.intake.students import Student
 from grader.intake.submitted import SubmittedWork, open_submission, submission_digest
-from tests.support.archive_samples import make_lying_zip, make_tar, make_zip
+from tests.support.archive_samples import make_lying_zip, make_symlink_zip, make_tar, make_zip
 
 FILES = ["problem_1.py", "problem_2.py", "written/1A.md"]
 
@@ -47,7 +47,10 @@ def read_class(directory: Path, roster: Roster | None = None) -> Intake:
 
 def contents(work: SubmittedWork) -> dict[str, str]:
     """Return the files that the grader would collect, with their content."""
-    with open_submission(work, FILES) as directory, collect(directory, FILES) as submission:
+    with (
+        open_submission(work, FILES) as opened,
+        collect(opened.directory, FILES) as submission,
+    ):
         return {name: (submission.root / name).read_text() for name in submission.files}
 
 
@@ -490,3 +493,20 @@ def test_digest_of_archive_bytes(tmp_path: Path) -> None:
     before = submission_digest(one(tmp_path))
     write(loose, {"doejane_1_2_problem_1.py": "y"})
     assert submission_digest(one(tmp_path)) != before
+
+
+def test_link_in_archive_noted(tmp_path: Path) -> None:
+    """A member that is no file is left out with a note, as from a directory."""
+    archive = tmp_path / "class" / "alice.zip"
+    archive.parent.mkdir()
+    make_symlink_zip(archive)
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr("problem_2.py", "x")
+    (work,) = read_class(tmp_path / "class").submitted
+    with (
+        open_submission(work, FILES) as found,
+        collect(found.directory, FILES, {}, found.left_out) as submission,
+    ):
+        assert [(note.file, note.message) for note in submission.notes] == [
+            ("problem_1.py", "left out: it is a symbolic link")
+        ]
