@@ -28,10 +28,10 @@ def course_data(settings: Settings) -> Iterator[Path]:
     with TemporaryDirectory() as directory:
         raw = Path(directory, "MNIST", "raw")
         raw.mkdir(parents=True)
-        _write_idx(raw / "train-images-idx3-ubyte", practice.train_images)
-        _write_idx(raw / "train-labels-idx1-ubyte", practice.train_labels)
-        _write_idx(raw / "t10k-images-idx3-ubyte", practice.test_images)
-        _write_idx(raw / "t10k-labels-idx1-ubyte", practice.test_labels)
+        _write_idx(raw / "train-images-idx3-ubyte", practice.train_inputs)
+        _write_idx(raw / "train-labels-idx1-ubyte", practice.train_targets)
+        _write_idx(raw / "t10k-images-idx3-ubyte", practice.test_inputs)
+        _write_idx(raw / "t10k-labels-idx1-ubyte", practice.test_targets)
         yield Path(directory)
 
 

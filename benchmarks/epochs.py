@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measuring import Outcome, Row, Settings, describe_spread, run_command
 from benchmarks.models import training_job
-from grader.training.datasets import Dataset, load_dataset
+from grader.training.datasets import Dataset, Datasets, load_dataset
 from grader.training.pool import LARGEST_STACK, TrainingPool
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ def load(data_directory: Path, size: Size) -> Dataset:
     whole = load_dataset("mnist", data_directory=data_directory)
     return replace(
         whole,
-        train_images=whole.train_images[: size.train_examples],
-        train_labels=whole.train_labels[: size.train_examples],
-        test_images=whole.test_images[: size.test_examples],
-        test_labels=whole.test_labels[: size.test_examples],
+        train_inputs=whole.train_inputs[: size.train_examples],
+        train_targets=whole.train_targets[: size.train_examples],
+        test_inputs=whole.test_inputs[: size.test_examples],
+        test_targets=whole.test_targets[: size.test_examples],
     )
 
 
@@ -85,7 +85,7 @@ def _take_times(settings: Settings, size: Size) -> Iterator[tuple[str, float]]:
 
     A stack's time is divided by its models. The grader's runs have one process of one thread.
     """
-    with TrainingPool(load(settings.data_directory, size), processes=1) as pool:
+    with TrainingPool(Datasets.of(load(settings.data_directory, size)), processes=1) as pool:
 
         def grader_seconds(model: str) -> float:
             return pool.submit_stacked([training_job(model)])[0].result().wall_seconds

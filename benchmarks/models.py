@@ -63,6 +63,7 @@ def training_job(name: str, *, seed: int = 0, epochs: int = 1) -> TrainingJob:
         batch_size=32,
         seed=seed,
         dataset="mnist",
+        dataset_sha256="",
         input_shape=(1, 28, 28),
         stop_at_accuracy=None,
         counted_epoch="final",

@@ -177,14 +177,16 @@ class EpochResult:
 
 @dataclass(frozen=True, kw_only=True)
 class MisclassifiedExample:
-    """One test image that the model classified wrongly.
+    """One test example that the model classified wrongly.
 
     Attributes:
         index: its position in the test set.
         label: the true class.
         predicted: the class with the largest output.
         confidence: softmax of the largest output, 0 to 1.
-        pixels_base64: its 28 x 28 pixels, one byte each (0 to 255), row by row, in base64.
+        pixels_base64: its pixels, one byte each (0 to 255), channel by channel and row by row, in
+            base64; empty if the inputs are no images.
+        pixels_shape: (channels, height, width); empty for a square of grey in old results.
     """
 
     index: int
@@ -192,6 +194,7 @@ class MisclassifiedExample:
     predicted: int
     confidence: float
     pixels_base64: str = ""
+    pixels_shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +207,7 @@ class TrainingRun:
         stopped_early: the run ended because its verdict was certain.
         diverged: the loss became NaN or infinite, and the run ended there.
         confusion: counts of the counted epoch; row = true class, column = predicted class.
-        misclassified: a few wrongly classified test images, most confident first.
+        misclassified: a few wrongly classified test examples, most confident first.
         device: "cpu" or the GPU's name.
         wall_seconds: duration.
     """
@@ -470,8 +473,10 @@ class Provenance:
     """Everything needed to reproduce a result.
 
     Attributes:
-        dataset: its name; `dataset_sha256` is the checksum of its files.
-        practice: the data set is the embedded practice set, which gives no grade.
+        dataset: the names of the data sets, "none" if nothing was trained.
+        dataset_sha256: their checksum, or that of several checksums.
+        train_examples, test_examples: of all data sets together.
+        practice: the practice set was used, which gives no grade.
         submission_sha256: over the names and contents of the submitted files.
         isolation: the sandbox, in words; its limits are in `isolation_details`.
         official_seeds: the seeds are the assignment's own.

@@ -1,1 +1,65 @@
-"""The assignment: the records that an author writes, constraints, loading, selection."""
+"""The names that an author writes: `from grader.assignment import Assignment, ModelItem, …`."""
+
+from grader.assignment.constraints import (
+    AllowedLayers,
+    Constraint,
+    ExactLinearLayers,
+    FewerParametersThan,
+    MaxHiddenUnits,
+    MaxParameters,
+    MinHiddenLayers,
+    RequiredLayer,
+    name_layer,
+)
+from grader.assignment.records import (
+    AnswerItem,
+    Assignment,
+    FunctionsItem,
+    Limits,
+    ModelItem,
+    Part,
+    Practice,
+    Problem,
+    Recipe,
+    Rubric,
+    RubricItem,
+    SweepItem,
+    Threshold,
+    TruthTableItem,
+    TruthTableRow,
+    VersionsItem,
+    WrittenItem,
+)
+from grader.training.data_sources.file import FileDataset
+from grader.training.data_sources.vision import TorchvisionDataset
+
+__all__ = [
+    "AllowedLayers",
+    "AnswerItem",
+    "Assignment",
+    "Constraint",
+    "ExactLinearLayers",
+    "FewerParametersThan",
+    "FileDataset",
+    "FunctionsItem",
+    "Limits",
+    "MaxHiddenUnits",
+    "MaxParameters",
+    "MinHiddenLayers",
+    "ModelItem",
+    "Part",
+    "Practice",
+    "Problem",
+    "Recipe",
+    "RequiredLayer",
+    "Rubric",
+    "RubricItem",
+    "SweepItem",
+    "Threshold",
+    "TorchvisionDataset",
+    "TruthTableItem",
+    "TruthTableRow",
+    "VersionsItem",
+    "WrittenItem",
+    "name_layer",
+]

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import re
 import runpy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from grader.assignment import bundled, constraints, records
-from grader.assignment.records import Assignment, FunctionsItem, share_mistakes
+import grader.assignment
+from grader.assignment import bundled
+from grader.assignment.records import (
+    Assignment,
+    FunctionsItem,
+    Practice,
+    share_mistakes,
+)
 from grader.errors import AssignmentError, UsageError
 from grader.text import did_you_mean
-
-DATASETS = ("mnist", "mnist-5k")
+from grader.training.data_sources.interface import DataSource
+from grader.training.data_sources.named import source_mistakes
 
 
 def bundled_assignments() -> list[str]:
@@ -59,14 +67,14 @@ def load_assignment(name: str, *, submission: Path | None = None) -> Assignment:
     misplaced = list(_find_misplaced_values("assignment", found))
     if misplaced:
         raise AssignmentError(name, misplaced)
-    located = found.with_items(lambda _, item: item.located(file.parent))
+    located = found.located(file.resolve().parent)
     for _, item in located.item_ids():
         if isinstance(item, FunctionsItem):
             _require_outside(Path(item.tests_path), submission)
     mistakes = find_mistakes(located)
     if mistakes:
         raise AssignmentError(name, mistakes)
-    return located
+    return located.with_facts()
 
 
 def _run_file(path: Path, submission: Path | None) -> dict[str, Any]:
@@ -96,7 +104,7 @@ def _explain_type_error(error: TypeError) -> str:
     if not match:
         return str(error)
     class_name, argument = match.groups()
-    described = getattr(records, class_name, None) or getattr(constraints, class_name, None)
+    described = getattr(grader.assignment, class_name, None)
     known = [field.name for field in fields(described)] if described else []
     return f"{class_name}.{argument}: there is no such field{did_you_mean(argument, known)}"
 
@@ -116,12 +124,17 @@ def _find_misplaced_values(path: str, record: Any) -> Iterator[str]:
         where = f"{path}.{field.name}"
         found = list(_find_live_values(where, value))
         yield from found
-        # Records were checked above, accepted answers have any type, and msgspec refuses to look
-        # at an empty tuple of records of several classes.
-        if found or _holds_records(value) or value == () or field.name == "accepted":
+        # Records were checked above, accepted answers have any type, data sets have checks of
+        # their own, and msgspec refuses to look at an empty tuple of records of several classes.
+        if found or _holds_records(value) or value == () or field.name in {"accepted", "dataset"}:
+            continue
+        if value is None and NoneType in get_args(hints[field.name]):
             continue
         try:
             msgspec.convert(value, hints[field.name])
+        except TypeError:  # msgspec does not know the type: it holds a data set's
+            expected = inspect.formatannotation(hints[field.name])
+            yield f"{where}: expected `{expected}`, got `{type(value).__name__}` (it is {value!r})"
         except msgspec.ValidationError as error:
             message = str(error)
             yield f"{where}: {message[:1].lower()}{message[1:]} (it is {value!r})"
@@ -156,8 +169,9 @@ def _find_broken_rules(assignment: Assignment) -> Iterator[str]:
     for file, _ in assignment.file_names:
         if file not in code:
             yield f"file_names: no item reads {file!r}{did_you_mean(file, code)}"
+    yield from _find_wrong_data(assignment)
     models = [item_id for item_id, item in items.items() if item.has_accuracy]
-    for item_id, threshold in assignment.practice.thresholds:
+    for item_id, threshold in assignment.practice.thresholds if assignment.practice else ():
         if item_id not in models:
             hint = did_you_mean(item_id, models)
             yield f"practice.thresholds: there is no model item {item_id!r}{hint}"
@@ -175,9 +189,51 @@ def _find_wrong_totals(assignment: Assignment) -> Iterator[str]:
         yield "assignment.seeds: is empty; at least one seed is needed"
     if len(set(assignment.seeds)) < len(assignment.seeds):
         yield f"assignment.seeds: {assignment.seeds} names a seed twice"
-    for path, dataset in (
-        ("assignment.dataset", assignment.dataset),
-        ("assignment.practice.dataset", assignment.practice.dataset),
-    ):
-        if assignment.trains and dataset not in DATASETS:
-            yield f"{path}: there is no data set {dataset!r}{did_you_mean(dataset, DATASETS)}"
+
+
+def _find_wrong_data(assignment: Assignment) -> Iterator[str]:
+    """Yield mistakes in naming data sets, or else items that do not fit their data sets."""
+    items, practice = dict(assignment.item_ids()), assignment.practice
+    named = {"assignment.dataset": assignment.dataset}
+    if practice is not None:
+        named["assignment.practice.dataset"] = practice.dataset
+    named |= {f"item {item_id}.dataset": item.own_dataset() for item_id, item in items.items()}
+    wrong = [
+        f"{path}: {mistake}"
+        for path, dataset in named.items()
+        if dataset is not None
+        for mistake in source_mistakes(dataset)
+    ]
+    if wrong:
+        yield from wrong
+        return
+    sources = assignment.sources()
+    for item_id, item in items.items():
+        if item.trained_item(item_id) == item_id and item_id not in sources:
+            yield f"item {item_id}.dataset: is missing, and the assignment has none either"
+    yield from _find_misfits(assignment, sources)
+    if practice is not None:
+        yield from _find_misfits_in_practice(assignment.for_practice(), practice)
+
+
+def _find_misfits(assignment: Assignment, sources: Mapping[str, DataSource]) -> Iterator[str]:
+    """Yield what does not fit the data set of its item, as far as the data is known yet."""
+    items = dict(assignment.item_ids())
+    for item_id, source in sources.items():
+        facts = source.facts()
+        if facts is not None:
+            for misfit in items[item_id].find_misfits(source.id, facts):
+                yield f"item {item_id}.{misfit}"
+
+
+def _find_misfits_in_practice(practised: Assignment, practice: Practice) -> Iterator[str]:
+    thresholds, sources = dict(practice.thresholds), practised.sources()
+    chosen = {item_id: source for item_id, source in sources.items() if item_id in thresholds}
+    for misfit in _find_misfits(practised, chosen):
+        yield f"assignment.practice.dataset: {misfit}"
+    for item_id, source in sources.items():
+        if item_id not in thresholds and not source.is_at_hand:
+            yield (
+                f"practice.thresholds: {item_id} has none, and its data set {source.id} is not at "
+                "hand to practise on"
+            )

@@ -11,15 +11,20 @@ import hashlib
 import keyword
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from math import prod
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from grader.assignment.constraints import Constraint
+from grader.errors import UsageError
 from grader.models.digest import digest_of
 from grader.models.questions import PlainValue, Question
 from grader.text import did_you_mean
+from grader.training.data_sources.interface import DataFacts, DataSource
+from grader.training.data_sources.named import named_source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +165,10 @@ class Item:
     points: float
     file: str
 
+    def trained_item(self, item_id: str) -> str | None:  # noqa: ARG002  # nothing is trained
+        """Return the id of the item whose model and data set are trained, or None."""
+        return None
+
     def questions(self, item_id: str) -> list[Question]:  # noqa: ARG002  # nothing to ask
         """Return the questions to the sandbox; the first has the item's id."""
         return []
@@ -176,12 +185,20 @@ class Item:
         """Return the ids of the items that must be checked before this one."""
         return ()
 
-    def for_practice(self, threshold: float | None) -> Item:  # noqa: ARG002  # no accuracy
-        """Return the item as it is graded on the practice set.
+    def own_dataset(self) -> str | DataSource | None:
+        """Return the data set that replaces the assignment's for this item, or None."""
+        return None
 
-        Args:
-            threshold: the expected accuracy there, or None if the assignment gives none.
-        """
+    def with_facts(self, assignment: Assignment) -> Item:  # noqa: ARG002  # no data set
+        """Return the item with the facts about its data set, as far as they are known."""
+        return self
+
+    def find_misfits(self, name: str, facts: DataFacts) -> Iterator[str]:  # noqa: ARG002
+        """Yield what does not fit the data set `name`, each beginning with the field's name."""
+        yield from ()
+
+    def for_practice(self, item_id: str, assignment: Assignment) -> Item:  # noqa: ARG002
+        """Return the item as it is graded on the assignment's practice set."""
         return self
 
     def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:  # noqa: ARG002  # looks at one
@@ -363,13 +380,84 @@ class TruthTableItem(_CalledItem):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelItem(Item):
+class _ItemWithData(Item):
+    """An item whose model sees a data set.
+
+    Attributes:
+        input_shapes: accepted shapes of one example, in order of preference; by default as the
+            data has them, and flattened.
+        classes: the number of classes; it follows from the data and need not be given.
+        dataset: used instead of the assignment's, by name or as a record.
+        facts: about the data set, as soon as they are known; the loader sets them.
+    """
+
+    threshold: Threshold
+    input_shapes: tuple[tuple[int, ...], ...] | None = field(
+        default=None, metadata={"digested_default": ((1, 28, 28), (784,))}
+    )
+    classes: int | None = field(default=None, metadata={"digested_default": 10})
+    dataset: str | DataSource | None = field(default=None, metadata={"digested": "if set"})
+    facts: DataFacts | None = field(default=None, metadata={"digested": False})
+
+    def accepted_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Return the accepted shapes of one example; none if the data is not known yet."""
+        return self.input_shapes or (self.facts.input_shapes if self.facts else ())
+
+    def located(self, directory: Path) -> Self:
+        """Return the item with the directory of its data set."""
+        if self.dataset is None:
+            return self
+        return replace(self, dataset=_beside(self.dataset, directory))
+
+    def trained_item(self, item_id: str) -> str:
+        """Return the item itself."""
+        return item_id
+
+    def with_facts(self, assignment: Assignment) -> Self:
+        """Return the item with the facts about its data set, as far as they are known."""
+        named = self.dataset or assignment.dataset
+        return self if named is None else replace(self, facts=named_source(named).facts())
+
+    def own_dataset(self) -> str | DataSource | None:
+        """Return the item's own data set, or None."""
+        return self.dataset
+
+    def for_practice(self, item_id: str, assignment: Assignment) -> Self:
+        """Return the item with the practice set and its threshold, or with its own data set."""
+        practice = assignment.practice
+        expected = dict(practice.thresholds).get(item_id) if practice else None
+        if expected is None:
+            return replace(self, dataset=self.dataset or assignment.dataset)
+        threshold = replace(self.threshold, accuracy=expected)
+        return replace(self, threshold=threshold, dataset=None, facts=None)
+
+    def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:
+        """Yield the mistakes of the author, those in naming the data set included."""
+        yield from super().mistakes(items)
+        yield from share_mistakes("threshold.accuracy", self.threshold.accuracy)
+
+    def find_misfits(self, name: str, facts: DataFacts) -> Iterator[str]:
+        """Yield what does not fit the data set `name`, each beginning with the field's name."""
+        if facts.classes is None:
+            yield f"dataset: {name} has numbers to predict instead of classes"
+        elif self.classes not in {None, facts.classes}:
+            yield (
+                f"classes: is {self.classes}, but {name} has {facts.classes} classes; leave it out"
+            )
+        for shape in self.input_shapes or ():
+            if prod(shape) != prod(facts.input_shape):
+                yield (
+                    f"input_shapes: {shape} has {prod(shape):,} values, but an example of {name} "
+                    f"has the shape {facts.input_shape}, {prod(facts.input_shape):,} values"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelItem(_ItemWithData):
     """A model that the grader trains and compares with a threshold.
 
     Attributes:
         model, optimizer, scheduler, training, reported: the names of the student's functions.
-        input_shapes: accepted shapes of one example, in order of preference.
-        classes: the expected number of outputs.
         modules: a class whose forward() is one chain of layers is read as that chain, with a note;
             otherwise the model must be an `nn.Sequential`.
     """
@@ -389,10 +477,7 @@ class ModelItem(Item):
     reported: str
     constraints: tuple[Constraint, ...]
     recipe: Recipe
-    threshold: Threshold
     training: str | None = None
-    input_shapes: tuple[tuple[int, ...], ...] = ((1, 28, 28), (784,))
-    classes: int = 10
     modules: bool = field(default=True, metadata={"digested": "if set"})
 
     def questions(self, item_id: str) -> list[Question]:
@@ -416,17 +501,10 @@ class ModelItem(Item):
             ),
         ]
 
-    def for_practice(self, threshold: float | None) -> ModelItem:
-        """Return the item with the practice set's threshold."""
-        if threshold is None:
-            return self
-        return replace(self, threshold=replace(self.threshold, accuracy=threshold))
-
     def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:
         """Yield the mistakes of the author, those of constraints and recipe included."""
         yield from super().mistakes(items)
         yield from _constraint_mistakes(self.constraints)
-        yield from share_mistakes("threshold.accuracy", self.threshold.accuracy)
         recipe = self.recipe
         yield from _number_mistakes("recipe.epochs", recipe.epochs, 1, recipe.maximum_epochs)
         sizes = (recipe.batch_size, recipe.minimum_batch_size, recipe.maximum_batch_size)
@@ -465,9 +543,15 @@ class SweepItem(_CalledItem):
         """Return the item whose model is swept."""
         return (self.model_item,)
 
-    def for_practice(self, threshold: float | None) -> SweepItem:  # noqa: ARG002  # no accuracy
-        """Return the sweep not judged: the student measured it on another data set."""
-        return replace(self, judged=False)
+    def trained_item(self, item_id: str) -> str:  # noqa: ARG002  # another one's model
+        """Return the item whose model is swept."""
+        return self.model_item
+
+    def for_practice(self, item_id: str, assignment: Assignment) -> SweepItem:  # noqa: ARG002
+        """Return the sweep not judged if the student measured it on another data set."""
+        practice = assignment.practice
+        is_practised = practice is not None and self.model_item in dict(practice.thresholds)
+        return replace(self, judged=not is_practised)
 
     def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:
         """Yield the mistakes of the author."""
@@ -476,6 +560,12 @@ class SweepItem(_CalledItem):
         if self.model_item not in models:
             hint = did_you_mean(self.model_item, models)
             yield f"model_item: there is no model item {self.model_item!r}{hint}"
+        elif self.model_item not in dict(
+            takewhile(lambda entry: entry[1] is not self, items.items())
+        ):
+            yield f"model_item: {self.model_item} comes after its sweep; put the sweep behind it"
+        if self.epochs < 1:
+            yield f"epochs: is {self.epochs}, but must be at least 1"
         for index, probability in enumerate(self.probabilities):
             yield from share_mistakes(f"probabilities[{index}]", probability)
         maximum = len(self.probabilities)
@@ -485,6 +575,11 @@ class SweepItem(_CalledItem):
 def reported_id(item_id: str) -> str:
     """Return the id of the question for the accuracy that a student reports for a model."""
     return f"{item_id}:reported"
+
+
+def _beside(named: str | DataSource, directory: Path) -> str | DataSource:
+    """Return a data set with the directory of the assignment's file."""
+    return named.beside(directory) if isinstance(named, DataSource) else named
 
 
 def share_mistakes(path: str, value: float) -> Iterator[str]:
@@ -536,13 +631,14 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Practice:
-    """Grading on a small embedded data set, for practice only.
+    """Grading on a small data set that is always at hand, for practice only.
 
     Attributes:
-        thresholds: the expected accuracy of each model item, by item id.
+        thresholds: the expected accuracy of each item that is practised on the set, by item id.
+            Other items keep their own data set, which must be at hand, too.
     """
 
-    dataset: str
+    dataset: str | DataSource
     thresholds: tuple[tuple[str, float], ...]
 
 
@@ -553,8 +649,10 @@ class Assignment:
     Attributes:
         id: the name on the command line.
         points: the expected sum of all parts; a guard against slips.
-        dataset: the data set on which models are trained; empty if none is.
+        dataset: the data set on which models are trained, unless an item has its own; None if
+            nothing is trained.
         seeds: of the training runs; they belong to the assignment, never to a submission.
+        practice: None if there is no practice set.
         file_names: for a file of code, other names and glob patterns under which students may
             submit it, the preferred ones first: `(("problem_2.py", ("2_notebook.ipynb",)),)`.
             Names that are nearly right are found without.
@@ -563,10 +661,10 @@ class Assignment:
     id: str
     title: str
     points: float
-    seeds: tuple[int, ...]
+    dataset: str | DataSource | None = None
+    seeds: tuple[int, ...] = (1, 2, 3)
     problems: tuple[Problem, ...]
-    dataset: str = ""
-    practice: Practice = Practice(dataset="", thresholds=())
+    practice: Practice | None = None
     limits: Limits = Limits()
     file_names: tuple[tuple[str, tuple[str, ...]], ...] = field(
         default=(), metadata={"digested": "if set"}
@@ -589,18 +687,59 @@ class Assignment:
         """Return the SHA-256 of the assignment's canonical JSON, in hexadecimal."""
         return digest_of(self)
 
-    @property
-    def trains(self) -> bool:
-        """True if an item trains a model, so that a data set is needed."""
-        return any(item.has_accuracy for _, item in self.item_ids())
+    def sources(self, item_ids: Iterable[str] | None = None) -> dict[str, DataSource]:
+        """Return the data set of each trained item by the item's id; of all, or of some items."""
+        items = dict(self.item_ids())
+        chosen = items if item_ids is None else item_ids
+        trained = [items[item_id].trained_item(item_id) for item_id in chosen]
+        named = {
+            item_id: items[item_id].own_dataset() or self.dataset
+            for item_id in dict.fromkeys(trained)
+            if item_id in items
+        }
+        return {item_id: named_source(name) for item_id, name in named.items() if name is not None}
+
+    def all_sources(self) -> list[DataSource]:
+        """Return every data set that grading or practice may need, each once."""
+        practised = self.for_practice().sources() if self.practice else {}
+        return list(dict.fromkeys([*self.sources().values(), *practised.values()]))
 
     def for_practice(self) -> Assignment:
-        """Return the assignment with the practice set's data and thresholds."""
-        thresholds = dict(self.practice.thresholds)
-        practised = self.with_items(
-            lambda item_id, item: item.for_practice(thresholds.get(item_id))
+        """Return the assignment with the practice set's data and thresholds.
+
+        An assignment that trains nothing stays as it is.
+
+        Raises:
+            UsageError: there is no practice set.
+        """
+        if not self.sources():
+            return self
+        if self.practice is None:
+            raise UsageError(
+                f"the assignment {self.id!r} has no practice set",
+                next_step="Leave --practice out.",
+            )
+        practised = self.with_items(lambda item_id, item: item.for_practice(item_id, self))
+        return replace(practised, dataset=self.practice.dataset).with_facts()
+
+    def with_facts(self) -> Assignment:
+        """Return the assignment with the facts about its data sets, as far as they are known."""
+        return self.with_items(lambda _, item: item.with_facts(self))
+
+    def located(self, directory: Path) -> Assignment:
+        """Return the assignment with the author's files that its paths name.
+
+        Args:
+            directory: of the assignment's file.
+        """
+        practice = self.practice
+        if practice is not None:
+            practice = replace(practice, dataset=_beside(practice.dataset, directory))
+        return replace(
+            self.with_items(lambda _, item: item.located(directory)),
+            dataset=None if self.dataset is None else _beside(self.dataset, directory),
+            practice=practice,
         )
-        return replace(practised, dataset=self.practice.dataset)
 
     def with_items(self, revise: Callable[[str, Item], Item]) -> Assignment:
         """Return the assignment with revised items; `revise` takes an item's full id and itself."""

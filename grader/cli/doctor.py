@@ -23,8 +23,15 @@ from rich.table import Column, Table
 from rich.text import Text
 
 import grader
+from grader.assignment.loading import load_assignment
 from grader.cli.exit_codes import EXIT_NO_GRADE, EXIT_PASSED
-from grader.cli.options import data_option, json_option, output_option, print_json
+from grader.cli.options import (
+    assignment_option,
+    data_option,
+    json_option,
+    output_option,
+    print_json,
+)
 from grader.errors import DatasetError, SandboxError
 from grader.grading.items.versions import check_versions
 from grader.kernel import memory_cap_bytes
@@ -35,15 +42,17 @@ from grader.sandbox.isolation.choice import (
     try_sandboxes,
 )
 from grader.sandbox.isolation.own_work import OPTION
-from grader.training.data_places import default_cache_directory
+from grader.training.data_places import Places, default_cache_directory
+from grader.training.data_sources.interface import DataSource
 from grader.training.pool import CORES_VARIABLE, count_cores
 
 LEAST_MEMORY_BYTES = 2_000_000_000
 """MNIST with one training process took up to 0.74 GB (docs/gradescope.md), and a student's question
-may take 1 GB more by default.
+may take 1 GB more by default. A data set is in memory twice: as it is read, and as a file that the
+training processes share.
 """
 LEAST_FREE_BYTES = 500_000_000
-"""MNIST takes 55 MB unpacked, a report 0.2 MB, a submission's scratch files at most 64 MB."""
+"""A report takes 0.2 MB, a submission's scratch files at most 64 MB; data sets come on top."""
 _WRITTEN_BYTES = 1_000_000
 _ANSWER_SECONDS = 5.0
 _REINSTALL = "Reinstall both together: pip install --upgrade --force-reinstall torch torchvision"
@@ -51,15 +60,16 @@ _REINSTALL = "Reinstall both together: pip install --upgrade --force-reinstall t
 EXAMPLES = """
 \b
 Examples:
-  grade doctor                 before the first grading
-  grade doctor --data ~/mnist  with MNIST from a directory
-  grade doctor --json          for another program
+  grade doctor                        before the first grading
+  grade doctor --data ~/mnist         with the data from a directory
+  grade doctor --assignment mine.py   for your own assignment
+  grade doctor --json                 for another program
 
 \b
 Exit codes:
   0  this machine can grade, perhaps with warnings
-  3  this machine cannot grade, for example because MNIST
-     is missing and cannot be downloaded
+  3  this machine cannot grade, for example because the
+     data is missing and cannot be downloaded
 """
 
 
@@ -86,17 +96,19 @@ _STYLES = {_OK: "green", _WARNING: "yellow", _PROBLEM: "bold red"}
 
 
 @click.command(epilog=EXAMPLES)
+@assignment_option
 @data_option
 @output_option
 @json_option
-def doctor(data_directory: Path | None, output: Path, *, as_json: bool) -> None:
+def doctor(assignment: str, data_directory: Path | None, output: Path, *, as_json: bool) -> None:
     """Check this machine, and say how to fix what does not work.
 
-    The doctor tries everything: it loads torch, computes MNIST's checksums, and lets a probe attack
-    every kind of sandbox. It downloads and installs nothing.
+    The doctor tries everything: it loads torch, computes the checksums of the assignment's data,
+    and lets a probe attack every kind of sandbox. It downloads and installs nothing.
     """
+    sources = load_assignment(assignment).all_sources()
     with Console(stderr=True).status("looking around …") as status:
-        findings = list(examine(data_directory, output, on_stage=status.update))
+        findings = list(examine(sources, data_directory, output, on_stage=status.update))
     problems = sum(finding.status is _PROBLEM for finding in findings)
     if as_json:
         print_json({"can_grade": not problems, "findings": findings})
@@ -124,9 +136,15 @@ def _print(findings: list[Finding], problems: int) -> None:
 
 
 def examine(
-    data_directory: Path | None, output: Path, *, on_stage: Callable[[str], None]
+    sources: Sequence[DataSource],
+    data_directory: Path | None,
+    output: Path,
+    *,
+    on_stage: Callable[[str], None],
 ) -> Iterator[Finding]:
     """Run all checks; call `on_stage` with a text before a slow one."""
+    known = [source.facts() for source in sources]
+    data_bytes = sum(round(facts.megabytes * 1e6) for facts in known if facts is not None)
     yield Finding(
         "Python",
         _OK,
@@ -140,7 +158,10 @@ def examine(
     if loaded.status is not _PROBLEM:
         yield check_device()
         on_stage("reading the data …")
-        yield check_mnist(data_directory)
+        if not sources:
+            yield Finding("data", _OK, "the assignment trains nothing, so it needs no data")
+        for source in sources:
+            yield check_data(source, data_directory)
     on_stage("trying the sandboxes …")
     yield check_isolation()
     yield Finding(
@@ -150,7 +171,10 @@ def examine(
     )
     memory = psutil.virtual_memory()
     yield judge_memory(
-        free_bytes=memory.available, total_bytes=memory.total, cap_bytes=memory_cap_bytes()
+        free_bytes=memory.available,
+        total_bytes=memory.total,
+        cap_bytes=memory_cap_bytes(),
+        data_bytes=data_bytes,
     )
     yield check_room("reports", output, remedy="Choose another directory with --output DIR.")
     temporary = Path(tempfile.gettempdir())
@@ -160,6 +184,7 @@ def examine(
         default_cache_directory(),
         remedy="Choose another directory with XDG_CACHE_HOME, to keep training runs.",
         needed=False,
+        data_bytes=data_bytes,
     )
 
 
@@ -242,43 +267,42 @@ def check_device() -> Finding:
     return Finding("device", _OK, f"the GPU {name}, and the CPU")
 
 
-def check_mnist(data_directory: Path | None) -> Finding:
-    """Check MNIST's checksums, or that a server offers MNIST for download."""
-    from grader.training.datasets import find_mnist, load_dataset  # noqa: PLC0415 - loads torch
+def check_data(source: DataSource, data_directory: Path | None) -> Finding:
+    """Read a data set and check its checksums, or check that a server offers it for download."""
+    from grader.training.datasets import load_dataset  # noqa: PLC0415 - loads torch
 
     try:
-        found = find_mnist(data_directory)
+        found = source.find(Places.of(data_directory))
         if found is None:
-            from torchvision.datasets import MNIST  # noqa: PLC0415 - slow, rarely needed
-
-            return check_download(MNIST.mirrors)
-        load_dataset("mnist", data_directory=data_directory, download=False)
+            return check_download(source)
+        loaded = load_dataset(source, data_directory=data_directory, download=False)
     except DatasetError as error:
-        return Finding("MNIST", _PROBLEM, str(error), error.next_step)
-    return Finding("MNIST", _OK, f"{found}, with the right checksums")
+        return Finding(source.id, _PROBLEM, str(error), error.next_step)
+    observed = f"{loaded.facts.describe()}; {found}, with the right checksums"
+    return Finding(source.id, _OK, observed)
 
 
-def check_download(mirrors: Sequence[str]) -> Finding:
-    """Check that one of the mirrors' URLs offers MNIST."""
-    for mirror in mirrors:
-        request = Request(f"{mirror}train-labels-idx1-ubyte.gz", method="HEAD")  # noqa: S310 - torchvision's addresses
+def check_download(source: DataSource) -> Finding:
+    """Check that one of the servers offers the data."""
+    for url in source.download_urls():
+        request = Request(url, method="HEAD")  # noqa: S310 - torchvision's addresses
         try:
             with urlopen(request, timeout=_ANSWER_SECONDS):  # noqa: S310 - torchvision's addresses
                 return Finding(
-                    "MNIST",
+                    source.id,
                     _WARNING,
-                    f"not on this machine yet, but {mirror} has it",
+                    f"not on this machine yet, but {url} has it",
                     "The first grading downloads it. If there will be no network, name the "
-                    "directory that holds MNIST/raw with --data DIR.",
+                    "directory that holds it in torchvision's layout with --data DIR.",
                 )
         except OSError:
             continue
     return Finding(
-        "MNIST",
+        source.id,
         _PROBLEM,
         "not on this machine, and no server that has it can be reached",
-        "Copy MNIST/raw here and name the directory that holds it with --data DIR or "
-        "GRADER_DATA. Without MNIST only --practice works, which gives no grade.",
+        "Copy it here in torchvision's layout, and name its directory with --data DIR or "
+        "GRADER_DATA. Without it only --practice works, which gives no grade.",
     )
 
 
@@ -304,19 +328,24 @@ def check_isolation() -> Finding:
     return Finding("isolation", _OK, observed)
 
 
-def judge_memory(*, free_bytes: int, total_bytes: int, cap_bytes: int | None) -> Finding:
+def judge_memory(
+    *, free_bytes: int, total_bytes: int, cap_bytes: int | None, data_bytes: int = 0
+) -> Finding:
     """Check the machine's memory, or what its control group allows, if `cap_bytes` is not None."""
+    least = LEAST_MEMORY_BYTES + 2 * data_bytes
     observed = f"{_gigabytes(free_bytes)} of {_gigabytes(total_bytes)} are free"
     if cap_bytes is not None and cap_bytes < total_bytes:
         observed += f", and a control group allows {_gigabytes(cap_bytes)}"
         free_bytes = min(free_bytes, cap_bytes)
-    if free_bytes >= LEAST_MEMORY_BYTES:
+    if free_bytes >= least:
         return Finding("memory", _OK, observed)
-    remedy = f"Memory may run out: free {_gigabytes(LEAST_MEMORY_BYTES)}."
+    remedy = f"Memory may run out: free {_gigabytes(least)}."
     return Finding("memory", _WARNING, observed, remedy)
 
 
-def check_room(name: str, directory: Path, *, remedy: str, needed: bool = True) -> Finding:
+def check_room(
+    name: str, directory: Path, *, remedy: str, needed: bool = True, data_bytes: int = 0
+) -> Finding:
     """Write to a directory, or to its nearest existing parent, and check the free space."""
     absolute = directory.absolute()
     try:
@@ -330,7 +359,7 @@ def check_room(name: str, directory: Path, *, remedy: str, needed: bool = True) 
         observed = f"{directory} cannot be written to: {error.strerror}"
         return Finding(name, status, observed, remedy)
     observed = f"{directory} has {_gigabytes(free_bytes)} free"
-    if free_bytes >= LEAST_FREE_BYTES:
+    if free_bytes >= LEAST_FREE_BYTES + data_bytes:
         return Finding(name, _OK, observed)
     return Finding(name, _WARNING, observed, f"Free some space. {remedy}")
 

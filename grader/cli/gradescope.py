@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from grader.assignment.loading import load_assignment
+from grader.assignment.records import Assignment
 from grader.cli.caller import OutputPath, shown_path
 from grader.cli.options import assignment_option, practice_option
 from grader.platforms.gradescope.settings import Settings
@@ -20,11 +21,12 @@ GRADER_MEGABYTES = 650
 LEAST_QUESTION_MEGABYTES = 100
 MNIST_MEGABYTES, MNIST_MINUTES = 1536, 20
 """Enough for training on MNIST, as measured in docs/gradescope.md."""
+MNIST_DATA_MEGABYTES = 54
 
 EXAMPLES = """
 \b
 Examples:
-  grade gradescope build                       set4 on MNIST
+  grade gradescope build                       set4
   grade gradescope build --leaderboard         with a leaderboard
   grade gradescope build --assignment mine.py  your own assignment
   grade gradescope build --minutes 40 --memory 1536
@@ -70,7 +72,7 @@ def gradescope() -> None:
 @click.option(
     "--data",
     "data_directory",
-    help="Directory with MNIST in your own image. By default Gradescope downloads MNIST when it "
+    help="Directory with the data in your own image. By default Gradescope downloads it when it "
     "builds the image.",
 )
 @click.option(
@@ -104,6 +106,11 @@ def build(
             time_limit_seconds=minutes * 60 - START_UP_SECONDS,
         ),
         assignment_file=Path(assignment) if assignment.endswith(".py") else None,
+        data_files={
+            name: path
+            for source in loaded.all_sources()
+            for name, path in source.author_files().items()
+        },
         torch_index=torch_index,
     )
     file.write_bytes(upload)
@@ -114,8 +121,24 @@ def build(
         click.echo(f"  manual grading     enabled; people give {manual:g} points")
     click.echo(f"  container          {memory_megabytes} MB of memory or more")
     click.echo(f"  timeout            {minutes} minutes")
-    if not practice and (memory_megabytes < MNIST_MEGABYTES or minutes < MNIST_MINUTES):
+    graded = loaded.for_practice() if practice else loaded
+    _advise_on_size(graded, memory_megabytes=memory_megabytes, minutes=minutes)
+
+
+def _advise_on_size(assignment: Assignment, *, memory_megabytes: int, minutes: int) -> None:
+    """Print what a large data set needs, if the container has less."""
+    sizes = {
+        source.id: facts.megabytes
+        for source in assignment.sources().values()
+        if (facts := source.facts()) is not None
+    }
+    total = sum(sizes.values())
+    # A data set is in memory twice, as in the doctor's check; MNIST's share was measured.
+    needed = MNIST_MEGABYTES + 2 * max(0, round(total - MNIST_DATA_MEGABYTES))
+    if total < MNIST_DATA_MEGABYTES:
+        return
+    if memory_megabytes < needed or minutes < MNIST_MINUTES:
         click.echo(
-            "That is little for training on MNIST. Use a container with a whole processor, and "
-            f"build with --memory {MNIST_MEGABYTES} --minutes {MNIST_MINUTES}."
+            f"That is little for training on {', '.join(sizes)}. Use a container with a whole "
+            f"processor, and build with --memory {needed} --minutes {MNIST_MINUTES}."
         )

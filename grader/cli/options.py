@@ -108,18 +108,18 @@ data_option = click.option(
     "--data",
     "data_directory",
     type=CallerPath(),
-    help="Directory with MNIST in torchvision's layout (MNIST/raw). By default: GRADER_DATA, then "
-    "the cache, then a download.",
+    help="Directory with the data in torchvision's layout (MNIST/raw). By default: GRADER_DATA, "
+    "then the cache, then a download.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON, for other programs."
 )
 
 practice_results_option = click.option(
-    "--practice", is_flag=True, help="Accept results on the practice digits. They are not grades."
+    "--practice", is_flag=True, help="Accept results on the practice set. They are not grades."
 )
 practice_option = click.option(
-    "--practice", is_flag=True, help="Use the 5,000 practice digits. The result is not a grade."
+    "--practice", is_flag=True, help="Use the small practice set. The result is not a grade."
 )
 
 grading_options = option_group(

@@ -36,8 +36,8 @@ Examples:
   grade . --show               what was found in your files, and where
   grade . --only 2C,3G         two parts
   grade set4.ipynb --quick     one notebook with all problems
-  grade . --practice           on the practice digits; not a grade
-  grade alice/ --data ~/mnist  with MNIST from a directory
+  grade . --practice           on the practice set; not a grade
+  grade alice/ --data ~/mnist  with the data from a directory
   grade . --junit junit.xml    also JUnit XML, a test case for each check
   grade . --quick --json       the result for another program
   grade . --own-work           without a sandbox: macOS, Windows

@@ -23,7 +23,7 @@ from grader.cohort.summary import Status, StudentSummary, now, summarize_items
 from grader.errors import GraderError, SubmissionError, UnusableSubmissionError, UsageError
 from grader.grading.clock import Clock
 from grader.grading.options import Options, Setting
-from grader.grading.stages import ask, begin, hidden_directories, prepare, start_tests
+from grader.grading.stages import ask, begin, hidden_paths, prepare, start_tests
 from grader.intake.pictures import keep_pictures
 from grader.intake.private_copy import collect
 from grader.intake.submission import Submission
@@ -115,7 +115,7 @@ class ClassRun:
             MachineError: no sandbox works, or the data is missing.
             KeyboardInterrupt: Ctrl-C.
         """
-        hidden = hidden_directories(self.assignment, self.options)
+        hidden = hidden_paths(self.assignment, self.options)
         sandbox = choose_sandbox(hidden=hidden)
         remaining = deque(tasks)
         with ExitStack() as resources:
@@ -160,8 +160,8 @@ class ClassRun:
     def _make_trainer(self) -> CachedTrainer:
         setting = self._setting.result()
         directory = default_cache_directory() if self.options.use_cache else self.output
-        cache = RunCache(directory, dataset_sha256=setting.dataset.sha256, device=setting.device)
-        start_pool: StartPool = partial(TrainingPool, device=setting.device)
+        cache = RunCache(directory, device=setting.device)
+        start_pool: StartPool = partial(TrainingPool, setting.datasets, device=setting.device)
         if address := self.options.scheduler:
             try:
                 from grader.training.cluster import DaskTrainer  # noqa: PLC0415  # an extra
@@ -169,8 +169,10 @@ class ClassRun:
                 next_step = "Install it: pip install 'sequential-grader[cluster]'"
                 message = f"training on a cluster needs Dask: {error}"
                 raise UsageError(message, next_step=next_step) from error
-            start_pool = partial(DaskTrainer, address=address, device=setting.device)
-        return CachedTrainer(setting.dataset, start_pool=start_pool, cache=cache)
+            start_pool = partial(
+                DaskTrainer, setting.datasets, address=address, device=setting.device
+            )
+        return CachedTrainer(start_pool=start_pool, cache=cache)
 
     def _run(self, trainer: CachedTrainer, fill_window: Callable[[], None]) -> Iterator[Graded]:
         runner: PlanRunner[tuple[str, str]] = PlanRunner(

@@ -10,7 +10,7 @@ from grader.assignment.records import Assignment
 from grader.sandbox.isolation.choice import Sandbox
 
 if TYPE_CHECKING:
-    from grader.training.datasets import Dataset  # imports torch
+    from grader.training.datasets import Dataset, Datasets  # imports torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +18,9 @@ class Options:
     """The options of the command line.
 
     Attributes:
-        data_directory: the directory of MNIST, or None to look for it.
-        practice: use the embedded practice set.
-        may_fall_back: use the practice set if MNIST is missing.
+        data_directory: the directory of the data, or None to look for it.
+        practice: use the assignment's practice set.
+        may_fall_back: use the practice set if the data is missing.
         seeds: instead of the assignment's seeds; all of them are run.
         device: "auto", "cpu" or "cuda".
         scheduler: address of a Dask scheduler whose workers train, or None to train here.
@@ -53,13 +53,16 @@ class Setting:
     """Everything that the submissions of one run share.
 
     Attributes:
-        assignment: with the practice set's thresholds if that set is used.
+        assignment: with the practice set and its thresholds if that set is used.
+        datasets: of all items that are trained.
+        practice: the practice set is used, which gives no grade.
         device: "cpu" or "cuda".
     """
 
     assignment: Assignment
     options: Options
-    dataset: Dataset
+    datasets: Datasets
+    practice: bool
     sandbox: Sandbox
     device: str
 
@@ -67,3 +70,8 @@ class Setting:
     def seeds(self) -> tuple[int, ...]:
         """The seeds to train with."""
         return self.options.seeds or self.assignment.seeds
+
+    def dataset_of(self, item_id: str) -> Dataset:
+        """Return the data set of an item that is trained."""
+        (source,) = self.assignment.sources([item_id]).values()
+        return self.datasets[source.id]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from grader.assignment.selection import select_items
 from grader.grading.clock import Clock
 from grader.grading.options import Options
-from grader.grading.stages import ask, begin, hidden_directories, prepare, start_tests
+from grader.grading.stages import ask, begin, hidden_paths, prepare, start_tests
 from grader.intake.private_copy import collect
 from grader.results import EpochResult, ItemResult, SubmissionResult
 from grader.sandbox.isolation.choice import choose_sandbox
@@ -81,7 +81,7 @@ def grade_submission(
         collect(directory, assignment.files(), dict(assignment.file_names)) as submission,
     ):
         sandbox = choose_sandbox(
-            own_work=options.own_work, hidden=hidden_directories(assignment, options)
+            own_work=options.own_work, hidden=hidden_paths(assignment, options)
         )
         where = "without a sandbox" if sandbox.unsafe else "in the sandbox"
         observer.stage(f"asking {submission.name} for its answers {where}")
@@ -123,14 +123,12 @@ def _train(grading: Grading, observer: Observer) -> bool:
         grading.leave_out_rest("left out by --quick")
         return False
 
-    directory, sha256 = default_cache_directory(), setting.dataset.sha256
-    cache = RunCache(directory, dataset_sha256=sha256, device=setting.device)
+    cache = RunCache(default_cache_directory(), device=setting.device)
     plans = {item_id: training.plan() for item_id, training in grading.trainings.items()}
     observer.training_starts(list(plans))
     try:
         with CachedTrainer(
-            setting.dataset,
-            start_pool=partial(TrainingPool, device=setting.device),
+            start_pool=partial(TrainingPool, setting.datasets, device=setting.device),
             cache=cache if setting.options.use_cache else None,
         ) as trainer:
             for item_id, outcome in run_plans(plans, trainer, observer.epoch_ended):

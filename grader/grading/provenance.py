@@ -10,23 +10,26 @@ from pathlib import Path
 
 import grader
 from grader.grading.options import Setting
+from grader.models.digest import digest_of
 from grader.results import Provenance
 
 
 def describe_provenance(setting: Setting, submission_sha256: str) -> Provenance:
     """Return the provenance of one submission's result."""
-    assignment, dataset, sandbox = setting.assignment, setting.dataset, setting.sandbox
+    assignment, sandbox = setting.assignment, setting.sandbox
+    datasets = list(setting.datasets.by_name.values())
+    checksums = [dataset.sha256 for dataset in datasets]
     return Provenance(
         grader_version=grader.__version__,
         assignment_id=assignment.id,
         assignment_title=assignment.title,
         assignment_sha256=assignment.digest(),
         submission_sha256=submission_sha256,
-        dataset=dataset.name,
-        dataset_sha256=dataset.sha256,
-        train_examples=len(dataset.train_labels),
-        test_examples=len(dataset.test_labels),
-        practice=dataset.practice,
+        dataset=", ".join(dataset.name for dataset in datasets) or "none",
+        dataset_sha256=digest_of(checksums) if len(checksums) > 1 else "".join(checksums),
+        train_examples=sum(dataset.facts.train_examples for dataset in datasets),
+        test_examples=sum(dataset.facts.test_examples for dataset in datasets),
+        practice=setting.practice,
         seeds=setting.seeds,
         official_seeds=not setting.options.seeds,
         python_version=platform.python_version(),

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from grader.assignment.records import FunctionsItem
 from grader.assignment.selection import needed_items, select_items
-from grader.errors import DatasetError, MachineError
+from grader.errors import AssignmentError, DatasetError, MachineError
 from grader.grading.asking import ask_submission
 from grader.grading.clock import Clock
 from grader.grading.options import Options, Setting
 from grader.sandbox.extract import Interview
 from grader.sandbox.worker.preload import garbage_collection_paused
 from grader.testing.service import PytestService
-from grader.training.data_places import directories_with_labels
+from grader.training.data_sources.named import label_paths, named_source
 
 if TYPE_CHECKING:
     import threading
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from grader.intake.submission import Submission
     from grader.models.questions import Extraction
     from grader.sandbox.isolation.choice import Sandbox
-    from grader.training.datasets import Dataset
+    from grader.training.datasets import Dataset, Datasets
 
 
 def ask(
@@ -59,14 +59,14 @@ def start_tests(assignment: Assignment, options: Options) -> PytestService:
     return PytestService(assignment, select_items(assignment, options.only))
 
 
-def hidden_directories(assignment: Assignment, options: Options) -> list[Path]:
-    """Return the directories that student code must not see: labels and the author's tests."""
+def hidden_paths(assignment: Assignment, options: Options) -> list[Path]:
+    """Return the paths that student code must not see: labels and the author's tests."""
     tests = [
         Path(item.tests_path).parent
         for _, item in assignment.item_ids()
         if isinstance(item, FunctionsItem)
     ]
-    return [*directories_with_labels(options.data_directory), *dict.fromkeys(tests)]
+    return [*label_paths(assignment.all_sources(), options.data_directory), *dict.fromkeys(tests)]
 
 
 def prepare(
@@ -82,11 +82,12 @@ def prepare(
     """
     with garbage_collection_paused():
         import_module("grader.grading.submission")  # imports torch
-    dataset = _choose_dataset(assignment, options, warn)
+    chosen, datasets = _load_data(assignment, options, warn)
     return Setting(
-        assignment=assignment.for_practice() if dataset.practice else assignment,
+        assignment=chosen,
         options=options,
-        dataset=dataset,
+        datasets=datasets,
+        practice=chosen is not assignment,
         sandbox=sandbox,
         device=_choose_device(options),
     )
@@ -106,28 +107,59 @@ def begin(
     return grading
 
 
-def _choose_dataset(
+def _load_data(
     assignment: Assignment, options: Options, warn: Callable[[str], None]
-) -> Dataset:
-    from grader.training.datasets import load_dataset, no_dataset  # noqa: PLC0415  # torch loads beside the sandbox
+) -> tuple[Assignment, Datasets]:
+    """Return the assignment as it is graded, and the data sets of its trained items.
 
-    if not assignment.trains:
-        return no_dataset()
-    practice = assignment.practice.dataset
+    Raises:
+        DatasetError: the data is missing and cannot be downloaded.
+        UsageError: the assignment has no practice set.
+    """
     if options.practice:
-        return load_dataset(practice)
+        practised = assignment.for_practice()
+        return practised, _load_datasets(practised, options, download=False)
     directory, trains = options.data_directory, not (options.quick or options.show)
     try:
-        return load_dataset(assignment.dataset, data_directory=directory, download=trains)
+        return assignment, _load_datasets(assignment, options, download=trains)
     except DatasetError as error:
-        if directory is not None or (trains and not options.may_fall_back):
+        practice = assignment.practice
+        falls_back = directory is None and (options.may_fall_back or not trains)
+        if practice is None or not falls_back:
             raise
         if trains:
             warn(
-                f"{error}. The practice set {practice} is used instead: this is PRACTICE, not a "
-                "grade."
+                f"{error}. The practice set {named_source(practice.dataset).id} is used "
+                "instead: this is PRACTICE, not a grade."
             )
-        return load_dataset(practice)
+        practised = assignment.for_practice()
+        return practised, _load_datasets(practised, options, download=False)
+
+
+def _load_datasets(assignment: Assignment, options: Options, *, download: bool) -> Datasets:
+    """Load the data sets that the selected items need, each once.
+
+    Raises:
+        AssignmentError: an item does not fit a data set that was not at hand at the start.
+    """
+    from grader.training.datasets import Datasets, load_dataset  # noqa: PLC0415  # torch loads beside the sandbox
+
+    items = dict(assignment.item_ids())
+    selected = needed_items(assignment, select_items(assignment, options.only))
+    loaded: dict[str, Dataset] = {}
+    misfits = []
+    for item_id, source in assignment.sources(selected).items():
+        if source.id not in loaded:
+            loaded[source.id] = load_dataset(
+                source, data_directory=options.data_directory, download=download
+            )
+        facts = loaded[source.id].facts
+        misfits += [
+            f"item {item_id}.{each}" for each in items[item_id].find_misfits(source.id, facts)
+        ]
+    if misfits:
+        raise AssignmentError(assignment.id, misfits)
+    return Datasets(loaded)
 
 
 def _choose_device(options: Options) -> str:

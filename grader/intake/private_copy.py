@@ -42,7 +42,12 @@ MAXIMUM_NOTEBOOK_BYTES = 200_000_000
 MAXIMUM_DEPTH = 6
 MAXIMUM_ENTRIES = 20_000
 
-_DATA_SET_DIRECTORIES = frozenset({"data", "dataset", "datasets", "mnist"})
+_DATA_SET_DIRECTORIES = frozenset(
+    {
+        *("data", "dataset", "datasets", "mnist", "fashionmnist", "kmnist", "emnist"),
+        *("cifar-10-batches-py", "cifar-100-python", "stl10_binary"),
+    }
+)
 _DATA_SET_ENDINGS = ("-ubyte", "-ubyte.gz", "mnist.npz", "mnist.pkl.gz")
 _DATA_SET_REASON = "a data set is not needed, the grader has its own"
 

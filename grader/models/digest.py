@@ -20,22 +20,31 @@ def _with_class_names(value: object) -> object:
 
     A field whose metadata say `digested: False` is left out: it decides nothing. A field whose
     metadata say `digested: "if set"` is left out at its default, so that a field that is new
-    changes no digest of a record without it.
+    changes no digest of a record without it. `digested_default` stands for None where the default
+    once was another.
     """
     if isinstance(value, tuple | list):
         return [_with_class_names(item) for item in value]
     if isinstance(value, dict):
         return {name: _with_class_names(item) for name, item in value.items()}
     if isinstance(value, msgspec.Struct):
-        names = value.__struct_fields__
+        named = {name: _with_class_names(getattr(value, name)) for name in value.__struct_fields__}
     elif is_dataclass(value):
-        names = tuple(each.name for each in fields(value) if _is_digested(value, each))
+        named = {
+            each.name: _with_class_names(_digested_value(value, each))
+            for each in fields(value)
+            if _is_digested(value, each)
+        }
     else:
         return value
-    named = {name: _with_class_names(getattr(value, name)) for name in names}
     return {"class": type(value).__name__, "fields": named}
 
 
 def _is_digested(record: object, each: Field[Any]) -> bool:
     rule = each.metadata.get("digested", True)
     return getattr(record, each.name) != each.default if rule == "if set" else bool(rule)
+
+
+def _digested_value(record: object, each: Field[Any]) -> object:
+    value = getattr(record, each.name)
+    return each.metadata.get("digested_default") if value is None else value

@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import io
+import math
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -27,7 +28,6 @@ from grader.results import MisclassifiedExample, Outcome, Score, SubmissionResul
 from grader.text import clean_block, make_visible
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SIDE_PIXELS = 28
 _OUTCOME_MARKS = {
     Outcome.PASSED: "✓",
     Outcome.FAILED: "✗",
@@ -95,7 +95,7 @@ def template_environment() -> Environment:
         "accuracy_curves": charts.accuracy_curves,
         "anchor": anchor,
         "bar_segments": bar_segments,
-        "digit_uri": digit_uri,
+        "picture_uri": picture_uri,
         "loss_curves": charts.loss_curves,
         "rendered_markdown": render_markdown,
         "shade": shade,
@@ -149,15 +149,21 @@ def shade(cell: int, row: tuple[int, ...]) -> int:
     return sum(share > limit for limit in (0, 0.002, 0.005, 0.02, 0.1))
 
 
-def digit_uri(example: MisclassifiedExample) -> str:
-    """Return the pixels as a PNG in a data URI; empty if they are not 28 x 28 bytes."""
+def picture_uri(example: MisclassifiedExample) -> str:
+    """Return the pixels as a PNG in a data URI; empty if their number does not fit their shape."""
     try:
         pixels = base64.b64decode(example.pixels_base64, validate=True)
     except (binascii.Error, ValueError):
         return ""
-    if len(pixels) != _SIDE_PIXELS * _SIDE_PIXELS:
+    side = math.isqrt(len(pixels))
+    channels, height, width = example.pixels_shape or (1, side, side)
+    if not pixels or len(pixels) != channels * height * width or channels not in {1, 3}:
         return ""
+    planes = [
+        Image.frombytes("L", (width, height), pixels[start : start + height * width])
+        for start in range(0, len(pixels), height * width)
+    ]
     written = io.BytesIO()
-    image = Image.frombytes("L", (_SIDE_PIXELS, _SIDE_PIXELS), pixels)
+    image = planes[0] if channels == 1 else Image.merge("RGB", planes)
     image.save(written, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"

@@ -138,7 +138,7 @@ def interval_sentence(training: TrainingReport) -> str:
     """Return the 95% interval of the accuracy, and what it means for the verdict."""
     low, high = (percentage(bound) for bound in training.interval)
     interval = (
-        f"On {count(training.test_examples)} test images, the 95% Wilson interval of "
+        f"On {count(training.test_examples)} test examples, the 95% Wilson interval of "
         f"{percentage(training.accuracy)} runs from {low} to {high}"
     )
     if hangs_on_one_seed(training):

@@ -30,7 +30,7 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """Nothing from outside and nothing inline, in case the sanitiser lets part of an answer through.
-`data:` is for the digits that the grader draws into reports."""
+`data:` is for the pictures that the grader draws into reports."""
 
 _HEADERS = {
     "Content-Security-Policy": POLICY,

@@ -19,7 +19,7 @@ from grader.testing.findings import Finding
 from grader.testing.graded import describe, find, score
 from grader.testing.protocol import Suite
 from grader.testing.run import Run, RunningTest
-from grader.training.data_places import directories_with_labels
+from grader.training.data_sources.named import label_paths
 
 ASSIGNMENT_NAME = "assignment.py"
 
@@ -52,7 +52,10 @@ class PlainRun(Run):
             if isinstance(item, FunctionsItem) and Path(item.tests_path) in paths:
                 self._suites[Path(item.tests_path)] = Suite.of(item_id, item)
         sandbox = choose_sandbox(
-            hidden=[*directories_with_labels(None), *{path.parent for path in self._suites}]
+            hidden=[
+                *label_paths(assignment.all_sources(), None),
+                *{path.parent for path in self._suites},
+            ]
         )
         submission = self._resources.enter_context(collect(self._directory, assignment.files()))
         self._seed = assignment.seeds[0]

@@ -6,16 +6,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
 from grader.results import TrainingRun
 from grader.training.budget import Budget
 from grader.training.job import EpochCallback, TrainingJob
 from grader.training.plans import Round
 from grader.training.run_cache import RunCache
-
-if TYPE_CHECKING:  # this module loads torch
-    from grader.training.datasets import Dataset
 
 _Key = tuple[tuple[str, float | None], ...]
 
@@ -34,8 +31,8 @@ class Pool(Protocol):
         ...
 
 
-StartPool = Callable[["Dataset"], AbstractContextManager[Pool]]
-"""Returns a pool for a data set; its processes start on entering."""
+StartPool = Callable[[], AbstractContextManager[Pool]]
+"""Returns a pool; its processes start on entering."""
 
 
 class CachedTrainer:
@@ -48,8 +45,7 @@ class CachedTrainer:
         trained_runs: number of the other runs.
     """
 
-    def __init__(self, dataset: Dataset, *, start_pool: StartPool, cache: RunCache | None) -> None:
-        self._dataset = dataset
+    def __init__(self, *, start_pool: StartPool, cache: RunCache | None) -> None:
         self._start_pool = start_pool
         self._cache = cache
         self._resources = ExitStack()
@@ -90,15 +86,13 @@ class CachedTrainer:
         stack: Sequence[TrainingJob],
     ) -> list[Future[TrainingRun]]:
         """Return the runs of jobs that belong together: a single job, or a whole stack."""
-        key = tuple(
-            (job.digest(dataset_sha256=self._dataset.sha256), job.stop_at_accuracy) for job in jobs
-        )
+        key = tuple((job.digest(), job.stop_at_accuracy) for job in jobs)
         futures = self._in_training.get(key) or self._load(jobs, on_epochs, stack)
         if futures is not None:
             self.reused_runs += len(jobs)
             return futures
         if self._pool is None:
-            self._pool = self._resources.enter_context(self._start_pool(self._dataset))
+            self._pool = self._resources.enter_context(self._start_pool())
         futures = self._pool.submit_stacked(jobs, on_epochs, budget=budget)
         self.trained_runs += len(jobs)
         self._in_training[key] = futures

@@ -30,7 +30,7 @@ from grader.training.job import TRAINER_VERSION, EpochCallback, TrainingJob
 from grader.training.pool import ATTEMPTS, TrainingPool, split_into_stacks
 
 if TYPE_CHECKING:  # this module loads torch
-    from grader.training.datasets import Dataset
+    from grader.training.datasets import Datasets
 
 CONNECT_SECONDS = 30.0
 
@@ -44,7 +44,7 @@ _logger = logging.getLogger(__name__)
 
 
 class TrainingPlugin(WorkerPlugin):
-    """The data set and the training processes of one Dask worker.
+    """The data sets and the training processes of one Dask worker.
 
     Each thread of the worker has a process that trains, so a crash ends the process and not the
     worker. The plugin offers as many units of a Dask resource, which has the plugin's name. Dask
@@ -52,12 +52,12 @@ class TrainingPlugin(WorkerPlugin):
     same data, device and versions.
     """
 
-    def __init__(self, dataset: Dataset, *, device: str) -> None:
+    def __init__(self, datasets: Datasets, *, device: str) -> None:
         self.versions = own_versions()
-        self.name = f"grader-{digest_of(dataset.sha256, device, self.versions)[:16]}"
+        self.name = f"grader-{digest_of(datasets.sha256(), device, self.versions)[:16]}"
         self._device = device
         # As bytes, because another version of the grader or of torch may fail to unpickle the data.
-        self._dataset = pickle.dumps(dataset)
+        self._datasets = pickle.dumps(datasets)
 
     def count_processes(self, worker: Worker) -> int:
         """Return the number of jobs that the worker trains at once."""
@@ -89,7 +89,7 @@ class TrainingPlugin(WorkerPlugin):
             if self._pool is None:
                 pool = TrainingPool(device=self._device, processes=self._processes)
                 self._resources.enter_context(pool)
-                pool.use_dataset(pickle.loads(self._dataset))  # noqa: S301  # the grader's bytes
+                pool.use_datasets(pickle.loads(self._datasets))  # noqa: S301  # the grader's bytes
                 self._pool = pool
             self._jobs += 1
         try:
@@ -204,7 +204,7 @@ class DaskTrainer:
 
     def __init__(
         self,
-        dataset: Dataset,
+        datasets: Datasets,
         *,
         address: str,
         device: str = "cpu",
@@ -213,13 +213,13 @@ class DaskTrainer:
         """Prepare the trainer.
 
         Args:
-            dataset: what to train on; every worker receives it once.
+            datasets: of all jobs; every worker receives them once.
             address: of the scheduler; "tls://…" takes the certificates of Dask's configuration.
             device: "cpu", or "cuda" for a GPU on every worker.
             patience_seconds: jobs fail after this time without a worker; None to wait forever.
         """
         self._address = address
-        self._plugin = TrainingPlugin(dataset, device=device)
+        self._plugin = TrainingPlugin(datasets, device=device)
         self._patience_seconds = patience_seconds
         self._waiting: deque[_Order] = deque()
         self._running: dict[_Order, RemoteFuture[tuple[TrainingRun, ...] | GraderError]] = {}

@@ -36,8 +36,8 @@ class TrainingJob:
     Attributes:
         scheduler: stepped once at the end of each epoch, or None.
         seed: of initialisation, shuffling and dropout.
-        dataset: the name of the data set.
-        input_shape: the shape of one example: (1, 28, 28) or (784,).
+        dataset, dataset_sha256: the name and the checksum of the data set.
+        input_shape: the shape of one example: (channels, height, width) or (features,).
         stop_at_accuracy: end the run at the first epoch that reaches this accuracy, 0 to 1, or
             None. Allowed only if the best epoch counts: later epochs cannot change the verdict.
         counted_epoch: the epoch whose accuracy, confusion matrix and misclassified examples count.
@@ -51,12 +51,13 @@ class TrainingJob:
     batch_size: int
     seed: int
     dataset: str
+    dataset_sha256: str
     input_shape: tuple[int, ...]
     stop_at_accuracy: float | None
     counted_epoch: Literal["best", "final"]
     normalization: Normalization | None = None
 
-    def digest(self, *, dataset_sha256: str, device: str = "cpu") -> str:
+    def digest(self, *, device: str = "cpu") -> str:
         """Return the name of the run: the SHA-256 of everything that decides its epochs.
 
         `stop_at_accuracy` is left out, because it ends a run early and changes no epoch: a run
@@ -74,7 +75,7 @@ class TrainingJob:
             self.batch_size,
             self.seed,
             self.dataset,
-            dataset_sha256,
+            self.dataset_sha256,
             self.input_shape,
             self.counted_epoch,
             str(torch.__version__),

@@ -25,13 +25,14 @@ from grader.models.optimizers import build_optimizer, build_scheduler
 from grader.models.shapes import find_shapes
 from grader.models.spec import ModelSpec
 from grader.results import TrainingRun
+from grader.training.data_sources.interface import DataFacts
 from grader.training.datasets import Dataset
 from grader.training.job import EpochCallback, TrainingJob
-from grader.training.recorder import CLASSES, RunRecorder
+from grader.training.recorder import RunRecorder
 from grader.training.steps import Step, run_steps
 
 EVALUATION_BLOCK = 500
-"""Test images at once: on a CPU their activations then stay in the cache."""
+"""Test examples at once: on a CPU their activations then stay in the cache."""
 
 SHUFFLE_STREAM = 0x5EED5EED
 """Changes the seed of the shuffle, which would otherwise draw the same numbers as the
@@ -53,7 +54,7 @@ def train(
         ModelError: the model cannot be built, or does not fit the data.
     """
     recorder = RunRecorder(job, dataset, device=device, on_epoch=on_epoch)
-    drop_single = cannot_train_on_one(job.model, require_fit(job))
+    drop_single = cannot_train_on_one(job.model, require_fit(job, dataset.facts))
     with training_conditions(job.seed, device):
         train_examples, test_examples = place(dataset, job, device)
         model = build_model(job.model)
@@ -67,7 +68,7 @@ def train(
         batch_loss = partial(loss_of_batch, model, train_examples)
         while recorder.needs_epoch:
             batches = draw_batches(
-                len(train_examples.labels),
+                len(train_examples.targets),
                 job.batch_size,
                 shuffle,
                 drop_single=drop_single,
@@ -117,40 +118,41 @@ def train_epoch(
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Images and labels on the device that trains on them.
+    """Inputs and targets on the device that trains on them.
 
     Attributes:
-        images: (N, *input_shape), uint8, 0 to 255. A batch becomes float32 when drawn: a data set
-            of floats would take four times the memory and save no time.
-        labels: (N,), int64.
-        mean_and_std: of each pixel, both input_shape, float32; None without normalisation.
+        inputs: (N, *input_shape), uint8, 0 to 255, or float32. A batch of pixels becomes float32
+            when drawn: images of floats would take four times the memory and save no time.
+        targets: (N,) int64, or (N, targets) float32.
+        mean_and_std: of each input, both input_shape, float32; None without normalisation.
     """
 
-    images: torch.Tensor
-    labels: torch.Tensor
+    inputs: torch.Tensor
+    targets: torch.Tensor
     mean_and_std: tuple[torch.Tensor, torch.Tensor] | None
 
     def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the examples at `indices`: (B, *input_shape) float32, and (B,) int64."""
-        images = self.scaled(self.images.index_select(0, indices))
-        return images, self.labels.index_select(0, indices)
+        """Return the examples at `indices`: (B, *input_shape) float32, and their targets."""
+        inputs = self.scaled(self.inputs.index_select(0, indices))
+        return inputs, self.targets.index_select(0, indices)
 
-    def scaled(self, images: torch.Tensor) -> torch.Tensor:
-        """Return uint8 images as float32, computed as torchvision's ToTensor and Normalize do."""
-        values = torch.div(images, 255)  # 0 to 1
+    def scaled(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return inputs as float32, computed as torchvision's ToTensor and Normalize do."""
+        # Pixels become 0 to 1; features stay as they are.
+        values = torch.div(inputs, 255) if inputs.dtype == torch.uint8 else inputs
         if self.mean_and_std is None:
             return values
         mean, std = self.mean_and_std
-        return values.sub_(mean).div_(std)
+        return values.sub(mean).div_(std)
 
 
 def loss_of_batch(model: nn.Module, examples: Examples, indices: torch.Tensor) -> torch.Tensor:
     """Return the mean cross entropy of the examples at `indices`, (B,): a scalar."""
-    images, labels = examples.batch(indices)
-    return functional.cross_entropy(model(images), labels)  # (B, classes), (B,) -> ()
+    inputs, targets = examples.batch(indices)
+    return functional.cross_entropy(model(inputs), targets)  # (B, classes), (B,) -> ()
 
 
-def require_fit(job: TrainingJob) -> tuple[tuple[int, ...], ...]:
+def require_fit(job: TrainingJob, facts: DataFacts) -> tuple[tuple[int, ...], ...]:
     """Return the output shape of every layer, without the batch dimension.
 
     Raises:
@@ -158,12 +160,13 @@ def require_fit(job: TrainingJob) -> tuple[tuple[int, ...], ...]:
     """
     shapes = find_shapes(job.model, job.input_shape)
     output_shape = shapes[-1] if shapes else job.input_shape
-    if output_shape != (CLASSES,):
+    if output_shape != (facts.outputs,):
+        needed = f"{facts.classes} classes" if facts.classes else f"{facts.targets} targets"
         raise ModelError(
-            f"the model's output for one image has shape {output_shape}, but there are {CLASSES} "
-            f"classes, so the shape must be ({CLASSES},)",
+            f"the model's output for one example has shape {output_shape}, but there are "
+            f"{needed}, so the shape must be ({facts.outputs},)",
             layer_index=len(shapes) - 1 if shapes else None,
-            next_step=f"End the model with nn.Linear(…, {CLASSES}).",
+            next_step=f"End the model with nn.Linear(…, {facts.outputs}).",
         )
     return shapes
 
@@ -202,7 +205,7 @@ def training_conditions(seed: int, device: str) -> Iterator[None]:
 
 
 def place(dataset: Dataset, job: TrainingJob, device: str) -> tuple[Examples, Examples]:
-    """Return the training and the test examples on `device`, every image in the input's shape."""
+    """Return the training and the test examples on `device`, every input in the job's shape."""
     mean_and_std = None
     if job.normalization is not None:
         mean_and_std = (
@@ -210,16 +213,16 @@ def place(dataset: Dataset, job: TrainingJob, device: str) -> tuple[Examples, Ex
             _spread(job.normalization.std, job.input_shape).to(device),
         )
 
-    def placed(images: torch.Tensor, labels: torch.Tensor) -> Examples:
+    def placed(inputs: torch.Tensor, targets: torch.Tensor) -> Examples:
         return Examples(
-            images=images.reshape(-1, *job.input_shape).to(device),
-            labels=labels.to(device),
+            inputs=inputs.reshape(-1, *job.input_shape).to(device),
+            targets=targets.to(device),
             mean_and_std=mean_and_std,
         )
 
     return (
-        placed(dataset.train_images, dataset.train_labels),
-        placed(dataset.test_images, dataset.test_labels),
+        placed(dataset.train_inputs, dataset.train_targets),
+        placed(dataset.test_inputs, dataset.test_targets),
     )
 
 
@@ -305,5 +308,5 @@ def evaluate(model: nn.Module, examples: Examples, block: int = EVALUATION_BLOCK
     """Return the outputs for all examples: (N, classes) or (models, N, classes), float32."""
     model.eval()
     with torch.inference_mode():
-        outputs = [model(examples.scaled(images)) for images in torch.split(examples.images, block)]
+        outputs = [model(examples.scaled(inputs)) for inputs in torch.split(examples.inputs, block)]
         return torch.cat(outputs, dim=-2)

@@ -21,6 +21,7 @@ from grader.models.shapes import find_dearest_layer
 from grader.models.spec import ArgumentValue, LayerSpec, ModelSpec, default_optimizer
 from grader.results import EpochResult
 from grader.training.budget import Budget
+from grader.training.data_sources.interface import DataFacts
 from grader.training.datasets import Dataset
 from grader.training.job import TrainingJob
 from grader.training.loop import EVALUATION_BLOCK
@@ -82,6 +83,13 @@ _REFERENCE_MODEL = ModelSpec(
     )
 )
 
+_NOISE = DataFacts(
+    input_shape=(1, 28, 28),
+    classes=10,
+    train_examples=EVALUATION_BLOCK,
+    test_examples=EVALUATION_BLOCK,
+)
+
 REFERENCE = TrainingJob(
     model=_REFERENCE_MODEL,
     optimizer=default_optimizer(_REFERENCE_MODEL),
@@ -90,7 +98,8 @@ REFERENCE = TrainingJob(
     batch_size=32,
     seed=0,
     dataset="noise",
-    input_shape=(1, 28, 28),
+    dataset_sha256="",
+    input_shape=_NOISE.input_shape,
     stop_at_accuracy=None,
     counted_epoch="final",
 )
@@ -111,12 +120,12 @@ class _Cost:
 
 def count_steps(job: TrainingJob, dataset: Dataset) -> int:
     """Return the number of training steps of an epoch."""
-    return ceil(len(dataset.train_labels) / job.batch_size)
+    return ceil(len(dataset.train_targets) / job.batch_size)
 
 
 def count_blocks(dataset: Dataset) -> int:
     """Return the number of blocks in which the test set is evaluated."""
-    return ceil(len(dataset.test_labels) / EVALUATION_BLOCK)
+    return ceil(len(dataset.test_targets) / EVALUATION_BLOCK)
 
 
 def predict_seconds(
@@ -175,16 +184,17 @@ def _shown(seconds: float) -> str:
 def _measure_reference(device: str) -> _Cost:
     """Time the reference network, once in a process, on noise."""
     noise = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (EVALUATION_BLOCK, 28, 28), generator=noise, dtype=torch.uint8)
-    labels = torch.arange(EVALUATION_BLOCK) % 10
+    shape = (EVALUATION_BLOCK, *_NOISE.input_shape)
+    inputs = torch.randint(0, 256, shape, generator=noise, dtype=torch.uint8)
+    targets = torch.arange(EVALUATION_BLOCK) % _NOISE.outputs
     dataset = Dataset(
         name="noise",
         sha256="",
-        practice=True,
-        train_images=images,
-        train_labels=labels,
-        test_images=images,
-        test_labels=labels,
+        facts=_NOISE,
+        train_inputs=inputs,
+        train_targets=targets,
+        test_inputs=inputs,
+        test_targets=targets,
     )
     step = _time_epoch([REFERENCE], _cut(dataset, REFERENCE.batch_size, 1), device)
     both = _time_epoch([REFERENCE], _cut(dataset, REFERENCE.batch_size, EVALUATION_BLOCK), device)
@@ -195,10 +205,10 @@ def _cut(dataset: Dataset, train: int, test: int) -> Dataset:
     """Return the first examples of a data set."""
     return replace(
         dataset,
-        train_images=dataset.train_images[:train],
-        train_labels=dataset.train_labels[:train],
-        test_images=dataset.test_images[:test],
-        test_labels=dataset.test_labels[:test],
+        train_inputs=dataset.train_inputs[:train],
+        train_targets=dataset.train_targets[:train],
+        test_inputs=dataset.test_inputs[:test],
+        test_targets=dataset.test_targets[:test],
     )
 
 

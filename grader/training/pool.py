@@ -29,7 +29,7 @@ from grader.training.budget import UNLIMITED, Budget
 from grader.training.job import EpochCallback, TrainingJob
 
 if TYPE_CHECKING:  # this module loads torch
-    from grader.training.datasets import Dataset
+    from grader.training.datasets import Datasets
 
 LARGEST_STACK = 5
 """Models in one network; each of ten trains no faster than each of five."""
@@ -139,7 +139,7 @@ class TrainingPool:
 
     def __init__(
         self,
-        dataset: Dataset | None = None,
+        datasets: Datasets | None = None,
         *,
         device: str = "cpu",
         processes: int | None = None,
@@ -148,22 +148,22 @@ class TrainingPool:
         """Prepare the pool.
 
         Args:
-            dataset: trained on by all jobs; if None, call `use_dataset` before the first job.
+            datasets: of all jobs; if None, call `use_datasets` before the first job.
             device: "cpu", or "cuda", which gets a single process.
             processes: number of jobs trained at once; by default the number of cores.
             worker: the command that starts a training process, without its arguments.
         """
-        self._dataset = dataset
+        self._datasets = datasets
         self._device = device
         self._processes = 1 if device != "cpu" else processes or count_cores()
         self._command = worker
-        self._has_dataset = False
+        self._has_datasets = False
         self._stacks: SimpleQueue[_Stack | None] = SimpleQueue()
 
     def __enter__(self) -> Self:
         self._file = _DataFile()
-        if self._dataset is not None:
-            self.use_dataset(self._dataset)
+        if self._datasets is not None:
+            self.use_datasets(self._datasets)
         command = (*self._command, str(os.getpid()), self._device, self._file.path)
         self._workers = [_Worker(command, self._file.descriptors) for _ in range(self._processes)]
         self._threads = [
@@ -182,10 +182,10 @@ class TrainingPool:
             thread.join()
         self._file.close()
 
-    def use_dataset(self, dataset: Dataset) -> None:
-        """Set the data that all jobs are trained on. Call it once."""
-        self._file.write(dataset)
-        self._has_dataset = True
+    def use_datasets(self, datasets: Datasets) -> None:
+        """Set the data that the jobs are trained on. Call it once."""
+        self._file.write(datasets)
+        self._has_datasets = True
 
     def submit_stacked(
         self,
@@ -197,7 +197,7 @@ class TrainingPool:
         """Train jobs in the background, each `LARGEST_STACK` of them as one network if they can be.
 
         Args:
-            jobs: the jobs to train.
+            jobs: the jobs to train; those of one call have the same data set.
             on_epochs: called after each epoch of each job, in a thread of the pool. If the process
                 dies, the retry starts again with epoch 1.
             budget: the limits on each of the networks.
@@ -208,9 +208,9 @@ class TrainingPool:
             every attempt.
 
         Raises:
-            MachineError: `use_dataset` was not called.
+            MachineError: `use_datasets` was not called.
         """
-        if not self._has_dataset:
+        if not self._has_datasets:
             raise MachineError("the training pool was given a job before a data set")
         callbacks = on_epochs or [None] * len(jobs)
         futures: list[Future[TrainingRun]] = [Future() for _ in jobs]
@@ -268,13 +268,13 @@ class _DataFile:
             self.descriptors = ()
             self.path = str(Path(self._directory.name, "dataset"))
 
-    def write(self, dataset: Dataset) -> None:
+    def write(self, datasets: Datasets) -> None:
         """Write a data set."""
         if sys.platform == "linux":
-            dataset.save(self._file)
+            datasets.save(self._file)
         else:
             with Path(self.path).open("wb") as file:
-                dataset.save(file)
+                datasets.save(file)
 
     def close(self) -> None:
         """Delete the file. No process may have it mapped any more: Windows would keep it."""

@@ -27,7 +27,7 @@ from grader.errors import GraderError, MachineError, ModelError, memory_shortage
 from grader.kernel import limit_memory, limit_processor_time, private_memory_bytes
 from grader.models.shapes import find_largest_layer
 from grader.results import EpochResult
-from grader.training.datasets import Dataset, map_dataset
+from grader.training.datasets import Datasets, map_datasets
 from grader.training.job import TrainingJob
 from grader.training.loop import EVALUATION_BLOCK
 from grader.training.measure import predict_seconds
@@ -49,7 +49,7 @@ def main(device: str, data: str) -> None:
     with os.fdopen(os.dup(1), "wb") as replies:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         while order := _receive():
-            trainer = trainer or _Trainer(map_dataset(data), device, replies)
+            trainer = trainer or _Trainer(map_datasets(data), device, replies)
             _send(trainer.answer(order), replies)
 
 
@@ -71,10 +71,10 @@ def _send(message: Answer | EpochEnded | Stage | MemoryEnded, replies: BinaryIO)
 
 
 class _Trainer:
-    """Trains jobs on one data set, and reports to the parent."""
+    """Trains jobs, and reports to the parent."""
 
-    def __init__(self, dataset: Dataset, device: str, replies: BinaryIO) -> None:
-        self._dataset = dataset
+    def __init__(self, datasets: Datasets, device: str, replies: BinaryIO) -> None:
+        self._datasets = datasets
         self._device = device
         self._replies = replies
         self._memory_before = private_memory_bytes()
@@ -97,6 +97,7 @@ class _Trainer:
 
     def _train(self, order: Order) -> Answer | MemoryEnded:
         jobs, budget = order.jobs, order.budget
+        dataset = self._datasets[jobs[0].dataset]
         # On a GPU the address space is the driver's; torch reports its own memory there.
         limit = budget.memory_bytes if self._device == "cpu" else None
         if limit is not None:
@@ -104,7 +105,7 @@ class _Trainer:
         if math.isfinite(budget.reference_epochs):
             try:
                 seconds = predict_seconds(
-                    jobs, self._dataset, budget, device=self._device, begin=self._begin
+                    jobs, dataset, budget, device=self._device, begin=self._begin
                 )
             except Exception as error:
                 if limit is None or memory_shortage(error) is None:
@@ -113,7 +114,7 @@ class _Trainer:
         else:
             seconds = math.inf
         self._begin(OVERRUN_SECONDS + OVERRUN * seconds, _overrun(seconds))
-        runs = train_stacked(jobs, self._dataset, device=self._device, on_epoch=self._report)
+        runs = train_stacked(jobs, dataset, device=self._device, on_epoch=self._report)
         return tuple(runs)
 
     def _begin(self, seconds: float, overrun: GraderError) -> None:
@@ -136,7 +137,7 @@ def _memory_refusal(job: TrainingJob, memory_bytes: int) -> ModelError:
     layer = find_largest_layer(job.model, job.input_shape)
     return ModelError(
         f"one training step with batches of {job.batch_size}, or the evaluation of "
-        f"{EVALUATION_BLOCK} images, takes more than {memory_bytes / 1e9:.1f} GB of memory; the "
+        f"{EVALUATION_BLOCK} examples, takes more than {memory_bytes / 1e9:.1f} GB of memory; the "
         f"largest layer is {layer.path}, {layer.describe()}",
         next_step="Make that layer smaller, or use smaller batches.",
     )

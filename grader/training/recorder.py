@@ -6,6 +6,7 @@ import base64
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch.nn import functional
@@ -14,8 +15,9 @@ from grader.results import EpochResult, MisclassifiedExample, TrainingRun
 from grader.training.datasets import Dataset
 from grader.training.job import EpochCallback, TrainingJob
 
-CLASSES = 10
 MISCLASSIFIED_EXAMPLES = 12
+LONGEST_SIDE = 96
+"""Pixels of a picture's longer side, so that a result stays small."""
 
 
 class RunRecorder:
@@ -56,8 +58,8 @@ class RunRecorder:
             self.needs_epoch = False
             return
         computed = outputs().cpu()
-        correct = int((computed.argmax(1) == self._dataset.test_labels).sum())
-        accuracy = correct / len(self._dataset.test_labels)
+        correct = int((computed.argmax(1) == self._dataset.test_targets).sum())
+        accuracy = correct / len(self._dataset.test_targets)
         counts = self._job.counted_epoch == "final" or all(
             accuracy > epoch.test_accuracy for epoch in self._epochs
         )
@@ -91,8 +93,9 @@ class RunRecorder:
         )
 
     def _confusion(self, outputs: torch.Tensor) -> tuple[tuple[int, ...], ...]:
-        pairs = self._dataset.test_labels * CLASSES + outputs.argmax(1)  # (N,)
-        counts = torch.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
+        classes = outputs.shape[1]
+        pairs = self._dataset.test_targets * classes + outputs.argmax(1)  # (N,)
+        counts = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
         return tuple(tuple(row) for row in counts.tolist())
 
     def _misclassified(self, outputs: torch.Tensor) -> tuple[MisclassifiedExample, ...]:
@@ -101,17 +104,29 @@ class RunRecorder:
         ends_in_softmax = self._job.model.layers[-1].kind == "Softmax"
         probabilities = outputs if ends_in_softmax else functional.softmax(outputs, dim=1)
         confidence, predicted = probabilities.amax(1), outputs.argmax(1)  # (N,), (N,)
-        wrong = (predicted != self._dataset.test_labels).nonzero().flatten()
+        wrong = (predicted != self._dataset.test_targets).nonzero().flatten()
         order = confidence[wrong].argsort(descending=True, stable=True)
         return tuple(
-            MisclassifiedExample(
-                index=index,
-                label=int(self._dataset.test_labels[index]),
-                predicted=int(predicted[index]),
-                confidence=float(confidence[index]),
-                pixels_base64=base64.b64encode(
-                    self._dataset.test_images[index].numpy().tobytes()
-                ).decode(),
+            self._with_picture(
+                MisclassifiedExample(
+                    index=index,
+                    label=int(self._dataset.test_targets[index]),
+                    predicted=int(predicted[index]),
+                    confidence=float(confidence[index]),
+                )
             )
             for index in wrong[order][:MISCLASSIFIED_EXAMPLES].tolist()
+        )
+
+    def _with_picture(self, example: MisclassifiedExample) -> MisclassifiedExample:
+        """Return the example with its image, if it is one, thinned out to `LONGEST_SIDE`."""
+        if not self._dataset.facts.is_images:
+            return example
+        image = self._dataset.test_inputs[example.index]  # (C, H, W)
+        step = -(-max(image.shape[1:]) // LONGEST_SIDE)
+        thinned = image[:, ::step, ::step].contiguous()
+        return replace(
+            example,
+            pixels_base64=base64.b64encode(thinned.numpy().tobytes()).decode(),
+            pixels_shape=tuple(thinned.shape),
         )

@@ -41,10 +41,9 @@ class _Entry:
 class RunCache:
     """Runs by the digest of their job, one file each."""
 
-    def __init__(self, directory: Path, *, dataset_sha256: str, device: str = "cpu") -> None:
+    def __init__(self, directory: Path, *, device: str = "cpu") -> None:
         """Open the cache in the grader's cache directory; nothing is read or written yet."""
         self._directory = directory / "runs"
-        self._dataset_sha256 = dataset_sha256
         self._device = device
 
     def load(self, job: TrainingJob, stack: Sequence[TrainingJob] = ()) -> TrainingRun | None:
@@ -76,10 +75,7 @@ class RunCache:
             path.write_bytes(_checksum(encoded) + b"\n" + encoded)
 
     def _digest(self, job: TrainingJob, stack: Sequence[TrainingJob]) -> str:
-        own, *others = (
-            member.digest(dataset_sha256=self._dataset_sha256, device=self._device)
-            for member in (job, *stack)
-        )
+        own, *others = (member.digest(device=self._device) for member in (job, *stack))
         return digest_of(own, others) if others else own
 
     def _path(self, digest: str) -> Path:

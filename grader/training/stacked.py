@@ -112,7 +112,7 @@ def _train_stack(
 ) -> bool:
     """Train until no recorder needs an epoch. Return False at once if a loss is not finite."""
     first = jobs[0]
-    drop_single = cannot_train_on_one(first.model, require_fit(first))
+    drop_single = cannot_train_on_one(first.model, require_fit(first, dataset.facts))
     shuffle_seeds = [job.seed for job in jobs]
     if len(set(shuffle_seeds)) == 1:
         shuffle_seeds = shuffle_seeds[:1]  # all models share their batches
@@ -128,7 +128,7 @@ def _train_stack(
         while any(recorder.needs_epoch for recorder in recorders):
             orders = [
                 draw_batches(
-                    len(train_examples.labels),
+                    len(train_examples.targets),
                     first.batch_size,
                     shuffle,
                     drop_single=drop_single,
@@ -160,32 +160,32 @@ def _loss_of_stack(
     model: nn.Module, examples: Examples, models: int, indices: torch.Tensor
 ) -> torch.Tensor:
     """Return each model's mean cross entropy over its batch: (models,)."""
-    images, labels = draw_stack(examples, indices)
-    outputs = model(images)  # (models, B, classes)
+    inputs, targets = draw_stack(examples, indices)
+    outputs = model(inputs)  # (models, B, classes)
     losses = functional.cross_entropy(
-        outputs.flatten(0, 1), labels.expand(models, -1).flatten(), reduction="none"
+        outputs.flatten(0, 1), targets.expand(models, -1).flatten(), reduction="none"
     )  # (models * B,)
     return losses.view(models, -1).mean(1)
 
 
 def draw_stack(examples: Examples, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the models' batches as one input, and the labels in the shape of `indices`.
+    """Return the models' batches as one input, and the targets in the shape of `indices`.
 
     That shape is (models, B), or (1, B) if all models share their batches.
     """
     if len(indices) == 1:
-        images, labels = examples.batch(indices[0])
-        return images, labels.unsqueeze(0)
-    if examples.images.ndim == 2:
+        inputs, targets = examples.batch(indices[0])
+        return inputs, targets.unsqueeze(0)
+    if examples.inputs.ndim == 2:
         # (models * B, features) -> (models, B, features)
-        in_a_row = examples.images.index_select(0, indices.flatten())
-        images = examples.scaled(in_a_row).view(*indices.shape, -1)
+        in_a_row = examples.inputs.index_select(0, indices.flatten())
+        inputs = examples.scaled(in_a_row).view(*indices.shape, -1)
     else:
         # (B * models, C, H, W) -> (B, models * C, H, W)
-        side_by_side = examples.images.index_select(0, indices.t().flatten())
-        shape = indices.shape[1], -1, *examples.images.shape[2:]
-        images = examples.scaled(side_by_side).view(shape)
-    return images, examples.labels[indices]
+        side_by_side = examples.inputs.index_select(0, indices.t().flatten())
+        shape = indices.shape[1], -1, *examples.inputs.shape[2:]
+        inputs = examples.scaled(side_by_side).view(shape)
+    return inputs, examples.targets[indices]
 
 
 def _can_stack_layer(layer: LayerSpec, input_shape: tuple[int, ...], *, shared: bool) -> bool:

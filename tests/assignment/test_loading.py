@@ -12,9 +12,20 @@ from grader.assignment.constraints import (
     MinHiddenLayers,
 )
 from grader.assignment.loading import bundled_assignments, find_mistakes, load_assignment
-from grader.assignment.records import Assignment, Recipe, Rubric, RubricItem, Threshold
+from grader.assignment.records import (
+    Assignment,
+    ModelItem,
+    Part,
+    Practice,
+    Problem,
+    Recipe,
+    Rubric,
+    RubricItem,
+    Threshold,
+)
 from grader.errors import AssignmentError, UsageError
 from grader.models.digest import digest_of
+from tests.support.data_samples import plane, save_arrays
 
 
 @pytest.fixture(name="set4")
@@ -75,6 +86,10 @@ def _rubric(*ids: str) -> Rubric:
         ("3B", {"function": "class"}, "item 3B.function: 'class' cannot be the name of a function"),
         ("3G.sweep", {"model_item": "3G.modl"}, "did you mean '3G.model'?"),
         ("3G.sweep", {"minimum_agreeing": 11}, "is 11, but must be from 0 to 10"),
+        ("3G.sweep", {"epochs": 0}, "item 3G.sweep.epochs: is 0, but must be at least 1"),
+        ("2C", {"classes": 3}, "item 2C.classes: is 3, but mnist has 10 classes; leave it out"),
+        ("2C", {"dataset": "minst"}, "item 2C.dataset: there is no data set 'minst'; did you mean"),
+        ("2C", {"input_shapes": ((1, 32, 32),)}, "(1, 32, 32) has 1,024 values, but an example of"),
         ("2C", {"training": None}, "item 2C.training: is None, so the recipe must be fixed"),
         ("2C", {"recipe": Recipe(epochs=40)}, "item 2C.recipe.epochs: is 40, but must be from 1"),
         ("1D", {"rows": ()}, "item 1D.rows: is empty"),
@@ -91,6 +106,129 @@ def test_broken_rules(set4: Assignment, item_id: str, changes: dict[str, object]
     """Each rule has its sentence."""
     mistakes = find_mistakes(change_item(set4, item_id, **changes))
     assert any(expected in mistake for mistake in mistakes), mistakes
+
+
+def change_part(assignment: Assignment, part_id: str, **changes: object) -> Assignment:
+    """The assignment with some fields of one part changed."""
+    problems = tuple(
+        replace(
+            problem,
+            parts=tuple(
+                replace(part, **changes) if part.id == part_id else part for part in problem.parts
+            ),
+        )
+        for problem in assignment.problems
+    )
+    return replace(assignment, problems=problems)
+
+
+def test_sweep_before_its_model(set4: Assignment):
+    """Whoever reads a result from the top needs the model before its sweep."""
+    (part,) = (part for part in set4.problems[-1].parts if part.id == "3G")
+    (mistake,) = find_mistakes(change_part(set4, "3G", items=part.items[::-1]))
+    assert mistake == (
+        "item 3G.sweep.model_item: 3G.model comes after its sweep; put the sweep behind it"
+    )
+
+
+def test_practice_thresholds(set4: Assignment):
+    """An item without a threshold must have data that is at hand for practice, too."""
+    short = replace(set4.practice, thresholds=set4.practice.thresholds[1:])
+    (mistake,) = find_mistakes(replace(set4, practice=short))
+    assert mistake == (
+        "practice.thresholds: 2C has none, and its data set mnist is not at hand to practise on"
+    )
+    at_hand = change_item(set4, "2C", dataset="mnist-5k")
+    assert find_mistakes(replace(at_hand, practice=short)) == []
+    practised = dict(replace(at_hand, practice=short).for_practice().item_ids())["2C"]
+    assert (practised.dataset, practised.threshold.accuracy) == ("mnist-5k", 0.975)
+
+
+def test_practice_set_of_another_shape(set4: Assignment):
+    """The practice set must fit what the items say."""
+    flat = change_item(set4, "2C", input_shapes=((784,),))
+    mistakes = find_mistakes(replace(flat, practice=replace(set4.practice, dataset="digits")))
+    assert mistakes == [
+        (
+            "assignment.practice.dataset: item 2C.input_shapes: (784,) has 784 values, but an "
+            "example of digits has the shape (1, 8, 8), 64 values"
+        )
+    ]
+
+
+def test_no_data(set4: Assignment):
+    """An assignment that trains nothing names no data set; one that trains must."""
+    untrained = replace(
+        set4, problems=set4.problems[:1], points=35, dataset=None, practice=None, file_names=()
+    )
+    assert find_mistakes(untrained) == []
+    assert untrained.all_sources() == []
+    assert untrained.for_practice() is untrained
+    mistakes = find_mistakes(replace(set4, dataset=None, practice=None))
+    assert mistakes[0] == "item 2C.dataset: is missing, and the assignment has none either"
+    with pytest.raises(UsageError, match="'set4' has no practice set"):
+        replace(set4, practice=None).for_practice()
+
+
+def test_data_beside_the_assignment(tmp_path: Path):
+    """An author's data set is found beside the assignment, and where it lies changes no digest."""
+    source = save_arrays(tmp_path, "plane.npz", plane())
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import replace\n"
+        "from grader.assignment import FileDataset\n"
+        "from grader.assignment.bundled.set4 import ASSIGNMENT as SET4\n"
+        f"DATA = FileDataset('plane.npz', sha256={source.sha256!r})\n"
+        "ASSIGNMENT = replace(SET4, dataset=DATA, practice=None)\n"
+    )
+    loaded = load_assignment(str(tmp_path / "mine.py"))
+    (found,) = loaded.all_sources()
+    assert found.facts().input_shapes == ((2,),)
+    assert loaded.digest() == replace(loaded, dataset=source).digest()
+
+
+def test_wrong_kind_of_record(set4: Assignment):
+    """A text where a record belongs is named, even if the record holds a data set."""
+    (mistake,) = find_mistakes(replace(set4, practice="mnist-5k"))
+    assert mistake.startswith("assignment.practice: expected `")
+    assert mistake.endswith("got `str` (it is 'mnist-5k')")
+
+
+OLD_MODEL = ModelItem(
+    title="A model",
+    points=10,
+    file="hw.py",
+    model="model",
+    optimizer="optimizer",
+    scheduler="scheduler",
+    reported="reported",
+    constraints=(MaxHiddenUnits(units=100),),
+    recipe=Recipe(epochs=3, maximum_epochs=3, fixed=True),
+    threshold=Threshold(accuracy=0.98, epoch="final"),
+)
+OLD = Assignment(
+    id="old",
+    title="Old",
+    points=10,
+    dataset="mnist",
+    seeds=(1, 2, 3),
+    practice=Practice(dataset="mnist-5k", thresholds=(("1A", 0.93),)),
+    problems=(
+        Problem(id="1", title="1", parts=(Part(id="1A", title="1A", items=(("", OLD_MODEL),)),)),
+    ),
+)
+"""An assignment that was written when a data set was a plain string."""
+
+
+def test_digests_of_before():
+    """Stores and caches of graders that knew only MNIST stay valid."""
+    assert OLD.digest() == "b441e512df2443fd256a9db1fabdf17e7ff4c6e10209c36ddd61c00e8b252cec"
+    assert (
+        OLD.for_practice().digest()
+        == "2d4f3bb7b17d0ba5decadd9a0eda52cffaa89966bde7681c3b4c688bab6e5e44"
+    )
+    explicit = change_item(OLD, "1A", classes=10, input_shapes=((1, 28, 28), (784,)))
+    assert explicit.digest() == OLD.digest()
+    assert change_item(OLD, "1A", dataset="mnist-5k").digest() != OLD.digest()
 
 
 def test_callable_refused(set4: Assignment):

@@ -1,5 +1,6 @@
 """`grade doctor`: what works is said, what does not has a remedy, and the exit code agrees."""
 
+import hashlib
 import json
 import os
 import socket
@@ -10,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,9 +19,9 @@ from grader.cli import doctor
 from grader.cli.doctor import (
     Finding,
     Severity,
+    check_data,
     check_download,
     check_isolation,
-    check_mnist,
     check_packages,
     check_room,
     find_unmet_requirements,
@@ -27,8 +29,11 @@ from grader.cli.doctor import (
     judge_pair,
 )
 from grader.errors import SandboxError
+from grader.training.data_sources.file import FileDataset
+from grader.training.data_sources.vision import TorchvisionDataset
 from tests.submissions.asking import find_sandbox
 from tests.support.containers import PLAIN_USER, run_in_container
+from tests.support.data_samples import plane
 from tests.support.paths import REAL_DATA
 
 GRADE = Path(sys.executable).with_name("grade")
@@ -59,11 +64,11 @@ def test_no_data(tmp_path: Path):
     assert ended.stderr == ""
     assert json.loads(ended.stdout)["can_grade"] is False
     findings = by_name(ended.stdout)
-    assert findings["MNIST"]["status"] == "problem"
-    assert "GRADER_DATA" in findings["MNIST"]["observed"]
-    assert "--data DIR" in findings["MNIST"]["remedy"]
+    assert findings["mnist"]["status"] == "problem"
+    assert "GRADER_DATA" in findings["mnist"]["observed"]
+    assert "--data DIR" in findings["mnist"]["remedy"]
     assert {name for name, finding in findings.items() if finding["status"] == "problem"} == {
-        "MNIST"
+        "mnist"
     }
     assert {"Python", "torch", "device", "isolation", "cores", "memory"} <= set(findings)
 
@@ -114,7 +119,7 @@ def test_wrong_data(tmp_path: Path):
         (raw / f"{name}-idx3-ubyte").write_bytes(bytes(100))
     for name in ("train-labels", "t10k-labels"):
         (raw / f"{name}-idx1-ubyte").write_bytes(bytes(100))
-    finding = check_mnist(tmp_path)
+    finding = check_data(TorchvisionDataset("MNIST"), tmp_path)
     assert finding.status is Severity.PROBLEM
     assert "is not MNIST's train-images-idx3-ubyte" in finding.observed
     assert finding.remedy
@@ -146,16 +151,39 @@ def dead_mirror():
     return f"http://127.0.0.1:{port}/"
 
 
+class Source(TorchvisionDataset):
+    """MNIST on other servers."""
+
+    def __init__(self, *mirrors: str) -> None:
+        super().__init__("MNIST")
+        object.__setattr__(self, "mirrors", mirrors)
+
+    def download_urls(self):
+        return [f"{mirror}train-labels-idx1-ubyte.gz" for mirror in self.mirrors]
+
+
+def test_data_of_an_assignment(tmp_path: Path):
+    """The data sets of the assignment at hand are named, sized and checked."""
+    np.savez(tmp_path / "plane.npz", **plane())
+    digest = hashlib.sha256((tmp_path / "plane.npz").read_bytes()).hexdigest()
+    source = FileDataset("plane.npz", sha256=digest).beside(tmp_path)
+    finding = check_data(source, None)
+    assert finding.status is Severity.OK
+    assert "60 training and 30 test examples of 2 features, 3 classes" in finding.observed
+    (tmp_path / "plane.npz").unlink()
+    assert check_data(source, tmp_path).status is Severity.PROBLEM
+
+
 def test_download_possible(dead_mirror: str, mirror: str):
     """The first grading will download it, if one of the servers has it then too."""
-    finding = check_download([dead_mirror, f"{mirror}missing/", mirror])
+    finding = check_download(Source(dead_mirror, f"{mirror}missing/", mirror))
     assert finding.status is Severity.WARNING
-    assert f"{mirror} has it" in finding.observed
+    assert f"{mirror}train-labels-idx1-ubyte.gz has it" in finding.observed
 
 
 def test_download_impossible(dead_mirror: str, mirror: str):
     """Without MNIST there is practice only, and that is no grade."""
-    finding = check_download([dead_mirror, f"{mirror}missing/"])
+    finding = check_download(Source(dead_mirror, f"{mirror}missing/"))
     assert finding.status is Severity.PROBLEM
     assert "--practice" in finding.remedy
 

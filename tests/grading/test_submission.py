@@ -16,7 +16,8 @@ from grader.grading.options import Options, Setting
 from grader.grading.submission import Grading
 from grader.intake.written import WrittenAnswer
 from grader.results import Outcome
-from grader.training.datasets import Dataset
+from grader.training.data_sources.vision import TorchvisionDataset
+from grader.training.datasets import Dataset, Datasets
 from tests.support.specs import answer_extraction, linear, model, model_extraction
 
 SWEPT = model(
@@ -46,16 +47,17 @@ def check(assignment: Assignment, *only: str) -> Grading:
     dataset = Dataset(
         name="mnist",
         sha256="",
-        practice=False,
-        train_images=images,
-        train_labels=labels,
-        test_images=images,
-        test_labels=labels,
+        facts=TorchvisionDataset("MNIST").facts(),
+        train_inputs=images,
+        train_targets=labels,
+        test_inputs=images,
+        test_targets=labels,
     )
     setting = Setting(
         assignment=assignment,
         options=Options(only=only),
-        dataset=dataset,
+        datasets=Datasets.of(dataset),
+        practice=False,
         sandbox=SimpleNamespace(),
         device="cpu",
     )

@@ -108,13 +108,15 @@ def test_compiler_stays_unloaded():
 import sys, torch
 from grader.models.optimizers import build_scheduler
 from grader.training.loop import train
+from grader.training.data_sources.vision import TorchvisionDataset
 from grader.training.datasets import Dataset
 from grader.models.spec import SchedulerSpec
 from tests.support.specs import mlp
 from tests.support.training_samples import cnn, training_job
-noise, labels = torch.zeros(40, 28, 28, dtype=torch.uint8), torch.arange(40) % 10
-data = Dataset(name="noise", sha256="", practice=True, train_images=noise, train_labels=labels,
-    test_images=noise, test_labels=labels)
+facts = TorchvisionDataset("MNIST").facts()
+noise, labels = torch.zeros(40, 1, 28, 28, dtype=torch.uint8), torch.arange(40) % 10
+data = Dataset(name="noise", sha256="", facts=facts, train_inputs=noise, train_targets=labels,
+    test_inputs=noise, test_targets=labels)
 scheduler = SchedulerSpec(kind="ExponentialLR", arguments={"gamma": 0.5})
 train(training_job(cnn(0.5), scheduler=scheduler), data)
 print("torch._dynamo" in sys.modules)

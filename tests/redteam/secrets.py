@@ -32,7 +32,7 @@ def planted_secrets(beside: Path) -> Iterator[list[str]]:
     sibling.mkdir()
     (sibling / "problem_1.py").write_text(f"# {in_sibling}\n")
     # They come class after class; where one ends and the next begins is a text by itself.
-    labels = load_dataset("mnist-5k").test_labels[70:130].tolist()
+    labels = load_dataset("mnist-5k").test_targets[70:130].tolist()
     with mock.patch.dict("os.environ", {"GRADER_CANARY": in_environment}):
         yield [
             *(text.removeprefix(PREFIX) for text in (in_environment, in_key, in_sibling)),

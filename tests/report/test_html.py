@@ -15,7 +15,7 @@ from PIL import Image
 import grader.report
 from grader.report import markdown
 from grader.report.files import write_reports
-from grader.report.html import anchor, digit_uri, render_html, shade
+from grader.report.html import anchor, picture_uri, render_html, shade
 from grader.report.markdown import LONGEST_PARSED, render_markdown
 from grader.report.mathematics import ELEMENTS
 from grader.report.wording import OUTCOME_LABELS, interval_sentence
@@ -272,23 +272,41 @@ def test_interval_sentence(accuracies, threshold, verdict):
     """The sentence gives the interval, and no more on the verdict than was computed."""
     runs = tuple(run(seed, accuracy) for seed, accuracy in enumerate(accuracies))
     sentence = interval_sentence(training(runs, threshold))
-    assert re.search(r"10,000 test images, .* from 97\.\d\d% to 9\d\.\d\d%", sentence)
+    assert re.search(r"10,000 test examples, .* from 97\.\d\d% to 9\d\.\d\d%", sentence)
     assert re.search(verdict, sentence)
 
 
-def test_digit():
+def decode_picture(example):
+    encoded = picture_uri(example).removeprefix("data:image/png;base64,")
+    return Image.open(io.BytesIO(base64.b64decode(encoded)))
+
+
+def test_picture():
     """The image in the page decodes to exactly the pixels of the result."""
     example = MISCLASSIFIED[3]
-    encoded = digit_uri(example).removeprefix("data:image/png;base64,")
-    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    image = decode_picture(example)
     assert image.size == (28, 28)
     assert image.tobytes() == base64.b64decode(example.pixels_base64)
 
 
-@pytest.mark.parametrize("pixels", ["", "AAAA", "no base64 <img>", "ÿ"])
-def test_digit_without_pixels(pixels):
-    """Pixels that are missing or of the wrong length give no image, and no error."""
-    assert digit_uri(dataclasses.replace(MISCLASSIFIED[0], pixels_base64=pixels)) == ""
+def test_picture_in_colour():
+    """Channels come one after another in the result, and side by side in the image."""
+    pixels = bytes([255] * 6 + [128] * 6 + [0] * 6)
+    encoded = base64.b64encode(pixels).decode()
+    image = decode_picture(
+        dataclasses.replace(MISCLASSIFIED[0], pixels_base64=encoded, pixels_shape=(3, 2, 3))
+    )
+    assert image.size == (3, 2)
+    assert image.mode == "RGB"
+    assert image.getpixel((2, 1)) == (255, 128, 0)
+
+
+@pytest.mark.parametrize("shape", [(), (1, 28, 28), (2, 1, 1), (0, 0, 0)])
+@pytest.mark.parametrize("pixels", ["", "AAA=", "no base64 <img>", "ÿ"])
+def test_picture_without_pixels(pixels, shape):
+    """Pixels that are missing or of the wrong number give no image, and no error."""
+    example = dataclasses.replace(MISCLASSIFIED[0], pixels_base64=pixels, pixels_shape=shape)
+    assert picture_uri(example) == ""
 
 
 @pytest.mark.parametrize(

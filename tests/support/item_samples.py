@@ -13,7 +13,8 @@ from grader.grading.options import Options, Setting
 from grader.intake.written import WrittenAnswer
 from grader.results import EpochResult, TrainingRun
 from grader.sandbox.isolation.own_work import OwnWork
-from grader.training.datasets import Dataset
+from grader.training.data_sources.vision import TorchvisionDataset
+from grader.training.datasets import Dataset, Datasets
 from grader.training.job import EpochCallback, TrainingJob
 from grader.training.plans import Plan, Round, run_plans
 
@@ -25,15 +26,18 @@ def make_context(*, options: Options | None = None, **changes: Any) -> Context:
     setting = Setting(
         assignment=load_assignment("set4"),
         options=options or Options(),
-        dataset=Dataset(
-            name="mnist",
-            sha256="",
-            practice=False,
-            train_images=torch.empty(0, 28, 28),
-            train_labels=torch.zeros(60_000),
-            test_images=torch.empty(0, 28, 28),
-            test_labels=torch.zeros(10_000),
+        datasets=Datasets.of(
+            Dataset(
+                name="mnist",
+                sha256="",
+                facts=TorchvisionDataset("MNIST").facts(),
+                train_inputs=torch.empty(0),
+                train_targets=torch.zeros(60_000),
+                test_inputs=torch.empty(0),
+                test_targets=torch.zeros(10_000),
+            )
         ),
+        practice=False,
         sandbox=OwnWork(),
         device="cpu",
     )

@@ -10,6 +10,7 @@ import os
 import runpy
 import sys
 import time
+from collections import defaultdict
 from math import inf
 from pathlib import Path
 from types import ModuleType
@@ -33,8 +34,8 @@ class StubDataset:
         file.flush()
 
 
-def map_dataset(path: str) -> bytes:
-    return Path(path).read_bytes()
+def map_datasets(path: str) -> dict[str, bytes]:
+    return defaultdict(Path(path).read_bytes)
 
 
 def train_stacked(jobs, dataset, *, device, on_epoch):
@@ -65,7 +66,8 @@ if __name__ == "__main__":
     stacked = ModuleType("grader.training.stacked")
     stacked.train_stacked = train_stacked
     datasets = ModuleType("grader.training.datasets")
-    datasets.Dataset, datasets.map_dataset = StubDataset, map_dataset
+    datasets.Dataset = datasets.Datasets = StubDataset
+    datasets.map_datasets = map_datasets
     loop = ModuleType("grader.training.loop")
     loop.EVALUATION_BLOCK = 500
     measure = ModuleType("grader.training.measure")

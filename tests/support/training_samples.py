@@ -108,6 +108,7 @@ def training_job(spec: ModelSpec, **changes: object) -> TrainingJob:
         "batch_size": 32,
         "seed": 1,
         "dataset": "mnist-5k",
+        "dataset_sha256": "data",
         "input_shape": (1, 28, 28),
         "stop_at_accuracy": None,
         "counted_epoch": "best",
@@ -122,11 +123,11 @@ def practice_set(cache_directory: Path, train_examples: int = 4000) -> Dataset:
     return Dataset(
         name=full.name,
         sha256=full.sha256,
-        practice=full.practice,
-        train_images=full.train_images[chosen],
-        train_labels=full.train_labels[chosen],
-        test_images=full.test_images,
-        test_labels=full.test_labels,
+        facts=full.facts,
+        train_inputs=full.train_inputs[chosen],
+        train_targets=full.train_targets[chosen],
+        test_inputs=full.test_inputs,
+        test_targets=full.test_targets,
     )
 
 

@@ -3,7 +3,6 @@
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import chain
-from types import SimpleNamespace
 
 import pytest
 
@@ -47,12 +46,12 @@ def make_trainer(pool, tmp_path):
     """Make trainers that share a cache directory, over a pool that trains nothing."""
 
     @contextmanager
-    def start_pool(dataset):
+    def start_pool():
         yield pool
 
     def make(*, use_cache=True):
-        cache = RunCache(tmp_path, dataset_sha256="data") if use_cache else None
-        return CachedTrainer(SimpleNamespace(sha256="data"), start_pool=start_pool, cache=cache)
+        cache = RunCache(tmp_path) if use_cache else None
+        return CachedTrainer(start_pool=start_pool, cache=cache)
 
     return make
 

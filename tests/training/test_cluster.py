@@ -19,7 +19,7 @@ from grader.errors import GraderError, MachineError, ModelError, UsageError
 from grader.grading.stages import Options, _choose_device
 from grader.training import cluster as cluster_module
 from grader.training.cluster import DaskTrainer
-from grader.training.datasets import load_dataset
+from grader.training.datasets import Datasets, load_dataset
 from grader.training.loop import train
 from grader.training.pool import TrainingPool
 from tests.support.dask_cluster import started_cluster, wait_until
@@ -49,7 +49,7 @@ def shared_cluster(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trainer(dataset, shared_cluster):
-    with DaskTrainer(dataset, address=shared_cluster.address) as shared:
+    with DaskTrainer(Datasets.of(dataset), address=shared_cluster.address) as shared:
         yield shared
 
 
@@ -87,7 +87,7 @@ def kill_worker(client):
 def test_runs_are_those_of_the_local_pool(trainer, dataset):
     """Alone or stacked, a worker gives the runs that this machine gives, bit for bit."""
     remote = [submit(trainer, JOBS[0]), *trainer.submit_stacked(STACK)]
-    with TrainingPool(dataset, processes=2) as pool:
+    with TrainingPool(Datasets.of(dataset), processes=2) as pool:
         local = [submit(pool, JOBS[0]), *pool.submit_stacked(STACK)]
         assert results(remote) == results(local)
 
@@ -163,7 +163,7 @@ def test_killed_worker(cluster, dataset):
     for _ in range(2):
         cluster.add_worker()
     with (
-        DaskTrainer(dataset, address=cluster.address) as trainer,
+        DaskTrainer(Datasets.of(dataset), address=cluster.address) as trainer,
         Client(cluster.address, set_as_default=False) as client,
     ):
         futures = [submit(trainer, job) for job in LONG]
@@ -179,7 +179,7 @@ def test_job_that_kills_workers(cluster, dataset):
     """A job that no worker survives fails with that cause; the job behind it is trained."""
     cluster.add_worker()
     with (
-        DaskTrainer(dataset, address=cluster.address) as trainer,
+        DaskTrainer(Datasets.of(dataset), address=cluster.address) as trainer,
         Client(cluster.address, set_as_default=False) as client,
     ):
         victim = submit(trainer, ENDLESS)
@@ -198,7 +198,7 @@ def test_nothing_stays_after_the_grader(cluster, dataset, tmp_path):
     preload = tmp_path / "impatient.py"
     preload.write_text("from grader.training import cluster\ncluster.IDLE_SECONDS = 0.5\n")
     worker = cluster.add_worker("--preload", str(preload))
-    with DaskTrainer(dataset, address=cluster.address) as trainer:
+    with DaskTrainer(Datasets.of(dataset), address=cluster.address) as trainer:
         assert submit(trainer, JOBS[0]).result().epochs
         wait_until(lambda: not training_processes(worker))
         assert submit(trainer, JOBS[0]).result().epochs
@@ -225,7 +225,9 @@ def test_unusable_worker(preload, message, cluster, dataset, tmp_path):
     file = tmp_path / "preload.py"
     file.write_text(preload)
     cluster.add_worker("--preload", str(file))
-    with DaskTrainer(dataset, address=cluster.address, patience_seconds=None) as trainer:
+    with DaskTrainer(
+        Datasets.of(dataset), address=cluster.address, patience_seconds=None
+    ) as trainer:
         refused = submit(trainer, JOBS[0])
         with pytest.raises(MachineError, match=message) as caught:
             refused.result()
@@ -240,21 +242,25 @@ def test_data_travel(cluster, dataset, tmp_path):
     """A worker needs no data of its own: it trains on what the grader has."""
     cluster.add_worker(GRADER_DATA=str(tmp_path / "nowhere"))
     other = replace(
-        dataset, name="mnist", sha256="0" * 64, train_labels=dataset.train_labels.flip(0)
+        dataset, name="mnist", sha256="0" * 64, train_targets=dataset.train_targets.flip(0)
     )
     job = replace(JOBS[0], dataset="mnist")
-    with DaskTrainer(other, address=cluster.address) as trainer:
+    with DaskTrainer(Datasets.of(other), address=cluster.address) as trainer:
         assert without_time(submit(trainer, job).result()) == without_time(train(job, other))
 
 
 @pytest.mark.slow
 def test_no_worker_comes(cluster, dataset):
     """Jobs do not wait forever at a scheduler without workers; leaving drops queued jobs."""
-    with DaskTrainer(dataset, address=cluster.address, patience_seconds=0.5) as trainer:
+    with DaskTrainer(
+        Datasets.of(dataset), address=cluster.address, patience_seconds=0.5
+    ) as trainer:
         with pytest.raises(MachineError, match="has had no worker for 0 s") as caught:
             submit(trainer, JOBS[0]).result()
         assert "dask worker" in caught.value.next_step
-    with DaskTrainer(dataset, address=cluster.address, patience_seconds=None) as trainer:
+    with DaskTrainer(
+        Datasets.of(dataset), address=cluster.address, patience_seconds=None
+    ) as trainer:
         waiting = submit(trainer, JOBS[0])
     with pytest.raises(MachineError, match="training was stopped"):
         waiting.result()
@@ -264,7 +270,9 @@ def test_no_worker_comes(cluster, dataset):
 def test_worker_comes_late(cluster, dataset):
     """A job waits for its worker, whose death leaves the job waiting for the next one."""
     with (
-        DaskTrainer(dataset, address=cluster.address, patience_seconds=None) as trainer,
+        DaskTrainer(
+            Datasets.of(dataset), address=cluster.address, patience_seconds=None
+        ) as trainer,
         Client(cluster.address, set_as_default=False) as client,
     ):
         future = submit(trainer, LONG[0])
@@ -280,7 +288,7 @@ def test_worker_comes_late(cluster, dataset):
 def test_scheduler_is_lost(cluster, dataset, monkeypatch):
     """When the scheduler dies, jobs that wait fail with that cause, and so do later jobs."""
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 3.0)
-    with DaskTrainer(dataset, address=cluster.address) as trainer:
+    with DaskTrainer(Datasets.of(dataset), address=cluster.address) as trainer:
         waiting = submit(trainer, JOBS[0])
         cluster.scheduler.kill()
         for future in (waiting, submit(trainer, JOBS[1])):
@@ -308,18 +316,20 @@ def test_encrypted_connections(dataset, tmp_path, monkeypatch):
                     "distributed.comm.tls.client": tls["client"],
                 }
             ),
-            DaskTrainer(dataset, address=cluster.address, patience_seconds=None) as trainer,
+            DaskTrainer(
+                Datasets.of(dataset), address=cluster.address, patience_seconds=None
+            ) as trainer,
         ):
             assert submit(trainer, JOBS[0]).result().epochs
         monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 2.0)
         with pytest.raises(GraderError, match="tls://"):
-            DaskTrainer(dataset, address=cluster.address).__enter__()
+            DaskTrainer(Datasets.of(dataset), address=cluster.address).__enter__()
 
 
 def test_no_scheduler(dataset, monkeypatch):
     """An address where nobody answers fails at once, with the remedy."""
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 0.5)
-    trainer = DaskTrainer(dataset, address="tcp://127.0.0.1:1")
+    trainer = DaskTrainer(Datasets.of(dataset), address="tcp://127.0.0.1:1")
     with pytest.raises(MachineError, match=r"no Dask scheduler answers at tcp://127") as caught:
         trainer.__enter__()
     assert "dask scheduler" in caught.value.next_step
@@ -328,7 +338,7 @@ def test_no_scheduler(dataset, monkeypatch):
 def test_unknown_address(dataset):
     """An unknown kind of address is wrong use."""
     with pytest.raises(UsageError, match="'udp://host:1' is not the address"):
-        DaskTrainer(dataset, address="udp://host:1").__enter__()
+        DaskTrainer(Datasets.of(dataset), address="udp://host:1").__enter__()
 
 
 def test_only_specs_travel():
@@ -336,7 +346,7 @@ def test_only_specs_travel():
     job = training_job(replace(cnn(0.25), weights=b"\x00\xff"), stop_at_accuracy=0.975)
     sent = pickle.dumps(job)
     assert pickle.loads(sent) == job
-    assert pickle.loads(sent).digest(dataset_sha256="0") == job.digest(dataset_sha256="0")
+    assert pickle.loads(sent).digest() == job.digest()
     named = {
         value
         for operation, value, _ in pickletools.genops(sent)

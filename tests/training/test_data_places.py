@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from grader.training import data_places
-from grader.training.data_places import DATA_VARIABLE, directories_with_labels
+from grader.training.data_places import DATA_VARIABLE
+from grader.training.data_sources.named import label_paths
+from grader.training.data_sources.vision import TorchvisionDataset
+
+MNIST = [TorchvisionDataset("MNIST")]
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +37,17 @@ def test_all_places_with_labels_are_hidden(
     named = place_labels(tmp_path / "named")
     downloaded = place_labels(cache / "MNIST" / "raw")
     monkeypatch.setenv(DATA_VARIABLE, str(named))
-    assert directories_with_labels(tmp_path / "given") == [given, named, downloaded]
+    file = "t10k-labels-idx1-ubyte.gz"
+    assert label_paths(MNIST, tmp_path / "given") == [
+        *(given, given / file, named / file),
+        *(downloaded, downloaded / file),
+    ]
 
 
 def test_nothing_else_is_hidden(tmp_path: Path) -> None:
     """Not a directory around them, where Python may lie, nor one without labels."""
     raw = place_labels(tmp_path / "MNIST" / "raw")
-    assert directories_with_labels(tmp_path) == [raw]
-    assert directories_with_labels(tmp_path / "missing") == []
-    assert directories_with_labels(None) == []
+    assert label_paths(MNIST, tmp_path) == [raw, raw / "t10k-labels-idx1-ubyte.gz"]
+    assert label_paths(MNIST, tmp_path / "missing") == []
+    assert label_paths(MNIST, None) == []
+    assert label_paths([TorchvisionDataset("CIFAR10")], tmp_path) == []

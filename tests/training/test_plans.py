@@ -28,6 +28,7 @@ JOB = TrainingJob(
     batch_size=32,
     seed=0,
     dataset="mnist",
+    dataset_sha256="data",
     input_shape=(784,),
     counted_epoch="best",
     stop_at_accuracy=None,

@@ -19,6 +19,7 @@ import pytest
 
 from grader.errors import MachineError, ModelError
 from grader.training.budget import Budget
+from grader.training.datasets import Datasets
 from grader.training.loop import train
 from grader.training.pool import TrainingPool, count_cores
 from grader.training.stacked import train_stacked
@@ -53,7 +54,7 @@ def pool(dataset, tmp_path_factory):
     directory = tmp_path_factory.mktemp("submission")
     for name in ("torch", "numpy", "grader", "ctypes"):
         (directory / f"{name}.py").write_text("raise SystemExit('imported from the directory')\n")
-    with contextlib.chdir(directory), TrainingPool(dataset, processes=2) as shared:
+    with contextlib.chdir(directory), TrainingPool(Datasets.of(dataset), processes=2) as shared:
         yield shared
 
 
@@ -342,7 +343,7 @@ def test_data_set_may_come_late(stub_pool):
         with pytest.raises(MachineError, match="before a data set"):
             submit(pool, ENDLESS)
         wait_until(lambda: pool._workers[0]._process)
-        pool.use_dataset(StubDataset())
+        pool.use_datasets(StubDataset())
         assert len(submit(pool, SHORT).result().epochs) == 2
 
 

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from grader.results import EpochResult, MisclassifiedExample, TrainingRun
-from grader.training.datasets import PRACTICE_SHA256
 from grader.training.job import TrainingJob
 from grader.training.run_cache import RunCache, _checksum, cache_info, clear_cache
 from tests.support.specs import mlp
@@ -31,7 +30,7 @@ RUN = TrainingRun(
 
 @pytest.fixture
 def cache(tmp_path):
-    return RunCache(tmp_path, dataset_sha256="data")
+    return RunCache(tmp_path)
 
 
 def only_file(directory):
@@ -56,7 +55,7 @@ def test_older_graders_run_is_found(monkeypatch):
     directory = Path(__file__).parent / "data"
     job = msgspec.json.decode((directory / "job.json").read_bytes(), type=TrainingJob)
     monkeypatch.setattr("torch.__version__", "2.14.1+cu130")
-    run = RunCache(directory, dataset_sha256=PRACTICE_SHA256).load(job)
+    run = RunCache(directory).load(job)
     assert run is not None
     assert (len(run.epochs), run.seed, run.stopped_early) == (8, job.seed, True)
     assert run.epochs[-1] == EpochResult(train_loss=0.16207339715957642, test_accuracy=0.921)
@@ -82,8 +81,8 @@ def test_another_job_is_not_found(cache, changed):
 def test_other_data_and_devices(cache, tmp_path):
     """Runs on other data or another device are other runs."""
     cache.store(JOB, RUN)
-    assert RunCache(tmp_path, dataset_sha256="other").load(JOB) is None
-    assert RunCache(tmp_path, dataset_sha256="data", device="H100").load(JOB) is None
+    assert cache.load(replace(JOB, dataset_sha256="other")) is None
+    assert RunCache(tmp_path, device="H100").load(JOB) is None
 
 
 def test_other_trainer_and_torch(cache, monkeypatch):
@@ -176,7 +175,7 @@ def test_run_answers_another_threshold(cache, stopped_early, stop_at, found):
 def test_cache_that_cannot_be_written(tmp_path):
     """It costs time and is no error."""
     (tmp_path / "file").write_text("")
-    cache = RunCache(tmp_path / "file", dataset_sha256="data")
+    cache = RunCache(tmp_path / "file")
     cache.store(JOB, RUN)
     assert cache.load(JOB) is None
 

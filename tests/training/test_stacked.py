@@ -204,7 +204,7 @@ def test_accuracies_with_dropout(dataset):
     The masks differ, so single runs cannot be compared; the means can, by Welch's t statistic.
     """
     few = replace(
-        dataset, train_images=dataset.train_images[:256], train_labels=dataset.train_labels[:256]
+        dataset, train_inputs=dataset.train_inputs[:256], train_targets=dataset.train_targets[:256]
     )
     spec = model(FLATTEN, linear(784, 16), RELU, dropout(0.5), linear(16, 10))
     other = spec.with_dropout(0.4)

@@ -49,8 +49,8 @@ def test_batches_are_drawn_on_the_gpu(shape):
     with FakeTensorMode():
         with torch.device("cuda"):
             examples = Examples(
-                images=torch.zeros(70, *shape, dtype=torch.uint8),
-                labels=torch.zeros(70, dtype=torch.int64),
+                inputs=torch.zeros(70, *shape, dtype=torch.uint8),
+                targets=torch.zeros(70, dtype=torch.int64),
                 mean_and_std=(torch.zeros(shape), torch.ones(shape)),
             )
         shuffle = torch.Generator().manual_seed(0)

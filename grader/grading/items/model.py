@@ -41,6 +41,7 @@ from grader.results import (
     counted_accuracy,
 )
 from grader.training.budget import Budget
+from grader.training.data_sources.interface import DataFacts
 from grader.training.datasets import Dataset
 from grader.training.job import TrainingJob
 from grader.training.loop import train
@@ -52,33 +53,32 @@ STEP_VALUES = 25_000_000
 """Parameters and buffers of a model, and work (see `count_work`) and outputs of all layers of a
 batch, for one step in the grader's own process: about half a second, and 500 MB."""
 
-HARDLY_LEARNS = 0.2
-"""An accuracy below this is hardly better than chance."""
-
 
 def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | ModelTraining:
     """Check layers, recipe and training work; a model without a fault is to be trained."""
+    setting = context.setting
+    dataset = setting.dataset_of(item_id)
     structure = check_structure(
         item_id,
         item,
         context.extractions[item_id],
-        input_shapes=item.input_shapes,
-        outputs=item.classes,
+        input_shapes=item.input_shapes or dataset.facts.input_shapes,
+        outputs=dataset.facts.outputs,
         # The grader sets the mode itself.
         harmless=frozenset({"evaluation"}),
     )
     if isinstance(structure, ItemResult):
         return _skip_accuracy(structure)
     extraction = context.extractions[item_id]
-    setting, location = context.setting, structure.extracted.location
-    recipe = check_recipe(item, structure.extracted, channels=setting.dataset.channels)
+    location = structure.extracted.location
+    recipe = check_recipe(item, structure.extracted, channels=dataset.facts.channels)
     checks = [_as_recorded(check, extraction) for check in recipe.checks]
     if structure.extracted.class_name and not item.modules:
         checks.insert(0, _refuse_class(structure.extracted.class_name))
     multiply_adds = work = 0.0
     if structure.shapes:
         per_example = count_multiply_adds(structure.model, structure.shapes)
-        multiply_adds = float(per_example) * len(setting.dataset.train_labels) * recipe.epochs
+        multiply_adds = float(per_example) * dataset.facts.train_examples * recipe.epochs
         work = multiply_adds * len(setting.assignment.seeds)
         checks.append(_check_work(work, setting.assignment.limits))
     located = (replace(check, location=check.location or location) for check in checks)
@@ -106,7 +106,8 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         seed=0,
-        dataset=setting.dataset.name,
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
         input_shape=structure.input_shape,
         stop_at_accuracy=None,
         counted_epoch=item.threshold.epoch,
@@ -118,6 +119,7 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
         item=item,
         context=context,
         job=job,
+        dataset=dataset,
     )
 
 
@@ -182,15 +184,17 @@ class ModelTraining(Training):
 
     Attributes:
         job: the training, with the seed still to be set.
+        dataset: of the training.
     """
 
     item: ModelItem
     context: Context
     job: TrainingJob
+    dataset: Dataset
 
     def rehearse(self) -> ModelTraining:
         """Take one training step on noise."""
-        step = check_one_step(self.job, seed=self.context.setting.seeds[0])
+        step = check_one_step(self.job, self.dataset.facts, seed=self.context.setting.seeds[0])
         return replace(self, so_far=add_checks(self.so_far, step))
 
     def leave_out(self, reason: str) -> ItemResult:
@@ -203,7 +207,7 @@ class ModelTraining(Training):
         A run whose best epoch counts may end early: later epochs cannot change its verdict.
         """
         setting, threshold = self.context.setting, self.item.threshold
-        test_examples = len(setting.dataset.test_labels)
+        test_examples = self.dataset.facts.test_examples
         clear = clearly_met_accuracy(threshold.accuracy, test_examples)
         stop_at = None if setting.options.full or threshold.epoch == "final" else clear
         jobs = [replace(self.job, seed=seed, stop_at_accuracy=stop_at) for seed in setting.seeds]
@@ -223,8 +227,7 @@ class ModelTraining(Training):
 
     def result(self, outcome: Sequence[TrainingRun]) -> ItemResult:
         """Return the verdict on the runs; one seed that meets the threshold is enough."""
-        dataset, threshold = self.context.setting.dataset, self.item.threshold
-        test_examples = len(dataset.test_labels)
+        threshold, test_examples = self.item.threshold, self.dataset.facts.test_examples
         reproduced = [counted_accuracy(run, threshold.epoch) for run in outcome]
         accuracy = max(reproduced)
         borderline = is_borderline(reproduced, threshold.accuracy, test_examples)
@@ -232,7 +235,7 @@ class ModelTraining(Training):
         differs = (
             reported is not None
             # The student measured on another data set than the practice set.
-            and not dataset.practice
+            and not self.context.setting.practice
             and reported_differs(reported, reproduced, test_examples)
         )
         check = CheckResult.judged(
@@ -271,7 +274,8 @@ class ModelTraining(Training):
             return advice
         if diverged:
             return "lower the learning rate"
-        if all(run.epochs and run.final_accuracy < HARDLY_LEARNS for run in runs):
+        hardly_learned = _hardly_above_chance(self.dataset.facts)
+        if all(run.epochs and run.final_accuracy < hardly_learned for run in runs):
             return "the model hardly learns: check the learning rate and the layers' order"
         faster = "train longer or faster" if may_train_longer else "learn faster"
         return (
@@ -315,7 +319,7 @@ class ModelTraining(Training):
         return None, (f"{function} returned {shown}, which is not a share from 0 to 1.",), ()
 
 
-def check_one_step(job: TrainingJob, *, seed: int) -> CheckResult:
+def check_one_step(job: TrainingJob, facts: DataFacts, *, seed: int) -> CheckResult:
     """Fail if a training step on noise cannot be taken or has an infinite loss.
 
     The step needs no data set. A learning rate that is too high shows in later steps only. It is
@@ -325,18 +329,7 @@ def check_one_step(job: TrainingJob, *, seed: int) -> CheckResult:
     if examples < 2:
         reason = "left out by --quick: the model is too large for a quick step"
         return skipped("one-step", "One training step", reason)
-    pixels = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (examples, 28, 28), generator=pixels, dtype=torch.uint8)
-    labels = torch.arange(examples) % 10
-    noise = Dataset(
-        name="noise",
-        sha256="",
-        practice=True,
-        train_images=images,
-        train_labels=labels,
-        test_images=images,
-        test_labels=labels,
-    )
+    noise = _make_noise(facts, examples, seed)
     try:
         diverged = train(replace(job, epochs=1, seed=seed), noise).diverged
     except ModelError as error:
@@ -347,6 +340,26 @@ def check_one_step(job: TrainingJob, *, seed: int) -> CheckResult:
         next_step = "look at the layers' order: the loss is not a number before the first update"
     return CheckResult.judged(
         "one-step", "One training step", passed=passed, observed=observed, next_step=next_step
+    )
+
+
+def _make_noise(facts: DataFacts, examples: int, seed: int) -> Dataset:
+    """Return a data set of noise whose examples are like those of the facts."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (examples, *facts.input_shape)
+    if facts.is_images:
+        inputs = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    else:
+        inputs = torch.randn(shape, generator=generator)
+    targets = torch.arange(examples) % (facts.classes or 1)
+    return Dataset(
+        name="noise",
+        sha256="",
+        facts=facts,
+        train_inputs=inputs,
+        train_targets=targets,
+        test_inputs=inputs,
+        test_targets=targets,
     )
 
 
@@ -375,3 +388,9 @@ def budget_of(assignment: Assignment, *, stacks: int = 1) -> Budget:
         repetitions=len(assignment.seeds) * stacks,
         memory_bytes=assignment.limits.training_memory_bytes,
     )
+
+
+def _hardly_above_chance(facts: DataFacts) -> float:
+    """Return an accuracy that is little more than guessing gives: 0.2 for ten classes."""
+    chance = 1 / (facts.classes or 1)
+    return chance + (1 - chance) / 9

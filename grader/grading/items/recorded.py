@@ -88,7 +88,7 @@ def _choices(training: RecordedTraining, item: ModelItem) -> PlainMapping | None
 
 def _is_normalization_usable(training: RecordedTraining, item: ModelItem) -> bool:
     """Return True if the images can be normalised as in the program."""
-    channels = {1, *(shape[0] for shape in item.input_shapes if len(shape) == 3)}
+    channels = {1, *(shape[0] for shape in item.accepted_shapes() if len(shape) == 3)}
     return (
         item.recipe.normalization
         and len(training.mean) == len(training.std)

@@ -122,6 +122,7 @@ def meets_rules(item: ModelItem, layers: tuple[LayerSpec, ...]) -> bool:
         for layer in layers
     )
     model = ModelSpec(layers=ordinary)
+    shapes, facts = item.accepted_shapes(), item.facts
     return (
         bool(layers)
         and all(
@@ -131,7 +132,7 @@ def meets_rules(item: ModelItem, layers: tuple[LayerSpec, ...]) -> bool:
                 *(_apply(rule, model) for rule in item.constraints),
             )
         )
-        and _check_fit(model, item.input_shapes, item.classes)[0].outcome is Outcome.PASSED
+        and (facts is None or _check_fit(model, shapes, facts.outputs)[0].outcome is Outcome.PASSED)
     )
 
 

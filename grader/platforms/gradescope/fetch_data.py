@@ -1,4 +1,4 @@
-"""Put the data set into the image while Gradescope builds it, so that no submission downloads it.
+"""Put the data sets into the image while Gradescope builds it; no submission downloads them.
 
 `python -m grader.platforms.gradescope.fetch_data SOURCE`, where SOURCE holds the settings.
 """
@@ -8,21 +8,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from grader.platforms.data import fetch_datasets
 from grader.platforms.gradescope.settings import FILE_NAME, read_settings
-from grader.training.datasets import load_dataset
 
 
 def fetch(source: Path) -> str:
-    """Load the data set once, as grading will, and return its name.
+    """Load the data sets once, as grading will, and describe them.
 
     Raises:
-        DatasetError: the data set cannot be loaded, so the image must not be built.
+        DatasetError: a data set cannot be loaded, so the image must not be built.
     """
     settings = read_settings(source / FILE_NAME)
     assignment = settings.load_assignment(source)
-    name = assignment.practice.dataset if settings.practice else assignment.dataset
-    return load_dataset(name, data_directory=settings.data_path()).name
+    chosen = assignment.for_practice() if settings.practice else assignment
+    return fetch_datasets(chosen, data_directory=settings.data_path())
 
 
 if __name__ == "__main__":
-    print(f"{fetch(Path(sys.argv[1]))} is in the image")  # noqa: T201
+    print(fetch(Path(sys.argv[1])))  # noqa: T201

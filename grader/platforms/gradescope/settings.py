@@ -19,7 +19,7 @@ class Settings:
 
     Attributes:
         assignment: name of a bundled assignment, or of a file beside the settings.
-        data_directory: directory of the image with MNIST; None to download MNIST for the image.
+        data_directory: directory of the image with the data; None to download it for the image.
         question_memory_bytes: memory limit of a student's code for one question.
         time_limit_seconds: the grading ends after this time, before the container does.
     """
@@ -38,7 +38,7 @@ class Settings:
         return load_assignment(name, submission=submission)
 
     def data_path(self) -> Path | None:
-        """Return the directory with MNIST, or None for the cache."""
+        """Return the directory with the data, or None for the cache."""
         return Path(self.data_directory) if self.data_directory else None
 
 

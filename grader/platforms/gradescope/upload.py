@@ -6,6 +6,7 @@ import io
 import json
 import sys
 import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution, distributions
 from pathlib import Path
@@ -42,8 +43,14 @@ packages = ["grader"]
 """
 
 
-def build_upload(settings: Settings, *, assignment_file: Path | None, torch_index: str) -> bytes:
-    """Return the zip file, with a copy of an author's assignment file.
+def build_upload(
+    settings: Settings,
+    *,
+    assignment_file: Path | None,
+    torch_index: str,
+    data_files: Mapping[str, Path] | None = None,
+) -> bytes:
+    """Return the zip file, with a copy of an author's assignment file and of the data beside it.
 
     `torch_index` is the URL of the package index for torch and torchvision.
 
@@ -62,6 +69,7 @@ def build_upload(settings: Settings, *, assignment_file: Path | None, torch_inde
     if assignment_file is not None:
         contents[ASSIGNMENT_FILE] = assignment_file.read_bytes()
         settings = replace(settings, assignment=ASSIGNMENT_FILE)
+        contents |= {name: path.read_bytes() for name, path in (data_files or {}).items()}
     contents[FILE_NAME] = write_settings(settings)
     return _pack(contents)
 

@@ -115,10 +115,14 @@ class _View:
                 self.bind(path, str(path))
 
     def hide(self, path: Path) -> None:
-        """Cover a directory with an empty one, if it would be seen."""
-        if path.is_dir() and any(path.is_relative_to(source) for source in self.sources):
+        """Cover a directory or a file with an empty one, if it would be seen."""
+        if not any(path.is_relative_to(source) for source in self.sources):
+            return
+        if path.is_dir():
             self.mounts += ["--size", "4096", "--tmpfs", str(path)]
             self.covers.append(str(path))
+        elif path.is_file():
+            self.mounts += [staging.BIND, os.devnull, str(path)]
 
 
 class Bubblewrap(Sandbox):

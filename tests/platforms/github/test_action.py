@@ -111,16 +111,26 @@ def test_cache_key(tmp_path):
     assert re.fullmatch("[0-9a-f]{64}", digests.pop())
 
 
+def test_cache_key_of_an_assignment(tmp_path):
+    """Another assignment, or another text of the same file, may need other data."""
+    digests = set()
+    for name in ("mine.py", "set4"):
+        step = run_script("key", tmp_path, tmp_path / f"of-{name}", {"assignment": name})
+        digests.add(step.outputs["digest"])
+        (tmp_path / "mine.py").write_text("dataset = 'digits'")
+    step = run_script("key", tmp_path, tmp_path / "again", {"assignment": "mine.py"})
+    assert len(digests | {step.outputs["digest"]}) == 3
+
+
 PYTHON = r"""#!/bin/sh
 {python} "$@" --without-pip || exit
 printf '#!/bin/sh\necho pip "$@" >> {log}\n' > "{venv}/bin/pip"
 chmod +x "{venv}/bin/pip"
-mkdir "{packages}/torchvision"
-touch "{packages}/torchvision/__init__.py"
-echo 'MNIST = lambda root, download: print("MNIST", file=open("{log}", "a"))' \
-  > "{packages}/torchvision/datasets.py"
+mkdir -p "{packages}/grader/platforms/github"
+echo 'import sys; print("fetch", *sys.argv[1:], file=open("{log}", "a"))' \
+  > "{packages}/grader/platforms/github/fetch_data.py"
 """
-"""Stands in for `python -m venv`: pip and torchvision in it only say that they were used."""
+"""Stands in for `python -m venv`: pip and the grader in it only say that they were used."""
 
 
 def test_install_in_a_hostile_checkout(tmp_path):
@@ -149,13 +159,15 @@ def test_install_in_a_hostile_checkout(tmp_path):
         workspace=checkout,
         files=files,
         GITHUB_ACTION_PATH=str(ROOT),
+        DIRECTORY=".",
+        ASSIGNMENT="set4",
         PATH=f"{commands}:{os.environ['PATH']}",
     )
     assert done.returncode == 0, done.stderr
     assert log.read_text().splitlines() == [
         "pip install --index-url https://download.pytorch.org/whl/cpu torch torchvision",
         f"pip install {ROOT}",
-        "MNIST",
+        f"fetch set4 {checkout}",
     ]
 
 

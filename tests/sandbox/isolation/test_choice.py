@@ -22,6 +22,7 @@ from grader.sandbox.isolation.choice import Sandbox, choose_sandbox
 from grader.sandbox.isolation.interface import SandboxedProcess
 from grader.sandbox.isolation.own_work import OwnWork
 from grader.sandbox.isolation.self_test import find_fault
+from grader.training.data_sources.embedded import embedded_files
 from tests.submissions.asking import find_sandbox
 from tests.support.paths import ROOT
 from tests.support.processes import alive
@@ -229,10 +230,11 @@ def test_visible_files(namespaces: Sandbox, tmp_path: Path) -> None:
 
 
 def test_labels_hidden(sandbox: Sandbox) -> None:
-    """The practice set, which an installed package ships, is not there."""
-    directory = exposed_paths.embedded_data_sets()[0]
-    assert any(directory.iterdir())
-    assert run_inside(sandbox, READABLE, path=str(directory)) == []
+    """The embedded data sets, which installed packages ship, cannot be read."""
+    files = embedded_files()
+    assert [path.name for path in files] == ["mnist_5k.csv.gz", "digits.csv.gz"]
+    for path in files:
+        assert path.name not in run_inside(sandbox, READABLE, path=str(path.parent))
 
 
 def test_hidden_directories() -> None:
@@ -242,6 +244,10 @@ def test_hidden_directories() -> None:
     directory = Path(np.__file__).parent / "random"
     assert run_inside(find_sandbox(), READABLE, path=str(directory)) != []
     assert run_inside(find_sandbox(hidden=[directory]), READABLE, path=str(directory)) == []
+    file = directory / "__init__.py"
+    readable = run_inside(find_sandbox(hidden=[file]), READABLE, path=str(directory))
+    assert readable
+    assert file.name not in readable
 
 
 def test_installed_grader_hidden(

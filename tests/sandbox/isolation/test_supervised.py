@@ -19,6 +19,7 @@ from grader.sandbox.isolation.dedicated_user import DedicatedUser
 from grader.sandbox.isolation.same_user import SameUser
 from grader.sandbox.isolation.self_test import find_fault
 from grader.sandbox.supervisor import landlock, scratch
+from grader.training.data_sources.embedded import embedded_files
 from tests.sandbox.isolation.test_choice import run_inside, wait_for_processes
 from tests.support.paths import ROOT
 from tests.support.processes import alive
@@ -197,7 +198,7 @@ def test_hidden_files(tmp_path: Path) -> None:
 
 def test_labels_and_grader_stay_closed() -> None:
     """Neither the repository nor the practice set lies below anything that can be read."""
-    hidden = [exposed_paths.PACKAGE, *exposed_paths.embedded_data_sets()]
+    hidden = [exposed_paths.PACKAGE, *embedded_files()]
     read = [
         path
         for path, access in exposed_paths.landlock_rules([])
