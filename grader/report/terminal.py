@@ -25,7 +25,6 @@ from grader.report.wording import (
     items_that_await_a_person,
     items_that_fell_short,
     items_with_questions,
-    open_questions,
     points,
     score_line,
     shortened,
@@ -33,7 +32,7 @@ from grader.report.wording import (
     tests_of,
     worth,
 )
-from grader.results import CheckResult, ItemResult, Outcome, SubmissionResult
+from grader.results import ItemResult, Outcome, SubmissionResult
 from grader.text import clean_block
 
 _OTHER_TRAINING = (
@@ -62,14 +61,14 @@ def print_summary(result: SubmissionResult, console: Console, report_path: str) 
         console.print()
         console.print(Text(attention_heading(result), style="bold"))
         for item in short:
-            _print_item(item, deciding_check(item), console)
+            _print_item(item, console)
     questions = items_with_questions(result)
     if questions:
         console.print()
         heading = f"A person must look at {counted(len(questions), 'item')}"
         console.print(Text(heading, style="bold"))
         for item in questions:
-            _print_item(item, open_questions(item.checks)[0], console)
+            _print_item(item, console)
     _print_programs(result, console)
     console.print()
     _print_totals(result, console)
@@ -119,10 +118,11 @@ def _parts_table(result: SubmissionResult, console: Console) -> Table:
     return table
 
 
-def _print_item(item: ItemResult, check: CheckResult | None, console: Console) -> None:
+def _print_item(item: ItemResult, console: Console) -> None:
     """Print an item with the check on which its student or a person must act."""
     title = plain_text(f" {item.title} ({score_line(item.score)})", console)
     console.print(Text("\n") + plain_text(item.id, console, "bold") + title)
+    check = deciding_check(item)
     if check is not None:
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True, style="dim")

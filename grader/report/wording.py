@@ -251,8 +251,8 @@ def tests_sentence(item: ItemResult) -> str:
 
 
 def deciding_check(item: ItemResult) -> CheckResult | None:
-    """Return the first check that failed or could not be made, or None."""
-    return next(iter(faults(item.checks)), None)
+    """Return the first check that failed, could not be made, or is left to a person, or None."""
+    return next(iter(checks_to_act_on(item.checks)), None)
 
 
 def capitalized(text: str) -> str:

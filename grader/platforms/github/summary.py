@@ -17,9 +17,11 @@ from grader.report.wording import (
     deciding_check,
     facts,
     items_that_fell_short,
+    items_with_questions,
     percentage,
     score_line,
     shortened,
+    source_sentence,
     tests_of,
     worth,
 )
@@ -83,7 +85,15 @@ def _blocks(result: SubmissionResult) -> Iterator[str]:
     short = items_that_fell_short(result)
     if short:
         yield "## What to look at\n"
-        yield from map(_failure, short)
+        yield from map(_item, short)
+    questions = items_with_questions(result)
+    if questions:
+        yield "## Awaits a person\n"
+        yield from map(_item, questions)
+    taken = [(item.id, source_sentence(item.source)) for item in result.items() if item.source]
+    if taken:
+        yield "## Taken from programs\n"
+        yield _table(("item", "training"), taken)
     trained = [(item.id, item.training) for item in result.items() if item.training]
     if trained:
         yield "## Learning curves\n"
@@ -162,7 +172,8 @@ def _parts_table(result: SubmissionResult) -> str:
     return _table(("part", "what", "outcome", "points"), rows) + total
 
 
-def _failure(item: ItemResult) -> str:
+def _item(item: ItemResult) -> str:
+    """Return an item with the check on which its student or a person must act."""
     title = f"### {_inert(item.id)}: {_inert(item.title)} ({_inert(score_line(item.score))})\n"
     check = deciding_check(item)
     if check is None:
