@@ -158,7 +158,7 @@ FORGERY = (
 
 READING = (
     _attack("reading", "environment", "return sorted(os.environ)", value=(
-        "HOME", "LANG", "MPLBACKEND", "OMP_NUM_THREADS", "PATH", "PWD", "TMPDIR",
+        "HOME", "LANG", "MPLBACKEND", "OMP_NUM_THREADS", "PATH", "PWD", "PYTHONHASHSEED", "TMPDIR",
         "USER",
     )),
     _attack("reading", "parent_environment", "return open('/proc/1/environ').read()",
@@ -170,10 +170,11 @@ READING = (
     _attack("reading", "users", "return open('/etc/passwd').read()", kind="exception"),
     _attack("reading", "homes", "return glob.glob('/home/*') + glob.glob('/root/*.*')", value=()),
     _attack("reading", "siblings",
-            # A Python that is installed below one of these is the only thing there.
+            # A Python that is installed below one of these is the only thing there, beside the
+            # links to the submitted files.
             "os.listdir('/submission/..');"
             "return [path for path in glob.glob('/tmp/*') + glob.glob('/var/*')"
-            " if not any(prefix.startswith(path + '/') for prefix in (sys.prefix, sys.base_prefix))]",
+            " if not os.path.islink(path) and not any(prefix.startswith(path + '/') for prefix in (sys.prefix, sys.base_prefix))]",
             value=()),
     _attack("reading", "top", "return sorted(set(os.listdir('/')) & "
             "{'home', 'var', 'mnt', 'media', 'srv', 'boot', 'sys', 'run', 'opt', 'tmp'})",
@@ -305,7 +306,8 @@ TAMPERING = (
             "return 1", value=1),
     _attack("tampering", "locked_scratch", "os.chmod(os.getcwd(), 0o500); return 1", value=1),
     _attack("tampering", "after_locked_scratch",
-            "open('x', 'w').close(); return os.listdir('.')", value=("x",)),
+            "open('x', 'w').close(); return [e.name for e in os.scandir() if not e.is_symlink()]",
+            value=("x",)),
     _attack("tampering", "noted_scratch", "os.setxattr('.', 'user.note', b'x'); return 1", value=1),
     _attack("tampering", "after_noted_scratch", """
         try:
@@ -329,7 +331,8 @@ TAMPERING = (
             os.chdir('d')
         return 1
         """, value=1),
-    _attack("tampering", "after_deep_tree", "return os.listdir('.')", value=()),
+    _attack("tampering", "after_deep_tree",
+            "return [e.name for e in os.scandir() if not e.is_symlink()]", value=()),
     _attack("tampering", "higher_limits", """
         import resource
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
