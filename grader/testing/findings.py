@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from grader.testing.difference import (
     first_difference,
 )
 from grader.testing.errors import StudentError, UnansweredError, UnusableArgumentError
-from grader.testing.student import Call, kind_of
+from grader.testing.student import Call, Remote, kind_of
 from grader.testing.writing import (
     MAXIMUM_LINE,
     MAXIMUM_SHORT,
@@ -172,7 +173,7 @@ def _explain_answer(ending: Ending, file: str) -> Finding:
     if last is None:
         return _blame_test(error) if not calls else _explain_without_answer(calls, file, error)
     shown = write_call(last, names, MAXIMUM_SHORT)
-    observed = f"{shown} returned {write_value(last.value, names, MAXIMUM_SHORT)}"
+    observed = f"{shown} returned {_write_answer(last.value, names, MAXIMUM_SHORT)}"
     location = last.location
     if last.value is None and not last.reads and not isinstance(error, AssertionError):
         return Finding(
@@ -218,7 +219,7 @@ def _explain_answer(ending: Ending, file: str) -> Finding:
         problem = clean_line(f"{type(error).__name__}: {error}")[:300]
     return Finding(
         outcome=Outcome.FAILED,
-        observed=f"{observed}, {kind_of(last.value)} that the test cannot use: {problem}",
+        observed=f"{observed}{_name_type(last.value)} that the test cannot use: {problem}",
         expected="a value of the type and the shape that the task names",
         next_step="Return the type that the task asks for, such as an array and not a list.",
         location=location,
@@ -232,7 +233,8 @@ def _explain_without_answer(calls: Sequence[Call], file: str, error: BaseExcepti
     return Finding(
         outcome=Outcome.FAILED,
         observed=clean_line(
-            f"{write_call(last, name_objects(calls), MAXIMUM_SHORT)} raised {last.raised}"
+            f"{write_call(last, name_objects(calls), MAXIMUM_SHORT)} "
+            + (f"raised {last.raised}" if last.raised else "gave no answer")
         )[:MAXIMUM_LINE],
         expected=_message_of(error),
         next_step=_RUN_IT,
@@ -263,13 +265,23 @@ def _compared(comparison: Comparison, last: Call) -> list[str]:
     return [*lines, difference] if difference else lines
 
 
+def _name_type(value: Any) -> str:
+    return "" if isinstance(value, Remote) else f", {kind_of(value)}"
+
+
+def _write_answer(value: Any, names: dict[int, str], limit: int) -> str:
+    """Return an answer as code, or the class of an object that stays in the sandbox."""
+    return kind_of(value) if isinstance(value, Remote) else write_value(value, names, limit)
+
+
 def _program(calls: Sequence[Call], file: str, remarks: Sequence[str], traceback: str = "") -> str:
     """Return the calls as code, and remarks about the last answer as comments."""
     program = write_program(file, calls)
     comments: list[str] = []
     last = calls[-1] if calls else None
     if last is not None and last.answered:
-        comments.append(f"returned: {write_value(last.value, name_objects(calls))}")
+        answer = _write_answer(last.value, name_objects(calls), MAXIMUM_LINE)
+        comments.append(f"returned: {answer}")
     comments += remarks
     lines = [program, *(f"# {clean_line(comment)}" for comment in comments)]
     if traceback:
