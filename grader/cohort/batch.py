@@ -30,7 +30,7 @@ from grader.intake.roster import Roster
 from grader.intake.students import Student
 from grader.intake.submitted import SubmittedWork, submission_digest
 from grader.models.digest import digest_of
-from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME
+from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME, remove_links
 from grader.results import Lateness, Outcome, Score
 from grader.text import display_name
 
@@ -111,6 +111,7 @@ def locked(output: Path) -> Iterator[None]:
         UsageError: another command is running.
     """
     output.mkdir(parents=True, exist_ok=True)
+    remove_links(output / LOCK_NAME)
     lock = FileLock(output / LOCK_NAME, timeout=0, thread_local=False)
     try:
         lock.acquire()

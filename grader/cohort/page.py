@@ -16,7 +16,7 @@ from grader.cohort import charts, statistics
 from grader.cohort.similarity import Likeness, Shared, SimilarGroup, Similarity
 from grader.cohort.statistics import Concern, PendingItem, Reason, concerns, failed_parts
 from grader.cohort.summary import ItemSummary, Status, StudentSummary
-from grader.report.files import REPORT_NAME
+from grader.report.files import REPORT_NAME, remove_links
 from grader.report.html import template_environment
 from grader.report.wording import percentage
 from grader.results import Outcome
@@ -88,6 +88,7 @@ def write_class_page(
 ) -> None:
     """Write the page in the directory of the students' folders; replace an earlier one at once."""
     written = path.with_name(f".{path.name}.new")
+    remove_links(written)
     written.write_text(render_class_page(summaries, similar, title=title), encoding="utf-8")
     written.replace(path)
 

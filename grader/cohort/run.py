@@ -24,11 +24,11 @@ from grader.errors import GraderError, SubmissionError, UnusableSubmissionError,
 from grader.grading.clock import Clock
 from grader.grading.options import Options, Setting
 from grader.grading.stages import ask, begin, hidden_paths, prepare, start_tests
-from grader.intake.pictures import keep_pictures
+from grader.intake.pictures import PICTURES_NAME, keep_pictures
 from grader.intake.private_copy import collect
 from grader.intake.submission import Submission
 from grader.intake.submitted import SubmittedWork, open_submission
-from grader.report.files import FILES_NAME, write_reports
+from grader.report.files import FILES_NAME, remove_links, write_reports
 from grader.results import IntakeNote, Lateness, Outcome, Score, SubmissionResult
 from grader.sandbox.isolation.choice import Sandbox, choose_sandbox
 from grader.testing.service import PytestService
@@ -47,6 +47,10 @@ and few enough that memory does not grow with the class."""
 
 SHOWN_NOTES = 3
 """Of a student's files, on the class page."""
+
+DEAR_SHARE = 0.1
+"""A model that takes more than this share of the permitted work waits for all others in progress,
+so that a few of them hold up nobody. The course's own networks take a fiftieth of it or less."""
 
 CLUSTER_ROUNDS = 1000
 """Rounds in training at a time on a cluster: enough for some hundred workers."""
@@ -206,8 +210,10 @@ class ClassRun:
             named = replace(submission, name=student.name or student.id)
             extractions = ask(named, self.assignment, self.options, sandbox, tests, self._stop)
             clock.mark("extract")
-            _keep_graded_files(named, self.output / task.folder)
-            keep_pictures(named, self.output / task.folder)
+            folder = self.output / task.folder
+            remove_links(folder, folder / FILES_NAME, folder / PICTURES_NAME)
+            _keep_graded_files(named, folder)
+            keep_pictures(named, folder)
             return begin(self._setting.result(), named, extractions, clock)
 
     def _start_training(
@@ -219,8 +225,15 @@ class ClassRun:
         student = _Student(task=task, grading=grading, waiting_for=set(trainings))
         self._students[student_id] = student
         self.observer.taken_in()
+        dear = self.assignment.limits.training_multiply_adds * DEAR_SHARE
+        seeds = len(self.assignment.seeds)
         for item_id, training in trainings.items():
-            runner.add((student_id, item_id), training.plan(), work=training.multiply_adds)
+            runner.add(
+                (student_id, item_id),
+                training.plan(),
+                work=training.multiply_adds,
+                waits_for_all=training.multiply_adds * seeds > dear,
+            )
         return None if trainings else self._finish(student)
 
     def _finish_item(self, student: _Student, item_id: str, outcome: Any) -> Graded | None:

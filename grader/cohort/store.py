@@ -100,6 +100,9 @@ _MIGRATIONS = (
 )
 """Each script takes a store to the next version, which `PRAGMA user_version` holds. Append only."""
 
+_BESIDE = ("journal", "wal", "shm")
+"""Endings of the files that SQLite writes beside a store."""
+
 _NEWEST = "id IN (SELECT max(id) FROM gradings GROUP BY student_id)"
 _GRADINGS = "SELECT id, inputs_sha256, summary FROM gradings"
 _PUBLISHED_GRADINGS = """
@@ -131,6 +134,12 @@ class Store:
             UsageError: the file is not a store, or a newer grader wrote it.
             MachineError: the file cannot be opened.
         """
+        for name in (path.name, *(f"{path.name}-{ending}" for ending in _BESIDE)):
+            if path.with_name(name).is_symlink():
+                raise UsageError(
+                    f"{path.with_name(name)} is a link, which may lead to another's file",
+                    next_step="remove it, or choose another --output",
+                )
         try:
             self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             self._prepare(path)

@@ -18,10 +18,15 @@ def write_reports(result: SubmissionResult, folder: Path) -> Path:
     from grader.report.html import render_html  # noqa: PLC0415  # loads the templates
 
     page = folder / REPORT_NAME
-    for place in (folder, page, folder / RESULT_NAME):
-        if place.is_symlink():  # left there by a student, to have another file overwritten
-            place.unlink()
+    remove_links(folder, page, folder / RESULT_NAME)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULT_NAME).write_text(render_json(result), encoding="utf-8")
     page.write_text(render_html(result), encoding="utf-8")
     return page
+
+
+def remove_links(*places: Path) -> None:
+    """Delete links; a student may have left them, to have another file overwritten."""
+    for place in places:
+        if place.is_symlink():
+            place.unlink()

@@ -41,6 +41,8 @@ class Round:
     budget: Budget = UNLIMITED
 
 
+_Rank = tuple[bool, float]
+
 Plan = Generator[Round, list[TrainingRun], Result]
 
 
@@ -57,6 +59,9 @@ class Trainer(Protocol):
 class PlanRunner(Generic[Key]):
     """Runs many plans at once over one trainer, those with the most work first.
 
+    No core is idle while a round waits. So a plan ends after its own work and, at the latest, after
+    the others' work divided by the cores, in whatever order the plans come.
+
     Args:
         trainer: trains the rounds.
         on_epoch: called after every epoch of every plan.
@@ -70,14 +75,23 @@ class PlanRunner(Generic[Key]):
         self._trainer = trainer
         self._on_epoch = on_epoch
         self._rounds_at_once = rounds_at_once
-        self._plans: dict[Key, tuple[float, Plan[Any]]] = {}
-        self._waiting: list[tuple[float, int, Key, Round]] = []
+        self._plans: dict[Key, tuple[_Rank, Plan[Any]]] = {}
+        self._waiting: list[tuple[_Rank, int, Key, Round]] = []
         self._training: dict[Key, list[Future[TrainingRun]]] = {}
         self._order = count()
 
-    def add(self, key: Key, plan: Plan[Any], *, work: float = 0.0) -> None:
-        """Start a plan; `work` is its estimated cost, in any unit that all plans share."""
-        self._plans[key] = (work, plan)
+    def add(
+        self, key: Key, plan: Plan[Any], *, work: float = 0.0, waits_for_all: bool = False
+    ) -> None:
+        """Start a plan.
+
+        Args:
+            key: names the plan when it ends.
+            plan: the plan.
+            work: its estimated cost, in any unit that all plans share.
+            waits_for_all: the plan costs so much that all others go first.
+        """
+        self._plans[key] = ((waits_for_all, -work), plan)
         self._enqueue(key, next(plan))
         self._submit()
 
@@ -117,8 +131,8 @@ class PlanRunner(Generic[Key]):
         ]
 
     def _enqueue(self, key: Key, requested: Round) -> None:
-        work, _ = self._plans[key]
-        heapq.heappush(self._waiting, (-work, next(self._order), key, requested))
+        rank, _ = self._plans[key]
+        heapq.heappush(self._waiting, (rank, next(self._order), key, requested))
 
     def _submit(self) -> None:
         while self._waiting and len(self._training) < self._rounds_at_once:

@@ -121,3 +121,32 @@ def test_planted_reports_are_replaced(tmp_path: Path) -> None:
     assert run(tmp_path / "work", ".", "--practice", "--quick", "--quiet").returncode == 0
     assert precious.read_text() == "mine"
     assert not (reports / "report.html").is_symlink()
+
+
+def test_planted_links_of_a_class(tmp_path: Path) -> None:
+    """In the directory of a class, links are replaced or refused, and no target is touched."""
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "problem_1.py").write_text("mine")
+    (precious / "file").write_text("mine")
+    shutil.copytree(REFERENCE, tmp_path / "class" / "ada")
+    output = tmp_path / "out"
+    (output / "ada").mkdir(parents=True)
+    (output / "ada" / "files").symlink_to(precious)
+    (output / "ada" / "pictures").symlink_to(precious)
+    for name in (".lock", ".index.html.new"):
+        (output / name).symlink_to(precious / "file")
+    batch = ("batch", "class", "--practice", "--only", "1A", "--output", "out", "--quiet")
+    assert run(tmp_path, *batch).returncode == 0
+    assert (output / "ada" / "files" / "problem_1.py").is_file()
+    for planted in ("class.sqlite", "class.sqlite-journal"):
+        (output / planted).unlink(missing_ok=True)
+        (output / planted).symlink_to(precious / "file")
+        refused = run(tmp_path, *batch)
+        assert refused.returncode == 2
+        assert f"{planted} is a link" in refused.stderr.replace("\n", "")
+        (output / planted).unlink()
+    assert {path.name: path.read_text() for path in precious.iterdir()} == {
+        "problem_1.py": "mine",
+        "file": "mine",
+    }
