@@ -32,6 +32,7 @@ from tests.support.specs import (
     model_extraction,
     replace,
 )
+from tests.support.training_samples import conv, training_job
 
 ITEM = ITEMS["2C"]
 assert isinstance(ITEM, ModelItem)
@@ -358,3 +359,35 @@ def test_longer_training_is_advised_where_it_is_possible(epochs, longer):
     training = PlainMapping(pairs=(("epochs", epochs),))
     result = grade(0.95, extraction=model_extraction(mlp(), training=training))
     assert longer in result.checks[-1].next_step
+
+
+def test_layer_that_is_not_allowed_is_never_built(monkeypatch):
+    """Of a model with such a layer, nothing is built, its other layers included."""
+    monkeypatch.setattr("grader.models.build._build_layer", lambda *_: pytest.fail("built"))
+    found = check(model_extraction(model(FLATTEN, linear(784, 10), ("Sigmoid", {}))))
+    assert "allowed-layers" in failures(found)
+    assert isinstance(found, ItemResult)
+
+
+def test_one_step_of_a_large_model(monkeypatch):
+    """A large model gets a smaller batch, and a huge one is not even built."""
+    batches = []
+
+    def train(job, noise):
+        batches.append(len(noise.train_labels))
+        return TrainingRun(seed=1, epochs=())
+
+    monkeypatch.setattr(model_kind, "train", train)
+    wide = training_job(model(conv(1, 64), RELU, FLATTEN, linear(64 * 676, 10)), batch_size=1024)
+    assert check_one_step(wide, seed=1).outcome is Outcome.PASSED
+    assert 2 <= batches[0] < 500
+    window = {"kernel_size": 511, "stride": 1, "padding": 255, "dilation": 1, "ceil_mode": False}
+    padded = ("Conv2d", {**conv(1, 1)[1], "padding": 400})
+    for huge in (
+        model(padded, ("MaxPool2d", window), FLATTEN, linear(826 * 826, 10)),
+        model(FLATTEN, linear(784, 30_000), linear(30_000, 10)),
+    ):
+        left_out = check_one_step(training_job(huge), seed=1)
+        assert left_out.outcome is Outcome.SKIPPED
+        assert "too large for a quick step" in left_out.observed
+    assert len(batches) == 1

@@ -72,3 +72,10 @@ def test_xor_needs_its_layers():
     result = check("1E.network", or_network(0.0))
     failed = [check.id for check in result.checks if check.outcome is Outcome.FAILED]
     assert failed == ["truth-table"]
+
+
+def test_layer_that_is_not_allowed_is_never_built(monkeypatch):
+    """Of a network with such a layer, nothing is built, its other layers included."""
+    monkeypatch.setattr("grader.models.build._build_layer", lambda *_: pytest.fail("built"))
+    spec = model(linear(2, 1), ("Sigmoid", {}), linear(1, 1), weights=b"")
+    assert check("1D", model_extraction(spec)).outcome is Outcome.FAILED
