@@ -4,7 +4,6 @@ import os
 import pickle
 import pickletools
 import re
-import resource
 import signal
 import subprocess
 from dataclasses import replace
@@ -142,19 +141,19 @@ def test_killed_training_process(trainer, shared_cluster, dataset):
 
 
 def test_memory_runs_out(trainer, shared_cluster):
-    """A job that needs more memory than the worker has fails with that cause, and no other job."""
-    assert submit(trainer, JOBS[0]).result().epochs  # and so all training processes have started
-    processes = training_processes(shared_cluster.worker)
-    for process in processes:
-        used_bytes = process.memory_info().vms
-        process.rlimit(resource.RLIMIT_AS, (used_bytes + 2**28, used_bytes + 2**28))
-    large = submit(trainer, training_job(mlp(100_000)))
+    """A job that gets too little memory fails with that cause, and no other job."""
+    large = submit(trainer, training_job(mlp(100_000)), memory_bytes=100_000_000)
     other = submit(trainer, JOBS[1])
     with pytest.raises(MachineError, match=r"worker-0 .*memory ran out: .* you tried to allocate"):
         large.result()
     assert other.result().epochs
-    for process in processes:
-        process.kill()
+
+
+def test_budget_on_a_worker(trainer):
+    """A worker times the first steps itself, and refuses what is over the budget."""
+    dear = submit(trainer, training_job(mlp(2000), epochs=30), reference_epochs=1.0)
+    with pytest.raises(ModelError, match=r"over all seeds, but the budget is .* layer 1, Linear"):
+        dear.result()
 
 
 @pytest.mark.slow

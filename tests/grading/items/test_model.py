@@ -374,12 +374,12 @@ def test_one_step_of_a_large_model(monkeypatch):
     batches = []
 
     def train(job, noise):
-        batches.append(len(noise.train_labels))
+        batches.append(len(noise.train_targets))
         return TrainingRun(seed=1, epochs=())
 
     monkeypatch.setattr(model_kind, "train", train)
     wide = training_job(model(conv(1, 64), RELU, FLATTEN, linear(64 * 676, 10)), batch_size=1024)
-    assert check_one_step(wide, seed=1).outcome is Outcome.PASSED
+    assert check_one_step(wide, FACTS, seed=1).outcome is Outcome.PASSED
     assert 2 <= batches[0] < 500
     window = {"kernel_size": 511, "stride": 1, "padding": 255, "dilation": 1, "ceil_mode": False}
     padded = ("Conv2d", {**conv(1, 1)[1], "padding": 400})
@@ -387,7 +387,7 @@ def test_one_step_of_a_large_model(monkeypatch):
         model(padded, ("MaxPool2d", window), FLATTEN, linear(826 * 826, 10)),
         model(FLATTEN, linear(784, 30_000), linear(30_000, 10)),
     ):
-        left_out = check_one_step(training_job(huge), seed=1)
+        left_out = check_one_step(training_job(huge), FACTS, seed=1)
         assert left_out.outcome is Outcome.SKIPPED
         assert "too large for a quick step" in left_out.observed
     assert len(batches) == 1
