@@ -16,6 +16,7 @@ from benchmarks.accuracies import compare_accuracies
 from benchmarks.classes import measure_classes
 from benchmarks.commands import measure_quick, measure_regrade
 from benchmarks.epochs import measure_epochs
+from benchmarks.functions import measure_functions
 from benchmarks.measuring import Outcome, Settings
 from benchmarks.review import measure_review
 from benchmarks.sandbox import measure_sandbox
@@ -51,6 +52,9 @@ BENCHMARKS = {
     "regrade": Benchmark(title="`grade DIR` with nothing changed, cold", measure=measure_regrade),
     "review": Benchmark(
         title="The next answer on the page of `grade review`", measure=measure_review
+    ),
+    "functions": Benchmark(
+        title="Calls of student functions by an author's tests", measure=measure_functions
     ),
     "sandbox": Benchmark(title="`import torch` in each sandbox", measure=measure_sandbox),
     "classes": Benchmark(
