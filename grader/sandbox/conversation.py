@@ -6,6 +6,8 @@ import time
 from dataclasses import replace
 from typing import Any, Self
 
+import msgspec
+
 from grader.assignment.records import Limits
 from grader.errors import MessageError
 from grader.intake.submission import Submission
@@ -19,6 +21,7 @@ from grader.sandbox.extract import GRACE_SECONDS, Interview, Worker, capture_out
 from grader.sandbox.isolation.choice import Sandbox
 from grader.sandbox.protocol import CALL, CLOSE, COMMAND, END, OUTPUT, REPLY, RESULT
 from grader.sandbox.values import Decoder, MalformedError
+from grader.sandbox.wire import EndMessage
 
 CLOSE_SECONDS = 30.0
 """Patience for the clean-up after a conversation."""
@@ -100,6 +103,7 @@ class Conversation:
         self._limits = limits
         self._call_seconds = call_seconds
         self._is_open = False
+        self._has_imported = False
         self.output: CapturedOutput | None = None
 
     def start(self) -> None:
@@ -121,6 +125,7 @@ class Conversation:
         if failure is not None:
             self.close()
             raise ConversationEndedError(failure)
+        self._has_imported = True
 
     def call(self, message: bytes, *, seconds: float) -> bytes:
         """Send one call and return its result, both in the form of `grader.sandbox.values`.
@@ -191,10 +196,17 @@ class Conversation:
             end = self._finish(time.monotonic() + CLOSE_SECONDS)
         except MessageError:
             raise ConnectionEndedError("protocol") from None
-        limits = replace(self._limits, question_seconds=seconds)
-        raise ConversationEndedError(explain_end(end, self._question, limits))
+        raise ConversationEndedError(self._explain(end, seconds))
 
-    def _finish(self, deadline: float) -> Any:
+    def _explain(self, end: EndMessage, seconds: float) -> Failure:
+        limits = replace(self._limits, question_seconds=seconds)
+        failure = explain_end(end, self._question, limits)
+        if end.reason == "timeout" and self._has_imported:
+            next_step = "Look for a loop that does not end for these arguments."
+            return msgspec.structs.replace(failure, next_step=next_step)
+        return failure
+
+    def _finish(self, deadline: float) -> EndMessage:
         """Receive the last frames, and return the end."""
         printed = self._connection.receive(OUTPUT, deadline)
         end = decode_end(self._connection.receive(END, deadline))

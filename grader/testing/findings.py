@@ -32,7 +32,7 @@ from grader.text import clean_block, clean_line
 
 _FAULTS_OF_THE_TEST = (NameError, ImportError, SyntaxError, UnusableArgumentError)
 """Exceptions of a test that no answer of a student causes."""
-_RUN_IT = "Run the call below on your own machine, and compare."
+_RUN_IT = "Run this call on your own machine, and compare."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ def _explain_raised(error: StudentError, calls: Sequence[Call], file: str) -> Fi
         observed=clean_line(
             f"{write_call(last, name_objects(calls), MAXIMUM_SHORT)} raised {error}"
         )[:MAXIMUM_LINE],
-        next_step="Run the call below on your own machine, and correct the line that raises.",
+        next_step="Run this call on your own machine, and correct the line that raises.",
         location=error.failure.location,
         details=_program(calls, file, [], error.frames),
     )

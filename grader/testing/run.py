@@ -68,9 +68,9 @@ def is_hidden(item: pytest.Item) -> bool:
 
 
 def title_of(item: pytest.Item) -> str:
-    """Return the first paragraph of a test's docstring, with the case of a parametrised test."""
+    """Return the first paragraph of a docstring without its full stop, and a parametrised case."""
     docstring = inspect.getdoc(getattr(item, "function", None)) or ""
-    title = " ".join(docstring.partition("\n\n")[0].split())
+    title = " ".join(docstring.partition("\n\n")[0].split()).removesuffix(".")
     case = getattr(item, "callspec", None)
     return f"{title} [{case.id}]" if case is not None and title else title
 

@@ -17,6 +17,8 @@ MAXIMUM_LINE = 1200
 MAXIMUM_SHORT = 240
 MAXIMUM_ELEMENTS = 120
 """Larger arrays are written without their middle, so they cannot be pasted."""
+MAXIMUM_SPELT_OUT = 8
+"""Larger arrays of one value are written as that value and their shape."""
 MAXIMUM_ITEMS = 60
 MAXIMUM_CALLS = 12
 
@@ -145,7 +147,7 @@ def _write_array(array: np.ndarray[Any, Any]) -> str:
     shape = tuple(array.shape)
     if array.size == 0:
         return f"np.zeros({_size(shape)}{dtype})"
-    if array.size > 1 and _is_constant(array):
+    if (array.size > MAXIMUM_SPELT_OUT or array.ndim > 2) and _is_constant(array):
         value = _write_number(array.flat[0].item())
         if value == "0.0":
             return f"np.zeros({_size(shape)}{dtype})"

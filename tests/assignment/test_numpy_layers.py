@@ -89,7 +89,7 @@ MISTAKES = {
         file="activations.py",
         changes={"powers.sum(axis=1": "powers.sum(axis=0"},
         fails=("1B test_values", "1B test_large_numbers", "1B test_extremes"),
-        says=("softmax(np.zeros((1, 2))) returned np.full((1, 2), 1.0)", "np.full((1, 2), 0.5)"),
+        says=("softmax(np.array([[0.0, 0.0]])) returned np.array([[1.0, 1.0]])", "[[0.5, 0.5]]"),
     ),
     "changed input": Mistake(
         file="activations.py",

@@ -67,7 +67,7 @@ ATTACKS = {
             return np.zeros(2)
         """,
         test="np.testing.assert_allclose(attack(3), [EXPECTED, EXPECTED])",
-        says=("returned np.zeros(2)", "2 of 2 entries differ"),
+        says=("returned np.array([0.0, 0.0])", "2 of 2 entries differ"),
     ),
     "patched_assert": FunctionAttack(
         family="tampering",
@@ -183,7 +183,7 @@ ATTACKS = {
             return np.zeros(2).view(Equal)
         """,
         test="np.testing.assert_allclose(attack(3), [EXPECTED, EXPECTED])",
-        says=("returned np.zeros(2)",),
+        says=("returned np.array([0.0, 0.0])",),
     ),
     "lying_tensor": FunctionAttack(
         family="lying",

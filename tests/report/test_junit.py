@@ -36,7 +36,7 @@ def cases(result: SubmissionResult):
     return [case for suite in JUnitXml.fromstring(render_junit(result).encode()) for case in suite]
 
 
-@pytest.mark.parametrize("name", ["broken", "unfinished"])
+@pytest.mark.parametrize("name", ["broken", "tested", "unfinished"])
 def test_the_whole_document(name):
     """The whole output is the golden file."""
     assert_golden(render_junit(ALL_SAMPLES[name]()), f"junit_{name}.xml")

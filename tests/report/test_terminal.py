@@ -42,7 +42,7 @@ def lines_of(text):
     return [line.rstrip() for line in text.splitlines()]
 
 
-@pytest.mark.parametrize("name", ["broken", "recorded", "unfinished"])
+@pytest.mark.parametrize("name", ["broken", "recorded", "tested", "unfinished"])
 def test_the_whole_summary(name):
     """The whole output at 80 columns without colour is the golden file."""
     lines = lines_of(summary(ALL_SAMPLES[name]()))

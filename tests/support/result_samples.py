@@ -17,6 +17,7 @@ from grader.results import (
     IntakeNote,
     ItemResult,
     Outcome,
+    PartResult,
     ProgramFault,
     ProgramReport,
     Score,
@@ -199,6 +200,57 @@ def recorded_result() -> SubmissionResult:
     )
 
 
+def tested_result() -> SubmissionResult:
+    """Everything passed but two of an item's tests, one of which is hidden."""
+    tests = (
+        CheckResult(
+            id="test_sum",
+            title="Every row of softmax(x) sums to 1, for large inputs too",
+            outcome=Outcome.FAILED,
+            observed="softmax(np.array([[710.0]])) returned np.array([[np.nan]])",
+            expected="1",
+            next_step="Run this call on your own machine, and compare.",
+            location="problem_3.py:12",
+            details="import numpy as np\nfrom problem_3 import softmax\n\n"
+            "softmax(np.array([[710.0]]))\n# returned: np.array([[np.nan]])\n# expected: 1",
+            score=Score(possible=1.0, lost=1.0),
+        ),
+        CheckResult(
+            id="test_shape",
+            title="softmax(x) has the shape of x [one row]",
+            outcome=Outcome.PASSED,
+            observed="100 calls checked",
+            score=Score(possible=0.5, earned=0.5),
+        ),
+        CheckResult(
+            id="test_secret",
+            title="Extremes",
+            outcome=Outcome.FAILED,
+            observed="softmax(np.array([[5000.0]])) returned np.array([[np.nan]])",
+            score=Score(possible=0.5, lost=0.5),
+            hidden=True,
+        ),
+    )
+    total = Score.total([test.score for test in tests if test.score is not None])
+
+    def revise(part: PartResult) -> PartResult:
+        if part.id != "3B":
+            return part
+        (item,) = part.items
+        tested = dataclasses.replace(
+            item,
+            title="Softmax",
+            kind="functions",
+            outcome=Outcome.FAILED,
+            score=total,
+            checks=tests,
+            answer=None,
+        )
+        return PartResult.of(part.id, "Softmax", (tested.for_students(),))
+
+    return good_result().with_parts(revise)
+
+
 def _ask_person(observed: str, next_step: str, location: str = "") -> dict[str, Any]:
     """Changes of an item that a person must answer."""
     check = CheckResult(
@@ -282,5 +334,6 @@ ALL_SAMPLES = {
     "broken": broken_result,
     "practice": practice_result,
     "recorded": recorded_result,
+    "tested": tested_result,
     "unfinished": unfinished_result,
 }

@@ -81,7 +81,7 @@ def test_good_tests(tmp_path: Path):
     """Tests without a mistake are listed as checks without an outcome."""
     with start_tests(make_assignment(tmp_path, GOOD, points=2), Options()) as tests:
         (check,) = tests.require_sound_tests().checks["1A"]
-    assert (check.id, check.title) == ("test_good", "Doubles.")
+    assert (check.id, check.title) == ("test_good", "Doubles")
     assert check.score is not None
     assert check.score.possible == 2
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["test_student.py", "tests"]

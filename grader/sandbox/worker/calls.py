@@ -138,13 +138,12 @@ class _Objects:
             if callable(value):
                 return self._write({"callable": True})
             return self._write({}, value=value)
-        location = ""
         if kind == "function":
             function = self._find(path[0])
-            location = str(self._session.line_of(function, path[0]) or "")
         else:
             number, name = path
             function = getattr(self._objects[number], name)
+        location = str(self._session.line_of(function, path[-1]) or "")
         self._session.phase = f"call of {path[-1]}()"
         try:
             value = function(*arguments, **keywords)

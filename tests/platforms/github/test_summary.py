@@ -59,7 +59,7 @@ def annotations(result, folder="work"):
     return obeyed(render_annotations(result, PurePosixPath(folder)))
 
 
-@pytest.mark.parametrize("name", ["broken", "recorded", "unfinished"])
+@pytest.mark.parametrize("name", ["broken", "recorded", "tested", "unfinished"])
 def test_golden_summary(name):
     """The whole output is the golden file."""
     assert_golden(render_summary(ALL_SAMPLES[name]()), f"github_{name}.md")
