@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.paths import ROOT
 
 ASSIGNMENT = """
 from grader.assignment.records import Assignment, FunctionsItem, Part, Problem
@@ -88,6 +91,25 @@ def test_without_assignment(course: Path):
     (course / "assignment.py").unlink()
     ran = run_pytest(course, "tests", "--student", "alice")
     assert "there is no assignment.py beside test_double.py" in ran.stdout + ran.stderr
+
+
+def test_documented_example(tmp_path: Path):
+    """The example of docs/authoring.md runs as it is shown there."""
+    text = (ROOT / "docs" / "authoring.md").read_text(encoding="utf-8")
+    solution = """
+import numpy as np
+def softmax(x):
+    if x.ndim != 2:
+        raise ValueError("x has no rows")
+    powers = np.exp(x - x.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+"""
+    files = re.findall(r"```python\n# (\S+)\n(.*?)```", text, re.DOTALL)
+    for name, content in [*files, ("reference/layers.py", solution)]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    ran = run_pytest(tmp_path, "--student", "reference")
+    assert "points: 4 of 4" in ran.stdout, ran.stdout + ran.stderr
 
 
 def test_inert(tmp_path: Path):
