@@ -18,7 +18,7 @@ LINUX_ONLY = (
     *("grader.sandbox.isolation.dedicated_user", "grader.sandbox.isolation.linux"),
     *("grader.sandbox.isolation.supervised", "grader.sandbox.isolation.same_user"),
     *("grader.sandbox.supervisor.main", "grader.sandbox.worker.manager"),
-    *("grader.sandbox.worker.processes",),
+    *("grader.sandbox.worker.processes", "grader.testing.server"),
 )
 LOAD = """
 import importlib, pkgutil, grader

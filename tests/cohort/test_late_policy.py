@@ -15,6 +15,7 @@ from grader.cli import cli
 from grader.cohort.late_policy import LatePolicy, days_late, find_timezone, read_time
 from grader.errors import UsageError
 from grader.intake.students import Student
+from grader.results import add_points
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DUE = datetime(2026, 3, 10, 23, 59, tzinfo=BERLIN)
@@ -34,7 +35,7 @@ policies = st.builds(
     floor=st.floats(0, 1),
     maximum_days=st.none() | st.integers(0, 30),
 )
-scores = st.floats(0, 1_000)
+scores = st.floats(0, 1_000).map(lambda points: add_points([points]))
 
 
 def extended(**columns: str) -> Student:

@@ -78,7 +78,7 @@ def _answer(value: Any) -> dict[str, Any]:
 
 
 def _model(model: nn.Sequential, limits: Limits, *, weights: bool = False) -> dict[str, Any]:
-    described = describe_model(model, "f", limits)
+    described = describe_model(model, "f", limits, Path("/submission"))
     reply = {
         "type": "model",
         "layers": described.layers,
