@@ -9,8 +9,8 @@ BIN := .venv/bin
 demo: .venv/installed  ## Grade the reference solution on the practice data.
 	$(BIN)/grade reference --practice
 
-test: .venv/installed  ## The tests without the slow ones.
-	$(BIN)/pytest -m "not slow"
+test: .venv/installed  ## The tests without the slow ones, in two processes.
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: .venv/installed  ## The slow tests too.
 	$(BIN)/pytest

@@ -115,7 +115,7 @@ def test_unwritable_place(tmp_path: Path):
     """No traceback, and not the grader's fault."""
     ended = grade("gradescope", "build", "-o", tmp_path / "absent" / "x.zip")
     assert ended.returncode == 3
-    assert "absent/x.zip: No such file or directory" in ended.stderr.replace("\n", "")
+    assert "absent/x.zip: No such file or directory" in " ".join(ended.stderr.split())
     assert "Traceback" not in ended.stderr
 
 

@@ -75,7 +75,8 @@ def interrupt(tmp_path: Path, *command: str, said: str = "", seconds: float = 0.
         process.kill()
         process.wait()
     told = errors.read_text()
-    assert process.returncode == 130, told
+    # CPython ends by the signal itself if the code of a named tuple, say, was interrupted last.
+    assert process.returncode in (130, -signal.SIGINT), told
     assert took < SECONDS + LOADED_SECONDS, told
     assert "Traceback" not in told
     assert "stopped" in told

@@ -95,8 +95,9 @@ def test_python_of_root_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     """If only root can enter Python's directory, the reason says what would help."""
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
-    for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        directory.chmod(0o755)
+    for directory in (tmp_path, *tmp_path.parents):
+        if "pytest-of-" in str(directory):
+            directory.chmod(0o755)
     executable = private / "python"
     executable.touch()
     monkeypatch.setattr(sys, "executable", str(executable))
