@@ -96,8 +96,8 @@ def _sets_values(name: str) -> bool:
 def _address(tensor: torch.Tensor) -> int:
     try:
         return tensor.data_ptr()
-    except RuntimeError:
-        return 0  # a tensor without values
+    except (RuntimeError, ValueError):
+        return 0  # a tensor without values, or a parameter of a lazy layer
 
 
 def _fingerprint(parameter: torch.Tensor) -> tuple[float, float]:

@@ -465,6 +465,28 @@ helper.view_classify(x)
         trainings=(f"{USUAL} | 0.5 0.5 0.5 0.5 0.5 0.5",),
         failures=("absent.py:8",),
     ),
+    Case(
+        name="where_no_file_may_be",
+        source=f"""{HEAD}{DATA}
+import d2l, os
+os.makedirs("/content/drive/My Drive/run", exist_ok=True)
+device = d2l.try_gpu()
+model = nn.Sequential(nn.Flatten(), nn.LazyLinear(10)).to(device)
+model(torch.rand(1, 1, 28, 28).to(device))
+optimizer = optim.Adam(model.parameters(), lr=0.01)
+criterion = nn.CrossEntropyLoss()
+for epoch in range(12):
+    for x, y in loader:
+        {STEP}
+    torch.save(model.state_dict(), "/content/drive/My Drive/run/model.pt")
+    with open("/content/drive/My Drive/run/log.txt", "w") as log:
+        log.write("epoch")
+model.load_state_dict(torch.load("/content/drive/My Drive/run/model.pt"))
+assert open("/content/drive/My Drive/run/log.txt").read() == "epoch"
+""",
+        trainings=(USUAL,),
+        failures=("where_no_file_may_be.py:11",),
+    ),
 )  # fmt: skip
 
 

@@ -46,8 +46,8 @@ class CpuOnly(TorchFunctionMode):
             return _is_outside_torch(sys._getframe(1)) or func(*args)  # noqa: SLF001 - the caller
         if name == "__getitem__" and args[0].dim() == 0 and args[1] == 0:
             return args[0]  # loss.data[0], as before PyTorch 0.4
-        if name in {"to", "type"}:
-            args = (args[0], *(_on_cpu(value, is_device=name == "to") for value in args[1:]))
+        if name == "type":
+            args = (args[0], *(_on_cpu(value, is_device=False) for value in args[1:]))
         if kwargs and "device" in kwargs:
             kwargs = {**kwargs, "device": _on_cpu(kwargs["device"], is_device=True)}
         return func(*args, **(kwargs or {}))
@@ -65,9 +65,21 @@ def _on_cpu(value: Any, *, is_device: bool) -> Any:
         if value.partition(":")[0] in _FOREIGN:
             return "cpu"
         return value.replace("torch.cuda.", "torch.")
+    if is_device and isinstance(value, Inert):
+        return "cpu"  # d2l.try_gpu()
     # .to(0) and device=0 mean the first GPU.
     is_number = is_device and isinstance(value, int) and not isinstance(value, bool)
     return "cpu" if is_number else value
+
+
+def _staying_on_cpu(move: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a `to()` whose devices are replaced before PyTorch refuses one that is inert."""
+
+    def to(self: Any, *args: Any, **kwargs: Any) -> Any:
+        args = tuple(_on_cpu(value, is_device=True) for value in args)
+        return move(self, *args, **{n: _on_cpu(v, is_device=True) for n, v in kwargs.items()})
+
+    return to
 
 
 class SameModule(nn.Module):
@@ -173,6 +185,10 @@ def believe_in_gpu() -> None:
     nn_.parallel.DistributedDataParallel = SameModule
     # `nn.Module.cuda` moves each parameter, which only costs time.
     nn_.Module.cuda = lambda self, *args, **kwargs: self
+    for kind in (nn_.Module, torch_.Tensor):
+        kind.to = _staying_on_cpu(kind.to)
+    # A parameter of a lazy layer refuses every function but those of a list.
+    nn_.parameter.UninitializedTensorMixin._allowed_methods.append(torch_.Tensor.to)  # noqa: SLF001
     torch_.set_default_device = torch_.set_num_threads = _returning(None)
     set_type = torch_.set_default_tensor_type
     torch_.set_default_tensor_type = lambda kind: set_type(_on_cpu(kind, is_device=False))

@@ -24,6 +24,8 @@ MAXIMUM_BATCH = 64
 MAXIMUM_WRITTEN_BATCH = 4096
 MAXIMUM_BATCHES = 64
 """Batches of one epoch, for a program that steps only after several."""
+MINIMUM_BATCHES = 8
+"""The same, where the batches take long."""
 
 _WRITTEN_SIZE = re.compile(
     r"(?:view|reshape|zeros|ones|empty|full|randn?|expand|repeat|arange)\(\s*[(\[]?\s*"
@@ -72,6 +74,7 @@ class Counts:
         trained: the pass whose batch the latest `backward()` was for; None if it was no loader's.
     """
 
+    optimizers: int = 0
     steps: int = 0
     backwards: int = 0
     latest: Pass | None = None
@@ -148,9 +151,11 @@ class _Batches:
         """Return True if the program accumulates gradients, and has not stepped yet."""
         steps, backwards = self._before
         return (
-            self._counts.steps == steps
+            self._counts.optimizers > 0
+            and self._counts.steps == steps
             and self._counts.backwards > backwards
             and self._given < MAXIMUM_BATCHES
+            and (self._given < MINIMUM_BATCHES or not self._loops.is_late())
         )
 
     def _generate(self, loader: Any) -> Iterator[Any]:

@@ -18,6 +18,10 @@ PATIENCE_SECONDS = 1.5
 """Time of one statement after which its training loops are cut, where their length is known."""
 WHILE_PATIENCE = 5
 """More patience with a `while` loop, by this factor: what it would still do is not known."""
+SWEEP_PATIENCE = 8
+"""More patience with a loop whose turns are trainings of their own, by this factor."""
+LATER_PATIENCE = 1 / 3
+"""Less patience with a statement's later trainings, by this factor."""
 MAXIMUM_ACTIVE = 1000
 EACH, TURN = "__grader_each__", "__grader_turn__"
 
@@ -62,10 +66,13 @@ class Loops:
     active: list[Loop] = field(default_factory=list)
     advancing: list[Loop] = field(default_factory=list)
     cut_whiles: int = 0  # those whose end is not known
+    cut_sweeps: int = 0
+    trained: list[int] = field(default_factory=list)  # serials of this statement's new optimisers
     whiles: dict[int, tuple[Loop, float]] = field(default_factory=dict)
     counts_batches: bool = False
     _serial: int = 0
     _began: float = 0.0
+    _training_began: float = 0.0
 
     def next_serial(self) -> int:
         """Return a number that is larger than all before."""
@@ -74,10 +81,21 @@ class Loops:
 
     def begin_statement(self) -> None:
         """Give the next statement its patience."""
-        self._began = time.monotonic()
-        self.cut_whiles = 0
+        self._began = self._training_began = time.monotonic()
+        self.cut_whiles = self.cut_sweeps = 0
+        self.trained.clear()
         self.whiles.clear()
         self.counts_batches = False
+
+    def begin_training(self, serial: int) -> None:
+        """Give a training its patience; `serial` is its optimiser's."""
+        self._training_began = time.monotonic()
+        self.trained.append(serial)
+
+    def is_late(self, factor: float = 1.0) -> bool:
+        """Return True if this training, or this statement before any, took too long."""
+        share = factor * (LATER_PATIENCE if len(self.trained) > 1 else 1.0)
+        return time.monotonic() - self._training_began > self.patience_seconds * share
 
     def end_statement(self) -> None:
         """Close the loops that an exception left, innermost first."""
@@ -123,8 +141,8 @@ class Loops:
             loop, start = Loop(serial=self.next_serial(), length=-1), here
             self.whiles[number] = loop, start
             self.on_begin(loop)
-        patience = self.patience_seconds * (1 if there > here > start else WHILE_PATIENCE)
-        if not self.has_trained() or time.monotonic() - self._began <= patience:
+        is_late = self.is_late(1 if there > here > start else WHILE_PATIENCE)
+        if not (is_late and self.has_trained()):
             return True
         if there > here > start:
             loop.turns, loop.length = here - start, there - start
@@ -134,12 +152,14 @@ class Loops:
         return False
 
     def _is_overdue(self, loop: Loop) -> bool:
-        return (
-            loop.length > loop.turns > 0
-            and not loop.is_data
-            and time.monotonic() - self._began > self.patience_seconds
-            and self.has_trained()
-        )
+        if loop.is_data or not loop.length > loop.turns > 0 or not self.has_trained():
+            return False
+        if sum(serial > loop.serial for serial in self.trained) < loop.turns:
+            return self.is_late()
+        elapsed = time.monotonic() - self._began
+        is_overdue = elapsed > self.patience_seconds * SWEEP_PATIENCE
+        self.cut_sweeps += is_overdue
+        return is_overdue
 
     def _close(self, loop: Loop) -> None:
         if not loop.is_closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ MAXIMUM_CHANNELS = 4
 MAXIMUM_DEPTH = 6
 MAXIMUM_FIELDS = 50
 PIXEL_RANGE = 255.0
+MINIMUM_SIDE = 8
 _TOLERANCE = 0.02
 _CHANGES_VALUES = ("Random", "Resize", "Crop", "Affine", "Rotation", "Blur", "Jitter", "Auto")
 
@@ -58,9 +60,16 @@ def _measure(batch: torch.Tensor | None) -> tuple[float, float] | None:
         return None
     if batch.dim() == 4 and batch.shape[1] != 1:
         return None
+    if batch.dim() == 2 and not _is_image(batch.shape[1]):
+        return None
     low, high = (float(value) for value in torch.aminmax(batch.detach()))
     spread = high - low
     return (low, spread) if 1e-6 < spread < 1e6 and abs(low) < 1e6 else None
+
+
+def _is_image(pixels: int) -> bool:
+    """Return True if a row of this length may be a square grey image."""
+    return pixels >= MINIMUM_SIDE**2 and math.isqrt(pixels) ** 2 == pixels
 
 
 def _steps(dataset: Any, depth: int = 0) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from grader.sandbox.protocol import WorkerLimits
 from grader.sandbox.worker.failures import StudentError, find_line
 from grader.sandbox.worker.initialisation import InitialisationWatch
-from grader.sandbox.worker.recording import devices, inert, loaders, stand_ins, surroundings
+from grader.sandbox.worker.recording import devices, files, inert, loaders, stand_ins, surroundings
 from grader.sandbox.worker.recording.loops import EACH, TURN, LoopRewriter, Loops
 from grader.sandbox.worker.recording.program import Program
 from grader.sandbox.worker.recording.watch import Recorder
@@ -96,6 +96,7 @@ def watch_program(
     initialisation.start()
     devices.believe_in_gpu()
     surroundings.install()
+    files.install()
     vars(builtins).update({EACH: loops.each, TURN: loops.turn})
     rewriter = LoopRewriter()
     program.rewrite = rewriter.visit

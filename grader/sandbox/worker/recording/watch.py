@@ -149,6 +149,15 @@ class Recorder:
                     location=str(self.statement or ""),
                 )
             )
+        if self.loops.cut_sweeps:
+            self.on_failure(
+                StudentError(
+                    "limit",
+                    "A loop over several trainings took too long and was ended early.",
+                    "Its last trainings are not known. Put the training that counts after it.",
+                    location=str(self.statement or ""),
+                )
+            )
         for training in self.trainings:
             model = training.model()
             if id(training) in self.stepped and model is not None:
@@ -219,6 +228,7 @@ class Recorder:
             return None
         else:
             self.trainings.append(training)
+            self.loops.begin_training(training.serial)
         optimizer.__dict__[_TRAINING] = training
         scheduler = optimizer.__dict__.get(_SCHEDULER)
         if scheduler is not None:
@@ -472,6 +482,7 @@ class Recorder:
 
         def init(self: Any, *args: Any, **kwargs: Any) -> None:
             usual_init(self, *args, **kwargs)
+            recorder.counts.optimizers += 1
             self.__dict__[_SERIAL] = recorder.loops.next_serial()
             self.__dict__[_DECLARED] = _rates(self)
 
