@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,10 @@ from grader.cli.options import grading_options, json_option
 from grader.errors import UsageError
 from grader.grading.options import Options
 from grader.grading.pipeline import grade_submission
-from grader.platforms.github.actions import report_to_actions
 from grader.platforms.github.fence import fenced_log
 from grader.report.files import write_reports
 from grader.report.json import render_json
-from grader.report.junit import render_junit
-from grader.report.preview import print_preview
 from grader.report.progress import TerminalProgress
-from grader.report.terminal import print_summary
 from grader.results import Outcome
 from grader.sandbox.isolation.own_work import OPTION
 
@@ -96,13 +93,19 @@ def submission(
             if as_json:
                 click.echo(render_json(graded.result), nl=False)
             else:
+                from grader.report.preview import print_preview  # noqa: PLC0415
+
                 print_preview(graded.result, Console())
             return
         report = write_reports(graded.result, output / graded.result.name)
         if junit is not None:
+            from grader.report.junit import render_junit  # noqa: PLC0415
+
             junit.parent.mkdir(parents=True, exist_ok=True)
             junit.write_text(render_junit(graded.result), encoding="utf-8")
         if not quiet and not as_json:
+            from grader.report.terminal import print_summary  # noqa: PLC0415
+
             print_summary(graded.result, Console(), shown_path(report))
         if graded.interrupted:
             error_console.print(
@@ -110,6 +113,8 @@ def submission(
             )
     if as_json:
         click.echo(render_json(graded.result), nl=False)
+    from grader.platforms.github.actions import report_to_actions  # noqa: PLC0415
+
     report_to_actions(graded.result, directory)
     outcomes = {item.outcome for item in graded.result.items()}
     code = exit_code(error=Outcome.ERROR in outcomes, failed=Outcome.FAILED in outcomes)
@@ -130,7 +135,9 @@ def refuse_option_as_file(*, own_work: bool) -> None:
 
 
 def _load_report() -> None:
-    """Load the report's writer while the grader waits for the sandbox."""
+    """Load the reports' writers while the grader waits for the sandbox."""
     from grader.report.html import load_ahead  # noqa: PLC0415
 
     load_ahead()
+    for name in ("report.terminal", "platforms.github.actions"):
+        import_module(f"grader.{name}")

@@ -18,11 +18,6 @@ from grader.grading.stages import ask, begin, hidden_paths, prepare, start_tests
 from grader.intake.private_copy import collect
 from grader.results import EpochResult, ItemResult, SubmissionResult
 from grader.sandbox.isolation.choice import choose_sandbox
-from grader.training.cached_trainer import CachedTrainer
-from grader.training.data_places import default_cache_directory
-from grader.training.plans import run_plans
-from grader.training.pool import TrainingPool
-from grader.training.run_cache import RunCache
 
 if TYPE_CHECKING:
     from grader.assignment.records import Assignment
@@ -122,6 +117,13 @@ def _train(grading: Grading, observer: Observer) -> bool:
         grading.rehearse()
         grading.leave_out_rest("left out by --quick")
         return False
+
+    # The sandbox need not wait for these, and --quick does without.
+    from grader.training.cached_trainer import CachedTrainer  # noqa: PLC0415
+    from grader.training.data_places import default_cache_directory  # noqa: PLC0415
+    from grader.training.plans import run_plans  # noqa: PLC0415
+    from grader.training.pool import TrainingPool  # noqa: PLC0415
+    from grader.training.run_cache import RunCache  # noqa: PLC0415
 
     cache = RunCache(default_cache_directory(), device=setting.device)
     plans = {item_id: training.plan() for item_id, training in grading.trainings.items()}

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grader.assignment.records import FunctionsItem
-from grader.assignment.selection import needed_items, select_items
+from grader.assignment.selection import list_questions, needed_items, select_items
 from grader.errors import AssignmentError, DatasetError, MachineError
-from grader.grading.asking import ask_submission
 from grader.grading.clock import Clock
 from grader.grading.options import Options, Setting
 from grader.sandbox.extract import Interview
@@ -50,6 +49,11 @@ def ask(
     with Interview(
         submission=submission, limits=assignment.limits, sandbox=sandbox, stop=stop
     ) as interview:
+        questions = list_questions(assignment, needed)
+        if any(question.file in submission.files for question in questions):
+            interview.launch_ahead()  # loads torch while this thread loads what asks
+        from grader.grading.asking import ask_submission  # noqa: PLC0415
+
         answers = ask_submission(interview.ask, submission, assignment, needed)
     return answers | tests.answer(submission, sandbox, stop)
 
