@@ -19,8 +19,10 @@ import msgspec
 import grader.assignment
 from grader.assignment import bundled
 from grader.assignment.records import (
+    AnswerItem,
     Assignment,
     FunctionsItem,
+    Key,
     Practice,
     share_mistakes,
 )
@@ -29,6 +31,9 @@ from grader.text import did_you_mean
 from grader.training.data_sources.interface import DataSource
 from grader.training.data_sources.named import source_mistakes
 
+PUBLIC_HALF = "assignment.py"
+PRIVATE_HALF = "key.py"
+
 
 def bundled_assignments() -> list[str]:
     """Return the names of the assignments that come with the grader."""
@@ -36,44 +41,56 @@ def bundled_assignments() -> list[str]:
     return sorted(name for name in names if not name.startswith("_"))
 
 
-def load_assignment(name: str, *, submission: Path | None = None) -> Assignment:
-    """Load a bundled assignment by name, or one from an author's Python file by its path.
+def load_assignment(
+    name: str, *, submission: Path | None = None, needs_key: bool = False
+) -> Assignment:
+    """Load a bundled assignment by name, or an author's by its path.
+
+    An assignment in two halves is a directory with `assignment.py`, which defines `ASSIGNMENT`, and
+    where it is graded also `key.py`, which defines `KEY`. Without the key, answers are not checked.
 
     Args:
-        name: "set4", or the path of a file that defines `ASSIGNMENT`.
+        name: "set4", the path of such a directory, or of a file that defines `ASSIGNMENT`.
         submission: the directory being graded, from which an assignment is never read.
+        needs_key: answers must be checked, as for a class.
 
     Raises:
         UsageError: there is no such assignment, or its file lies in the submission.
         AssignmentError: the assignment has mistakes.
     """
-    if name in bundled_assignments():
-        module = importlib.import_module(f"grader.assignment.bundled.{name}")
-        namespace, file = vars(module), Path(str(module.__file__))
-    elif name.endswith(".py"):
-        file = Path(name)
-        namespace = _run_file(file, submission)
-    else:
-        raise UsageError(
-            f"there is no assignment {name!r}{did_you_mean(name, bundled_assignments())}",
-            next_step="name a bundled assignment or give the path of a Python file; bundled: "
-            + ", ".join(bundled_assignments()),
-        )
-    found = namespace.get("ASSIGNMENT")
+    file, namespace, has_key = _run_halves(name, submission)
+    found, key = namespace.get("ASSIGNMENT"), namespace.get("KEY", Key())
     if not isinstance(found, Assignment):
         raise AssignmentError(
             name, [f"ASSIGNMENT: must be an Assignment, but is {type(found).__name__}"]
         )
-    misplaced = list(_find_misplaced_values("assignment", found))
+    if not isinstance(key, Key):
+        raise AssignmentError(
+            name, [f"{PRIVATE_HALF}: KEY must be a Key, but is {type(key).__name__}"]
+        )
+    misplaced = [
+        *_find_misplaced_values("assignment", found),
+        *_find_misplaced_values("key", key),
+    ]
     if misplaced:
         raise AssignmentError(name, misplaced)
+    try:
+        found = found.with_key(key)
+    except ValueError as error:
+        raise AssignmentError(name, [f"{PRIVATE_HALF}: {error}"]) from None
     located = found.located(file.resolve().parent)
     for _, item in located.item_ids():
         if isinstance(item, FunctionsItem):
             _require_outside(Path(item.tests_path), submission)
-    mistakes = find_mistakes(located)
+    mistakes = find_mistakes(located, has_key=has_key)
     if mistakes:
         raise AssignmentError(name, mistakes)
+    if needs_key and not located.has_key():
+        raise UsageError(
+            f"the key of {located.id} is not here, so no answer could be checked",
+            next_step=f"give --assignment DIRECTORY with {PUBLIC_HALF} and {PRIVATE_HALF}; for a "
+            "bundled assignment they lie in the grader's repository",
+        )
     return located.with_facts()
 
 
@@ -99,6 +116,49 @@ def _require_outside(path: Path, submission: Path | None) -> None:
         )
 
 
+def _run_halves(name: str, submission: Path | None) -> tuple[Path, dict[str, Any], bool]:
+    """Return an assignment's file, what its halves define, and True unless the key is missing."""
+    if name in bundled_assignments():
+        module = importlib.import_module(f"grader.assignment.bundled.{name}")
+        return Path(str(module.__file__)), vars(module), "KEY" in vars(module)
+    file = Path(name) / PUBLIC_HALF if Path(name).is_dir() else Path(name)
+    if file.suffix != ".py" or (Path(name).is_dir() and not file.is_file()):
+        raise UsageError(
+            f"there is no assignment {name!r}{did_you_mean(name, bundled_assignments())}",
+            next_step="name a bundled assignment, a Python file, or a directory with "
+            f"{PUBLIC_HALF}; bundled: " + ", ".join(bundled_assignments()),
+        )
+    namespace = _run_file(file, submission)
+    key_file = file.with_name(PRIVATE_HALF)
+    if file.name != PUBLIC_HALF:
+        return file, namespace, True
+    if not key_file.is_file():
+        return file, namespace, "KEY" in namespace
+    return file, namespace | {"KEY": _run_file(key_file, submission).get("KEY")}, True
+
+
+def author_files(name: str, assignment: Assignment) -> dict[str, Path]:
+    """Return the files of a loaded assignment, both halves, by their paths beside `assignment.py`.
+
+    A bundled assignment has none of its own.
+    """
+    if name in bundled_assignments():
+        return {}
+    path = Path(name) / PUBLIC_HALF if Path(name).is_dir() else Path(name)
+    key = path.with_name(PRIVATE_HALF)
+    files = {PUBLIC_HALF: path}
+    if path.name == PUBLIC_HALF and key.is_file():
+        files[PRIVATE_HALF] = key
+    for _, item in assignment.item_ids():
+        if isinstance(item, FunctionsItem):
+            tests = Path(item.tests).parent
+            beside = Path(item.tests_path).parent.glob("*")
+            files |= {str(tests / file.name): file for file in beside if file.is_file()}
+    for source in assignment.all_sources():
+        files |= source.author_files()
+    return files
+
+
 def _explain_type_error(error: TypeError) -> str:
     match = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
     if not match:
@@ -109,11 +169,23 @@ def _explain_type_error(error: TypeError) -> str:
     return f"{class_name}.{argument}: there is no such field{did_you_mean(argument, known)}"
 
 
-def find_mistakes(assignment: Assignment) -> list[str]:
-    """Return every mistake in an assignment, one sentence each, led by the field's path."""
+def find_mistakes(assignment: Assignment, *, has_key: bool = True) -> list[str]:
+    """Return every mistake in an assignment, one sentence each, led by the field's path.
+
+    Args:
+        assignment: the assignment.
+        has_key: the private half is here, so that every answer needs an accepted value.
+    """
     misplaced = list(_find_misplaced_values("assignment", assignment))
     # The rules about values take the types for granted.
-    return misplaced or list(_find_broken_rules(assignment))
+    if misplaced:
+        return misplaced
+    empty = [
+        f"item {item_id}.accepted: is empty, so no answer could be right"
+        for item_id, item in assignment.item_ids()
+        if has_key and isinstance(item, AnswerItem) and not item.accepted
+    ]
+    return [*_find_broken_rules(assignment), *empty]
 
 
 def _find_misplaced_values(path: str, record: Any) -> Iterator[str]:

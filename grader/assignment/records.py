@@ -265,20 +265,16 @@ class AnswerItem(_CalledItem):
     """The value of a function.
 
     Attributes:
-        accepted: the right values; any of them is enough.
+        accepted: the right values, of which any is enough; empty where the key is not at hand.
         tolerance: the maximum absolute difference of floats; integers are exact.
+        shows_value: a student whose answer is wrong reads the right one and where theirs differs.
     """
 
     kind: ClassVar[str] = "answer"
     answers_compared: ClassVar[bool] = True
-    accepted: tuple[PlainValue, ...]
+    accepted: tuple[PlainValue, ...] = ()
     tolerance: float = 0.0
-
-    def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:
-        """Yield the mistakes of the author."""
-        yield from super().mistakes(items)
-        if not self.accepted:
-            yield "accepted: is empty, so no answer could be right"
+    shows_value: bool = field(default=False, metadata={"digested": "if set"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -643,6 +639,19 @@ class Practice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Key:
+    """The private half of an assignment, for its graders only: `KEY` in `key.py`.
+
+    Attributes:
+        accepted: the right values, by the ids of answer items.
+        rubrics: by the ids of written items.
+    """
+
+    accepted: tuple[tuple[str, tuple[PlainValue, ...]], ...] = ()
+    rubrics: tuple[tuple[str, Rubric], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Assignment:
     """A whole assignment: data only.
 
@@ -678,6 +687,11 @@ class Assignment:
             for part in problem.parts
             for entry in part.item_ids()
         ]
+
+    def has_key(self) -> bool:
+        """Return True unless the accepted values are missing: the private half was not loaded."""
+        answers = [item for _, item in self.item_ids() if isinstance(item, AnswerItem)]
+        return all(item.accepted for item in answers)
 
     def files(self) -> list[str]:
         """Return every file that a student submits, in order, each once."""
@@ -740,6 +754,30 @@ class Assignment:
             dataset=None if self.dataset is None else _beside(self.dataset, directory),
             practice=practice,
         )
+
+    def with_key(self, key: Key) -> Assignment:
+        """Return the assignment with its private half.
+
+        Raises:
+            ValueError: the key names an item that is not there or of another kind.
+        """
+        items = dict(self.item_ids())
+        accepted, rubrics = dict(key.accepted), dict(key.rubrics)
+        for found, kind in ((accepted, AnswerItem), (rubrics, WrittenItem)):
+            for item_id in found:
+                if not isinstance(items.get(item_id), kind):
+                    hint = did_you_mean(item_id, items)
+                    message = f"there is no {kind.kind} item {item_id!r}{hint}"
+                    raise ValueError(message)  # noqa: TRY004  # a wrong name, not a wrong type
+
+        def completed(item_id: str, item: Item) -> Item:
+            if isinstance(item, AnswerItem) and item_id in accepted:
+                return replace(item, accepted=accepted[item_id])
+            if isinstance(item, WrittenItem) and item_id in rubrics:
+                return replace(item, rubric=rubrics[item_id])
+            return item
+
+        return self.with_items(completed)
 
     def with_items(self, revise: Callable[[str, Item], Item]) -> Assignment:
         """Return the assignment with revised items; `revise` takes an item's full id and itself."""

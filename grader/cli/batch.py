@@ -158,7 +158,7 @@ def batch(
         directory=submissions,
         output=output,
         late_policy=_late_policy(options),
-        assignment=load_assignment(assignment, submission=submissions),
+        assignment=load_assignment(assignment, submission=submissions, needs_key=True),
         options=Options(**options, may_fall_back=False, shows_hidden=True),
         roster=read_roster(roster) if roster else None,
         regrade=frozenset(regrade),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from grader.assignment.loading import load_assignment
+from grader.assignment.loading import author_files, load_assignment
 from grader.assignment.records import Assignment
 from grader.cli.caller import OutputPath, shown_path
 from grader.cli.options import assignment_option, practice_option
@@ -94,7 +94,7 @@ def build(
     torch_index: str,
 ) -> None:
     """Build the zip file for "Configure Autograder"."""
-    loaded = load_assignment(assignment)
+    loaded = load_assignment(assignment, needs_key=True)
     question_megabytes = max(LEAST_QUESTION_MEGABYTES, memory_megabytes - GRADER_MEGABYTES)
     upload = build_upload(
         Settings(
@@ -105,12 +105,7 @@ def build(
             question_memory_bytes=question_megabytes * MEGABYTE,
             time_limit_seconds=minutes * 60 - START_UP_SECONDS,
         ),
-        assignment_file=Path(assignment) if assignment.endswith(".py") else None,
-        data_files={
-            name: path
-            for source in loaded.all_sources()
-            for name, path in source.author_files().items()
-        },
+        author_files=author_files(assignment, loaded),
         torch_index=torch_index,
     )
     file.write_bytes(upload)

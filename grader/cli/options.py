@@ -82,18 +82,23 @@ def option_group(*options: Callable[[Any], Any]) -> Callable[[Command], Command]
 
 
 def _locate_assignment(_context: click.Context, _option: click.Parameter, name: str) -> str:
-    """Return the absolute path of an author's file; a bundled assignment keeps its name."""
-    return str(caller_directory() / name) if name.endswith(".py") else name
+    """Return the absolute path of an author's file or directory; a bundled one keeps its name."""
+    from grader.assignment.loading import bundled_assignments  # noqa: PLC0415 - only if needed
+
+    is_path = name not in bundled_assignments() and (
+        name.endswith(".py") or (caller_directory() / name).is_dir()
+    )
+    return str(caller_directory() / name) if is_path else name
 
 
 assignment_option = click.option(
     "--assignment",
-    metavar="NAME|FILE",
+    metavar="NAME|PATH",
     default="set4",
     show_default=True,
     callback=_locate_assignment,
     shell_complete=_complete_assignments,
-    help="A bundled assignment, or an author's file.",
+    help="A bundled assignment, or an author's: a Python file, or a directory with assignment.py.",
 )
 _output = partial(
     click.option,

@@ -11,7 +11,12 @@ from grader.assignment.constraints import (
     MaxHiddenUnits,
     MinHiddenLayers,
 )
-from grader.assignment.loading import bundled_assignments, find_mistakes, load_assignment
+from grader.assignment.loading import (
+    author_files,
+    bundled_assignments,
+    find_mistakes,
+    load_assignment,
+)
 from grader.assignment.records import (
     Assignment,
     ModelItem,
@@ -324,3 +329,34 @@ def test_file_names_of_unknown_file(set4: Assignment):
     assert find_mistakes(wrong) == [
         "file_names: no item reads 'problem_9.py'; did you mean 'problem_3.py'?"
     ]
+
+
+PUBLIC = """
+from grader.assignment import AnswerItem, Assignment, Part, Problem
+item = AnswerItem(title="Sum", points=2, file="a.py", function="total")
+part = Part(id="1A", title="Sum", items=(("", item),))
+problem = Problem(id="1", title="Sums", parts=(part,))
+ASSIGNMENT = Assignment(id="sums", title="Sums", points=2, seeds=(1,), problems=(problem,))
+"""
+
+
+def test_two_halves(tmp_path: Path):
+    """A directory's key completes its assignment; a class is not graded without it."""
+    (tmp_path / "assignment.py").write_text(PUBLIC)
+    public = load_assignment(str(tmp_path))
+    assert not public.has_key()
+    with pytest.raises(UsageError, match="the key of sums is not here"):
+        load_assignment(str(tmp_path), needs_key=True)
+    key = tmp_path / "key.py"
+    key.write_text('from grader.assignment import Key\nKEY = Key(accepted=(("1A", (7,)),))\n')
+    whole = load_assignment(str(tmp_path), needs_key=True)
+    assert dict(whole.item_ids())["1A"] == replace(dict(public.item_ids())["1A"], accepted=(7,))
+    assert sorted(author_files(str(tmp_path), whole)) == ["assignment.py", "key.py"]
+    for content, mistake in (
+        ('KEY = Key(accepted=(("1a", (7,)),))', "key.py: there is no answer item '1a'.*1A"),
+        ("KEY = 7", "key.py: KEY must be a Key, but is int"),
+        ("KEY = Key()", "item 1A.accepted: is empty"),
+    ):
+        key.write_text(f"from grader.assignment import Key\n{content}\n")
+        with pytest.raises(AssignmentError, match=mistake):
+            load_assignment(str(tmp_path))

@@ -236,7 +236,7 @@ def test_bad_answers(submission: Path, tmp_path: Path):
         "2E": "epochs is 0",
         "3B": "exit",
         "3C": "no answer within 20 s",
-        "3D": "[0, 1, 1]",
+        "3D": "a list of shape (4, 2, 2) is wanted",
         "3E": "max_pool",
         "3G.model": "optimizer_g",
     }

@@ -54,7 +54,7 @@ def settings(**changes: Any) -> Settings:
 
 def lay_out(autograder: Path, submission: Path, chosen: Settings) -> None:
     """Write the files that Gradescope has in `/autograder` when it starts `run_autograder`."""
-    upload = build_upload(chosen, assignment_file=None, torch_index=CPU_INDEX)
+    upload = build_upload(chosen, author_files={}, torch_index=CPU_INDEX)
     with zipfile.ZipFile(io.BytesIO(upload)) as archive:
         archive.extractall(autograder / "source")
     shutil.copy(autograder / "source" / "run_autograder", autograder)

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from grader.assignment.records import AnswerItem
 from grader.grading.items.calls import check_answered
-from grader.grading.items.comparison import compare, format_value
+from grader.grading.items.comparison import compare, describe_form, format_value
 from grader.grading.items.hints import hints_from_notes
 from grader.grading.items.interface import Context
 from grader.grading.points import add_checks, conclude
-from grader.results import CheckResult, ItemResult
+from grader.results import CheckResult, ItemResult, Outcome
 
 
 def check(item_id: str, item: AnswerItem, context: Context) -> ItemResult:
@@ -22,6 +22,15 @@ def check(item_id: str, item: AnswerItem, context: Context) -> ItemResult:
         return result
     title, location = f"{item.function}() gives the right value", extraction.location
     observed = format_value(extraction.value)
+    if not item.accepted:
+        unchecked = CheckResult(
+            id="value",
+            title=title,
+            outcome=Outcome.PENDING,
+            observed=f"{observed}; answered, and checked when it is graded with the key",
+            location=location,
+        )
+        return replace(add_checks(result, unchecked), answer=observed)
     mismatch = compare(extraction.value, item.accepted, tolerance=item.tolerance)
     if mismatch is None:
         integers = [value for value in item.accepted if type(value) is int]
@@ -29,6 +38,15 @@ def check(item_id: str, item: AnswerItem, context: Context) -> ItemResult:
         remark = f"; the float {observed} counts as the integer" if as_integer else ""
         value = CheckResult.judged(
             "value", title, passed=True, observed=f"{observed}{remark}", location=location
+        )
+    elif not item.shows_value:
+        value = CheckResult.judged(
+            "value",
+            title,
+            passed=False,
+            observed=f"{observed}, which is not right",
+            next_step=f"work it out again; {describe_form(item.accepted[0])} is wanted",
+            location=location,
         )
     else:
         value = CheckResult.judged(

@@ -62,7 +62,7 @@ def compare(
         observed: the student's answer.
         accepted: the right values, at least one.
         tolerance: the allowed absolute difference from an accepted float. An accepted integer
-            must be met exactly; the float 608.0 equals 608.
+            must be met exactly; the float 7.0 equals 7.
     """
     mismatches = []
     for expected in accepted:
@@ -81,6 +81,15 @@ def format_value(value: PlainValue, limit: int = 120) -> str:
         if len(text) > limit:
             return f"{text[: limit - 1]}…"
     return text
+
+
+def describe_form(value: PlainValue) -> str:
+    """Return the kind and shape of an accepted value, which do not give it away."""
+    if isinstance(value, tuple):
+        shape = shape_of(value)
+        return f"a list of shape {shape}" if shape and len(shape) > 1 else f"{len(value)} values"
+    forms = {bool: "True or False", int: "an integer", float: "a number", str: "a text"}
+    return forms.get(type(value), "another kind of value")
 
 
 def shape_of(value: PlainValue) -> tuple[int, ...] | None:

@@ -15,12 +15,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import grader
+from grader.assignment.loading import PUBLIC_HALF
 from grader.errors import MachineError
 from grader.platforms.gradescope.settings import FILE_NAME, Settings, write_settings
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 """PyTorch's index of builds without CUDA: 200 MB instead of PyPI's 5 GB."""
-ASSIGNMENT_FILE = "assignment.py"
 SCRIPTS = ("setup.sh", "run_autograder")
 SOURCE = "grader-source"
 _DISTRIBUTION = "sequential-grader"
@@ -46,13 +46,15 @@ packages = ["grader"]
 def build_upload(
     settings: Settings,
     *,
-    assignment_file: Path | None,
+    author_files: Mapping[str, Path],
     torch_index: str,
-    data_files: Mapping[str, Path] | None = None,
 ) -> bytes:
-    """Return the zip file, with a copy of an author's assignment file and of the data beside it.
+    """Return the zip file.
 
-    `torch_index` is the URL of the package index for torch and torchvision.
+    Args:
+        settings: how to grade.
+        author_files: an author's assignment, key, tests and data; empty for a bundled assignment.
+        torch_index: URL of the package index for torch and torchvision.
 
     Raises:
         MachineError: the grader is not installed as a package.
@@ -66,10 +68,9 @@ def build_upload(
     contents["constraints.txt"] = _constraints().encode()
     contents["torch.txt"] = f"--index-url {torch_index}\ntorch\ntorchvision\n".encode()
     contents |= {f"{SOURCE}/{name}": content for name, content in _source_files(package).items()}
-    if assignment_file is not None:
-        contents[ASSIGNMENT_FILE] = assignment_file.read_bytes()
-        settings = replace(settings, assignment=ASSIGNMENT_FILE)
-        contents |= {name: path.read_bytes() for name, path in (data_files or {}).items()}
+    if author_files:
+        settings = replace(settings, assignment=PUBLIC_HALF)
+        contents |= {name: path.read_bytes() for name, path in author_files.items()}
     contents[FILE_NAME] = write_settings(settings)
     return _pack(contents)
 

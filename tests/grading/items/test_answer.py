@@ -41,9 +41,23 @@ def test_whole_float_is_remarked():
     assert check(answer_extraction(608)).checks[-1].observed == "608"
 
 
+def test_value_is_kept_secret():
+    """A wrong answer is told the form of the right one; without the key, no answer is judged."""
+    wrong = check(answer_extraction(600))
+    assert "608" not in str(wrong)
+    assert wrong.checks[-1].next_step == "work it out again; an integer is wanted"
+    for value in (600, 608):
+        unchecked = check(answer_extraction(value), replace(ITEM, accepted=()))
+        assert unchecked.outcome is Outcome.PENDING
+        assert unchecked.score.pending == ITEM.points
+        assert unchecked.checks[-1].observed == (
+            f"{value}; answered, and checked when it is graded with the key"
+        )
+
+
 def test_all_accepted_values_are_named():
-    """A wrong answer is told every accepted value."""
-    item = replace(ITEM, accepted=((28, 28, 8), (8, 28, 28)))
+    """A wrong answer is told every accepted value where the author allows it."""
+    item = replace(ITEM, accepted=((28, 28, 8), (8, 28, 28)), shows_value=True)
     wrong = check(answer_extraction((8, 28, 27)), item).checks[-1]
     assert wrong.expected == "(28, 28, 8) or (8, 28, 28)"
     assert wrong.observed == (

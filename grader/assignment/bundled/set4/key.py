@@ -1,10 +1,11 @@
-r"""Rubrics for the written answers of `set4`: 39 points in eight rubrics.
+r"""The key of `set4`, for its graders only: accepted values, and rubrics for 39 written points.
 
-A model answer is one short version of the right answer. Deductions are for a mistake beside a right
-argument; a missing argument is a point that is not given.
+Neither the wheel nor what students get holds this file. A model answer is one short version of the
+right answer. Deductions are for a mistake beside a right argument; a missing argument is a point
+that is not given.
 """
 
-from grader.assignment.records import Rubric, RubricItem
+from grader.assignment.records import Key, Rubric, RubricItem
 
 
 def _rubric(model_answer: str, notes: str, **items: tuple[float, str]) -> Rubric:
@@ -189,5 +190,34 @@ search, and use the test set once, at the end.
     contradicts=(-1, "Contradicts the student's own figures"),
 )
 
-RUBRICS = {"1A": _1A, "1B": _1B, "1C": _1C, "1E": _1E, "2B": _2B, "3A": _3A, "3F": _3F, "3G": _3G}
-"""By the id of the part."""
+KEY = Key(
+    accepted=(
+        ("1E.layers", (2,)),
+        ("2B.image_size", ((28, 28),)),
+        ("2B.dataset_sizes", ((60_000, 10_000),)),
+        ("3B", (608,)),
+        ("3C", ((28, 28, 8), (8, 28, 28))),
+        (
+            "3D",
+            (
+                (
+                    ((1.0, 0.5), (0.5, 0.25)),
+                    ((0.5, 1.0), (0.25, 0.5)),
+                    ((0.25, 0.5), (0.5, 1.0)),
+                    ((0.5, 0.25), (1.0, 0.5)),
+                ),
+            ),
+        ),
+        ("3E", ((((1.0, 1.0), (1.0, 1.0)),) * 4,)),
+    ),
+    rubrics=(
+        ("1A", _1A),
+        ("1B", _1B),
+        ("1C", _1C),
+        ("1E.text", _1E),
+        ("2B.text", _2B),
+        ("3A", _3A),
+        ("3F", _3F),
+        ("3G.text", _3G),
+    ),
+)

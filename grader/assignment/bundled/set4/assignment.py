@@ -5,7 +5,6 @@ The parts and the names of the students' functions are a contract with the start
 `docs/decisions/`.
 """
 
-from grader.assignment.bundled._set4_rubrics import RUBRICS
 from grader.assignment.constraints import (
     AllowedLayers,
     Constraint,
@@ -53,7 +52,6 @@ def _written(part_id: str, points: float, question: str) -> WrittenItem:
         points=points,
         file=f"written/{part_id}.md",
         question=question,
-        rubric=RUBRICS[part_id],
     )
 
 
@@ -142,7 +140,6 @@ _PROBLEM_1 = Problem(
                 points=2,
                 file="problem_1.py",
                 function="xor_min_layers",
-                accepted=(2,),
             ),
             network=_network(
                 "xor_network", "XOR", 3, 0, 1, 1, 0, constraint=ExactLinearLayers(layers=2)
@@ -174,14 +171,12 @@ _PROBLEM_2 = Problem(
                 points=1,
                 file="problem_2.py",
                 function="image_size",
-                accepted=((28, 28),),
             ),
             dataset_sizes=AnswerItem(
                 title="Numbers of training and test images",
                 points=1,
                 file="problem_2.py",
                 function="dataset_sizes",
-                accepted=((60_000, 10_000),),
             ),
             text=_written("2B", 1, "What does the value of a pixel mean?"),
         ),
@@ -220,7 +215,6 @@ _PROBLEM_3 = Problem(
                 points=2,
                 file="problem_3.py",
                 function="conv_parameters",
-                accepted=(608,),
             ),
         ),
         _part(
@@ -231,7 +225,6 @@ _PROBLEM_3 = Problem(
                 points=3,
                 file="problem_3.py",
                 function="conv_output_shape",
-                accepted=((28, 28, 8), (8, 28, 28)),
             ),
         ),
         _part(
@@ -242,14 +235,6 @@ _PROBLEM_3 = Problem(
                 points=3,
                 file="problem_3.py",
                 function="average_pool",
-                accepted=(
-                    (
-                        ((1.0, 0.5), (0.5, 0.25)),
-                        ((0.5, 1.0), (0.25, 0.5)),
-                        ((0.25, 0.5), (0.5, 1.0)),
-                        ((0.5, 0.25), (1.0, 0.5)),
-                    ),
-                ),
                 tolerance=1e-6,
             ),
         ),
@@ -261,7 +246,6 @@ _PROBLEM_3 = Problem(
                 points=3,
                 file="problem_3.py",
                 function="max_pool",
-                accepted=((((1.0, 1.0), (1.0, 1.0)),) * 4,),
                 tolerance=1e-6,
             ),
         ),
