@@ -12,25 +12,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
 
+from grader.errors import ModelError
 from grader.models.kinds import IRREGULARITIES, LAYER_KINDS
-from grader.models.spec import LayerSpec, ModelSpec, count_layer_parameters
+from grader.models.shapes import count_multiply_adds, find_dearest_layer, find_shapes
+from grader.models.spec import LayerSpec, ModelSpec, as_integers, count_layer_parameters
 from grader.results import CheckResult
 from grader.text import did_you_mean
 
 ACTIVATIONS = (
     *("ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "SiLU", "GELU", "Sigmoid", "Tanh", "Softplus"),
+    *("PReLU", "CELU", "Mish", "Hardswish", "Hardsigmoid", "Hardtanh", "Softsign", "LogSigmoid"),
 )
 """Elementwise nonlinear layers, the most common first."""
 
 SOFTMAXES = ("Softmax", "LogSoftmax")
 
+CONVOLUTIONS = ("Conv2d", "Conv1d", "ConvTranspose2d")
+"""Layers with a kernel of weights."""
+
 _FAMILIES: tuple[tuple[str, ...], ...] = (
     ACTIVATIONS,
     SOFTMAXES,
     ("Conv2d", "Conv1d"),
-    ("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "MaxPool1d", "AvgPool1d"),
-    ("BatchNorm2d", "BatchNorm1d", "LayerNorm"),
-    ("Dropout", "Dropout2d", "Dropout1d"),
+    (
+        *("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "MaxPool1d"),
+        *("AvgPool1d", "AdaptiveAvgPool1d", "AdaptiveMaxPool1d"),
+    ),
+    (
+        *("BatchNorm2d", "BatchNorm1d", "LayerNorm", "GroupNorm", "InstanceNorm2d"),
+        *("InstanceNorm1d", "RMSNorm", "LocalResponseNorm"),
+    ),
+    ("Dropout", "Dropout2d", "Dropout1d", "AlphaDropout"),
 )
 """Layers that can replace one another, the most common first."""
 
@@ -63,21 +75,27 @@ _LAYERS_NAMED = 6
 class Constraint(ABC):
     """A constraint, whose fields are counts or layer kinds of `torch.nn`.
 
-    The metadata of a count's field give its minimum.
+    The metadata of a count's field give its minimum. An author's own constraint is a frozen
+    dataclass with `check`, too; it may have other fields, and need not be a subclass.
     """
 
     @abstractmethod
     def check(self, model: ModelSpec) -> CheckResult:
         """Fail if the model breaks the constraint."""
 
+    def check_at(self, model: ModelSpec, input_shape: tuple[int, ...]) -> CheckResult:  # noqa: ARG002
+        """Fail if the model breaks the constraint on examples of this shape."""
+        return self.check(model)
+
     def mistakes(self) -> list[str]:
         """Return the constraint's own mistakes, each sentence led by the field's name."""
         found = []
+        of_grader = type(self).__module__ == __name__
         for entry in fields(self):
             value = getattr(self, entry.name)
             minimum = entry.metadata.get("minimum")
             if minimum is None:
-                mistakes = _kind_mistakes(value)
+                mistakes = _kind_mistakes(value) if of_grader else []
             else:
                 mistakes = [f"must be at least {minimum}, got {value}"] if value < minimum else []
             found += [f"{entry.name}: {mistake}" for mistake in mistakes]
@@ -255,6 +273,109 @@ class RequiredLayer(Constraint):
             next_step=(
                 f"add {_count(missing, f'nn.{self.kind} layer')}{_USUAL_PLACES.get(self.kind, '')}"
             ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinLayers(Constraint):
+    """At least `layers` layers of the given kinds together."""
+
+    kinds: tuple[str, ...]
+    layers: int = field(metadata={"minimum": 1})
+
+    @property
+    def id(self) -> str:
+        """The check's id with the kinds, because an item may count several."""
+        return f"min-layers-{'-'.join(self.kinds).lower()}"
+
+    def check(self, model: ModelSpec) -> CheckResult:
+        """Fail if there are fewer."""
+        named = _name_layers(model, self.kinds)
+        kinds = " or ".join(self.kinds)
+        missing = self.layers - len(named)
+        where = f": {_listing(named)}" if named else ""
+        return CheckResult.judged(
+            self.id,
+            f"Layers of {kinds}",
+            passed=missing <= 0,
+            observed=f"{_count(len(named), 'layer')}{where}",
+            expected=f"at least {_count(self.layers, 'layer')} of {kinds}",
+            next_step=f"add {_count(missing, 'layer')} of {kinds}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxDepth(Constraint):
+    """At most `layers` Linear and convolutional layers, the last one included."""
+
+    id: ClassVar[str] = "max-depth"
+    layers: int = field(metadata={"minimum": 1})
+
+    def check(self, model: ModelSpec) -> CheckResult:
+        """Fail if there are more."""
+        named = _name_layers(model, ("Linear", *CONVOLUTIONS))
+        excess = len(named) - self.layers
+        where = f": {_listing(named)}" if named else ""
+        return CheckResult.judged(
+            self.id,
+            "Depth",
+            passed=excess <= 0,
+            observed=f"{_count(len(named), 'layer')} with weights{where}",
+            expected=f"at most {_count(self.layers, 'Linear or convolutional layer')}",
+            next_step=f"remove {_count(excess, 'layer')}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxKernelSize(Constraint):
+    """No convolution has a kernel longer than `size` in any dimension."""
+
+    id: ClassVar[str] = "max-kernel-size"
+    size: int = field(metadata={"minimum": 1})
+
+    def check(self, model: ModelSpec) -> CheckResult:
+        """Fail if a kernel is longer."""
+        kernels = {
+            name_layer(index, layer): as_integers(layer.arguments.get("kernel_size"), 1)
+            for index, layer in enumerate(model.layers)
+            if layer.kind in CONVOLUTIONS
+        }
+        long = {name: kernel for name, kernel in kernels.items() if max(kernel) > self.size}
+        largest = max((max(kernel) for kernel in kernels.values()), default=0)
+        shown = [f"{name} with {' x '.join(map(str, kernel))}" for name, kernel in long.items()]
+        return CheckResult.judged(
+            self.id,
+            "Kernel size",
+            passed=not long,
+            observed=_listing(shown) if long else f"the longest side of a kernel is {largest}",
+            expected=f"at most {self.size} in each dimension",
+            next_step=f"use kernel_size={self.size} or less, and more layers if they must see as far",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxMultiplyAdds(Constraint):
+    """At most `multiply_adds` in Linear and convolutions for one example."""
+
+    id: ClassVar[str] = "max-multiply-adds"
+    multiply_adds: int = field(metadata={"minimum": 1})
+
+    def check(self, model: ModelSpec) -> CheckResult:  # noqa: ARG002
+        """Refuse to count: the number depends on the input."""
+        raise ModelError("multiply-adds depend on the shape of the input")
+
+    def check_at(self, model: ModelSpec, input_shape: tuple[int, ...]) -> CheckResult:
+        """Fail if one example takes more."""
+        needed = count_multiply_adds(model, find_shapes(model, input_shape))
+        dearest = find_dearest_layer(model, input_shape)
+        index = next(i for i, layer in enumerate(model.layers) if layer is dearest)
+        return CheckResult.judged(
+            self.id,
+            "Multiply-adds",
+            passed=needed <= self.multiply_adds,
+            observed=f"{needed:,} multiply-adds for one example",
+            expected=f"at most {self.multiply_adds:,}",
+            next_step=f"make {name_layer(index, dearest)} smaller, or pool before it",
         )
 
 

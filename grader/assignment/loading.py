@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import pkgutil
 import re
-import runpy
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from types import NoneType
+from types import ModuleType, NoneType
 from typing import Any, get_args, get_type_hints
 
 import msgspec
@@ -27,6 +28,7 @@ from grader.assignment.records import (
     share_mistakes,
 )
 from grader.errors import AssignmentError, UsageError
+from grader.models.author_code import place_of
 from grader.text import did_you_mean
 from grader.training.data_sources.interface import DataSource
 from grader.training.data_sources.named import source_mistakes
@@ -98,13 +100,22 @@ def _run_file(path: Path, submission: Path | None) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"there is no assignment file {str(path)!r}")
     _require_outside(path, submission)
+    # Not runpy: a dataclass of the author's looks its module up.
+    module = ModuleType(
+        f"assignment_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    )
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
     try:
-        return runpy.run_path(str(path))
+        exec(compile(path.read_bytes(), str(path), "exec"), vars(module))  # noqa: S102  # the author's
+        return vars(module)
     except TypeError as error:
         # A misspelt field surfaces as the TypeError of a dataclass's constructor.
-        raise AssignmentError(str(path), [_explain_type_error(error)]) from error
+        place = place_of(error, str(path))
+        raise AssignmentError(str(path), [f"{place}: {_explain_type_error(error)}"]) from error
     except Exception as error:
-        raise AssignmentError(str(path), [f"{type(error).__name__}: {error}"]) from error
+        place = place_of(error, str(path))
+        raise AssignmentError(str(path), [f"{place}: {_explain_error(error)}"]) from error
 
 
 def _require_outside(path: Path, submission: Path | None) -> None:
@@ -159,6 +170,13 @@ def author_files(name: str, assignment: Assignment) -> dict[str, Path]:
     return files
 
 
+def _explain_error(error: Exception) -> str:
+    """Return an error of an author's file; a module that has moved is named with its new place."""
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("grader."):
+        return f'{error}; write "from grader.assignment import …"'
+    return f"{type(error).__name__}: {error}"
+
+
 def _explain_type_error(error: TypeError) -> str:
     match = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
     if not match:
@@ -190,7 +208,7 @@ def find_mistakes(assignment: Assignment, *, has_key: bool = True) -> list[str]:
 
 def _find_misplaced_values(path: str, record: Any) -> Iterator[str]:
     """Yield values of a record that are not plain data, or not of their field's type."""
-    hints = get_type_hints(type(record))
+    hints = get_type_hints(type(record), vars(sys.modules[type(record).__module__]))
     for field in fields(record):
         value = getattr(record, field.name)
         where = f"{path}.{field.name}"

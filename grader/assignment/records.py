@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal, Self
 
 from grader.assignment.constraints import Constraint
+from grader.assignment.own_rules import rule_mistakes
 from grader.errors import UsageError
 from grader.models.digest import digest_of
 from grader.models.questions import PlainValue, Question
@@ -592,7 +593,7 @@ def _number_mistakes(path: str, value: int, minimum: int, maximum: int) -> Itera
 
 def _constraint_mistakes(constraints: Sequence[Constraint]) -> Iterator[str]:
     for index, constraint in enumerate(constraints):
-        for mistake in constraint.mistakes():
+        for mistake in rule_mistakes(constraint):
             yield f"constraints[{index}]: {mistake}"
 
 

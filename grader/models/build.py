@@ -13,12 +13,12 @@ from torch import nn
 
 from grader.errors import ModelError, memory_shortage
 from grader.models.kinds import IRREGULARITIES, LAYER_KINDS
-from grader.models.spec import LayerSpec, ModelSpec, require_known
+from grader.models.spec import CHANNEL_NORMS, LayerSpec, ModelSpec, require_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LATE_BIAS = frozenset({"BatchNorm1d", "BatchNorm2d"})
+_LATE_BIAS = CHANNEL_NORMS | {"GroupNorm"}
 """Layers whose constructor takes `bias` only in recent versions of PyTorch.
 
 Every version can run one without a bias, so the bias is removed after construction.
@@ -66,7 +66,7 @@ def _build_layer(index: int, layer: LayerSpec) -> nn.Module:
     try:
         with torch_warnings_ignored():
             built: nn.Module = getattr(nn, name)(**arguments)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, AssertionError) as error:
         if shortage := memory_shortage(error):
             raise shortage from error
         raise ModelError(

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from grader.models.author_code import is_authors, source_of
+
 
 def digest_of(*parts: object) -> str:
     """Return the SHA-256 of the canonical JSON of `parts`, in hexadecimal."""
@@ -17,6 +19,8 @@ def digest_of(*parts: object) -> str:
 
 def _with_class_names(value: object) -> object:
     """Add the class name, so that equal fields of different classes hash differently.
+
+    A class of an author's is known by its source, too.
 
     A field whose metadata say `digested: False` is left out: it decides nothing. A field whose
     metadata say `digested: "if set"` is left out at its default, so that a field that is new
@@ -37,7 +41,10 @@ def _with_class_names(value: object) -> object:
         }
     else:
         return value
-    return {"class": type(value).__name__, "fields": named}
+    described = {"class": type(value).__name__, "fields": named}
+    if is_authors(type(value)):
+        described["source"] = source_of(type(value))  # type: ignore[arg-type]  # a class is hashable
+    return described
 
 
 def _is_digested(record: object, each: Field[Any]) -> bool:

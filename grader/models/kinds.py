@@ -119,9 +119,9 @@ def _average_pool(dimensions: int) -> Kind:
     )
 
 
-def _batch_norm(dimensions: int) -> Kind:
+def _batch_norm(name: str) -> Kind:
     return Kind(
-        name=f"BatchNorm{dimensions}d",
+        name=name,
         arguments=(
             _size("num_features"),
             _number("eps", 0.0, 1.0),
@@ -149,9 +149,39 @@ LAYER_KINDS: dict[str, Kind] = _by_name(
     _max_pool(2),
     _average_pool(1),
     _average_pool(2),
+    Kind(name="AdaptiveAvgPool1d", arguments=(_sizes("output_size", 1),)),
     Kind(name="AdaptiveAvgPool2d", arguments=(_sizes("output_size", 2),)),
-    _batch_norm(1),
-    _batch_norm(2),
+    Kind(name="AdaptiveMaxPool1d", arguments=(_sizes("output_size", 1),)),
+    Kind(name="AdaptiveMaxPool2d", arguments=(_sizes("output_size", 2),)),
+    Kind(
+        name="ConvTranspose2d",
+        arguments=(
+            _size("in_channels"),
+            _size("out_channels"),
+            _sizes("kernel_size", 2),
+            _sizes("stride", 2),
+            _sizes("padding", 2, 0),
+            _sizes("output_padding", 2, 0),
+            _sizes("dilation", 2),
+            _size("groups"),
+            _flag("bias"),
+        ),
+    ),
+    Kind(name="ZeroPad2d", arguments=(_sizes("padding", 4, 0),)),
+    _batch_norm("BatchNorm1d"),
+    _batch_norm("BatchNorm2d"),
+    _batch_norm("InstanceNorm1d"),
+    _batch_norm("InstanceNorm2d"),
+    Kind(
+        name="GroupNorm",
+        arguments=(
+            _size("num_groups"),
+            _size("num_channels"),
+            _number("eps", 0.0, 1.0),
+            _flag("affine"),
+            _flag("bias"),
+        ),
+    ),
     Kind(
         name="LayerNorm",
         arguments=(
@@ -161,6 +191,24 @@ LAYER_KINDS: dict[str, Kind] = _by_name(
             _flag("bias"),
         ),
     ),
+    Kind(
+        name="RMSNorm",
+        arguments=(
+            _sizes("normalized_shape", 4),
+            Argument(name="eps", type="number", minimum=0.0, maximum=1.0, optional=True),
+            _flag("elementwise_affine"),
+        ),
+    ),
+    Kind(
+        name="LocalResponseNorm",
+        arguments=(
+            _size("size"),
+            _number("alpha"),
+            _number("beta"),
+            _number("k"),
+        ),
+    ),
+    Kind(name="AlphaDropout", arguments=(_PROBABILITY, _INPLACE)),
     Kind(name="Dropout", arguments=(_PROBABILITY, _INPLACE)),
     Kind(name="Dropout1d", arguments=(_PROBABILITY, _INPLACE)),
     Kind(name="Dropout2d", arguments=(_PROBABILITY, _INPLACE)),
@@ -176,6 +224,15 @@ LAYER_KINDS: dict[str, Kind] = _by_name(
     ),
     Kind(name="Sigmoid"),
     Kind(name="Tanh"),
+    Kind(name="PReLU", arguments=(_size("num_parameters"), _number("init"))),
+    # PyTorch refuses an alpha of 0.
+    Kind(name="CELU", arguments=(_number("alpha", 1e-6), _INPLACE)),
+    Kind(name="Mish", arguments=(_INPLACE,)),
+    Kind(name="Hardswish", arguments=(_INPLACE,)),
+    Kind(name="Hardsigmoid", arguments=(_INPLACE,)),
+    Kind(name="Hardtanh", arguments=(_number("min_val"), _number("max_val"), _INPLACE)),
+    Kind(name="Softsign"),
+    Kind(name="LogSigmoid"),
     Kind(name="Softplus", arguments=(_number("beta"), _number("threshold"))),
     Kind(name="Softmax", arguments=(_DIMENSION,)),
     Kind(name="LogSoftmax", arguments=(_DIMENSION,)),
@@ -184,6 +241,19 @@ LAYER_KINDS: dict[str, Kind] = _by_name(
         arguments=(
             Argument(name="start_dim", type="integer", minimum=-8, maximum=8),
             Argument(name="end_dim", type="integer", minimum=-8, maximum=8),
+        ),
+    ),
+    Kind(
+        name="Unflatten",
+        arguments=(
+            Argument(name="dim", type="integer", minimum=-8, maximum=8),
+            Argument(
+                name="unflattened_size",
+                type="integers",
+                minimum=-1,
+                maximum=MAXIMUM_SIZE,
+                length=4,
+            ),
         ),
     ),
     Kind(name="Identity"),

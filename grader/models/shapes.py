@@ -10,7 +10,13 @@ import math
 from collections.abc import Callable, Sequence
 
 from grader.errors import ModelError
-from grader.models.spec import LayerSpec, ModelSpec, as_integers, count_layer_parameters
+from grader.models.spec import (
+    CHANNEL_NORMS,
+    LayerSpec,
+    ModelSpec,
+    as_integers,
+    count_layer_parameters,
+)
 
 Shape = tuple[int, ...]
 """Of one example, without the batch dimension."""
@@ -145,8 +151,8 @@ def _pads(layer: LayerSpec) -> list[tuple[int, int]]:
     return [(pad, pad) for pad in _numbers(layer, "padding", dimensions)]
 
 
-def _convolution(layer: LayerSpec, shape: Shape) -> Shape:
-    dimensions = _require_rank(layer, shape)
+def _require_groups(layer: LayerSpec, shape: Shape) -> int:
+    """Return the output channels of a convolution whose groups divide its channels."""
     _require_channels("in_channels", layer.integer("in_channels"), shape)
     groups, outputs = layer.integer("groups"), layer.integer("out_channels")
     if shape[0] % groups or outputs % groups:
@@ -155,6 +161,12 @@ def _convolution(layer: LayerSpec, shape: Shape) -> Shape:
             "channels",
             "Leave groups out.",
         )
+    return outputs
+
+
+def _convolution(layer: LayerSpec, shape: Shape) -> Shape:
+    dimensions = _require_rank(layer, shape)
+    outputs = _require_groups(layer, shape)
     strides = _numbers(layer, "stride", dimensions)
     if layer.arguments["padding"] == "same" and set(strides) != {1}:
         raise _MisfitError(
@@ -222,6 +234,66 @@ def _pooling(layer: LayerSpec, shape: Shape) -> Shape:
     )
 
 
+def _transposed_convolution(layer: LayerSpec, shape: Shape) -> Shape:
+    _require_rank(layer, shape)
+    outputs = _require_groups(layer, shape)
+    sides = []
+    for size, stride, dilation, kernel, pad, extra in zip(
+        shape[1:], *_transposed_settings(layer), strict=True
+    ):
+        if extra >= max(stride, dilation):
+            raise _MisfitError(
+                f"its output_padding of {extra} is not smaller than its stride or dilation",
+                "Use less output_padding.",
+            )
+        sides.append((size - 1) * stride - 2 * pad + dilation * (kernel - 1) + extra + 1)
+    if min(sides) < 1:
+        raise _MisfitError("its padding leaves nothing of the output", "Use less padding.")
+    output = (outputs, *sides)
+    # PyTorch keeps every product of an input and the kernel before it adds them up.
+    window = math.prod(_numbers(layer, "kernel_size", 2))
+    _require_room(output, max(math.prod(output), outputs * window * math.prod(shape[1:])))
+    return output
+
+
+def _transposed_settings(layer: LayerSpec) -> list[Shape]:
+    """Return stride, dilation, kernel, padding and output padding, each for both dimensions."""
+    names = ("stride", "dilation", "kernel_size", "padding", "output_padding")
+    return [_numbers(layer, name, 2) for name in names]
+
+
+def _zero_padding(layer: LayerSpec, shape: Shape) -> Shape:
+    _require_rank(layer, shape)
+    pads = as_integers(layer.arguments["padding"], 4)
+    if len(pads) != 4:
+        raise _MisfitError("it needs (left, right, top, bottom)", "Give four numbers, or one.")
+    left, right, top, bottom = pads
+    channels, height, width = shape
+    return channels, height + top + bottom, width + left + right
+
+
+def _unflatten(layer: LayerSpec, shape: Shape) -> Shape:
+    sizes = layer.arguments["unflattened_size"]
+    if not isinstance(sizes, tuple):
+        raise _MisfitError("its unflattened_size is no tuple", "Write (channels, height, width).")
+    dim = _require_dimension(layer.integer("dim"), shape)
+    if dim == 0:
+        raise _MisfitError(
+            "it mixes the examples of a batch with each other", "Unflatten dimension 1."
+        )
+    sizes = as_integers(sizes, 1)
+    known = math.prod(size for size in sizes if size != -1)
+    missing = sizes.count(-1)
+    before = shape[dim - 1]
+    if missing > 1 or not known or before % known or (not missing and before != known):
+        raise _MisfitError(
+            f"{before} values cannot be arranged as {sizes}",
+            f"Let the sizes multiply to {before}.",
+        )
+    filled = tuple(before // known if size == -1 else size for size in sizes)
+    return (*shape[: dim - 1], *filled, *shape[dim:])
+
+
 def _adaptive_pooling(layer: LayerSpec, shape: Shape) -> Shape:
     dimensions = _require_rank(layer, shape)
     return (shape[0], *_numbers(layer, "output_size", dimensions))
@@ -233,6 +305,56 @@ def _batch_norm(layer: LayerSpec, shape: Shape) -> Shape:
     elif len(shape) > 2:
         raise _MisfitError("it needs (features,) or (channels, length)", "Use nn.BatchNorm2d.")
     _require_channels("num_features", layer.integer("num_features"), shape)
+    return shape
+
+
+def _instance_norm(layer: LayerSpec, shape: Shape) -> Shape:
+    _require_rank(layer, shape)
+    _require_channels("num_features", layer.integer("num_features"), shape)
+    if math.prod(shape[1:]) == 1:
+        raise _MisfitError(
+            "it normalises single values, and all become 0", "Remove it, or put it earlier."
+        )
+    return shape
+
+
+def _group_norm(layer: LayerSpec, shape: Shape) -> Shape:
+    _require_channels("num_channels", layer.integer("num_channels"), shape)
+    groups = layer.integer("num_groups")
+    if shape[0] % groups:
+        raise _MisfitError(
+            f"num_groups={groups} does not divide its {shape[0]} channels",
+            "Use a divisor of the number of channels.",
+        )
+    if math.prod(shape) == groups:
+        raise _MisfitError(
+            "it normalises single values, and all become 0", "Use fewer groups, or remove it."
+        )
+    return shape
+
+
+def _local_response_norm(layer: LayerSpec, shape: Shape) -> Shape:
+    if len(shape) == 1:
+        raise _MisfitError("it needs (channels, height, width)", "Put it before Flatten.")
+    # PyTorch pads the channels by its size.
+    _require_room(shape, (shape[0] + layer.integer("size")) * math.prod(shape[1:]))
+    return shape
+
+
+def _prelu(layer: LayerSpec, shape: Shape) -> Shape:
+    slopes = layer.integer("num_parameters")
+    if slopes not in {1, shape[0]}:
+        raise _MisfitError(
+            f"it has {slopes} slopes for {shape[0]} channels",
+            f"Leave num_parameters out, or set it to {shape[0]}.",
+        )
+    return shape
+
+
+def _hardtanh(layer: LayerSpec, shape: Shape) -> Shape:
+    low, high = (layer.arguments[name] for name in ("min_val", "max_val"))
+    if isinstance(low, int | float) and isinstance(high, int | float) and low >= high:
+        raise _MisfitError(f"its min_val of {low} is not below its max_val of {high}", "Swap them.")
     return shape
 
 
@@ -292,7 +414,20 @@ _SHAPES: dict[str, Callable[[LayerSpec, Shape], Shape]] = {
     "MaxPool2d": _pooling,
     "AvgPool1d": _pooling,
     "AvgPool2d": _pooling,
+    "AdaptiveAvgPool1d": _adaptive_pooling,
     "AdaptiveAvgPool2d": _adaptive_pooling,
+    "AdaptiveMaxPool1d": _adaptive_pooling,
+    "AdaptiveMaxPool2d": _adaptive_pooling,
+    "ConvTranspose2d": _transposed_convolution,
+    "ZeroPad2d": _zero_padding,
+    "InstanceNorm1d": _instance_norm,
+    "InstanceNorm2d": _instance_norm,
+    "GroupNorm": _group_norm,
+    "RMSNorm": _layer_norm,
+    "LocalResponseNorm": _local_response_norm,
+    "PReLU": _prelu,
+    "Hardtanh": _hardtanh,
+    "Unflatten": _unflatten,
     "BatchNorm1d": _batch_norm,
     "BatchNorm2d": _batch_norm,
     "LayerNorm": _layer_norm,
@@ -306,7 +441,7 @@ _SHAPES: dict[str, Callable[[LayerSpec, Shape], Shape]] = {
 def count_state(layer: LayerSpec) -> int:
     """Return the number of values in a layer's parameters and buffers."""
     buffers = 0
-    if layer.kind in {"BatchNorm1d", "BatchNorm2d"} and layer.arguments["track_running_stats"]:
+    if layer.kind in CHANNEL_NORMS and layer.arguments["track_running_stats"]:
         buffers = 2 * layer.integer("num_features") + 1  # means, variances, count of batches
     return count_layer_parameters(layer) + buffers
 
@@ -328,6 +463,16 @@ def _multiply_adds(layer: LayerSpec, output: Shape) -> int:
         kernel = as_integers(layer.arguments["kernel_size"], len(output) - 1)
         inputs_per_group = layer.integer("in_channels") // layer.integer("groups")
         return math.prod(output) * inputs_per_group * math.prod(kernel)
+    if layer.kind == "ConvTranspose2d":
+        inputs: list[int] = [
+            (side + 2 * pad - dilation * (kernel - 1) - extra - 1) // stride + 1
+            for side, stride, dilation, kernel, pad, extra in zip(
+                output[1:], *_transposed_settings(layer), strict=True
+            )
+        ]
+        # Every input is multiplied by the kernels of its group.
+        weights = count_layer_parameters(layer) - bool(layer.arguments["bias"]) * output[0]
+        return math.prod(inputs) * weights
     return 0
 
 
@@ -354,7 +499,9 @@ def _window_values(layer: LayerSpec, before: Shape, output: Shape) -> int:
     """Return how many values the windows of a pooling layer read."""
     if layer.kind.startswith(("MaxPool", "AvgPool")):
         return math.prod(output) * math.prod(_numbers(layer, "kernel_size", len(output) - 1))
-    if layer.kind == "AdaptiveAvgPool2d":
+    if layer.kind == "LocalResponseNorm":
+        return math.prod(output) * layer.integer("size")
+    if layer.kind.startswith("Adaptive"):
         sides = zip(before[1:], output[1:], strict=True)
         return math.prod(output) * math.prod(size // places + 1 for size, places in sides)
     return 0

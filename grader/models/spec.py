@@ -78,7 +78,20 @@ _SHOWN_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "MaxPool2d": ("kernel_size", "stride"),
     "AvgPool1d": ("kernel_size", "stride"),
     "AvgPool2d": ("kernel_size", "stride"),
+    "AdaptiveAvgPool1d": ("output_size",),
     "AdaptiveAvgPool2d": ("output_size",),
+    "AdaptiveMaxPool1d": ("output_size",),
+    "AdaptiveMaxPool2d": ("output_size",),
+    "ConvTranspose2d": ("in_channels", "out_channels", "kernel_size", "stride", "padding"),
+    "ZeroPad2d": ("padding",),
+    "InstanceNorm1d": ("num_features",),
+    "InstanceNorm2d": ("num_features",),
+    "GroupNorm": ("num_groups", "num_channels"),
+    "RMSNorm": ("normalized_shape",),
+    "LocalResponseNorm": ("size",),
+    "AlphaDropout": ("p",),
+    "PReLU": ("num_parameters",),
+    "Unflatten": ("dim", "unflattened_size"),
     "BatchNorm1d": ("num_features",),
     "BatchNorm2d": ("num_features",),
     "LayerNorm": ("normalized_shape",),
@@ -136,6 +149,10 @@ class ModelSpec:
         )
 
 
+CHANNEL_NORMS = frozenset({"BatchNorm1d", "BatchNorm2d", "InstanceNorm1d", "InstanceNorm2d"})
+"""Norms with a scale, a shift and running statistics for each channel."""
+
+
 def count_layer_parameters(layer: LayerSpec) -> int:
     """Return the number of trainable values in one layer, by arithmetic.
 
@@ -151,13 +168,19 @@ def count_layer_parameters(layer: LayerSpec) -> int:
         inputs_per_group = layer.integer("in_channels") // layer.integer("groups")
         per_output = inputs_per_group * math.prod(kernel) + bool(arguments.get("bias"))
         return layer.integer("out_channels") * per_output
-    if layer.kind in {"BatchNorm1d", "BatchNorm2d"}:
+    if layer.kind == "ConvTranspose2d":
+        kernel = as_integers(arguments.get("kernel_size"), 2)
+        outputs_per_group = layer.integer("out_channels") // layer.integer("groups")
+        weights = layer.integer("in_channels") * outputs_per_group * math.prod(kernel)
+        return weights + bool(arguments.get("bias")) * layer.integer("out_channels")
+    if layer.kind in CHANNEL_NORMS or layer.kind == "GroupNorm":
         per_feature = 1 + bool(arguments.get("bias")) if arguments.get("affine") else 0
-        return per_feature * layer.integer("num_features")
-    if layer.kind == "LayerNorm" and arguments.get("elementwise_affine"):
+        features = "num_channels" if layer.kind == "GroupNorm" else "num_features"
+        return per_feature * layer.integer(features)
+    if layer.kind in {"LayerNorm", "RMSNorm"} and arguments.get("elementwise_affine"):
         per_value = 1 + bool(arguments.get("bias"))
         return per_value * math.prod(as_integers(arguments.get("normalized_shape"), 1))
-    return 0
+    return layer.integer("num_parameters") if layer.kind == "PReLU" else 0
 
 
 def as_integers(value: ArgumentValue, length: int) -> tuple[int, ...]:
@@ -225,9 +248,9 @@ def parameter_names(model: ModelSpec) -> list[str]:
     for index, layer in enumerate(model.layers):
         arguments = layer.arguments
         if (
-            layer.kind in {"Linear", "Conv1d", "Conv2d"}
-            or (layer.kind in {"BatchNorm1d", "BatchNorm2d"} and arguments.get("affine"))
-            or (layer.kind == "LayerNorm" and arguments.get("elementwise_affine"))
+            layer.kind in {"Linear", "Conv1d", "Conv2d", "ConvTranspose2d", "PReLU"}
+            or arguments.get("affine")
+            or arguments.get("elementwise_affine")
         ):
             names.append(f"{index}.weight")
             if arguments.get("bias"):

@@ -45,11 +45,14 @@ from grader.training.recorder import RunRecorder
 
 _ELEMENTWISE = frozenset(
     {
-        *("ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "SiLU", "GELU"),
-        *("Sigmoid", "Tanh", "Softplus", "Identity"),
+        *("ReLU", "ReLU6", "LeakyReLU", "ELU", "SELU", "CELU", "SiLU", "GELU", "Mish"),
+        *("Hardswish", "Hardsigmoid", "Hardtanh", "Sigmoid", "Tanh", "Softsign", "LogSigmoid"),
+        *("Softplus", "Identity"),
     }
 )
-_POOLING = frozenset({"MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d"})
+_POOLING = frozenset(
+    {"MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "ZeroPad2d"}
+)
 
 
 def can_stack(jobs: Sequence[TrainingJob]) -> bool:

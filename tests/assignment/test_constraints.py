@@ -10,9 +10,13 @@ from grader.assignment.constraints import (
     Constraint,
     ExactLinearLayers,
     FewerParametersThan,
+    MaxDepth,
     MaxHiddenUnits,
+    MaxKernelSize,
+    MaxMultiplyAdds,
     MaxParameters,
     MinHiddenLayers,
+    MinLayers,
     RequiredLayer,
     check_ordinary_layers,
     name_layer,
@@ -64,6 +68,9 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     MaxParameters(parameters=49_950),
     FewerParametersThan(parameters=49_951),
     RequiredLayer(kind="Dropout"),
+    MinLayers(kinds=("ReLU", "Tanh"), layers=2),
+    MaxDepth(layers=3),
+    MaxKernelSize(size=1),
 )
 
 
@@ -359,3 +366,36 @@ def test_digests_differ():
     """An assignment's digest changes when "at most" becomes "fewer than"."""
     assert digest_of(MaxParameters(parameters=5)) != digest_of(FewerParametersThan(parameters=5))
     assert digest_of(MinHiddenLayers(layers=2)) != digest_of(ExactLinearLayers(layers=2))
+
+
+CONVOLUTION = layer(
+    "Conv2d", in_channels=1, out_channels=4, kernel_size=(3, 5), stride=(1, 1), padding=(0, 0),
+    dilation=(1, 1), groups=1, bias=True, padding_mode="zeros",
+)  # fmt: skip
+
+
+def test_convolutions_counted():
+    """Layers of several kinds, depth and kernels are counted, and the first excess is named."""
+    deep = model(CONVOLUTION, RELU, CONVOLUTION, layer("Flatten"), linear(8, 10))
+    assert told(MinLayers(kinds=("Conv2d", "Conv1d"), layers=3).check(deep)) == (
+        "2 layers: layer 0 (Conv2d) and layer 2 (Conv2d)",
+        "at least 3 layers of Conv2d or Conv1d",
+        "add 1 layer of Conv2d or Conv1d",
+    )
+    assert MaxDepth(layers=2).check(deep).next_step == "remove 1 layer"
+    assert MaxDepth(layers=3).check(deep).outcome is Outcome.PASSED
+    assert MaxKernelSize(size=5).check(deep).outcome is Outcome.PASSED
+    kernels = MaxKernelSize(size=4).check(model(CONVOLUTION, RELU, linear(8, 10)))
+    assert kernels.observed == "layer 0 (Conv2d) with 3 x 5"
+
+
+def test_multiply_adds():
+    """They follow from the shape of the input: 4 kernels of 15 weights at 26 x 24 places."""
+    small = model(CONVOLUTION, layer("Flatten", start_dim=1, end_dim=-1), linear(2496, 10))
+    needed = 4 * 15 * 26 * 24 + 24_960
+    check = MaxMultiplyAdds(multiply_adds=needed).check_at(small, (1, 28, 28))
+    assert check.outcome is Outcome.PASSED
+    assert check.observed == f"{needed:,} multiply-adds for one example"
+    check = MaxMultiplyAdds(multiply_adds=needed - 1).check_at(small, (1, 28, 28))
+    assert check.outcome is Outcome.FAILED
+    assert check.next_step == "make layer 0 (Conv2d) smaller, or pool before it"

@@ -16,6 +16,7 @@ from grader.errors import ModelError
 from grader.models.build import build_model, torch_warnings_ignored
 from grader.models.kinds import OPTIMIZER_KINDS
 from grader.models.optimizers import build_optimizer
+from grader.models.shapes import find_shapes
 from grader.models.spec import SchedulerSpec, default_optimizer
 from grader.training import loop as train_module
 from grader.training.data_sources.interface import DataFacts
@@ -129,6 +130,79 @@ def test_plain_loop_of_a_cnn(kind, normalized, full):
     # Rounding differs, and Adam divides a gradient of rounding errors by its own size.
     torch.testing.assert_close(fast[:10], plain[:10], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(fast, plain, rtol=0.02, atol=0.005)
+
+
+NORMS = {"eps": 1e-5, "momentum": 0.1, "affine": True, "track_running_stats": False, "bias": True}
+LATER_LAYERS = {
+    "AdaptiveMaxPool2d": (conv(1, 4), ("AdaptiveMaxPool2d", {"output_size": (4, 4)})),
+    "ConvTranspose2d": (
+        conv(1, 2),
+        (
+            "ConvTranspose2d",
+            {
+                "in_channels": 2,
+                "out_channels": 4,
+                "kernel_size": (2, 2),
+                "groups": 1,
+                "stride": (1, 1),
+                "padding": (0, 0),
+                "output_padding": (0, 0),
+                "dilation": (1, 1),
+                "bias": True,
+            },
+        ),
+    ),
+    "ZeroPad2d": (("ZeroPad2d", {"padding": (1, 2, 0, 1)}), conv(1, 4)),
+    "InstanceNorm2d": (conv(1, 4), ("InstanceNorm2d", {"num_features": 4, **NORMS})),
+    "GroupNorm": (
+        conv(1, 4),
+        (
+            "GroupNorm",
+            {"num_groups": 2, "num_channels": 4, "eps": 1e-5, "affine": True, "bias": True},
+        ),
+    ),
+    "LocalResponseNorm": (
+        conv(1, 4),
+        ("LocalResponseNorm", {"size": 2, "alpha": 1e-4, "beta": 0.75, "k": 1.0}),
+    ),
+    "PReLU": (conv(1, 4), ("PReLU", {"num_parameters": 4, "init": 0.25})),
+    "RMSNorm": (
+        conv(1, 4),
+        ("RMSNorm", {"normalized_shape": (26,), "eps": None, "elementwise_affine": True}),
+    ),
+    "AlphaDropout": (
+        FLATTEN,
+        linear(784, 20),
+        ("SELU", {"inplace": False}),
+        ("AlphaDropout", {"p": 0.1, "inplace": False}),
+    ),
+    "1d": (
+        FLATTEN,
+        ("Unflatten", {"dim": 1, "unflattened_size": (28, 28)}),
+        ("InstanceNorm1d", {"num_features": 28, **NORMS}),
+        ("AdaptiveMaxPool1d", {"output_size": 14}),
+        ("AdaptiveAvgPool1d", {"output_size": 7}),
+    ),
+    "activations": (
+        conv(1, 4),
+        *((kind, {"inplace": False}) for kind in ("Mish", "Hardswish", "Hardsigmoid")),
+        ("CELU", {"alpha": 0.5, "inplace": False}),
+        ("Hardtanh", {"min_val": -1.0, "max_val": 2.0, "inplace": False}),
+        ("Softsign", {}),
+        ("LogSigmoid", {}),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LATER_LAYERS)
+def test_plain_loop_of_later_layers(name, small):
+    """Layers beside the usual ones are trained as PyTorch's own."""
+    layers = LATER_LAYERS[name]
+    features = find_shapes(model(*layers, FLATTEN), (1, 28, 28))[-1][0]
+    spec = model(*layers, FLATTEN, linear(features, 10))
+    job = training_job(spec, optimizer=optimizer("SGD", spec))
+    fast, plain = fast_losses(job, small), plain_losses(job, small)
+    torch.testing.assert_close(fast, plain, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (784,)])

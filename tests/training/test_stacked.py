@@ -54,6 +54,20 @@ STACKABLE = {
     "groups and pools": model(
         POOL, RELU, conv(1, 8), AVERAGE, GROUPED, ("Tanh", {}), FLATTEN, linear(72, 10)
     ),
+    "later layers": model(
+        ("ZeroPad2d", {"padding": (1, 0, 0, 1)}),
+        conv(1, 8),
+        ("Mish", {"inplace": False}),
+        ("AdaptiveMaxPool2d", {"output_size": (3, 3)}),
+        ("CELU", {"alpha": 0.5, "inplace": False}),
+        ("Hardswish", {"inplace": False}),
+        FLATTEN,
+        linear(72, 10),
+        ("Hardsigmoid", {"inplace": False}),
+        ("Hardtanh", {"min_val": -1.0, "max_val": 0.9, "inplace": False}),
+        ("Softsign", {}),
+        ("LogSigmoid", {}),
+    ),
     "adaptive": model(
         conv(1, 10), ("AdaptiveAvgPool2d", {"output_size": 1}), FLATTEN, ("Identity", {})
     ),

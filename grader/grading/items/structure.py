@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from grader.assignment.constraints import AllowedLayers, Constraint, check_ordinary_layers
+from grader.assignment.own_rules import check_rule
 from grader.assignment.records import ModelItem, TruthTableItem
 from grader.errors import ModelError
 from grader.grading.items.calls import check_answered
@@ -81,7 +82,8 @@ def check_structure(
     else:
         reason = "the layers above must be ordinary layers first"
         fit, input_shape, shapes = skipped("fit", "Input and output", reason), input_shapes[0], ()
-    checks = (called, ordinary, *(_apply(rule, model) for rule in item.constraints), fit)
+    rules = (_apply(rule, model, input_shape) for rule in item.constraints)
+    checks = (called, ordinary, *rules, fit)
     located = (replace(check, location=extracted.location) for check in checks)
     rows = _tabulate_layers(model, shapes)
     result = replace(
@@ -129,16 +131,16 @@ def meets_rules(item: ModelItem, layers: tuple[LayerSpec, ...]) -> bool:
             check.outcome is Outcome.PASSED
             for check in (
                 check_ordinary_layers(model),
-                *(_apply(rule, model) for rule in item.constraints),
+                *(_apply(rule, model, shapes[0] if shapes else ()) for rule in item.constraints),
             )
         )
         and (facts is None or _check_fit(model, shapes, facts.outputs)[0].outcome is Outcome.PASSED)
     )
 
 
-def _apply(constraint: Constraint, model: ModelSpec) -> CheckResult:
+def _apply(constraint: Constraint, model: ModelSpec, input_shape: Shape) -> CheckResult:
     try:
-        return constraint.check(model)
+        return check_rule(constraint, model, input_shape)
     except ModelError as error:
         # An irregular layer may lack the arguments that a constraint counts by.
         return skipped("constraint", type(constraint).__name__, str(error))
