@@ -349,7 +349,7 @@ class MaxKernelSize(Constraint):
             passed=not long,
             observed=_listing(shown) if long else f"the longest side of a kernel is {largest}",
             expected=f"at most {self.size} in each dimension",
-            next_step=f"use kernel_size={self.size} or less, and more layers if they must see as far",
+            next_step=f"use kernel_size={self.size} or less, or more layers to see as far",
         )
 
 
