@@ -28,6 +28,7 @@ DEFAULT_COMMAND = "submission"
 _COMMANDS = {
     "submission": "Grade one submission; `grade DIR` does the same.",
     "batch": "Grade a class, and write the class page.",
+    "class": "Show the settings by which a class is graded.",
     "diff": "List the students whose grade changed in the last regrade.",
     "review": "Grade written answers on a local web page.",
     "release": "Write the reports for students, and the gradebook.",
@@ -37,6 +38,8 @@ _COMMANDS = {
     "doctor": "Check this machine, and say how to fix what does not work.",
 }
 """The purpose of each command, by its name; its module and its function have the same name."""
+_RENAMED = {"class": ("class_settings", "class_group")}
+"""Modules and functions of commands whose names are Python's."""
 
 EXAMPLES = """
 \b
@@ -79,7 +82,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(importlib.import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        module, name = _RENAMED.get(cmd_name, (cmd_name, cmd_name))
+        command = getattr(importlib.import_module(f"{__name__}.{module}"), name)
         assert isinstance(command, click.Command)  # noqa: S101  # _COMMANDS is ours
         return command
 

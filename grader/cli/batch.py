@@ -16,6 +16,7 @@ from rich.text import Text
 from grader.assignment.loading import load_assignment
 from grader.cli.caller import CallerPath, shown_path
 from grader.cli.class_progress import ClassProgress
+from grader.cli.class_settings import CHANGE, keep_settings, settle
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
 from grader.cli.options import grading_options, json_option, option_group, print_json, split_list
 from grader.cohort.batch import (
@@ -132,16 +133,17 @@ def _refuse_own_work(_context: click.Context, _option: click.Parameter, value: b
     help="Train on the workers of the Dask scheduler at tcp://HOST:PORT or tls://HOST:PORT.",
 )
 @click.option(OPTION, is_flag=True, hidden=True, expose_value=False, callback=_refuse_own_work)
+@click.option(CHANGE, is_flag=True, help="Grade by other settings than this class's so far.")
 @_late_options
 @grading_options
 @json_option
+@click.pass_context
 def batch(
+    context: click.Context,
+    /,
     submissions: Path,
-    assignment: str,
     output: Path,
-    roster: Path | None,
     regrade: tuple[str, ...],
-    template: Path | None,
     *,
     quiet: bool,
     as_json: bool,
@@ -151,14 +153,24 @@ def batch(
 
     SUBMISSIONS holds a folder or an archive for each student, or is a download from Canvas, Moodle
     or Gradescope. Run the command again after an interruption, or after new submissions: it grades
-    only submissions that are new, have changed or ended in an error.
+    only submissions that are new, have changed or ended in an error. What was
+    given the first time (assignment, roster, due date, seeds, --practice) holds until
+    --change-settings; `grade class show` prints it.
     """
     error_console = Console(stderr=True)
+    settled = settle(context, output, options)
+    assignment = load_assignment(settled["assignment"], submission=submissions, needs_key=True)
+    roster, template = settled["roster"], settled["template"]
+    options = {
+        name: value
+        for name, value in settled.items()
+        if name not in {"assignment", "roster", "template", "change_settings"}
+    }
     request = ClassRequest(
         directory=submissions,
         output=output,
         late_policy=_late_policy(options),
-        assignment=load_assignment(assignment, submission=submissions, needs_key=True),
+        assignment=assignment,
         options=Options(**options, may_fall_back=False, shows_hidden=True),
         roster=read_roster(roster) if roster else None,
         regrade=frozenset(regrade),
@@ -169,6 +181,7 @@ def batch(
             progress.warn(OPEN_SCHEDULER)
         try:
             with locked(output), ReviewStore(output / STORE_NAME) as store:
+                keep_settings(store, settled, assignment)
                 try:
                     grade_class(request, store, progress)
                 finally:

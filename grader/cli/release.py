@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from grader.assignment.loading import load_assignment
 from grader.cli.caller import OutputPath
+from grader.cli.class_settings import load_class_assignment
 from grader.cli.export import read_points
 from grader.cli.options import assignment_option, class_option, practice_results_option
 from grader.cohort.gradebooks import write_gradebook
@@ -40,13 +40,16 @@ Examples:
 @assignment_option
 @class_option
 @practice_results_option
-def release(target: Path, assignment: str, output: Path, *, practice: bool) -> None:
+@click.pass_context
+def release(
+    context: click.Context, /, target: Path, assignment: str, output: Path, *, practice: bool
+) -> None:
     """Write what students may see: a folder for each student, in TO/students.
 
     Parts that the assignment hides are left out, with their points. The gradebook TO/grades.csv is
     for you: it has the points of all parts.
     """
-    loaded = load_assignment(assignment)
+    loaded = load_class_assignment(context, output, assignment)
     hidden = {part.id for problem in loaded.problems for part in problem.parts if part.hidden}
     with Store.open_existing(output) as store:
         summaries, column = read_points(store, practice=practice)

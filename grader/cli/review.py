@@ -12,8 +12,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from grader.assignment.loading import load_assignment
 from grader.cli.caller import CallerPath, OutputPath
+from grader.cli.class_settings import load_class_assignment
 from grader.cli.options import assignment_option, class_option
 from grader.review.accounts import invite as make_invitation
 from grader.review.accounts import revoke
@@ -92,7 +92,7 @@ def review(
         return
     from grader.review.server import serve  # noqa: PLC0415 - slow
 
-    loaded = load_assignment(assignment)
+    loaded = load_class_assignment(context, output, assignment)
     name = grader or getpass.getuser()
     with ReviewStore.open_existing(output) as store:
         if double is not None:
@@ -139,9 +139,12 @@ def revoke_invitation(*, name: str, output: Path, grader: str) -> None:
 @click.argument("table", type=OutputPath(dir_okay=False))
 @class_option
 @assignment_option
-def export_answers(*, table: Path, output: Path, assignment: str) -> None:
+@click.pass_context
+def export_answers(
+    context: click.Context, /, *, table: Path, output: Path, assignment: str
+) -> None:
     """Write answers and judgements to the CSV file TABLE."""
-    loaded = load_assignment(assignment)
+    loaded = load_class_assignment(context, output, assignment)
     with ReviewStore.open_existing(output) as store:
         collect_answers(store, output)
         rows = export_table(store, loaded, table)
@@ -153,7 +156,10 @@ def export_answers(*, table: Path, output: Path, assignment: str) -> None:
 @class_option
 @assignment_option
 @_name_option
-def import_judgements(*, table: Path, output: Path, assignment: str, grader: str) -> None:
+@click.pass_context
+def import_judgements(
+    context: click.Context, /, *, table: Path, output: Path, assignment: str, grader: str
+) -> None:
     """Import judgements from TABLE, which `grade review export` wrote.
 
     Fill in `found` with ids of rubric items, or "none"; `adjustment`, `comment` and `flagged` are
@@ -161,7 +167,7 @@ def import_judgements(*, table: Path, output: Path, assignment: str, grader: str
     """
     from grader.review.publishing import publish  # noqa: PLC0415 - slow
 
-    loaded = load_assignment(assignment)
+    loaded = load_class_assignment(context, output, assignment)
     with ReviewStore.open_existing(output) as store:
         collect_answers(store, output)
         imported = import_table(store, loaded, table, grader=grader or getpass.getuser())

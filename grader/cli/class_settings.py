@@ -1,0 +1,182 @@
+"""The settings of a class: kept at its first `grade batch`, and used by every later command.
+
+So no points change because an option was forgotten or given differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from click.core import ParameterSource
+from rich.console import Console
+
+from grader.assignment.loading import load_assignment
+from grader.assignment.records import Assignment
+from grader.cli.options import class_option
+from grader.cohort.store import STORE_NAME, Store
+from grader.cohort.summary import Status
+from grader.errors import UsageError
+from grader.text import clean_line
+
+EXAMPLES = """
+\b
+Examples:
+  grade class show                         the class in reports/
+  grade class show --output spring/reports
+"""
+CHANGE = "--change-settings"
+OPTIONS = {
+    "assignment": "--assignment",
+    "practice": "--practice",
+    "seeds": "--seeds",
+    "full": "--full",
+    "roster": "--roster",
+    "template": "--template",
+    "due": "--due",
+    "timezone": "--timezone",
+    "grace_minutes": "--grace-minutes",
+    "penalty_per_day": "--penalty-per-day",
+    "floor": "--penalty-floor",
+    "maximum_days": "--maximum-days-late",
+}
+"""The options of `grade batch` that decide about points, by their parameters' names."""
+DIGEST = "assignment_sha256"
+_NAME = "class"
+_PATHS = frozenset({"roster", "template"})
+
+
+def read_settings(output: Path) -> dict[str, Any]:
+    """Return the settings of the class in this directory; {} if it was never graded."""
+    if not (output / STORE_NAME).is_file():
+        return {}
+    with Store(output / STORE_NAME) as store:
+        kept = store.setting(_NAME)
+    return msgspec.json.decode(kept, type=dict[str, Any]) if kept else {}
+
+
+def settle(context: click.Context, output: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of this call of `grade batch`: as given, or else those of the class.
+
+    Raises:
+        UsageError: an option differs from the class's, and `--change-settings` was not given; or
+            `--only` would replace whole grades.
+    """
+    kept = read_settings(output)
+    settled, differences = dict(given), []
+    for name, option in OPTIONS.items():
+        value = _plain(given[name])
+        if name not in kept or value == kept[name]:
+            continue
+        is_given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        # A flag cannot be given as "no", so a change takes it as it is.
+        if not is_given and not (given["change_settings"] and isinstance(value, bool)):
+            settled[name] = _restored(name, kept[name])
+        else:
+            differences.append(f"{option}: {_shown(kept[name])}, now {_shown(value)}")
+    if given["only"] and _has_whole_grades(output):
+        differences.append("--only: all parts; the other parts' points would be taken out")
+    if differences and not given["change_settings"]:
+        raise UsageError(
+            "this class was graded with other settings:\n"
+            + "\n".join(f"  - {difference}" for difference in differences),
+            next_step=f"leave these options out, or add {CHANGE}; for a trial, use another "
+            "--output",
+        )
+    for difference in differences:
+        Console(stderr=True).print(
+            f"settings changed: {difference}", style="yellow", highlight=False, markup=False
+        )
+    return settled
+
+
+def keep_settings(store: Store, settled: Mapping[str, Any], assignment: Assignment) -> None:
+    """Keep the settings, before anybody is graded by them.
+
+    Raises:
+        UsageError: the assignment's content has changed, and `--change-settings` was not given.
+    """
+    text = store.setting(_NAME)
+    before = msgspec.json.decode(text, type=dict[str, Any]) if text else {}
+    if (
+        before.get(DIGEST, assignment.digest()) != assignment.digest()
+        and not (settled["change_settings"])
+    ):
+        raise UsageError(
+            f"the assignment {assignment.id} has changed since this class was graded, so every "
+            "student would be graded again",
+            next_step=f"add {CHANGE} if that is meant; `grade diff` then lists whose grade changed",
+        )
+    kept = {name: _plain(settled[name]) for name in OPTIONS} | {DIGEST: assignment.digest()}
+    if kept != before:
+        store.keep_setting(_NAME, msgspec.json.encode(kept).decode())
+
+
+def load_class_assignment(context: click.Context, output: Path, name: str) -> Assignment:
+    """Return the assignment by which a class was graded.
+
+    Raises:
+        UsageError: another one was named.
+    """
+    kept = read_settings(output).get("assignment", name)
+    is_named = context.get_parameter_source("assignment") is not ParameterSource.DEFAULT
+    if is_named and kept != name:
+        raise UsageError(
+            f"this class was graded by {kept}, not by {name}",
+            next_step=f"leave --assignment out, or grade it again: grade batch … {CHANGE}",
+        )
+    return load_assignment(kept)
+
+
+@click.group("class", epilog=EXAMPLES)
+def class_group() -> None:
+    """Show the settings by which a class is graded."""
+
+
+@class_group.command(epilog=EXAMPLES)
+@class_option
+def show(output: Path) -> None:
+    """Print what the first `grade batch` was given; it holds until --change-settings."""
+    with Store.open_existing(output):
+        kept = read_settings(output)
+    if not kept:
+        raise UsageError(
+            f"no settings are kept in {output}: an older grader graded this class",
+            next_step="run `grade batch` with the class's options once",
+        )
+    for name, option in OPTIONS.items():
+        click.echo(f"{option:<21}{clean_line(_shown(kept.get(name)))}")
+    click.echo(f"{'assignment digest':<21}{kept[DIGEST][:12]}")
+
+
+def _has_whole_grades(output: Path) -> bool:
+    if not (output / STORE_NAME).is_file():
+        return False
+    with Store(output / STORE_NAME) as store:
+        return any(
+            summary.status is Status.GRADED and summary.complete for summary in store.summaries()
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Return an option's value as JSON gives it back."""
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _restored(name: str, value: Any) -> Any:
+    if name in _PATHS and value is not None:
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "not given"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not given" if value is None else str(value)
