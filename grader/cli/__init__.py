@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.text import Text
 
 import grader
+from grader.cli.caller import caller_directory
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, EXIT_NO_GRADE
 from grader.errors import GraderError
 from grader.platforms.github.fence import fenced_log
-from grader.text import clean_line
+from grader.text import clean_line, did_you_mean
 
 DEFAULT_COMMAND = "submission"
 
@@ -73,6 +74,7 @@ class _LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in _COMMANDS and args[0] not in {"--help", "--version", "-h"}:
+            _refuse_mistyped(args[0])
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
 
@@ -101,6 +103,13 @@ class _LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _refuse_mistyped(word: str) -> None:
+    """Raise `click.UsageError` for a word that is nearly a command, and no directory."""
+    hint = did_you_mean(word, _COMMANDS)
+    if word.isalpha() and hint and not (caller_directory() / word).exists():
+        raise click.UsageError(f"there is no command and no directory {word!r}{hint}")
 
 
 @click.group(

@@ -107,7 +107,9 @@ _output = partial(
     default=Path("reports"),
     show_default=True,
 )
-output_option = _output(help="Directory for reports: OUTPUT/NAME/report.html and result.json.")
+output_option = _output(
+    "-o", help="Directory for reports: OUTPUT/NAME/report.html and result.json."
+)
 class_option = _output(help="The --output of `grade batch`, where the class is stored.")
 data_option = click.option(
     "--data",

@@ -340,3 +340,10 @@ def test_no_color(tmp_path: Path):
     wrong = ("diff", "--output", str(tmp_path))
     assert COLOUR.search(in_a_terminal(*wrong))
     assert not COLOUR.search(in_a_terminal(*wrong, NO_COLOR="1"))
+
+
+def test_mistyped_command():
+    """A word that is nearly a command, and no directory, is not taken for a submission."""
+    wrong = run("bacth")
+    assert wrong.returncode == 2
+    assert "no command and no directory 'bacth'; did you mean 'batch'?" in wrong.stderr

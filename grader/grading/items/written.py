@@ -17,7 +17,7 @@ SHOWN_DOCUMENTS = 5
 
 def check(item_id: str, item: WrittenItem, context: Context) -> ItemResult:
     """Fail a missing answer; any other answer waits for a person."""
-    title = f"{item.file} is answered"
+    title = f"The answer in {item.file}"
     found = context.read_written(item.file, ANSWER_MARKER)
     if isinstance(found, Failure):
         return conclude(item_id, item, describe_failure(found, check_id="answered", title=title))

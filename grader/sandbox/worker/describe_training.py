@@ -59,8 +59,8 @@ def describe_optimizer(
     if kind is None:
         raise StudentError(
             "wrong-type",
-            f"{subject} {_name_type(optimizer)}; expected an optimiser of torch.optim.",
-            f"Return one of these: {', '.join(OPTIMIZER_KINDS)}.",
+            f"{subject} {_name_type(optimizer)}, with which the grader does not train.",
+            f"Use one of these: {', '.join(OPTIMIZER_KINDS)}.",
         )
     groups = []
     taken: set[str] = set()
