@@ -26,6 +26,8 @@ EITHER_HEADERS = ("extension",)
 MAXIMUM_EXTENSION_DAYS = 366
 
 _END_OF_DAY = time(23, 59, 59)
+_MINUTE = re.compile(r"[T ]\d\d:?\d\d(?:$|[Z+-])", re.IGNORECASE)
+"""A time without seconds."""
 _DAYS = re.compile(r"\+?(\d+(?:[.,]\d+)?)\s*(?:d|days?)?", re.IGNORECASE)
 _LOCAL_TIMEZONE_FILE = Path("/etc/localtime")
 
@@ -90,8 +92,8 @@ class LatePolicy:
             return 0.0, f"{late}; no points remain after {self.maximum_days}"
         kept = 1 - self.penalty_per_day * days
         if kept < self.floor:
-            return self.floor, f"{late}; {self.floor:.0%} of the points remain however late"
-        return max(0.0, kept), f"{late}, at {self.penalty_per_day:.0%} of the points a day"
+            return self.floor, f"{late}; {_percent(self.floor)} of the points remain however late"
+        return max(0.0, kept), f"{late}, at {_percent(self.penalty_per_day)} of the points a day"
 
     def due_for(self, student: Student) -> datetime:
         """Return the due date with the student's extension.
@@ -146,6 +148,11 @@ class LatePolicy:
             )
 
 
+def _percent(share: float) -> str:
+    """Return "12.5%", with the digits that the policy has."""
+    return f"{share * 100:.6g}%"
+
+
 def days_late(due: datetime, grace: timedelta, submitted_at: datetime) -> int:
     """Return the started days after the due date and the grace; 0 up to the very end of the grace.
 
@@ -164,7 +171,7 @@ def days_late(due: datetime, grace: timedelta, submitted_at: datetime) -> int:
 
 
 def read_time(text: str, timezone: tzinfo | None, *, what: str = "the time") -> datetime:
-    """Return a time in ISO 8601 with its zone; a date without a time means its end.
+    """Return a time in ISO 8601 with its zone; a date means its end, and so does a minute.
 
     A time without an offset is in `timezone`, or else in the machine's. Errors name `what`.
 
@@ -185,7 +192,8 @@ def _parse_time(text: str) -> datetime:
     try:
         return datetime.combine(date.fromisoformat(text), _END_OF_DAY)
     except ValueError:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
+        return moment.replace(second=59) if _MINUTE.search(text) else moment
 
 
 def find_timezone(name: str | None) -> tzinfo:

@@ -160,8 +160,8 @@ def _read_lines(path: Path, shown: str) -> list[str]:
         ) from None
 
 
-def _read_rows(lines: list[str], mistakes: list[_Mistake]) -> Iterator[_Row]:
-    """Yield every row that is not blank, with the number of its first line."""
+def find_delimiter(lines: list[str]) -> tuple[str, int]:
+    """Return the comma, semicolon or tab of a table, and the number of lines above its header."""
     skipped = 0
     delimiter = ""
     if lines and lines[0].lower().startswith(_EXCEL_DELIMITER_LINE):
@@ -169,9 +169,13 @@ def _read_rows(lines: list[str], mistakes: list[_Mistake]) -> Iterator[_Row]:
         delimiter = lines[0].strip()[len(_EXCEL_DELIMITER_LINE) :][:1]
     header = next((line for line in lines[skipped:] if line.strip()), "")
     unquoted = "".join(header.split('"')[::2])
-    reader = csv.reader(
-        lines[skipped:], delimiter=delimiter or max(_DELIMITERS, key=unquoted.count), strict=True
-    )
+    return delimiter or max(_DELIMITERS, key=unquoted.count), skipped
+
+
+def _read_rows(lines: list[str], mistakes: list[_Mistake]) -> Iterator[_Row]:
+    """Yield every row that is not blank, with the number of its first line."""
+    delimiter, skipped = find_delimiter(lines)
+    reader = csv.reader(lines[skipped:], delimiter=delimiter, strict=True)
     line = skipped + 1
     try:
         for cells in reader:

@@ -10,6 +10,7 @@ import csv
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from grader.assignment.records import Assignment, Rubric
 from grader.cohort.gradebooks.cells import FORMULA_STARTS
 from grader.cohort.summary import now
 from grader.errors import UsageError
+from grader.intake.roster import find_delimiter
 from grader.review.judgements import LONGEST_COMMENT, Judgement, parse_points, points_of
 from grader.review.ledger import write_judgements
 from grader.review.rubrics import rubrics_in_force
@@ -117,14 +119,19 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         raise UsageError(f"{path} is larger than {MAXIMUM_BYTES:,} bytes")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = set(COLUMNS) - set(reader.fieldnames or ())
-            if missing:
-                raise UsageError(
-                    f"{path} lacks the columns {', '.join(sorted(missing))}",
-                    next_step="fill in a table that `grade review export` wrote",
-                )
-            return [{name: value or "" for name, value in row.items() if name} for row in reader]
+            lines = list(file)
+        delimiter, skipped = find_delimiter(lines)
+        reader = csv.reader(lines[skipped:], delimiter=delimiter)
+        header = next(reader, [])
+        missing = set(COLUMNS) - set(header)
+        if missing:
+            raise UsageError(
+                f"{path} lacks the columns {', '.join(sorted(missing))}",
+                next_step="fill in a table that `grade review export` wrote",
+            )
+        return [
+            dict(zip_longest(header, row[: len(header)], fillvalue="")) for row in reader if row
+        ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
             f"{path} is not a CSV table in UTF-8: {error}",

@@ -80,6 +80,14 @@ def test_penalty(days: int, final: float, reason: str) -> None:
     assert not late.needs_person
 
 
+def test_digits_of_penalty() -> None:
+    """The reason has as many digits as the policy."""
+    for share, said in ((0.125, "12.5%"), (0.004, "0.4%"), (0.1, "10%")):
+        policy = replace(POLICY, penalty_per_day=share, floor=0.0)
+        reason = policy.lateness(ALICE, DUE + timedelta(days=1)).reason
+        assert reason == f"1 day late, at {said} of the points a day"
+
+
 @pytest.mark.parametrize(
     ("due", "submitted", "days"),
     [
@@ -140,9 +148,10 @@ def test_unknown_time(*, late: bool | None, needs_person: bool, reason: str) -> 
         ({"Extension Days": "1,5"}, DUE + timedelta(days=1.5)),
         ({"Extension": "3 days"}, DUE + timedelta(days=3)),
         ({"extension": "2026-03-15"}, datetime(2026, 3, 15, 23, 59, 59, tzinfo=BERLIN)),
-        ({"due": "2026-03-15 12:00"}, datetime(2026, 3, 15, 12, tzinfo=BERLIN)),
+        ({"due": "2026-03-15 12:00"}, datetime(2026, 3, 15, 12, 0, 59, tzinfo=BERLIN)),
+        ({"due": "2026-03-15 12:00:00"}, datetime(2026, 3, 15, 12, tzinfo=BERLIN)),
         ({"due": "20260315"}, datetime(2026, 3, 15, 23, 59, 59, tzinfo=BERLIN)),
-        ({"Due Date": "2026-03-15T12:00-05:00"}, datetime(2026, 3, 15, 17, tzinfo=UTC)),
+        ({"Due Date": "2026-03-15T12:00-05:00"}, datetime(2026, 3, 15, 17, 0, 59, tzinfo=UTC)),
     ],
 )
 def test_extension(columns: dict[str, str], due: datetime) -> None:
@@ -207,7 +216,7 @@ def test_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_timezone("Europe/Berlin") == BERLIN
     monkeypatch.setenv("TZ", ":America/New_York")
     assert find_timezone(None) == ZoneInfo("America/New_York")
-    assert read_time("2026-07-01 12:00", None) == datetime(2026, 7, 1, 16, tzinfo=UTC)
+    assert read_time("2026-07-01 12:00", None) == datetime(2026, 7, 1, 16, 0, 59, tzinfo=UTC)
     monkeypatch.setenv("TZ", "nowhere")
     assert find_timezone(None).utcoffset(DUE) is not None
     for name in ("Middle/Earth", "../../etc/passwd", "\0"):

@@ -142,6 +142,20 @@ def test_changed_since_export(store, output, table):
         import_table(store, SET4, table, grader="grace")
 
 
+@pytest.mark.parametrize(("delimiter", "above"), [(";", ""), ("\t", ""), (";", "sep=;\n")])
+def test_other_delimiters(delimiter, above, store, table):
+    """A spreadsheet's semicolons and tabs are read as the roster's are."""
+    give(store, "1A", "ada", "forward", comment="one; two,\tthree")
+    export_table(store, SET4, table)
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file))
+    with table.open("w", encoding="utf-8", newline="") as file:
+        file.write(above)
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    imported = import_table(store, SET4, table, grader="hal")
+    assert imported == Imported(judged=0, unchanged=2, empty=14)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"a,b\n1,2\n", "lacks the columns"), (b"\xff\xfe\x00", "not a CSV table in UTF-8")],
