@@ -211,13 +211,12 @@ class ExactLinearLayers(Constraint):
         """Fail if there are more or fewer."""
         named = _name_layers(model, ("Linear",))
         excess = len(named) - self.layers
-        where = f": {_listing(named)}" if named else ""
         verb = "remove" if excess > 0 else "add"
         return CheckResult.judged(
             self.id,
             "Linear layers",
             passed=excess == 0,
-            observed=f"{_count(len(named), 'Linear layer')}{where}",
+            observed=f"{_count(len(named), 'Linear layer')}{_places(named)}",
             expected=f"exactly {_count(self.layers, 'Linear layer')}",
             next_step=f"{verb} {_count(abs(excess), 'Linear layer')}",
         )
@@ -263,12 +262,11 @@ class RequiredLayer(Constraint):
         """Fail if there are fewer."""
         named = _name_layers(model, (self.kind,))
         missing = self.at_least - len(named)
-        where = f": {_listing(named)}" if named else ""
         return CheckResult.judged(
             self.id,
             f"{self.kind} required",
             passed=missing <= 0,
-            observed=f"{_count(len(named), f'{self.kind} layer')}{where}",
+            observed=f"{_count(len(named), f'{self.kind} layer')}{_places(named)}",
             expected=f"at least {_count(self.at_least, f'{self.kind} layer')}",
             next_step=(
                 f"add {_count(missing, f'nn.{self.kind} layer')}{_USUAL_PLACES.get(self.kind, '')}"
@@ -293,12 +291,11 @@ class MinLayers(Constraint):
         named = _name_layers(model, self.kinds)
         kinds = " or ".join(self.kinds)
         missing = self.layers - len(named)
-        where = f": {_listing(named)}" if named else ""
         return CheckResult.judged(
             self.id,
             f"Layers of {kinds}",
             passed=missing <= 0,
-            observed=f"{_count(len(named), 'layer')}{where}",
+            observed=f"{_count(len(named), 'layer')}{_places(named)}",
             expected=f"at least {_count(self.layers, 'layer')} of {kinds}",
             next_step=f"add {_count(missing, 'layer')} of {kinds}",
         )
@@ -315,12 +312,11 @@ class MaxDepth(Constraint):
         """Fail if there are more."""
         named = _name_layers(model, ("Linear", *CONVOLUTIONS))
         excess = len(named) - self.layers
-        where = f": {_listing(named)}" if named else ""
         return CheckResult.judged(
             self.id,
             "Depth",
             passed=excess <= 0,
-            observed=f"{_count(len(named), 'layer')} with weights{where}",
+            observed=f"{_count(len(named), 'layer')} with weights{_places(named)}",
             expected=f"at most {_count(self.layers, 'Linear or convolutional layer')}",
             next_step=f"remove {_count(excess, 'layer')}",
         )
@@ -425,6 +421,11 @@ def _name_layers(model: ModelSpec, kinds: Sequence[str]) -> list[str]:
     return [
         name_layer(index, layer) for index, layer in enumerate(model.layers) if layer.kind in kinds
     ]
+
+
+def _places(named: Sequence[str]) -> str:
+    """Return ": " and the layers behind their number, or "" if there are none."""
+    return f": {_listing(named)}" if named else ""
 
 
 def _check_parameters(check_id: str, model: ModelSpec, cap: int, *, strictly: bool) -> CheckResult:

@@ -132,7 +132,7 @@ def _run_halves(name: str, submission: Path | None) -> tuple[Path, dict[str, Any
     if name in bundled_assignments():
         module = importlib.import_module(f"grader.assignment.bundled.{name}")
         return Path(str(module.__file__)), vars(module), "KEY" in vars(module)
-    file = Path(name) / PUBLIC_HALF if Path(name).is_dir() else Path(name)
+    file = _public_file(name)
     if file.suffix != ".py" or (Path(name).is_dir() and not file.is_file()):
         raise UsageError(
             f"there is no assignment {name!r}{did_you_mean(name, bundled_assignments())}",
@@ -148,6 +148,11 @@ def _run_halves(name: str, submission: Path | None) -> tuple[Path, dict[str, Any
     return file, namespace | {"KEY": _run_file(key_file, submission).get("KEY")}, True
 
 
+def _public_file(name: str) -> Path:
+    """Return the file of an author's assignment, named itself or by its directory."""
+    return Path(name) / PUBLIC_HALF if Path(name).is_dir() else Path(name)
+
+
 def author_files(name: str, assignment: Assignment) -> dict[str, Path]:
     """Return the files of a loaded assignment, both halves, by their paths beside `assignment.py`.
 
@@ -155,7 +160,7 @@ def author_files(name: str, assignment: Assignment) -> dict[str, Path]:
     """
     if name in bundled_assignments():
         return {}
-    path = Path(name) / PUBLIC_HALF if Path(name).is_dir() else Path(name)
+    path = _public_file(name)
     key = path.with_name(PRIVATE_HALF)
     files = {PUBLIC_HALF: path}
     if path.name == PUBLIC_HALF and key.is_file():

@@ -54,8 +54,7 @@ def read_settings(output: Path) -> dict[str, Any]:
     if not (output / STORE_NAME).is_file():
         return {}
     with Store(output / STORE_NAME) as store:
-        kept = store.setting(_NAME)
-    return msgspec.json.decode(kept, type=dict[str, Any]) if kept else {}
+        return _kept_in(store)
 
 
 def settle(context: click.Context, output: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,8 +98,7 @@ def keep_settings(store: Store, settled: Mapping[str, Any], assignment: Assignme
     Raises:
         UsageError: the assignment's content has changed, and `--change-settings` was not given.
     """
-    text = store.setting(_NAME)
-    before = msgspec.json.decode(text, type=dict[str, Any]) if text else {}
+    before = _kept_in(store)
     if (
         before.get(DIGEST, assignment.digest()) != assignment.digest()
         and not (settled["change_settings"])
@@ -140,8 +138,8 @@ def class_group() -> None:
 @class_option
 def show(output: Path) -> None:
     """Print what the first `grade batch` was given; it holds until --change-settings."""
-    with Store.open_existing(output):
-        kept = read_settings(output)
+    with Store.open_existing(output) as store:
+        kept = _kept_in(store)
     if not kept:
         raise UsageError(
             f"no settings are kept in {output}: an older grader graded this class",
@@ -150,6 +148,11 @@ def show(output: Path) -> None:
     for name, option in OPTIONS.items():
         click.echo(f"{option:<21}{clean_line(_shown(kept.get(name)))}")
     click.echo(f"{'assignment digest':<21}{kept[DIGEST][:12]}")
+
+
+def _kept_in(store: Store) -> dict[str, Any]:
+    kept = store.setting(_NAME)
+    return msgspec.json.decode(kept, type=dict[str, Any]) if kept else {}
 
 
 def _has_whole_grades(output: Path) -> bool:
