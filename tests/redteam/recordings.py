@@ -289,6 +289,25 @@ ATTACKS = (
         for _ in range(1000): threading.Thread(target=event.wait).start()
         """, any_end=True),
     _attack("memory", "train(3)\nkept = [bytearray(10**8) for _ in range(100)]", any_end=True),
+    _attack("kept_files", """
+        train(3)
+        for number in range(100):
+            with open(f"/content/drive/{number}", "wb") as file:
+                file.write(bytearray(10**8))
+        """, any_end=True),
+    _attack("kept_names", """
+        for name in ("/submission/canary.py", "/code/grader/__init__.py", "/etc/passwd", "/proc/1/mem"):
+            with open(name, "w") as file:
+                file.write("def answer(): return 'forged'")
+            torch.save(model, name)
+            assert type(torch.load(name, weights_only=False)) is nn.Sequential
+        train(3)
+        """, trainings=(HONEST,)),
+    _attack("never_initialised", """
+        lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+        optim.SGD(lazy.parameters(), lr=0.1).step()
+        train(3)
+        """, trainings=("Flatten LazyLinear, 1 epochs of 0", HONEST)),
     _attack("async_exceptions", """
         train(3)
         main = threading.main_thread().ident
