@@ -126,8 +126,8 @@ def compare_verdicts(
     verdicts = []
     for item_id, item in assignment.item_ids():
         if isinstance(item, ModelItem):
-            counted = item.threshold.epoch
-            expected = item.threshold.accuracy
+            counted = item.hardest.epoch
+            expected = item.hardest.value
             runs = [
                 [epoch["test_accuracy"] for epoch in run["epochs"]]
                 for run in graded[item_id]["training"]["runs"]

@@ -6,6 +6,7 @@ fields whose name ends in `_seconds` or `_at` differ between two gradings of the
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -162,17 +163,66 @@ class LayerRow:
     hidden_units: int = 0
 
 
+class Metric(StrEnum):
+    """The measure of a model on the test set."""
+
+    ACCURACY = "accuracy"
+    """The share of examples that are classified correctly, 0 to 1: more is better."""
+    RMSE = "rmse"
+    """The root-mean-square error of predicted numbers, in the targets' unit: less is better."""
+
+    @property
+    def worst(self) -> float:
+        """The value of a model that computes no numbers; JSON has no infinity."""
+        return 0.0 if self is Metric.ACCURACY else sys.float_info.max
+
+    @property
+    def heading(self) -> str:
+        """Its name, for a person to read."""
+        return "Test accuracy" if self is Metric.ACCURACY else "Test RMSE"
+
+    @property
+    def label(self) -> str:
+        """The heading in the middle of a sentence."""
+        return f"t{self.heading[1:]}"
+
+    def show(self, value: float) -> str:
+        """Return a value to read: "97.50%" or "0.4321"."""
+        if self is Metric.ACCURACY:
+            return f"{value:.2%}"
+        return "infinite" if value >= self.worst else f"{value:.4g}"
+
+    def is_met(self, value: float, threshold: float) -> bool:
+        """Return True if a value reaches a threshold."""
+        return value >= threshold if self is Metric.ACCURACY else value <= threshold
+
+    def best(self, values: Iterable[float]) -> float:
+        """Return the best value, or the worst that there can be if there is none."""
+        choose = max if self is Metric.ACCURACY else min
+        return choose(values, default=self.worst)
+
+
 @dataclass(frozen=True, kw_only=True)
 class EpochResult:
     """One epoch of training.
 
     Attributes:
-        train_loss: mean cross entropy over the epoch's training examples, while training.
-        test_accuracy: share of the test set classified correctly after the epoch, 0 to 1.
+        train_loss: mean loss over the epoch's training examples, while training; 0 for a model
+            that was handed in trained.
+        test_accuracy: share of the test set classified correctly after the epoch, 0 to 1; 0 where
+            numbers are predicted.
+        test_rmse: root-mean-square error on the test set after the epoch, or None for classes.
     """
 
     train_loss: float
-    test_accuracy: float
+    test_accuracy: float = 0.0
+    test_rmse: float | None = None
+
+    def measured(self, metric: Metric) -> float:
+        """Return the epoch's value of a metric."""
+        if metric is Metric.ACCURACY:
+            return self.test_accuracy
+        return metric.worst if self.test_rmse is None else self.test_rmse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +260,8 @@ class TrainingRun:
         misclassified: a few wrongly classified test examples, most confident first.
         device: "cpu" or the GPU's name.
         wall_seconds: duration.
+        rmse_error: the standard error of the counted epoch's RMSE, from the test set's size; 0 for
+            classes.
     """
 
     seed: int
@@ -220,21 +272,33 @@ class TrainingRun:
     misclassified: tuple[MisclassifiedExample, ...] = ()
     device: str = "cpu"
     wall_seconds: float = 0.0
+    rmse_error: float = 0.0
 
     @property
     def final_accuracy(self) -> float:
         """Test accuracy after the last epoch, 0 to 1; 0 if it diverged before that."""
-        return self.epochs[-1].test_accuracy if self.epochs and not self.diverged else 0.0
+        return self.final(Metric.ACCURACY)
 
     @property
     def best_accuracy(self) -> float:
         """The best test accuracy of any epoch, 0 to 1."""
-        return max((epoch.test_accuracy for epoch in self.epochs), default=0.0)
+        return self.best(Metric.ACCURACY)
 
+    def values(self, metric: Metric) -> list[float]:
+        """Return the metric's value after every epoch."""
+        return [epoch.measured(metric) for epoch in self.epochs]
 
-def counted_accuracy(run: TrainingRun, counted_epoch: str) -> float:
-    """Return the accuracy that a part counts: of the "best" epoch, or of the "final" one."""
-    return run.best_accuracy if counted_epoch == "best" else run.final_accuracy
+    def best(self, metric: Metric) -> float:
+        """Return the best value of any epoch."""
+        return metric.best(self.values(metric))
+
+    def final(self, metric: Metric) -> float:
+        """Return the value after the last epoch; the worst there can be if it diverged before."""
+        return self.values(metric)[-1] if self.epochs and not self.diverged else metric.worst
+
+    def counted(self, counted_epoch: str, metric: Metric) -> float:
+        """Return the value that a part counts: of the "best" epoch, or of the "final" one."""
+        return self.best(metric) if counted_epoch == "best" else self.final(metric)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +309,7 @@ class RecipeReport:
         optimizer: "Adam(lr=0.001, …)", one line for each parameter group.
         scheduler: in the same form, or empty.
         normalization: "mean 0.1307, std 0.3081", or empty.
+        loss: the loss, unless it is cross entropy.
     """
 
     epochs: int
@@ -252,6 +317,7 @@ class RecipeReport:
     optimizer: tuple[str, ...]
     scheduler: str = ""
     normalization: str = field(default="", metadata={"digested": "if set"})
+    loss: str = field(default="", metadata={"digested": "if set"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,15 +370,17 @@ class TrainingReport:
 
     Attributes:
         runs: one for each seed that was run.
-        threshold: the required accuracy, 0 to 1.
+        threshold: the required value of the metric: the least accuracy, 0 to 1, or the most RMSE.
         counted_epoch: "best" or "final".
-        accuracy: the best counted accuracy of any run.
-        interval: the 95% Wilson interval of that accuracy, given the size of the test set.
+        accuracy: the best counted value of the metric in any run.
+        interval: the 95% interval of that value, given the size of the test set.
         borderline: only one of several seeds met the threshold, or none did and the threshold lies
             inside the interval.
         test_examples: the size of the test set.
         reported_accuracy: the student's own figure, or None.
-        reported_differs: the reported accuracy is farther off than chance explains.
+        reported_differs: the student's figure is farther off than chance explains.
+        metric: what the fields above measure.
+        lesser_thresholds: easier thresholds, for some of the points.
     """
 
     recipe: RecipeReport
@@ -325,6 +393,16 @@ class TrainingReport:
     test_examples: int
     reported_accuracy: float | None = None
     reported_differs: bool = False
+    metric: Metric = Metric.ACCURACY
+    lesser_thresholds: tuple[float, ...] = ()
+
+    def counted(self, run: TrainingRun) -> float:
+        """Return the value of a run that counts."""
+        return run.counted(self.counted_epoch, self.metric)
+
+    def is_met_by(self, run: TrainingRun) -> bool:
+        """Return True if a run reaches the threshold."""
+        return self.metric.is_met(self.counted(run), self.threshold)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -270,7 +270,8 @@ def _find_broken_rules(assignment: Assignment) -> Iterator[str]:
         if item_id not in models:
             hint = did_you_mean(item_id, models)
             yield f"practice.thresholds: there is no model item {item_id!r}{hint}"
-        yield from share_mistakes(f"practice.thresholds[{item_id}]", threshold)
+        elif items[item_id].predicts_classes:
+            yield from share_mistakes(f"practice.thresholds[{item_id}]", threshold)
     for item_id, item in entries:
         for mistake in item.mistakes(items):
             yield f"item {item_id}.{mistake}"

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from math import prod
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal, Self
@@ -23,9 +23,16 @@ from grader.assignment.own_rules import rule_mistakes
 from grader.errors import UsageError
 from grader.models.digest import digest_of
 from grader.models.questions import PlainValue, Question
+from grader.results import Metric
 from grader.text import did_you_mean
 from grader.training.data_sources.interface import DataFacts, DataSource
 from grader.training.data_sources.named import named_source
+from grader.training.objectives import (
+    LossName,
+    count_outputs,
+    find_loss_misfit,
+    metric_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +103,38 @@ class Recipe:
     normalization: bool = field(default=False, metadata={"digested": "if set"})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Threshold:
-    """The expected test accuracy (0 to 1), of the best or of the final epoch."""
+    """What a model must reach on the test set.
 
-    accuracy: float
-    epoch: Literal["best", "final"]
+    Attributes:
+        accuracy: the least share that is classified correctly, 0 to 1.
+        epoch: the epoch that counts.
+        rmse: the greatest root-mean-square error, in the targets' unit, where numbers are
+            predicted.
+        points: for this threshold, of several; by default the item's.
+    """
+
+    accuracy: float | None = None
+    epoch: Literal["best", "final"] = field(default="best", kw_only=True)
+    rmse: float | None = field(default=None, kw_only=True, metadata={"digested": "if set"})
+    points: float | None = field(default=None, kw_only=True, metadata={"digested": "if set"})
+
+    @property
+    def metric(self) -> Metric:
+        """What is measured."""
+        return Metric.ACCURACY if self.rmse is None else Metric.RMSE
+
+    @property
+    def value(self) -> float:
+        """The accuracy or the error."""
+        return (self.accuracy if self.rmse is None else self.rmse) or 0.0
+
+    def at(self, value: float) -> Threshold:
+        """Return the threshold with another accuracy or error."""
+        if self.rmse is None:
+            return replace(self, accuracy=value)
+        return replace(self, rmse=value)
 
 
 ANSWER_MARKER = "<!-- Write your answer below this line. -->"
@@ -165,6 +198,11 @@ class Item:
     title: str
     points: float
     file: str
+
+    @property
+    def predicts_classes(self) -> bool:
+        """True unless a model's numbers are held against a threshold."""
+        return True
 
     def trained_item(self, item_id: str) -> str | None:  # noqa: ARG002  # nothing is trained
         """Return the id of the item whose model and data set are trained, or None."""
@@ -386,15 +424,37 @@ class _ItemWithData(Item):
         classes: the number of classes; it follows from the data and need not be given.
         dataset: used instead of the assignment's, by name or as a record.
         facts: about the data set, as soon as they are known; the loader sets them.
+        threshold: or several, the easiest first: the points of each are for all up to there.
+        loss: `BCEWithLogitsLoss` for 2 classes and one output; `MSELoss` or `L1Loss` for numbers.
     """
 
-    threshold: Threshold
+    threshold: Threshold | tuple[Threshold, ...]
     input_shapes: tuple[tuple[int, ...], ...] | None = field(
         default=None, metadata={"digested_default": ((1, 28, 28), (784,))}
     )
     classes: int | None = field(default=None, metadata={"digested_default": 10})
     dataset: str | DataSource | None = field(default=None, metadata={"digested": "if set"})
     facts: DataFacts | None = field(default=None, metadata={"digested": False})
+    loss: LossName = field(default="CrossEntropyLoss", metadata={"digested": "if set"})
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """The thresholds, the easiest first; the last one is for all points."""
+        return self.threshold if isinstance(self.threshold, tuple) else (self.threshold,)
+
+    @property
+    def hardest(self) -> Threshold:
+        """The threshold for all points."""
+        return self.thresholds[-1]
+
+    @property
+    def predicts_classes(self) -> bool:
+        """True unless the loss is one of numbers."""
+        return metric_of(self.loss) is Metric.ACCURACY
+
+    def count_outputs(self, facts: DataFacts) -> int:
+        """Return the number of outputs that the model must have for one example."""
+        return count_outputs(self.loss, facts)
 
     def accepted_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the accepted shapes of one example; none if the data is not known yet."""
@@ -425,19 +485,55 @@ class _ItemWithData(Item):
         expected = dict(practice.thresholds).get(item_id) if practice else None
         if expected is None:
             return replace(self, dataset=self.dataset or assignment.dataset)
-        threshold = replace(self.threshold, accuracy=expected)
+        threshold = replace(self.hardest.at(expected), points=None)
         return replace(self, threshold=threshold, dataset=None, facts=None)
 
     def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:
         """Yield the mistakes of the author, those in naming the data set included."""
         yield from super().mistakes(items)
-        yield from share_mistakes("threshold.accuracy", self.threshold.accuracy)
+        several = len(self.thresholds) > 1
+        for index, threshold in enumerate(self.thresholds):
+            name = f"threshold[{index}]" if several else "threshold"
+            yield from self._mistakes_of(threshold, name)
+        if not self.thresholds:
+            yield "threshold: is empty"
+        elif several:
+            yield from self._mistakes_in_order()
+
+    def _mistakes_of(self, threshold: Threshold, name: str) -> Iterator[str]:
+        metric = metric_of(self.loss)
+        if (threshold.accuracy is None) == (threshold.rmse is None):
+            yield f"{name}: give exactly one of accuracy and rmse"
+        elif threshold.metric is not metric:
+            yield f"{name}: give {metric.value}, which is what {self.loss} is measured by"
+        elif threshold.accuracy is not None:
+            yield from share_mistakes(f"{name}.accuracy", threshold.accuracy)
+        elif threshold.value <= 0:
+            yield f"{name}.rmse: is {threshold.value:g}, but must be more than 0"
+
+    def _mistakes_in_order(self) -> Iterator[str]:
+        metric, steps = self.hardest.metric, self.thresholds
+        given = [threshold.points for threshold in steps]
+        if len({threshold.epoch for threshold in steps}) > 1:
+            yield "threshold: all must count the same epoch"
+        if any(points is None for points in given[:-1]) or given[-1] not in {None, self.points}:
+            yield (
+                "threshold: give points to each, in all for what is reached; the last has "
+                f"the item's {self.points:g}"
+            )
+            return
+        numbers = [points or 0.0 for points in given[:-1]] + [self.points]
+        if sorted(set(numbers)) != numbers or numbers[0] <= 0:
+            yield "threshold: the points must rise from one to the next"
+        for before, after in pairwise(steps):
+            if metric.is_met(before.value, after.value):
+                yield "threshold: each must be harder than the one before it"
 
     def find_misfits(self, name: str, facts: DataFacts) -> Iterator[str]:
         """Yield what does not fit the data set `name`, each beginning with the field's name."""
-        if facts.classes is None:
-            yield f"dataset: {name} has numbers to predict instead of classes"
-        elif self.classes not in {None, facts.classes}:
+        if misfit := find_loss_misfit(self.loss, facts, name):
+            yield f"loss: {misfit}"
+        elif self.classes is not None and facts.classes != self.classes:
             yield (
                 f"classes: is {self.classes}, but {name} has {facts.classes} classes; leave it out"
             )

@@ -18,19 +18,21 @@ from grader.report.charts import (
     Chart,
     Scale,
     Shape,
+    fit_metric_scale,
     fit_scale,
     markers,
-    short_percentage,
+    metric_label,
     threshold_line,
 )
-from grader.report.wording import count, percentage, points
+from grader.report.wording import count, points
+from grader.results import Metric
 
 _SCORE_BINS, _ACCURACY_BINS = 20, 28
 _BAR_GAP = 1.0
 _SERIES = ("series-1", "series-2")
 """Classes of those who reach the threshold, and of the others."""
 _OUTLIER_SHARE = 0.05
-"""The lowest accuracies may lie outside: one failed run must not flatten the others."""
+"""The worst models may lie outside: one failed run must not flatten the others."""
 
 
 def score_chart(scores: Sequence[float], possible: float) -> Chart:
@@ -49,8 +51,8 @@ def score_chart(scores: Sequence[float], possible: float) -> Chart:
 
 
 def accuracy_histogram(item: TrainedItem) -> Chart:
-    """Draw how many models have which accuracy, below and above the threshold."""
-    fitted = _accuracy_scale(item, ACROSS)
+    """Draw how many models have which accuracy or error, below and above the threshold."""
+    fitted = _metric_scale(item, ACROSS)
     width = (fitted.high - fitted.low) / _ACCURACY_BINS
     # Whole bins, one of which begins at the threshold.
     below, above = (
@@ -58,49 +60,61 @@ def accuracy_histogram(item: TrainedItem) -> Chart:
     )
     low, high = item.threshold - below * width, item.threshold + above * width
     x = replace(fitted, low=low, high=high)
-    y, bars = _histogram(item.accuracies, x, item.threshold, width, percentage, _labels(item))
+    # From the threshold on the right, and before it.
+    sides = tuple(zip(_SERIES, _labels(item), strict=True))
+    if item.metric is Metric.RMSE:
+        sides = sides[::-1]
+    y, bars = _histogram(item.accuracies, x, item.threshold, width, item.metric.show, sides)
     upright = f"M{x.place(item.threshold)} {TOP}V{BOTTOM}"
     return Chart(
-        title=f"{item.id}: accuracies over the class",
+        title=f"{item.id}: {_plural(item.metric)} over the class",
         description=_describe(item),
-        x_label=_accuracy_label(item, x),
+        x_label=_metric_label(item, x),
         y_label="students",
-        x_ticks=x.ticks(short_percentage),
+        x_ticks=x.ticks(metric_label(item.metric)),
         y_ticks=y.ticks(points, about=4),
         shapes=[*bars, Shape(look="threshold", path=upright)],
     )
 
 
 def size_chart(item: TrainedItem) -> Chart | None:
-    """Draw accuracy against the number of parameters, or return None if no number is known."""
+    """Draw accuracy or error against the number of parameters, or return None without numbers."""
     models = [(model.parameters, model.accuracy) for model in item.models if model.parameters]
     if not models:
         return None
     x = fit_scale((size for size, _ in models), ACROSS, logarithmic=True)
-    y = _accuracy_scale(item, UP)
+    y = _metric_scale(item, UP)
     sides: tuple[set[tuple[float, float]], ...] = (set(), set())
     for size, accuracy in models:
-        sides[accuracy < item.threshold].add((x.place(size), y.place(accuracy)))
+        sides[not item.metric.is_met(accuracy, item.threshold)].add(
+            (x.place(size), y.place(accuracy))
+        )
     dots = [
         markers(f"dots {series}", sorted(places), DOT, label)
         for series, places, label in zip(_SERIES, sides, _labels(item), strict=True)
         if places
     ]
     return Chart(
-        title=f"{item.id}: accuracy against parameters",
+        title=f"{item.id}: {item.metric.label.partition(' ')[2]} against parameters",
         description=_describe(item),
         x_label="trainable parameters",
-        y_label=_accuracy_label(item, y),
+        y_label=_metric_label(item, y),
         x_ticks=x.ticks(_short_count),
-        y_ticks=y.ticks(short_percentage),
+        y_ticks=y.ticks(metric_label(item.metric)),
         shapes=[*dots, threshold_line(y, item.threshold)],
     )
 
 
-def _accuracy_scale(item: TrainedItem, axis: tuple[float, float]) -> Scale:
-    """Return a scale for the threshold and all accuracies but the lowest."""
-    inside = item.accuracies[int(_OUTLIER_SHARE * len(item.models)) :]
-    return fit_scale([item.threshold, *inside], axis, lowest=0, highest=1)
+def _metric_scale(item: TrainedItem, axis: tuple[float, float]) -> Scale:
+    """Return a scale for the threshold and all values but the worst."""
+    outside = int(_OUTLIER_SHARE * len(item.models))
+    values = item.accuracies
+    inside = values[outside:] if item.metric is Metric.ACCURACY else values[: len(values) - outside]
+    return fit_metric_scale([item.threshold, *inside], axis, item.metric)
+
+
+def _plural(metric: Metric) -> str:
+    return "accuracies" if metric is Metric.ACCURACY else "test RMSEs"
 
 
 def _histogram(
@@ -109,11 +123,12 @@ def _histogram(
     origin: float,
     width: float,
     words: Callable[[float], str],
-    labels: Sequence[str] = ("", ""),
+    sides: Sequence[tuple[str, str]] = ((_SERIES[0], ""), (_SERIES[1], "")),
 ) -> tuple[Scale, list[Shape]]:
     """Return the scale and the bars of a histogram of the students' values.
 
-    A bin starts at `origin`; bars before it have another colour, and the second label.
+    A bin starts at `origin`; bars from there on have the first class and label of `sides`, those
+    before it the second.
     """
     last = round((x.high - origin) / width) - 1
     counts = Counter(
@@ -125,12 +140,12 @@ def _histogram(
         edges = origin + number * width, origin + (number + 1) * width
         left, right = map(x.place, edges)
         across = max(round(right - left - _BAR_GAP, 1), 1.0)
-        below = number < 0
+        series, label = sides[number < 0]
         bars.append(
             Shape(
-                look=f"column {_SERIES[below]}",
+                look=f"column {series}",
                 path=f"M{left} {y.place(students)}h{across}V{BOTTOM}h-{across}z",
-                label=labels[below],
+                label=label,
                 sample=SAMPLE_BOX,
                 title=f"{' to '.join(map(words, edges))}: {count(students)}",
             )
@@ -138,11 +153,15 @@ def _histogram(
     return y, bars
 
 
-def _accuracy_label(item: TrainedItem, scale: Scale) -> str:
-    below = sum(accuracy < scale.low for accuracy in item.accuracies)
-    if not below:
-        return "test accuracy"
-    return f"test accuracy ({count(below)} below {short_percentage(scale.low)}, drawn at the edge)"
+def _metric_label(item: TrainedItem, scale: Scale) -> str:
+    label, show = item.metric.label, metric_label(item.metric)
+    below = sum(value < scale.low for value in item.accuracies)
+    above = sum(value > scale.high for value in item.accuracies)
+    if below:
+        return f"{label} ({count(below)} below {show(scale.low)}, drawn at the edge)"
+    if above:
+        return f"{label} ({count(above)} above {show(scale.high)}, drawn at the edge)"
+    return label
 
 
 def _short_count(value: float) -> str:
@@ -154,15 +173,17 @@ def _short_count(value: float) -> str:
 
 
 def _describe(item: TrainedItem) -> str:
-    accuracies = item.accuracies
+    values, show = item.accuracies, item.metric.show
     return (
-        f"{count(item.reached)} of {count(len(accuracies))} models reach the threshold of "
-        f"{percentage(item.threshold)}. Accuracies run from {percentage(accuracies[0])} to "
-        f"{percentage(accuracies[-1])}."
+        f"{count(item.reached)} of {count(len(values))} models reach the threshold of "
+        f"{show(item.threshold)}. {_plural(item.metric).capitalize()} run from {show(values[0])} "
+        f"to {show(values[-1])}."
     )
 
 
 def _labels(item: TrainedItem) -> tuple[str, str]:
     """Return the labels of the models that reach the threshold, and of the others."""
-    below = len(item.models) - item.reached
-    return f"{count(item.reached)} reached {percentage(item.threshold)}", f"{count(below)} below"
+    missed = len(item.models) - item.reached
+    side = "below" if item.metric is Metric.ACCURACY else "above"
+    reached = f"{count(item.reached)} reached {item.metric.show(item.threshold)}"
+    return reached, f"{count(missed)} {side}"

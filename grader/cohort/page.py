@@ -200,8 +200,8 @@ def _concern_details(concern: Concern, reason: Reason) -> str:
     """Return what is known of one student for one reason."""
     if reason is Reason.BORDERLINE:
         return ", ".join(
-            f"{item.id} {percentage(item.accuracy or 0)} "
-            f"(threshold {percentage(item.threshold or 0)})"
+            f"{item.id} {item.metric.show(item.accuracy or 0)} "
+            f"(threshold {item.metric.show(item.threshold or 0)})"
             for item in concern.items
         )
     return ": ".join(filter(None, (_item_ids(concern.items), concern.message)))

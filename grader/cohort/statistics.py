@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from grader.cohort.summary import CheckSummary, ItemSummary, Status, StudentSummary
-from grader.results import Outcome, worst
+from grader.results import Metric, Outcome, worst
 
 COMMON_FAILURES = 15
 
@@ -51,7 +51,7 @@ class PartRate:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """One student's trained model: its accuracy, 0 to 1, and its size."""
+    """One student's trained model: its value of the item's metric, and its size."""
 
     accuracy: float
     parameters: int | None
@@ -59,22 +59,23 @@ class TrainedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedItem:
-    """One modelling item over the class; `threshold` is the required accuracy, 0 to 1."""
+    """One modelling item over the class; `threshold` is the required value of the metric."""
 
     id: str
     title: str
     threshold: float
     models: tuple[TrainedModel, ...]
+    metric: Metric = Metric.ACCURACY
 
     @property
     def accuracies(self) -> list[float]:
-        """All accuracies, 0 to 1, the lowest first."""
+        """The metric's values of all models, the lowest first."""
         return sorted(model.accuracy for model in self.models)
 
     @property
     def reached(self) -> int:
         """The number of models that reach the threshold."""
-        return sum(model.accuracy >= self.threshold for model in self.models)
+        return sum(self.metric.is_met(model.accuracy, self.threshold) for model in self.models)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +195,13 @@ def trained_items(summaries: Iterable[StudentSummary]) -> tuple[TrainedItem, ...
                 for item in trained
             )
             found.append(
-                TrainedItem(id=item_id, title=items[0].title, threshold=threshold, models=models)
+                TrainedItem(
+                    id=item_id,
+                    title=items[0].title,
+                    threshold=threshold,
+                    metric=trained[0].metric,
+                    models=models,
+                )
             )
     return tuple(found)
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from grader.intake.students import Student
 from grader.models.digest import digest_of
-from grader.results import ItemResult, Lateness, Outcome, Score, SubmissionResult
+from grader.results import ItemResult, Lateness, Metric, Outcome, Score, SubmissionResult
 
 TELLING_CHARACTERS = 12
 """Students may give the same shorter wrong answer, such as a number, by chance."""
@@ -67,6 +67,7 @@ class ItemSummary:
     threshold: float | None = None
     borderline: bool = False
     reported_differs: bool = False
+    metric: Metric = Metric.ACCURACY
     parameters: int | None = None
     likeness: str = ""
 
@@ -149,6 +150,7 @@ def _summarize(part_id: str, item: ItemResult) -> ItemSummary:
         threshold=training.threshold if training else None,
         borderline=training is not None and training.borderline,
         reported_differs=disagrees or (training is not None and training.reported_differs),
+        metric=training.metric if training else Metric.ACCURACY,
         parameters=item.parameters,
         likeness=_likeness(item),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from grader.assignment.records import Item
@@ -41,6 +42,19 @@ def add_checks(result: ItemResult, *checks: CheckResult) -> ItemResult:
     outcome = Outcome.FAILED if Outcome.FAILED in outcomes else worst(outcomes)
     score = give_points(outcome, result.score.possible)
     return replace(result, checks=together, outcome=outcome, score=score)
+
+
+def add_scored_checks(
+    result: ItemResult, checks: Sequence[CheckResult], points: Sequence[float]
+) -> ItemResult:
+    """Return a result that passed so far after checks that each give points of their own."""
+    scored = [
+        replace(check, score=give_points(check.outcome, possible))
+        for check, possible in zip(checks, points, strict=True)
+    ]
+    together = add_checks(result, *scored)
+    total = Score.total([check.score for check in scored if check.score is not None])
+    return replace(together, score=replace(total, possible=result.score.possible))
 
 
 def skipped(check_id: str, title: str, reason: str) -> CheckResult:

@@ -11,8 +11,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from grader.report.wording import percentage, run_end
-from grader.results import SweepPoint, TrainingReport, TrainingRun
+from grader.report.wording import run_end
+from grader.results import Metric, SweepPoint, TrainingReport, TrainingRun
 
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 48, 352, 24, 182
@@ -148,6 +148,13 @@ def fit_scale(
     return Scale(low=max(low - margin, lowest), high=min(high + margin, highest), axis=axis)
 
 
+def fit_metric_scale(values: Iterable[float], axis: tuple[float, float], metric: Metric) -> Scale:
+    """Return a scale for a metric's values; those of a model that diverged lie at its end."""
+    finite = [value for value in values if value < metric.worst or metric is Metric.ACCURACY]
+    highest = 1.0 if metric is Metric.ACCURACY else math.inf
+    return fit_scale(finite, axis, lowest=0, highest=highest)
+
+
 def threshold_line(y: Scale, value: float, label: str = "") -> Shape:
     """Return a line across the chart at a required value."""
     path = f"M{LEFT} {y.place(value)}H{RIGHT}"
@@ -165,24 +172,31 @@ def short_percentage(value: float) -> str:
     return f"{100 * value:.4g}%"
 
 
-def accuracy_curves(training: TrainingReport) -> Chart:
-    """Draw the test accuracy of every run after every epoch, and the threshold."""
-    curves = [[epoch.test_accuracy for epoch in run.epochs] for run in training.runs]
-    y = fit_scale([training.threshold, *itertools.chain(*curves)], UP, lowest=0, highest=1)
+def metric_label(metric: Metric) -> Callable[[float], str]:
+    """Return how a metric's values are written on an axis."""
+    return short_percentage if metric is Metric.ACCURACY else "{:.4g}".format
+
+
+def metric_curves(training: TrainingReport) -> Chart:
+    """Draw the test accuracy or error of every run after every epoch, and the thresholds."""
+    metric, show = training.metric, training.metric.show
+    curves = [run.values(metric) for run in training.runs]
+    thresholds = [training.threshold, *training.lesser_thresholds]
+    y = fit_metric_scale([*thresholds, *itertools.chain(*curves)], UP, metric)
     runs = "; ".join(
-        f"seed {run.seed}: best {percentage(run.best_accuracy)}, "
-        f"final {percentage(run.final_accuracy)}, {run_end(run)}"
+        f"seed {run.seed}: best {show(run.best(metric))}, "
+        f"final {show(run.final(metric))}, {run_end(run)}"
         for run in training.runs
     )
     x_ticks, shapes = _draw_runs(training.runs, curves, y)
     return Chart(
-        title="Test accuracy by epoch",
-        description=f"Threshold: {percentage(training.threshold)}. {runs}.",
+        title=f"{metric.heading} by epoch",
+        description=f"Threshold: {', '.join(map(show, thresholds))}. {runs}.",
         x_label="epoch",
-        y_label="test accuracy",
+        y_label=metric.label,
         x_ticks=x_ticks,
-        y_ticks=y.ticks(short_percentage),
-        shapes=[threshold_line(y, training.threshold, "threshold"), *shapes],
+        y_ticks=y.ticks(metric_label(metric)),
+        shapes=[*(threshold_line(y, value, "threshold") for value in thresholds), *shapes],
     )
 
 

@@ -92,7 +92,7 @@ def template_environment() -> Environment:
         name: value for name, value in vars(wording).items() if isfunction(value)
     }
     environment.filters |= {
-        "accuracy_curves": charts.accuracy_curves,
+        "metric_curves": charts.metric_curves,
         "anchor": anchor,
         "bar_segments": bar_segments,
         "picture_uri": picture_uri,

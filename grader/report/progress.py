@@ -86,7 +86,7 @@ class TerminalProgress(Screen):
         """Show the last epoch of an item's training."""
         detail = (
             f"seed {job.seed}, epoch {epoch} of {job.epochs}, "
-            f"test accuracy {result.test_accuracy:.2%}"
+            f"{job.metric.label} {job.metric.show(result.measured(job.metric))}"
         )
         if self._verbose:
             self._say(f"{item_id}: {detail}, loss {result.train_loss:.4f}")
@@ -103,5 +103,6 @@ class TerminalProgress(Screen):
         """Replace the bar of a trained item by its outcome."""
         if item.id in self._tasks:
             self._bars.remove_task(self._tasks.pop(item.id))
-        accuracy = f", {item.training.accuracy:.2%}" if item.training else ""
-        self._say(f"{item.id}: {item.outcome.value}{accuracy}")
+        training = item.training
+        value = f", {training.metric.show(training.accuracy)}" if training else ""
+        self._say(f"{item.id}: {item.outcome.value}{value}")

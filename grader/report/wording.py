@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from grader.results import (
     CheckResult,
     ItemResult,
+    Metric,
     Outcome,
     ProgramReport,
     Score,
@@ -16,7 +17,6 @@ from grader.results import (
     SubmissionResult,
     TrainingReport,
     TrainingRun,
-    counted_accuracy,
 )
 
 OUTCOME_LABELS = {
@@ -109,14 +109,15 @@ def shape(sizes: tuple[int, ...]) -> str:
 
 def counted_run(training: TrainingReport) -> TrainingRun | None:
     """Return the run with the best counted accuracy, or None without runs."""
-    epoch = training.counted_epoch
-    return max(training.runs, key=lambda run: counted_accuracy(run, epoch), default=None)
+    best = training.metric.best(map(training.counted, training.runs))
+    return next((run for run in training.runs if training.counted(run) == best), None)
 
 
 def run_verdict(run: TrainingRun, training: TrainingReport) -> str:
-    """Return "reached" or "below": the counted accuracy of a run against the threshold."""
-    accuracy = counted_accuracy(run, training.counted_epoch)
-    return "reached" if accuracy >= training.threshold else "below"
+    """Return "reached", "below" or "above": what counts of a run against the threshold."""
+    if training.is_met_by(run):
+        return "reached"
+    return "below" if training.metric is Metric.ACCURACY else "above"
 
 
 def run_end(run: TrainingRun) -> str:
@@ -135,37 +136,40 @@ def sweep_verdict(agrees: bool | None) -> str:  # noqa: FBT001 - a template filt
 
 
 def interval_sentence(training: TrainingReport) -> str:
-    """Return the 95% interval of the accuracy, and what it means for the verdict."""
-    low, high = (percentage(bound) for bound in training.interval)
+    """Return the 95% interval of the counted value, and what it means for the verdict."""
+    show = training.metric.show
+    low, high = map(show, training.interval)
+    wilson = "95% Wilson" if training.metric is Metric.ACCURACY else "95%"
     interval = (
-        f"On {count(training.test_examples)} test examples, the 95% Wilson interval of "
-        f"{percentage(training.accuracy)} runs from {low} to {high}"
+        f"On {count(training.test_examples)} test examples, the {wilson} interval of "
+        f"{show(training.accuracy)} runs from {low} to {high}"
     )
     if hangs_on_one_seed(training):
         met = f"Only 1 of {len(training.runs)} seeds met the threshold."
         return f"{interval}. {met} A person should look at the runs."
-    threshold = f"and the threshold of {percentage(training.threshold)} lies"
+    threshold = f"and the threshold of {show(training.threshold)} lies"
     if training.borderline:
         doubt = "inside it: chance may have decided. A person should look at the runs."
         return f"{interval}, {threshold} {doubt}"
-    if training.accuracy >= training.threshold:
+    if training.metric.is_met(training.accuracy, training.threshold):
         return f"{interval}."
-    return f"{interval}, {threshold} above it."
+    side = "above" if training.metric is Metric.ACCURACY else "below"
+    return f"{interval}, {threshold} {side} it."
 
 
 def hangs_on_one_seed(training: TrainingReport) -> bool:
     """Return True if one of several seeds met the threshold, and the others did not."""
-    accuracies = [counted_accuracy(run, training.counted_epoch) for run in training.runs]
-    return sum(accuracy >= training.threshold for accuracy in accuracies) == 1 < len(accuracies)
+    return sum(map(training.is_met_by, training.runs)) == 1 < len(training.runs)
 
 
 def reported_sentence(training: TrainingReport) -> str:
-    """Return the student's accuracy beside the grader's; empty if the student reports none."""
+    """Return the student's figure beside the grader's; empty if the student reports none."""
     if training.reported_accuracy is None:
         return ""
+    show = training.metric.show
     sentence = (
-        f"The student reports {percentage(training.reported_accuracy)}; "
-        f"the grader reproduced {percentage(training.accuracy)}."
+        f"The student reports {show(training.reported_accuracy)}; "
+        f"the grader reproduced {show(training.accuracy)}."
     )
     if training.reported_differs:
         sentence += (

@@ -8,7 +8,8 @@ from typing import Literal
 
 from grader.models.digest import digest_of
 from grader.models.spec import ModelSpec, OptimizerSpec, SchedulerSpec
-from grader.results import EpochResult
+from grader.results import EpochResult, Metric
+from grader.training.objectives import LossName, metric_of
 
 TRAINER_VERSION = 1
 """Part of every job's digest. Raise it when the same job could give other numbers than before."""
@@ -35,6 +36,7 @@ class TrainingJob:
 
     Attributes:
         scheduler: stepped once at the end of each epoch, or None.
+        epochs: 0 for a model that is handed in trained, which is evaluated only.
         seed: of initialisation, shuffling and dropout.
         dataset, dataset_sha256: the name and the checksum of the data set.
         input_shape: the shape of one example: (channels, height, width) or (features,).
@@ -42,6 +44,7 @@ class TrainingJob:
             None. Allowed only if the best epoch counts: later epochs cannot change the verdict.
         counted_epoch: the epoch whose accuracy, confusion matrix and misclassified examples count.
         normalization: of training and test images alike, or None.
+        loss: that the training lowers.
     """
 
     model: ModelSpec
@@ -56,13 +59,19 @@ class TrainingJob:
     stop_at_accuracy: float | None
     counted_epoch: Literal["best", "final"]
     normalization: Normalization | None = None
+    loss: LossName = "CrossEntropyLoss"
+
+    @property
+    def metric(self) -> Metric:
+        """What is measured on the test set."""
+        return metric_of(self.loss)
 
     def digest(self, *, device: str = "cpu") -> str:
         """Return the name of the run: the SHA-256 of everything that decides its epochs.
 
         `stop_at_accuracy` is left out, because it ends a run early and changes no epoch: a run
-        for one threshold is found for another. A job without normalisation has the digest that it
-        had before there was one.
+        for one threshold is found for another. A job without normalisation, or with cross entropy,
+        has the digest that it had before there was a choice.
         """
         import torch  # noqa: PLC0415  # for its version only; the record itself needs no torch
 
@@ -82,4 +91,5 @@ class TrainingJob:
             device,
             TRAINER_VERSION,
             *filter(None, [self.normalization]),
+            *([] if self.loss == "CrossEntropyLoss" else [self.loss]),
         )

@@ -17,7 +17,6 @@ from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from grader.errors import ModelError
 from grader.models.build import build_model, load_weights, torch_warnings_ignored
@@ -28,6 +27,8 @@ from grader.results import TrainingRun
 from grader.training.data_sources.interface import DataFacts
 from grader.training.datasets import Dataset
 from grader.training.job import EpochCallback, TrainingJob
+from grader.training.losses import mean_loss
+from grader.training.objectives import LossName, count_outputs
 from grader.training.recorder import RunRecorder
 from grader.training.steps import Step, run_steps
 
@@ -48,6 +49,7 @@ def train(
 ) -> TrainingRun:
     """Train one model from its seed, and evaluate it on the whole test set after every epoch.
 
+    A model that is handed in trained, for 0 epochs, is evaluated once.
     On the same machine and torch the result is the same, bit for bit.
 
     Raises:
@@ -61,11 +63,14 @@ def train(
         if job.model.weights is not None:
             load_weights(model, job.model.weights)
         model.to(device)
+        if job.epochs == 0:
+            recorder.record(0.0, lambda: evaluate(model, test_examples))
+            return recorder.finish()
         optimizer = build_optimizer(job.optimizer, model)
         scheduler = build_scheduler(job.scheduler, optimizer) if job.scheduler else None
         model = arrange_for_speed(model)
         shuffle = torch.Generator().manual_seed(job.seed ^ SHUFFLE_STREAM)
-        batch_loss = partial(loss_of_batch, model, train_examples)
+        batch_loss = partial(loss_of_batch, model, train_examples, loss=job.loss)
         while recorder.needs_epoch:
             batches = draw_batches(
                 len(train_examples.targets),
@@ -147,27 +152,34 @@ class Examples:
         return values.sub(mean).div_(std)
 
 
-def loss_of_batch(model: nn.Module, examples: Examples, indices: torch.Tensor) -> torch.Tensor:
-    """Return the mean cross entropy of the examples at `indices`, (B,): a scalar."""
+def loss_of_batch(
+    model: nn.Module,
+    examples: Examples,
+    indices: torch.Tensor,
+    *,
+    loss: LossName = "CrossEntropyLoss",
+) -> torch.Tensor:
+    """Return the mean loss of the examples at `indices`, (B,): a scalar."""
     inputs, targets = examples.batch(indices)
-    return functional.cross_entropy(model(inputs), targets)  # (B, classes), (B,) -> ()
+    return mean_loss(loss, model(inputs), targets)
 
 
 def require_fit(job: TrainingJob, facts: DataFacts) -> tuple[tuple[int, ...], ...]:
     """Return the output shape of every layer, without the batch dimension.
 
     Raises:
-        ModelError: the model does not fit its input or the classes of the data.
+        ModelError: the model does not fit its input or the targets of the data.
     """
     shapes = find_shapes(job.model, job.input_shape)
     output_shape = shapes[-1] if shapes else job.input_shape
-    if output_shape != (facts.outputs,):
+    outputs = count_outputs(job.loss, facts)
+    if output_shape != (outputs,):
         needed = f"{facts.classes} classes" if facts.classes else f"{facts.targets} targets"
         raise ModelError(
             f"the model's output for one example has shape {output_shape}, but there are "
-            f"{needed}, so the shape must be ({facts.outputs},)",
+            f"{needed}, so the shape must be ({outputs},)",
             layer_index=len(shapes) - 1 if shapes else None,
-            next_step=f"End the model with nn.Linear(…, {facts.outputs}).",
+            next_step=f"End the model with nn.Linear(…, {outputs}).",
         )
     return shapes
 
@@ -306,7 +318,7 @@ def mean_over_examples(losses: torch.Tensor, batches: Sequence[torch.Tensor]) ->
 
 
 def evaluate(model: nn.Module, examples: Examples, block: int = EVALUATION_BLOCK) -> torch.Tensor:
-    """Return the outputs for all examples: (N, classes) or (models, N, classes), float32."""
+    """Return the outputs for all examples: (N, outputs) or (models, N, outputs), float32."""
     model.eval()
     with torch.inference_mode():
         outputs = [model(examples.scaled(inputs)) for inputs in torch.split(examples.inputs, block)]

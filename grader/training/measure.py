@@ -141,7 +141,8 @@ def predict_seconds(
     Raises:
         ModelError: the jobs do not fit their data, or take more than the budget.
     """
-    job, epochs = jobs[0], jobs[0].epochs * budget.repetitions
+    # A model that is handed in trained has no epoch, but is evaluated.
+    job, epochs = jobs[0], max(1, jobs[0].epochs) * budget.repetitions
     most = budget.reference_epochs * _measure_reference(device).of_epoch(REFERENCE, dataset)
 
     def begin_part(times: int) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch.nn import functional
 
-from grader.results import EpochResult, MisclassifiedExample, TrainingRun
+from grader.results import EpochResult, Metric, MisclassifiedExample, TrainingRun
 from grader.training.datasets import Dataset
 from grader.training.job import EpochCallback, TrainingJob
+from grader.training.losses import classify, rmse
 
 MISCLASSIFIED_EXAMPLES = 12
 LONGEST_SIDE = 96
@@ -51,36 +51,53 @@ class RunRecorder:
 
         Args:
             train_loss: the mean loss; if it is not finite, the run ends without this epoch.
-            outputs: computes the model's outputs for the test set: (N, classes).
+            outputs: computes the model's outputs for the test set: (N, outputs).
         """
         if not math.isfinite(train_loss):
             self._diverged = True
             self.needs_epoch = False
             return
         computed = outputs().cpu()
-        correct = int((computed.argmax(1) == self._dataset.test_targets).sum())
-        accuracy = correct / len(self._dataset.test_targets)
-        counts = self._job.counted_epoch == "final" or all(
-            accuracy > epoch.test_accuracy for epoch in self._epochs
+        result = self._measure(train_loss, computed)
+        metric = self._job.metric
+        counts = self._job.counted_epoch == "final" or not any(
+            metric.is_met(epoch.measured(metric), result.measured(metric)) for epoch in self._epochs
         )
         if counts:
             self._counted_outputs = computed
-        result = EpochResult(train_loss=train_loss, test_accuracy=accuracy)
         self._epochs.append(result)
         if self._on_epoch is not None:
             self._on_epoch(len(self._epochs), result)
-        is_last = len(self._epochs) == self._job.epochs
+        is_last = len(self._epochs) >= self._job.epochs
         target = self._job.stop_at_accuracy
         verdict_is_certain = (
-            self._job.counted_epoch == "best" and target is not None and accuracy >= target
+            self._job.counted_epoch == "best"
+            and target is not None
+            and result.test_accuracy >= target
         )
         self._stopped_early = verdict_is_certain and not is_last
         self.needs_epoch = not is_last and not verdict_is_certain
 
+    def _measure(self, train_loss: float, outputs: torch.Tensor) -> EpochResult:
+        targets = self._dataset.test_targets
+        if self._job.metric is Metric.RMSE:
+            return EpochResult(train_loss=train_loss, test_rmse=rmse(outputs, targets)[0])
+        predicted, _, _ = self._classify(outputs)
+        correct = int((predicted == targets).sum())
+        return EpochResult(train_loss=train_loss, test_accuracy=correct / len(targets))
+
+    def _classify(self, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+        # A model that ends in Softmax outputs probabilities.
+        ends_in_softmax = self._job.model.layers[-1].kind == "Softmax"
+        return classify(self._job.loss, outputs, are_probabilities=ends_in_softmax)
+
     def finish(self) -> TrainingRun:
         """Return the run as a record."""
         is_gpu = torch.device(self._device).type == "cuda"
-        outputs = self._counted_outputs
+        outputs, error = self._counted_outputs, 0.0
+        if outputs is not None and self._job.metric is Metric.RMSE:
+            _, error = rmse(outputs, self._dataset.test_targets)
+            outputs = None  # numbers have neither a confusion matrix nor wrong classes
         return TrainingRun(
             seed=self._job.seed,
             epochs=tuple(self._epochs),
@@ -90,20 +107,18 @@ class RunRecorder:
             misclassified=() if outputs is None else self._misclassified(outputs),
             device=torch.cuda.get_device_name(self._device) if is_gpu else "cpu",
             wall_seconds=time.perf_counter() - self._started,
+            rmse_error=error,
         )
 
     def _confusion(self, outputs: torch.Tensor) -> tuple[tuple[int, ...], ...]:
-        classes = outputs.shape[1]
-        pairs = self._dataset.test_targets * classes + outputs.argmax(1)  # (N,)
+        predicted, _, classes = self._classify(outputs)
+        pairs = self._dataset.test_targets * classes + predicted  # (N,)
         counts = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
         return tuple(tuple(row) for row in counts.tolist())
 
     def _misclassified(self, outputs: torch.Tensor) -> tuple[MisclassifiedExample, ...]:
         """Return the most confident mistakes first."""
-        # A model that ends in Softmax outputs probabilities.
-        ends_in_softmax = self._job.model.layers[-1].kind == "Softmax"
-        probabilities = outputs if ends_in_softmax else functional.softmax(outputs, dim=1)
-        confidence, predicted = probabilities.amax(1), outputs.argmax(1)  # (N,), (N,)
+        predicted, confidence, _ = self._classify(outputs)  # (N,), (N,)
         wrong = (predicted != self._dataset.test_targets).nonzero().flatten()
         order = confidence[wrong].argsort(descending=True, stable=True)
         return tuple(

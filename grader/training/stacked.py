@@ -41,6 +41,8 @@ from grader.training.loop import (
     train_epoch,
     training_conditions,
 )
+from grader.training.losses import mean_loss_of_each
+from grader.training.objectives import LossName
 from grader.training.recorder import RunRecorder
 
 _ELEMENTWISE = frozenset(
@@ -127,7 +129,7 @@ def _train_stack(
         scheduler = build_scheduler(first.scheduler, optimizer) if first.scheduler else None
         model = arrange_for_speed(model)
         shuffles = [torch.Generator().manual_seed(seed ^ SHUFFLE_STREAM) for seed in shuffle_seeds]
-        stack_loss = partial(_loss_of_stack, model, train_examples, len(jobs))
+        stack_loss = partial(_loss_of_stack, model, train_examples, first.loss)
         while any(recorder.needs_epoch for recorder in recorders):
             orders = [
                 draw_batches(
@@ -147,7 +149,7 @@ def _train_stack(
             mean_losses = mean_over_examples(losses, batches)  # (models,)
             if not mean_losses.isfinite().all():
                 return False
-            # Outputs are (models, N, classes).
+            # Outputs are (models, N, outputs).
             outputs = evaluate(model, test_examples, max(1, EVALUATION_BLOCK // len(jobs)))
             for recorder, loss, of_model in zip(
                 recorders, mean_losses.tolist(), outputs, strict=True
@@ -160,19 +162,15 @@ def _train_stack(
 
 
 def _loss_of_stack(
-    model: nn.Module, examples: Examples, models: int, indices: torch.Tensor
+    model: nn.Module, examples: Examples, loss: LossName, indices: torch.Tensor
 ) -> torch.Tensor:
-    """Return each model's mean cross entropy over its batch: (models,)."""
+    """Return each model's mean loss over its batch: (models,)."""
     inputs, targets = draw_stack(examples, indices)
-    outputs = model(inputs)  # (models, B, classes)
-    losses = functional.cross_entropy(
-        outputs.flatten(0, 1), targets.expand(models, -1).flatten(), reduction="none"
-    )  # (models * B,)
-    return losses.view(models, -1).mean(1)
+    return mean_loss_of_each(loss, model(inputs), targets)
 
 
 def draw_stack(examples: Examples, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the models' batches as one input, and the targets in the shape of `indices`.
+    """Return the models' batches as one input, and the targets, which begin with `indices`' shape.
 
     That shape is (models, B), or (1, B) if all models share their batches.
     """

@@ -8,6 +8,7 @@ import pytest
 from grader.cohort.charts import accuracy_histogram, score_chart, size_chart
 from grader.cohort.statistics import TrainedItem, TrainedModel
 from grader.report.charts import BOTTOM, LEFT
+from grader.results import Metric
 
 
 @pytest.fixture
@@ -57,6 +58,15 @@ def test_failed_run_at_the_edge():
     assert "1 below" in chart.y_label
     (below,) = [shape.path for shape in chart.shapes if shape.look == "dots series-2"]
     assert f" {BOTTOM}" in below
+
+
+def test_errors_of_numbers(model_item):
+    """Of an error less is better: who reached the threshold stands on its left."""
+    item = replace(model_item, metric=Metric.RMSE)
+    reached, missed = accuracy_histogram(model_item), accuracy_histogram(item)
+    assert next(iter(reached.legend)).endswith("below")
+    assert next(iter(missed.legend)).endswith("reached 0.98")
+    assert any(label.endswith("above") for label in missed.legend)
 
 
 def test_models_of_unknown_size(model_item):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from grader.report.charts import Scale, accuracy_curves, loss_curves, sweep_chart
+from grader.report.charts import Scale, loss_curves, metric_curves, sweep_chart
 from grader.report.html import template_environment
 from grader.results import EpochResult
 from tests.support.result_sample_items import BROKEN, run, sweep, training
@@ -27,7 +27,7 @@ def paths(chart, kind):
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: accuracy_curves(THREE_RUNS),
+        lambda: metric_curves(THREE_RUNS),
         lambda: loss_curves(DIVERGED),
         lambda: sweep_chart(sweep()),
     ],
@@ -42,7 +42,7 @@ def test_inert(draw):
 
 def test_named():
     """Title, description, axis labels and legend are text that can be read out and searched."""
-    source = drawn(accuracy_curves(THREE_RUNS))
+    source = drawn(metric_curves(THREE_RUNS))
     assert 'role="img" aria-labelledby="chart-1-title chart-1-desc"' in source
     assert '<title id="chart-1-title">Test accuracy by epoch</title>' in source
     assert '<desc id="chart-1-desc">Threshold: 97.50%. seed 0: best 97.' in source
@@ -54,7 +54,7 @@ def test_named():
 
 def test_curves():
     """Every run is a line with a marker at every epoch; the threshold is a line across."""
-    chart = accuracy_curves(THREE_RUNS)
+    chart = metric_curves(THREE_RUNS)
     assert len(paths(chart, "line")) == len(THREE_RUNS.runs)
     epochs = [len(run.epochs) for run in THREE_RUNS.runs]
     assert [path.count("L") + 1 for path in paths(chart, "line")] == epochs
@@ -67,7 +67,7 @@ def test_curves():
 
 def test_series_differ():
     """Seven runs: six looks, so that neighbours differ in more than colour."""
-    chart = accuracy_curves(training(tuple(run(seed, 0.98) for seed in range(7)), 0.97))
+    chart = metric_curves(training(tuple(run(seed, 0.98) for seed in range(7)), 0.97))
     looks = [shape.look for shape in chart.shapes if shape.look.startswith("line")]
     assert len(set(looks)) == 6
     markers = {path.split("m", 1)[1].split("M")[0] for path in paths(chart, "marker")}
@@ -76,10 +76,10 @@ def test_series_differ():
 
 def test_early_ends():
     """Runs that stopped early or diverged have a large mark and a place in the legend."""
-    stopped = accuracy_curves(training((run(0, 0.98, epochs=4, stopped_early=True),), 0.97))
+    stopped = metric_curves(training((run(0, 0.98, epochs=4, stopped_early=True),), 0.97))
     assert list(stopped.legend) == ["threshold", "seed 0", "stopped early"]
     assert list(loss_curves(DIVERGED).legend) == ["seed 0", "seed 1", "seed 2", "diverged"]
-    assert "stopped early" not in accuracy_curves(training((run(0, 0.98),), 0.97)).legend
+    assert "stopped early" not in metric_curves(training((run(0, 0.98),), 0.97)).legend
     assert len(paths(loss_curves(DIVERGED), "end")) == 3
 
 
@@ -106,7 +106,7 @@ def test_nothing_finite():
     epochs = tuple(EpochResult(train_loss=loss, test_accuracy=0.1) for loss in losses)
     for runs in ((empty,), (dataclasses.replace(empty, epochs=epochs),), ()):
         report = dataclasses.replace(THREE_RUNS, runs=runs)
-        for chart in (accuracy_curves(report), loss_curves(report)):
+        for chart in (metric_curves(report), loss_curves(report)):
             assert all(
                 "nan" not in shape.path and "inf" not in shape.path for shape in chart.shapes
             )

@@ -11,19 +11,19 @@ import random
 from pathlib import Path
 from typing import Any
 
-from grader.grading.items.chance import is_borderline, wilson_interval
+from grader.grading.items.chance import Measured, is_borderline, wilson_interval
 from grader.results import (
     CapturedOutput,
     CheckResult,
     EpochResult,
     Hint,
+    Metric,
     Outcome,
     RecipeReport,
     Score,
     SweepPoint,
     TrainingReport,
     TrainingRun,
-    counted_accuracy,
 )
 from tests.support.result_files import read_json
 
@@ -136,7 +136,7 @@ def training(
     examples: int = TEST_EXAMPLES,
 ) -> TrainingReport:
     """The report on `runs`, with the interval that belongs to their accuracy."""
-    accuracies = [counted_accuracy(one, counted_epoch) for one in runs]
+    accuracies = [one.counted(counted_epoch, Metric.ACCURACY) for one in runs]
     accuracy = max(accuracies)
     return TrainingReport(
         recipe=RecipeReport(
@@ -153,7 +153,9 @@ def training(
         counted_epoch=counted_epoch,
         accuracy=accuracy,
         interval=wilson_interval(accuracy, examples),
-        borderline=is_borderline(accuracies, threshold, examples),
+        borderline=is_borderline(
+            [Measured.of_accuracy(accuracy, examples) for accuracy in accuracies], threshold
+        ),
         test_examples=examples,
         reported_accuracy=reported,
         reported_differs=reported_differs,

@@ -1,10 +1,13 @@
-"""Verdicts under chance: arithmetic on accuracies."""
+"""Verdicts under chance: arithmetic on accuracies, and on errors of predicted numbers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
+
+from grader.results import Metric
 
 CountedEpoch = Literal["best", "final"]
 
@@ -44,17 +47,63 @@ SEED_SPREAD_SHARES: dict[CountedEpoch, float] = {"best": 0.06, "final": 0.1}
 measured for a model: `docs/decisions/029-the-spread-between-seeds.md` has the source."""
 
 
-def needs_another_seed(
-    accuracy: float, threshold: float, examples: int, counted_epoch: CountedEpoch
-) -> bool:
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The counted value of a run, with the 95% interval that the test set's size leaves it.
+
+    Attributes:
+        deviation: the standard error of the value.
+    """
+
+    metric: Metric
+    value: float
+    interval: tuple[float, float]
+    deviation: float
+
+    @classmethod
+    def of_accuracy(cls, accuracy: float, examples: int) -> Measured:
+        """Return an accuracy, 0 to 1, measured on so many examples."""
+        return cls(
+            metric=Metric.ACCURACY,
+            value=accuracy,
+            interval=wilson_interval(accuracy, examples),
+            deviation=math.sqrt(accuracy * (1 - accuracy) / examples),
+        )
+
+    @classmethod
+    def of_rmse(cls, rmse: float, deviation: float) -> Measured:
+        """Return an error with its standard error, whose distribution is nearly normal."""
+        half_width = NORMAL_95_PERCENT * deviation
+        return cls(
+            metric=Metric.RMSE,
+            value=rmse,
+            interval=(max(0.0, rmse - half_width), rmse + half_width),
+            deviation=deviation,
+        )
+
+    @property
+    def error(self) -> float:
+        """The error, with which the spread between seeds grows."""
+        return 1.0 - self.value if self.metric is Metric.ACCURACY else self.value
+
+    @property
+    def most_favourable(self) -> float:
+        """The end of the interval that is nearer to a pass."""
+        low, high = self.interval
+        return high if self.metric is Metric.ACCURACY else low
+
+
+def needs_another_seed(first: Measured, threshold: float, counted_epoch: CountedEpoch) -> bool:
     """Return True if another seed may meet a threshold that a first run missed.
 
     A second run differs from the first by the sampling of the test set and by the seeds of both.
     """
-    sampling = wilson_interval(accuracy, examples)[1] - accuracy
-    seed_deviation = SEED_SPREAD_SHARES[counted_epoch] * (1.0 - accuracy)
-    of_two_seeds = NORMAL_95_PERCENT * math.sqrt(2) * seed_deviation
-    return accuracy < threshold <= accuracy + math.hypot(sampling, of_two_seeds)
+    sampling = abs(first.most_favourable - first.value)
+    seed_deviation = SEED_SPREAD_SHARES[counted_epoch] * first.error
+    reach = math.hypot(sampling, NORMAL_95_PERCENT * math.sqrt(2) * seed_deviation)
+    if first.metric is Metric.ACCURACY:
+        return first.value < threshold <= first.value + reach
+    return first.value > threshold >= first.value - reach
 
 
 def clearly_met_accuracy(threshold: float, examples: int) -> float:
@@ -66,33 +115,39 @@ def clearly_met_accuracy(threshold: float, examples: int) -> float:
     return threshold + NORMAL_95_PERCENT * math.sqrt(threshold * (1.0 - threshold) / examples)
 
 
-def is_borderline(accuracies: Sequence[float], threshold: float, examples: int) -> bool:
+def is_borderline(runs: Sequence[Measured], threshold: float) -> bool:
     """Return True if a person should look at the verdict on one or several runs.
 
     Such a verdict is a pass by one of several seeds, or a failure whose best run has the threshold
     inside its 95% interval.
     """
-    met = sum(accuracy >= threshold for accuracy in accuracies)
+    metric = runs[0].metric
+    met = sum(metric.is_met(run.value, threshold) for run in runs)
     if met:
-        return met == 1 < len(accuracies)
-    return threshold <= wilson_interval(max(accuracies), examples)[1]
+        return met == 1 < len(runs)
+    best = metric.best(run.value for run in runs)
+    closest = next(run for run in runs if run.value == best)
+    return metric.is_met(closest.most_favourable, threshold)
 
 
-def reported_differs(reported: float, reproduced: Sequence[float], examples: int) -> bool:
-    """Return True if a reported accuracy differs from all reproduced ones by more than chance.
+def reported_differs(reported: float, runs: Sequence[Measured], examples: int) -> bool:
+    """Return True if a reported value differs from all reproduced ones by more than chance.
 
     The difference of two independent accuracies with the mean p has the standard deviation
     sqrt(2) * sqrt(p * (1 - p) / examples). Three of these and the spread over seeds are allowed.
     In fact both are measured on the same test set and differ by less, so an honest report is
-    hardly ever flagged.
+    hardly ever flagged. Errors of numbers are allowed three deviations of two seeds.
     """
 
-    def within(run: float) -> bool:
-        mean = (reported + run) / 2
+    def within(run: Measured) -> bool:
+        if run.metric is Metric.RMSE:
+            of_one = math.hypot(run.deviation, SEED_SPREAD_SHARES["final"] * run.value)
+            return abs(reported - run.value) <= 3 * math.sqrt(2) * of_one + _ROUNDING
+        mean = (reported + run.value) / 2
         deviation = math.sqrt(2 * mean * (1 - mean) / examples)
-        return abs(reported - run) <= 3 * deviation + SEED_SPREAD + _ROUNDING
+        return abs(reported - run.value) <= 3 * deviation + SEED_SPREAD + _ROUNDING
 
-    return bool(reproduced) and not any(map(within, reproduced))
+    return bool(runs) and not any(map(within, runs))
 
 
 def sweep_tolerance(accuracy: float) -> float:

@@ -20,6 +20,7 @@ from grader.models.questions import ImportNote
 from grader.models.spec import ArgumentValue, LayerSpec, ModelSpec, OptimizerSpec, SchedulerSpec
 from grader.results import Hint
 from grader.training.job import Normalization
+from grader.training.objectives import LossName
 
 _IndexedLayer = tuple[int, LayerSpec]
 
@@ -71,22 +72,26 @@ _CERTAIN = (
 
 
 def find_hints(
-    model: ModelSpec, location: str, *, trained: bool = True, refused: Sequence[str] = ()
+    model: ModelSpec,
+    location: str,
+    *,
+    loss: LossName | None = "CrossEntropyLoss",
+    refused: Sequence[str] = (),
 ) -> tuple[Hint, ...]:
     """Return hints on a model.
 
     Args:
         model: its layers.
         location: of the student's function.
-        trained: the model is trained, with cross entropy.
+        loss: with which the model is trained, or None if it is not.
         refused: kinds of layers that must go, so that no hint says how to use them better.
     """
     layers = list(enumerate(model.layers))
     kept = [entry for entry in layers if entry[1].kind not in refused]
     hints = [*_find_stacked_linear(layers), *_find_idle_flatten(layers)]
-    if trained:
+    if loss is not None:
         hints = [
-            *_find_odd_output(model),
+            *_find_odd_output(model, loss),
             *_find_softmax_over_batch(model),
             *hints,
             *_find_odd_dropout(kept),
@@ -158,14 +163,23 @@ _SHADOW_REASON = (
 )
 
 
-def _find_odd_output(model: ModelSpec) -> Iterator[Hint]:
+def _find_odd_output(model: ModelSpec, loss: LossName) -> Iterator[Hint]:
     found = find_output_activation(model)
-    if found is None:
+    # Predicted numbers may well have bounds.
+    if found is None or loss in {"MSELoss", "L1Loss"}:
         return
     index, last = found
     named = name_layer(index, last)
     if last.kind == "LeakyReLU":
         return  # It limits no score.
+    if loss == "BCEWithLogitsLoss":
+        yield Hint(
+            id="activation-before-cross-entropy",
+            message=f"remove {named}: {loss} expects a score",
+            reason=f"{loss} applies the sigmoid itself, and {last.kind} limits the score before "
+            "it.",
+        )
+        return
     if last.kind == "LogSoftmax":
         if last.arguments.get("dim") in {None, 1, -1}:
             yield Hint(

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 
-from grader.assignment.records import Assignment, Limits, ModelItem, reported_id
+from grader.assignment.records import Assignment, Limits, ModelItem, Threshold, reported_id
 from grader.errors import ModelError
 from grader.grading.items.chance import (
+    Measured,
     clearly_met_accuracy,
     is_borderline,
     needs_another_seed,
     reported_differs,
-    wilson_interval,
 )
 from grader.grading.items.comparison import format_value
 from grader.grading.items.hints import hint_on_percentage, hints_for_recipe, surest_advice
@@ -28,17 +29,17 @@ from grader.grading.items.recorded import (
     report_source,
 )
 from grader.grading.items.structure import check_structure
-from grader.grading.points import add_checks, skipped
+from grader.grading.points import add_checks, add_scored_checks, skipped
 from grader.models.questions import Extraction
 from grader.models.shapes import count_multiply_adds, count_state, count_work, find_shapes
 from grader.results import (
     CheckResult,
     Hint,
     ItemResult,
+    Metric,
     Outcome,
     TrainingReport,
     TrainingRun,
-    counted_accuracy,
 )
 from grader.training.budget import Budget
 from grader.training.data_sources.interface import DataFacts
@@ -63,12 +64,12 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
         item,
         context.extractions[item_id],
         input_shapes=item.input_shapes or dataset.facts.input_shapes,
-        outputs=dataset.facts.outputs,
+        outputs=item.count_outputs(dataset.facts),
         # The grader sets the mode itself.
         harmless=frozenset({"evaluation"}),
     )
     if isinstance(structure, ItemResult):
-        return _skip_accuracy(structure)
+        return _skip_accuracy(structure, item)
     extraction = context.extractions[item_id]
     location = structure.extracted.location
     recipe = check_recipe(item, structure.extracted, channels=dataset.facts.channels)
@@ -98,7 +99,7 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
             source=report_source(extraction.attribution, item),
         )
     if result.outcome is not Outcome.PASSED:
-        return _skip_accuracy(result)
+        return _skip_accuracy(result, item)
     job = TrainingJob(
         model=structure.model,
         optimizer=recipe.optimizer,
@@ -110,8 +111,9 @@ def check(item_id: str, item: ModelItem, context: Context) -> ItemResult | Model
         dataset_sha256=dataset.sha256,
         input_shape=structure.input_shape,
         stop_at_accuracy=None,
-        counted_epoch=item.threshold.epoch,
+        counted_epoch=item.hardest.epoch,
         normalization=recipe.normalization,
+        loss=item.loss,
     )
     return ModelTraining(
         so_far=replace(result, recipe=describe_recipe(job)),
@@ -167,7 +169,7 @@ def _check_work(multiply_adds: float, limits: Limits) -> CheckResult:
     )
 
 
-def _skip_accuracy(result: ItemResult, reason: str = "") -> ItemResult:
+def _skip_accuracy(result: ItemResult, item: ModelItem, reason: str = "") -> ItemResult:
     """Return the result of a model that is not trained."""
     if result.outcome is Outcome.PENDING:
         return result
@@ -175,7 +177,7 @@ def _skip_accuracy(result: ItemResult, reason: str = "") -> ItemResult:
     if failed:
         plural = "1 of the checks above" if failed == 1 else f"{failed} of the checks above"
         reason = f"not trained, because {plural} failed"
-    return add_checks(result, skipped("accuracy", "Test accuracy", reason))
+    return add_checks(result, skipped("accuracy", item.hardest.metric.heading, reason))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,17 +201,18 @@ class ModelTraining(Training):
 
     def leave_out(self, reason: str) -> ItemResult:
         """Return the result of a model that is not trained."""
-        return _skip_accuracy(self.so_far, reason)
+        return _skip_accuracy(self.so_far, self.item, reason)
 
     def plan(self) -> Plan[tuple[TrainingRun, ...]]:
-        """Train until one seed meets the threshold; further seeds only if chance may help them.
+        """Train until one seed meets every threshold; further seeds only if chance may help them.
 
         A run whose best epoch counts may end early: later epochs cannot change its verdict.
         """
-        setting, threshold = self.context.setting, self.item.threshold
-        test_examples = self.dataset.facts.test_examples
-        clear = clearly_met_accuracy(threshold.accuracy, test_examples)
-        stop_at = None if setting.options.full or threshold.epoch == "final" else clear
+        setting, hardest = self.context.setting, self.item.hardest
+        stop_at = None
+        stops_early = hardest.metric is Metric.ACCURACY and hardest.epoch == "best"
+        if stops_early and not setting.options.full:
+            stop_at = clearly_met_accuracy(hardest.value, self.dataset.facts.test_examples)
         jobs = [replace(self.job, seed=seed, stop_at_accuracy=stop_at) for seed in setting.seeds]
         budget = budget_of(setting.assignment)
         if setting.options.seeds:
@@ -217,53 +220,88 @@ class ModelTraining(Training):
         runs: list[TrainingRun] = []
         for job in jobs:
             runs += yield Round(jobs=[job], budget=budget)
-            reached = counted_accuracy(runs[-1], threshold.epoch)
-            first = counted_accuracy(runs[0], threshold.epoch)
-            if reached >= threshold.accuracy or not needs_another_seed(
-                first, threshold.accuracy, test_examples, threshold.epoch
-            ):
+            if not self._may_gain(runs):
                 break
         return tuple(runs)
 
+    def _may_gain(self, runs: Sequence[TrainingRun]) -> bool:
+        """Return True if another seed may meet a threshold that no run has met yet."""
+        measured = [self._measure(run) for run in runs]
+        return any(
+            needs_another_seed(measured[0], threshold.value, threshold.epoch)
+            for threshold in self.item.thresholds
+            if not _is_met(threshold, measured)
+        )
+
+    def _measure(self, run: TrainingRun) -> Measured:
+        """Return the value of a run that counts, with its chance."""
+        hardest = self.item.hardest
+        value = run.counted(hardest.epoch, hardest.metric)
+        if hardest.metric is Metric.RMSE:
+            return Measured.of_rmse(value, run.rmse_error)
+        return Measured.of_accuracy(value, self.dataset.facts.test_examples)
+
     def result(self, outcome: Sequence[TrainingRun]) -> ItemResult:
-        """Return the verdict on the runs; one seed that meets the threshold is enough."""
-        threshold, test_examples = self.item.threshold, self.dataset.facts.test_examples
-        reproduced = [counted_accuracy(run, threshold.epoch) for run in outcome]
-        accuracy = max(reproduced)
-        borderline = is_borderline(reproduced, threshold.accuracy, test_examples)
+        """Return the verdict on the runs; one seed that meets a threshold is enough."""
+        hardest, test_examples = self.item.hardest, self.dataset.facts.test_examples
+        measured = [self._measure(run) for run in outcome]
+        best = hardest.metric.best(one.value for one in measured)
+        borderline = any(
+            is_borderline(measured, threshold.value) for threshold in self.item.thresholds
+        )
         reported, notes, hints = self._read_reported()
         differs = (
             reported is not None
             # The student measured on another data set than the practice set.
             and not self.context.setting.practice
-            and reported_differs(reported, reproduced, test_examples)
-        )
-        check = CheckResult.judged(
-            "accuracy",
-            "Test accuracy",
-            passed=accuracy >= threshold.accuracy,
-            observed=self._describe(outcome, reproduced, borderline=borderline),
-            expected=f"at least {threshold.accuracy:.2%} in the {threshold.epoch} epoch of one "
-            "seed",
-            next_step=self._advise(outcome, threshold.accuracy - accuracy),
+            and reported_differs(reported, measured, test_examples)
         )
         return replace(
-            add_checks(self.so_far, check),
+            self._judge(outcome, measured, best),
             notes=(*self.so_far.notes, *notes),
             hints=(*self.so_far.hints, *hints),
             training=TrainingReport(
                 recipe=describe_recipe(self.job),
                 runs=tuple(outcome),
-                threshold=threshold.accuracy,
-                counted_epoch=threshold.epoch,
-                accuracy=accuracy,
-                interval=wilson_interval(accuracy, test_examples),
+                threshold=hardest.value,
+                counted_epoch=hardest.epoch,
+                accuracy=best,
+                interval=next(one.interval for one in measured if one.value == best),
                 borderline=borderline,
                 test_examples=test_examples,
                 reported_accuracy=reported,
                 reported_differs=differs,
+                metric=hardest.metric,
+                lesser_thresholds=tuple(threshold.value for threshold in self.item.thresholds[:-1]),
             ),
         )
+
+    def _judge(
+        self, runs: Sequence[TrainingRun], measured: Sequence[Measured], best: float
+    ) -> ItemResult:
+        """Return the result with a check for each threshold, each with its points if several."""
+        checks = []
+        for number, threshold in enumerate(self.item.thresholds, 1):
+            metric = threshold.metric
+            bound = "at least" if metric is Metric.ACCURACY else "at most"
+            check = CheckResult.judged(
+                "accuracy" if len(self.item.thresholds) == 1 else f"accuracy-{number}",
+                metric.heading,
+                passed=_is_met(threshold, measured),
+                observed=self._describe(runs, measured, threshold),
+                expected=f"{bound} {metric.show(threshold.value)} in the {threshold.epoch} epoch of "
+                "one seed",
+                next_step=self._advise(runs, abs(threshold.value - best)),
+            )
+            checks.append(check)
+        if len(checks) == 1:
+            return add_checks(self.so_far, *checks)
+        return add_scored_checks(self.so_far, checks, self._points_of_steps())
+
+    def _points_of_steps(self) -> list[float]:
+        """Return what each threshold adds to the points of those before it."""
+        totals = [threshold.points or 0.0 for threshold in self.item.thresholds[:-1]]
+        return [after - before for before, after in pairwise([0.0, *totals, self.item.points])]
 
     def _advise(self, runs: Sequence[TrainingRun], missing: float) -> str:
         """Return the next step after a failure, from the surest cause that is known."""
@@ -274,25 +312,34 @@ class ModelTraining(Training):
             return advice
         if diverged:
             return "lower the learning rate"
+        is_accuracy = self.item.hardest.metric is Metric.ACCURACY
         hardly_learned = _hardly_above_chance(self.dataset.facts)
-        if all(run.epochs and run.final_accuracy < hardly_learned for run in runs):
+        if is_accuracy and all(run.epochs and run.final_accuracy < hardly_learned for run in runs):
             return "the model hardly learns: check the learning rate and the layers' order"
         faster = "train longer or faster" if may_train_longer else "learn faster"
+        if not is_accuracy:
+            return (
+                "look at the learning curve: if the loss is still falling, "
+                f"{faster}; if it is low and the test error stalls, regularise"
+            )
         return (
             f"{missing:.2%} is missing: look at the learning curve. If the loss is still falling, "
             f"{faster}; if it is low and the test accuracy stalls, regularise"
         )
 
+    @staticmethod
     def _describe(
-        self, runs: Sequence[TrainingRun], accuracies: Sequence[float], *, borderline: bool
+        runs: Sequence[TrainingRun], measured: Sequence[Measured], threshold: Threshold
     ) -> str:
-        """Return the best accuracy with everything that qualifies it."""
-        epoch, threshold = self.item.threshold.epoch, self.item.threshold.accuracy
+        """Return the best value with everything that qualifies it."""
+        metric = threshold.metric
+        best = metric.best(one.value for one in measured)
         seeds = "1 seed" if len(runs) == 1 else f"the best of {len(runs)} seeds"
-        observed = f"{max(accuracies):.2%} in the {epoch} epoch ({seeds})"
+        observed = f"{metric.show(best)} in the {threshold.epoch} epoch ({seeds})"
         if any(run.diverged for run in runs):
             observed += "; the loss became infinite or NaN"
-        if borderline and max(accuracies) >= threshold:
+        borderline = is_borderline(measured, threshold.value)
+        if borderline and metric.is_met(best, threshold.value):
             observed += "; the other seeds fell short"
         elif borderline:
             observed += "; the threshold is within the 95% interval"
@@ -309,14 +356,16 @@ class ModelTraining(Training):
         if reported.failure:
             return None, (f"{function} gave no value: {reported.failure.message}",), ()
         value = reported.value
+        is_rmse = self.item.hardest.metric is Metric.RMSE
         if isinstance(value, int | float) and not isinstance(value, bool):
-            if 0 <= value <= 1:
+            if 0 <= value <= 1 or (is_rmse and value >= 0):
                 return float(value), (), ()
-            if 1 < value <= 100:
+            if 1 < value <= 100 and not is_rmse:
                 hint = hint_on_percentage(function, value, reported.location)
                 return value / 100, (), (hint,)
         shown = format_value(value)
-        return None, (f"{function} returned {shown}, which is not a share from 0 to 1.",), ()
+        needed = "an error from 0 up" if is_rmse else "a share from 0 to 1"
+        return None, (f"{function} returned {shown}, which is not {needed}.",), ()
 
 
 def check_one_step(job: TrainingJob, facts: DataFacts, *, seed: int) -> CheckResult:
@@ -351,7 +400,10 @@ def _make_noise(facts: DataFacts, examples: int, seed: int) -> Dataset:
         inputs = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     else:
         inputs = torch.randn(shape, generator=generator)
-    targets = torch.arange(examples) % (facts.classes or 1)
+    if facts.classes is None:
+        targets = torch.randn(examples, facts.targets, generator=generator)
+    else:
+        targets = torch.arange(examples) % facts.classes
     return Dataset(
         name="noise",
         sha256="",
@@ -388,6 +440,10 @@ def budget_of(assignment: Assignment, *, stacks: int = 1) -> Budget:
         repetitions=len(assignment.seeds) * stacks,
         memory_bytes=assignment.limits.training_memory_bytes,
     )
+
+
+def _is_met(threshold: Threshold, measured: Sequence[Measured]) -> bool:
+    return any(threshold.metric.is_met(one.value, threshold.value) for one in measured)
 
 
 def _hardly_above_chance(facts: DataFacts) -> float:

@@ -257,6 +257,7 @@ def describe_recipe(job: TrainingJob) -> RecipeReport:
         optimizer=_describe_optimizer(job.optimizer),
         scheduler=scheduler,
         normalization=describe_normalization(job.normalization) if job.normalization else "",
+        loss="" if job.loss == "CrossEntropyLoss" else job.loss,
     )
 
 

@@ -157,7 +157,10 @@ def _find_differences(training: RecordedTraining, item: ModelItem) -> Iterator[s
     if training.mean and not _is_normalization_usable(training, item):
         reason = "fits no image of the data set" if recipe.normalization else "is not allowed here"
         yield f"The program's normalisation {reason}: the grader scales pixels to 0 to 1 only."
-    if training.loss in _LOG_LIKELIHOODS and _ends_in_log_softmax(training):
+    if item.loss != "CrossEntropyLoss":
+        if training.loss not in {"", item.loss}:
+            yield f"The program's loss is {training.loss}; the grader trains with {item.loss}."
+    elif training.loss in _LOG_LIKELIHOODS and _ends_in_log_softmax(training):
         yield f"LogSoftmax with {training.loss} is cross entropy, with which the grader trains."
     elif training.loss and training.loss not in _CROSS_ENTROPIES:
         yield f"The program's loss is {training.loss}; the grader trains with cross entropy."

@@ -92,7 +92,7 @@ def check_structure(
             *find_hints(
                 model,
                 extracted.location,
-                trained=item.has_accuracy,
+                loss=item.loss if isinstance(item, ModelItem) else None,
                 refused=_refused_kinds(item, model),
             ),
             *hints,
@@ -134,7 +134,10 @@ def meets_rules(item: ModelItem, layers: tuple[LayerSpec, ...]) -> bool:
                 *(_apply(rule, model, shapes[0] if shapes else ()) for rule in item.constraints),
             )
         )
-        and (facts is None or _check_fit(model, shapes, facts.outputs)[0].outcome is Outcome.PASSED)
+        and (
+            facts is None
+            or _check_fit(model, shapes, item.count_outputs(facts))[0].outcome is Outcome.PASSED
+        )
     )
 
 

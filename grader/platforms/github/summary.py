@@ -18,7 +18,6 @@ from grader.report.wording import (
     facts,
     items_that_fell_short,
     items_with_questions,
-    percentage,
     score_line,
     shortened,
     source_sentence,
@@ -31,7 +30,6 @@ from grader.results import (
     Outcome,
     SubmissionResult,
     TrainingReport,
-    counted_accuracy,
 )
 from grader.text import clean_block
 
@@ -193,12 +191,14 @@ def _item(item: ItemResult) -> str:
 def _curves_table(trained: Sequence[tuple[str, TrainingReport]]) -> str:
     rows = []
     for item_id, training in trained:
-        accuracies = [epoch.test_accuracy for run in training.runs for epoch in run.epochs]
+        metric, show = training.metric, training.metric.show
+        values = [value for run in training.runs for value in run.values(metric)]
         for run in training.runs:
-            curve = _sparkline([epoch.test_accuracy for epoch in run.epochs], accuracies)
-            counted = percentage(counted_accuracy(run, training.counted_epoch))
-            rows.append((item_id, str(run.seed), curve, counted, percentage(training.threshold)))
-    return _table(("item", "seed", "test accuracy by epoch", "counted", "threshold"), rows)
+            curve = _sparkline(run.values(metric), values)
+            counted = show(training.counted(run))
+            rows.append((item_id, str(run.seed), curve, counted, show(training.threshold)))
+    titles = " or ".join(dict.fromkeys(training.metric.label for _, training in trained))
+    return _table(("item", "seed", f"{titles} by epoch", "counted", "threshold"), rows)
 
 
 def _sparkline(values: Sequence[float], scale: Sequence[float]) -> str:

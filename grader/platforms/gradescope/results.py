@@ -12,7 +12,7 @@ import msgspec
 from grader.assignment.records import record_of
 from grader.report import wording
 from grader.report.html import template_environment
-from grader.results import Outcome, PartResult, SubmissionResult, add_points
+from grader.results import Metric, Outcome, PartResult, SubmissionResult, add_points
 from grader.text import make_visible
 
 UNJUDGED = {Outcome.PENDING, Outcome.ERROR, Outcome.SKIPPED}
@@ -76,15 +76,18 @@ def _test(part: PartResult, *, hidden: bool) -> dict[str, object]:
 
 
 def _leaderboard(parts: Collection[PartResult]) -> list[dict[str, object]]:
-    """List each model's accuracy, and its size if it passed."""
+    """List each model's accuracy or error, and its size if it passed."""
     rows: list[dict[str, object]] = []
     items = (item for part in parts for item in part.items)
     for item in (item for item in items if record_of(item.kind).has_accuracy):
         name = make_visible(item.id).removesuffix(".model")
-        accuracy = item.training.accuracy if item.training is not None else 0.0
-        rows.append({"name": f"{name} accuracy", "value": accuracy})
+        # Without "asc", Gradescope puts the largest value first.
+        if item.training is not None and item.training.metric is Metric.RMSE:
+            rows.append({"name": f"{name} RMSE", "value": item.training.accuracy, "order": "asc"})
+        else:
+            accuracy = item.training.accuracy if item.training is not None else 0.0
+            rows.append({"name": f"{name} accuracy", "value": accuracy})
         if item.outcome is Outcome.PASSED and item.parameters is not None:
-            # Without "asc", Gradescope puts the largest value first.
             rows.append({"name": f"{name} parameters", "value": item.parameters, "order": "asc"})
     return rows
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from grader.grading.items.chance import (
     SEED_SPREAD,
+    Measured,
     clearly_met_accuracy,
     is_borderline,
     needs_another_seed,
@@ -81,15 +82,17 @@ def test_interval_coverage():
 )
 def test_another_seed(accuracy, of_best, of_final):
     """On 10,000 examples a run may miss 97.5% by 0.6 points, or by 0.9 in its final epoch."""
-    assert needs_another_seed(accuracy, 0.975, 10_000, "best") is of_best
-    assert needs_another_seed(accuracy, 0.975, 10_000, "final") is of_final
+    first = Measured.of_accuracy(accuracy, 10_000)
+    assert needs_another_seed(first, 0.975, "best") is of_best
+    assert needs_another_seed(first, 0.975, "final") is of_final
 
 
 @given(shares, shares, sizes, st.sampled_from(["best", "final"]))
 def test_doubtful_failure_has_further_seeds(accuracy, threshold, examples, counted_epoch):
     """No failure is borderline after one seed if another may meet the threshold."""
-    if accuracy < threshold and is_borderline([accuracy], threshold, examples):
-        assert needs_another_seed(accuracy, threshold, examples, counted_epoch)
+    first = Measured.of_accuracy(accuracy, examples)
+    if accuracy < threshold and is_borderline([first], threshold):
+        assert needs_another_seed(first, threshold, counted_epoch)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +108,38 @@ def test_doubtful_failure_has_further_seeds(accuracy, threshold, examples, count
 )
 def test_borderline_verdict(accuracies, borderline):
     """A pass is in doubt if it hangs on one seed of several, a failure within the interval."""
-    assert is_borderline(accuracies, 0.975, 10_000) is borderline
+    runs = [Measured.of_accuracy(accuracy, 10_000) for accuracy in accuracies]
+    assert is_borderline(runs, 0.975) is borderline
+
+
+@pytest.mark.parametrize(
+    ("errors", "borderline", "may_gain"),
+    [
+        ([0.50], False, False),
+        ([0.52], True, True),
+        ([0.52, 0.49], True, True),
+        ([0.56], False, True),
+        ([0.80], False, False),
+    ],
+)
+def test_errors_of_numbers(errors, borderline, may_gain):
+    """Against an error of at most 0.5, less is better, and the interval's lower end decides."""
+    runs = [Measured.of_rmse(error, 0.02) for error in errors]
+    assert is_borderline(runs, 0.5) is borderline
+    assert needs_another_seed(runs[0], 0.5, "final") is may_gain
+
+
+def test_reported_error():
+    """A reported error may differ from a reproduced one as much as two seeds do."""
+    run = Measured.of_rmse(0.5, 0.01)
+    assert not reported_differs(0.55, [run], 1000)
+    assert reported_differs(0.9, [run], 1000)
+
+
+def differs(reported: float, reproduced: list[float], examples: int) -> bool:
+    """Hold a reported accuracy against reproduced ones."""
+    runs = [Measured.of_accuracy(accuracy, examples) for accuracy in reproduced]
+    return reported_differs(reported, runs, examples)
 
 
 def test_honest_report():
@@ -115,12 +149,12 @@ def test_honest_report():
     def measure() -> float:
         return sum(generator.random() < 0.96 for _ in range(1000)) / 1000
 
-    flagged = sum(reported_differs(measure(), [measure()], 1000) for _ in range(300))
+    flagged = sum(differs(measure(), [measure()], 1000) for _ in range(300))
     assert flagged == 0
 
 
 @pytest.mark.parametrize(
-    ("reported", "runs", "differs"),
+    ("reported", "reproduced", "flagged"),
     [
         (0.980, [0.976], False),
         (0.985, [0.975], True),
@@ -131,9 +165,9 @@ def test_honest_report():
         (0.985, [], False),
     ],
 )
-def test_flagged_report(reported, runs, differs):
+def test_flagged_report(reported, reproduced, flagged):
     """On 10,000 examples at 97% a gap of 0.010 is chance, 0.011 is not; one near run suffices."""
-    assert reported_differs(reported, runs, 10_000) is differs
+    assert differs(reported, reproduced, 10_000) is flagged
 
 
 def test_seed_spread_is_added():
@@ -142,17 +176,15 @@ def test_seed_spread_is_added():
     bound = 3 * math.sqrt(2 * mean * (1 - mean) / 10_000)
     half = (bound + SEED_SPREAD) / 2
     inside, outside = half - 1e-6, half + 1e-6
-    assert not reported_differs(mean + inside, [mean - inside], 10_000)
-    assert reported_differs(mean + outside, [mean - outside], 10_000)
+    assert not differs(mean + inside, [mean - inside], 10_000)
+    assert differs(mean + outside, [mean - outside], 10_000)
 
 
 @given(shares, shares, st.integers(1, 10_000))
 def test_report_is_symmetric(first, second, examples):
     """The comparison is symmetric, and an accuracy never differs from itself."""
-    assert reported_differs(first, [second], examples) == reported_differs(
-        second, [first], examples
-    )
-    assert not reported_differs(first, [first], examples)
+    assert differs(first, [second], examples) == differs(second, [first], examples)
+    assert not differs(first, [first], examples)
 
 
 @given(

@@ -137,7 +137,7 @@ def test_least_loss_after_an_activation(output, lowest, formula):
 def test_untrained_model():
     """A truth table's network is not trained, so hints on its outputs are out of place."""
     layers = (linear(2, 2), RELU, linear(2, 2), dropout(0.5), RELU)
-    assert find_hints(model(*layers), "", trained=False) == ()
+    assert find_hints(model(*layers), "", loss=None) == ()
 
 
 def test_refused_layers():
