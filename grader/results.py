@@ -381,6 +381,7 @@ class TrainingReport:
         reported_differs: the student's figure is farther off than chance explains.
         metric: what the fields above measure.
         lesser_thresholds: easier thresholds, for some of the points.
+        weights_sha256: of the weights that were handed in; empty for a model that was trained.
     """
 
     recipe: RecipeReport
@@ -395,6 +396,7 @@ class TrainingReport:
     reported_differs: bool = False
     metric: Metric = Metric.ACCURACY
     lesser_thresholds: tuple[float, ...] = ()
+    weights_sha256: str = ""
 
     def counted(self, run: TrainingRun) -> float:
         """Return the value of a run that counts."""

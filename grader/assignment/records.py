@@ -22,7 +22,7 @@ from grader.assignment.constraints import Constraint
 from grader.assignment.own_rules import rule_mistakes
 from grader.errors import UsageError
 from grader.models.digest import digest_of
-from grader.models.questions import PlainValue, Question
+from grader.models.questions import MAXIMUM_WEIGHTS_BYTES, WEIGHTS, PlainValue, Question
 from grader.results import Metric
 from grader.text import did_you_mean
 from grader.training.data_sources.interface import DataFacts, DataSource
@@ -211,6 +211,10 @@ class Item:
     def questions(self, item_id: str) -> list[Question]:  # noqa: ARG002  # nothing to ask
         """Return the questions to the sandbox; the first has the item's id."""
         return []
+
+    def files(self) -> tuple[str, ...]:
+        """Return the files that a student submits for the item."""
+        return (self.file,)
 
     def located(self, directory: Path) -> Item:  # noqa: ARG002  # no files of the author's
         """Return the item with the author's files that its paths name.
@@ -415,7 +419,7 @@ class TruthTableItem(_CalledItem):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ItemWithData(Item):
+class ItemWithData(Item):
     """An item whose model sees a data set.
 
     Attributes:
@@ -546,7 +550,7 @@ class _ItemWithData(Item):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelItem(_ItemWithData):
+class ModelItem(ItemWithData):
     """A model that the grader trains and compares with a threshold.
 
     Attributes:
@@ -611,6 +615,51 @@ class ModelItem(_ItemWithData):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainedModelItem(ItemWithData):
+    """A model that the student has trained, and that the grader evaluates on the test set.
+
+    Attributes:
+        model: the name of the function that returns the model, whatever its weights.
+        weights: the file with the model's state dict: `torch.save(model.state_dict(), "model.pt")`,
+            or safetensors.
+    """
+
+    kind: ClassVar[str] = "trained-model"
+    function_fields: ClassVar[tuple[str, ...]] = ("model",)
+    has_accuracy: ClassVar[bool] = True
+    model: str
+    weights: str
+    constraints: tuple[Constraint, ...] = ()
+
+    def files(self) -> tuple[str, ...]:
+        """Return the file of the model and that of its weights."""
+        return (self.file, self.weights)
+
+    def questions(self, item_id: str) -> list[Question]:
+        """Ask for the model with the weights of the file."""
+        return [
+            Question(
+                id=item_id,
+                kind="model",
+                file=self.file,
+                function=self.model,
+                weights=True,
+                weights_file=self.weights,
+                weights_bytes=MAXIMUM_WEIGHTS_BYTES,
+            )
+        ]
+
+    def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:
+        """Yield the mistakes of the author, those of the constraints included."""
+        yield from super().mistakes(items)
+        yield from _constraint_mistakes(self.constraints)
+        path = PurePosixPath(self.weights)
+        if path.is_absolute() or ".." in path.parts or path.suffix not in WEIGHTS:
+            ends = ", ".join(sorted(WEIGHTS))
+            yield f"weights: {self.weights!r} must be a relative path that ends in {ends}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepItem(_CalledItem):
     """Accuracies that the student reports for several dropout probabilities, each retrained.
 
@@ -649,7 +698,7 @@ class SweepItem(_CalledItem):
     def mistakes(self, items: Mapping[str, Item]) -> Iterator[str]:
         """Yield the mistakes of the author."""
         yield from super().mistakes(items)
-        models = [item_id for item_id, item in items.items() if item.has_accuracy]
+        models = [item_id for item_id, item in items.items() if isinstance(item, ModelItem)]
         if self.model_item not in models:
             hint = did_you_mean(self.model_item, models)
             yield f"model_item: there is no model item {self.model_item!r}{hint}"
@@ -792,7 +841,7 @@ class Assignment:
 
     def files(self) -> list[str]:
         """Return every file that a student submits, in order, each once."""
-        return list(dict.fromkeys(item.file for _, item in self.item_ids()))
+        return list(dict.fromkeys(file for _, item in self.item_ids() for file in item.files()))
 
     def digest(self) -> str:
         """Return the SHA-256 of the assignment's canonical JSON, in hexadecimal."""

@@ -158,6 +158,8 @@ def _summarize(part_id: str, item: ItemResult) -> ItemSummary:
 
 def _likeness(item: ItemResult) -> str:
     """Return a digest of the parts that two students rarely choose alike by chance."""
+    if item.training is not None and item.training.weights_sha256:
+        return item.training.weights_sha256
     if item.architecture:
         layers = [row.description for row in item.architecture]
         recipe = item.training.recipe if item.training else None

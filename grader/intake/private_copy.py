@@ -31,6 +31,7 @@ from grader.intake.names import CODE, MAXIMUM_COMPARED, Match, match_code, suffi
 from grader.intake.private_directory import private_directory
 from grader.intake.submission import LEFT_OUT, MAXIMUM_NOTES, SHOWN_FILES, Submission
 from grader.intake.written import TEXTS, names_part
+from grader.models.questions import MAXIMUM_WEIGHTS_BYTES, WEIGHTS
 from grader.results import IntakeNote
 from grader.text import display_name
 
@@ -248,6 +249,9 @@ class _Copying:
         """Copy one regular file, or return the reason against it."""
         is_notebook = entry.casefold().endswith(notebooks.SUFFIX)
         maximum_bytes = notebooks.MAXIMUM_BYTES if is_notebook else MAXIMUM_FILE_BYTES
+        is_weights = suffix_of(entry) in WEIGHTS and os.fsdecode(path) in self.expected
+        if is_weights:
+            maximum_bytes = MAXIMUM_WEIGHTS_BYTES
         with open_regular(entry, directory) as source:
             if os.fstat(source.fileno()).st_nlink > 1:
                 return "it changed while it was read"
@@ -263,12 +267,12 @@ class _Copying:
                 kept = notebooks.write_plain(notebooks.read_notebook(content))
             except SubmissionError as error:
                 return str(error)
-        if self.total_bytes + len(kept) > MAXIMUM_TOTAL_BYTES:
+        if not is_weights and self.total_bytes + len(kept) > MAXIMUM_TOTAL_BYTES:
             return f"more than {MAXIMUM_TOTAL_BYTES:,} bytes in all"
         target = self.root / os.fsdecode(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(kept)
-        self.total_bytes += len(kept)
+        self.total_bytes += 0 if is_weights else len(kept)
         self.digests[path] = hashlib.sha256(content).digest()
         return ""
 

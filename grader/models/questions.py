@@ -24,6 +24,10 @@ class PlainMapping:
 
 NOTEBOOK = ".ipynb"
 """The end of a notebook's name."""
+WEIGHTS = frozenset({".pt", ".pth", ".safetensors"})
+"""The ends of the names of files with weights."""
+MAXIMUM_WEIGHTS_BYTES = 40_000_000
+"""The size of a file of weights that a student hands in: ten million parameters of float32."""
 
 PlainValue = None | bool | int | float | str | tuple["PlainValue", ...] | PlainMapping
 
@@ -44,6 +48,8 @@ class Question:
         training: the name of the function that returns {"epochs": …, "batch_size": …}, with
             "mean" and "std" if images are normalised, or None.
         weights: also ask for the model's weights.
+        weights_file: a file of the submission with the weights to load first, or "".
+        weights_bytes: their largest size in an answer, where that may be larger than others.
         optional: the function may be missing or return None, without a failure.
         program: the file is run as for a recording before the call; always so for a notebook.
     """
@@ -56,6 +62,8 @@ class Question:
     scheduler: str | None = None
     training: str | None = None
     weights: bool = False
+    weights_file: str = ""
+    weights_bytes: int = 0
     optional: bool = False
     program: bool = False
 

@@ -84,14 +84,13 @@ class TerminalProgress(Screen):
 
     def epoch_ended(self, item_id: str, job: TrainingJob, epoch: int, result: EpochResult) -> None:
         """Show the last epoch of an item's training."""
-        detail = (
-            f"seed {job.seed}, epoch {epoch} of {job.epochs}, "
-            f"{job.metric.label} {job.metric.show(result.measured(job.metric))}"
-        )
+        detail = f"{job.metric.label} {job.metric.show(result.measured(job.metric))}"
+        if job.epochs:
+            detail = f"seed {job.seed}, epoch {epoch} of {job.epochs}, {detail}"
         if self._verbose:
             self._say(f"{item_id}: {detail}, loss {result.train_loss:.4f}")
         if item_id in self._tasks:
-            sweep = job.epochs == 1
+            sweep = job.epochs <= 1
             self._bars.update(
                 self._tasks[item_id],
                 total=None if sweep else job.epochs,

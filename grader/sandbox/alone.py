@@ -75,7 +75,7 @@ class AloneConnection:
         self._output_bytes = maximum_bytes[OUTPUT]
         self._tasks_before = 0
         self._answers: dict[bytes, bytes] = {}
-        reader = FrameReader(
+        self._reader = FrameReader(
             {
                 READY: 0,
                 PHASE: MAXIMUM_PHASE_BYTES,
@@ -84,7 +84,7 @@ class AloneConnection:
             }
         )
         self._threads = [
-            threading.Thread(target=self._read_frames, args=[reader], daemon=True),
+            threading.Thread(target=self._read_frames, args=[self._reader], daemon=True),
             threading.Thread(target=self._read_output, daemon=True),
         ]
         for thread in self._threads:
@@ -94,6 +94,10 @@ class AloneConnection:
     def diagnostics(self) -> str:
         """The program's standard error, capped: only to explain a failed start."""
         return self._printed.decode(errors="replace").strip()
+
+    def allow_reply(self, maximum_bytes: int) -> None:
+        """Set the largest size of the next reply."""
+        self._reader.maximum_bytes[REPLY] = maximum_bytes
 
     def send(self, kind: bytes, payload: bytes, _deadline: float) -> None:
         """Send a frame.

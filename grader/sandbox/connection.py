@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from grader.sandbox.isolation.interface import SandboxedProcess
-from grader.sandbox.protocol import HEADER, Frame, FrameError, FrameReader
+from grader.sandbox.protocol import HEADER, REPLY, Frame, FrameError, FrameReader
 
 POLL_SECONDS = 0.05
 WATCH_PAUSE = SCRATCH_PAUSE = 9
@@ -82,6 +82,10 @@ class Connection:
     def diagnostics(self) -> str:
         """The program's standard error, capped: only to explain a failed start."""
         return self._diagnostics.decode(errors="replace").strip()
+
+    def allow_reply(self, maximum_bytes: int) -> None:
+        """Set the largest size of the next reply."""
+        self._reader.maximum_bytes[REPLY] = maximum_bytes
 
     def send(self, kind: bytes, payload: bytes, deadline: float) -> None:
         """Send a frame; a program that does not read it is late.

@@ -227,6 +227,7 @@ class Interview:
         allowance = self.allowance(worker)
         deadline = now + seconds + GRACE_SECONDS
         command = encode_command(question, worker_limits(worker, limits, seconds))
+        worker.connection.allow_reply(limits.message_bytes)
         worker.connection.send(COMMAND, command, deadline)
         reply, printed, ending = (
             worker.connection.receive(kind, deadline, allowance) for kind in (REPLY, OUTPUT, END)
@@ -272,7 +273,10 @@ def _count_entries(submission: Submission) -> int:
 
 
 def _limits_of(question: Question, limits: Limits) -> Limits:
-    """Return the limits with the time that this question may take."""
+    """Return the limits with the time and the size of the answer that this question may take."""
+    # An answer has the weights in base64, and may be half of weights.
+    size = max(limits.message_bytes, 3 * question.weights_bytes)
+    limits = replace(limits, message_bytes=size)
     if not question.runs_program:
         return limits
     seconds = limits.recording_seconds

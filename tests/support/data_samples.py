@@ -41,3 +41,16 @@ def save_arrays(directory: Path, name: str, arrays: dict[str, np.ndarray]) -> Fi
     np.savez(path, **arrays)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return FileDataset(name, sha256=digest)
+
+
+def slope(targets: int = 1) -> dict[str, np.ndarray]:
+    """Numbers that are a linear function of 4 features, with noise of 0.1."""
+    random = np.random.default_rng(0)
+    weights = random.standard_normal((4, targets))
+
+    def half(count: int) -> tuple[np.ndarray, np.ndarray]:
+        features = random.standard_normal((count, 4))
+        return features, features @ weights + 0.1 * random.standard_normal((count, targets))
+
+    (x_train, y_train), (x_test, y_test) = half(120), half(60)
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}

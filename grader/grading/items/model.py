@@ -5,19 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import partial
 
 import torch
 
-from grader.assignment.records import Assignment, Limits, ModelItem, Threshold, reported_id
+from grader.assignment.records import Assignment, Limits, ModelItem, reported_id
 from grader.errors import ModelError
-from grader.grading.items.chance import (
-    Measured,
-    clearly_met_accuracy,
-    is_borderline,
-    needs_another_seed,
-    reported_differs,
-)
+from grader.grading.items.chance import clearly_met_accuracy, reported_differs
 from grader.grading.items.comparison import format_value
 from grader.grading.items.hints import hint_on_percentage, hints_for_recipe, surest_advice
 from grader.grading.items.interface import Context, Training
@@ -29,7 +23,8 @@ from grader.grading.items.recorded import (
     report_source,
 )
 from grader.grading.items.structure import check_structure
-from grader.grading.points import add_checks, add_scored_checks, skipped
+from grader.grading.items.verdict import Judge
+from grader.grading.points import add_checks, skipped
 from grader.models.questions import Extraction
 from grader.models.shapes import count_multiply_adds, count_state, count_work, find_shapes
 from grader.results import (
@@ -38,7 +33,6 @@ from grader.results import (
     ItemResult,
     Metric,
     Outcome,
-    TrainingReport,
     TrainingRun,
 )
 from grader.training.budget import Budget
@@ -220,88 +214,34 @@ class ModelTraining(Training):
         runs: list[TrainingRun] = []
         for job in jobs:
             runs += yield Round(jobs=[job], budget=budget)
-            if not self._may_gain(runs):
+            if not self._judge.may_gain(runs):
                 break
         return tuple(runs)
 
-    def _may_gain(self, runs: Sequence[TrainingRun]) -> bool:
-        """Return True if another seed may meet a threshold that no run has met yet."""
-        measured = [self._measure(run) for run in runs]
-        return any(
-            needs_another_seed(measured[0], threshold.value, threshold.epoch)
-            for threshold in self.item.thresholds
-            if not _is_met(threshold, measured)
-        )
-
-    def _measure(self, run: TrainingRun) -> Measured:
-        """Return the value of a run that counts, with its chance."""
-        hardest = self.item.hardest
-        value = run.counted(hardest.epoch, hardest.metric)
-        if hardest.metric is Metric.RMSE:
-            return Measured.of_rmse(value, run.rmse_error)
-        return Measured.of_accuracy(value, self.dataset.facts.test_examples)
-
     def result(self, outcome: Sequence[TrainingRun]) -> ItemResult:
-        """Return the verdict on the runs; one seed that meets a threshold is enough."""
-        hardest, test_examples = self.item.hardest, self.dataset.facts.test_examples
-        measured = [self._measure(run) for run in outcome]
-        best = hardest.metric.best(one.value for one in measured)
-        borderline = any(
-            is_borderline(measured, threshold.value) for threshold in self.item.thresholds
-        )
+        """Return the verdict on the runs, beside what the student reports."""
+        result = self._judge.conclude(self.so_far, outcome, partial(self._advise, outcome))
         reported, notes, hints = self._read_reported()
         differs = (
             reported is not None
             # The student measured on another data set than the practice set.
             and not self.context.setting.practice
-            and reported_differs(reported, measured, test_examples)
+            and reported_differs(
+                reported, [self._judge.measure(run) for run in outcome], self._judge.test_examples
+            )
         )
+        assert result.training is not None  # noqa: S101  # the judge's report
         return replace(
-            self._judge(outcome, measured, best),
+            result,
             notes=(*self.so_far.notes, *notes),
             hints=(*self.so_far.hints, *hints),
-            training=TrainingReport(
-                recipe=describe_recipe(self.job),
-                runs=tuple(outcome),
-                threshold=hardest.value,
-                counted_epoch=hardest.epoch,
-                accuracy=best,
-                interval=next(one.interval for one in measured if one.value == best),
-                borderline=borderline,
-                test_examples=test_examples,
-                reported_accuracy=reported,
-                reported_differs=differs,
-                metric=hardest.metric,
-                lesser_thresholds=tuple(threshold.value for threshold in self.item.thresholds[:-1]),
-            ),
+            training=replace(result.training, reported_accuracy=reported, reported_differs=differs),
         )
 
-    def _judge(
-        self, runs: Sequence[TrainingRun], measured: Sequence[Measured], best: float
-    ) -> ItemResult:
-        """Return the result with a check for each threshold, each with its points if several."""
-        checks = []
-        for number, threshold in enumerate(self.item.thresholds, 1):
-            metric = threshold.metric
-            bound = "at least" if metric is Metric.ACCURACY else "at most"
-            check = CheckResult.judged(
-                "accuracy" if len(self.item.thresholds) == 1 else f"accuracy-{number}",
-                metric.heading,
-                passed=_is_met(threshold, measured),
-                observed=self._describe(runs, measured, threshold),
-                expected=f"{bound} {metric.show(threshold.value)} in the {threshold.epoch} epoch of "
-                "one seed",
-                next_step=self._advise(runs, abs(threshold.value - best)),
-            )
-            checks.append(check)
-        if len(checks) == 1:
-            return add_checks(self.so_far, *checks)
-        return add_scored_checks(self.so_far, checks, self._points_of_steps())
-
-    def _points_of_steps(self) -> list[float]:
-        """Return what each threshold adds to the points of those before it."""
-        totals = [threshold.points or 0.0 for threshold in self.item.thresholds[:-1]]
-        return [after - before for before, after in pairwise([0.0, *totals, self.item.points])]
+    @property
+    def _judge(self) -> Judge:
+        examples = self.dataset.facts.test_examples
+        return Judge(item=self.item, job=self.job, test_examples=examples)
 
     def _advise(self, runs: Sequence[TrainingRun], missing: float) -> str:
         """Return the next step after a failure, from the surest cause that is known."""
@@ -326,24 +266,6 @@ class ModelTraining(Training):
             f"{missing:.2%} is missing: look at the learning curve. If the loss is still falling, "
             f"{faster}; if it is low and the test accuracy stalls, regularise"
         )
-
-    @staticmethod
-    def _describe(
-        runs: Sequence[TrainingRun], measured: Sequence[Measured], threshold: Threshold
-    ) -> str:
-        """Return the best value with everything that qualifies it."""
-        metric = threshold.metric
-        best = metric.best(one.value for one in measured)
-        seeds = "1 seed" if len(runs) == 1 else f"the best of {len(runs)} seeds"
-        observed = f"{metric.show(best)} in the {threshold.epoch} epoch ({seeds})"
-        if any(run.diverged for run in runs):
-            observed += "; the loss became infinite or NaN"
-        borderline = is_borderline(measured, threshold.value)
-        if borderline and metric.is_met(best, threshold.value):
-            observed += "; the other seeds fell short"
-        elif borderline:
-            observed += "; the threshold is within the 95% interval"
-        return observed
 
     def _read_reported(self) -> tuple[float | None, tuple[str, ...], tuple[Hint, ...]]:
         """Return the accuracy that the student reports, with notes and hints."""
@@ -440,10 +362,6 @@ def budget_of(assignment: Assignment, *, stacks: int = 1) -> Budget:
         repetitions=len(assignment.seeds) * stacks,
         memory_bytes=assignment.limits.training_memory_bytes,
     )
-
-
-def _is_met(threshold: Threshold, measured: Sequence[Measured]) -> bool:
-    return any(threshold.metric.is_met(one.value, threshold.value) for one in measured)
 
 
 def _hardly_above_chance(facts: DataFacts) -> float:

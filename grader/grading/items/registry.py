@@ -6,11 +6,21 @@ from grader.assignment.records import (
     Item,
     ModelItem,
     SweepItem,
+    TrainedModelItem,
     TruthTableItem,
     VersionsItem,
     WrittenItem,
 )
-from grader.grading.items import answer, functions, model, sweep, truth_table, versions, written
+from grader.grading.items import (
+    answer,
+    functions,
+    model,
+    sweep,
+    trained_model,
+    truth_table,
+    versions,
+    written,
+)
 from grader.grading.items.interface import Check
 
 CHECKS: dict[type[Item], Check] = {
@@ -21,4 +31,5 @@ CHECKS: dict[type[Item], Check] = {
     TruthTableItem: truth_table.check,
     ModelItem: model.check,
     SweepItem: sweep.check,
+    TrainedModelItem: trained_model.check,
 }

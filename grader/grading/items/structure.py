@@ -8,14 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import msgspec
+from torch import nn
 
 from grader.assignment.constraints import AllowedLayers, Constraint, check_ordinary_layers
 from grader.assignment.own_rules import check_rule
-from grader.assignment.records import ModelItem, TruthTableItem
+from grader.assignment.records import ModelItem, TrainedModelItem, TruthTableItem
 from grader.errors import ModelError
 from grader.grading.items.calls import check_answered
 from grader.grading.items.hints import find_hints, hints_from_notes
 from grader.grading.points import conclude, skipped
+from grader.models.build import build_model, load_weights
 from grader.models.questions import ExtractedModel, Extraction
 from grader.models.shapes import find_shapes
 from grader.models.spec import LayerSpec, ModelSpec, count_layer_parameters
@@ -42,9 +44,12 @@ class Structure:
     shapes: tuple[Shape, ...]
 
 
+AnyModelItem = ModelItem | TrainedModelItem | TruthTableItem
+
+
 def check_structure(
     item_id: str,
-    item: ModelItem | TruthTableItem,
+    item: AnyModelItem,
     extraction: Extraction,
     *,
     input_shapes: tuple[Shape, ...],
@@ -106,7 +111,23 @@ def check_structure(
     )
 
 
-def _refused_kinds(item: ModelItem | TruthTableItem, model: ModelSpec) -> list[str]:
+def load_network(model: ModelSpec) -> nn.Sequential | CheckResult:
+    """Return a model with its weights, or the failed check if they cannot be used."""
+    try:
+        network = build_model(model)
+        load_weights(network, model.weights or b"")
+    except ModelError as error:
+        return CheckResult.judged(
+            "weights",
+            "The weights can be used",
+            passed=False,
+            observed=str(error),
+            next_step=error.next_step,
+        )
+    return network
+
+
+def _refused_kinds(item: AnyModelItem, model: ModelSpec) -> list[str]:
     return [
         kind
         for constraint in item.constraints

@@ -5,11 +5,9 @@ from __future__ import annotations
 import torch
 
 from grader.assignment.records import TruthTableItem, TruthTableRow
-from grader.errors import ModelError
 from grader.grading.items.interface import Context
-from grader.grading.items.structure import check_structure
+from grader.grading.items.structure import check_structure, load_network
 from grader.grading.points import add_checks
-from grader.models.build import build_model, load_weights
 from grader.results import CheckResult, ItemResult, Outcome
 
 
@@ -29,18 +27,9 @@ def check(item_id: str, item: TruthTableItem, context: Context) -> ItemResult:
         return structure
     if structure.result.outcome is not Outcome.PASSED:
         return structure.result
-    try:
-        network = build_model(structure.model)
-        load_weights(network, structure.model.weights or b"")
-    except ModelError as error:
-        unusable = CheckResult.judged(
-            "weights",
-            "The weights can be used",
-            passed=False,
-            observed=str(error),
-            next_step=error.next_step,
-        )
-        return add_checks(structure.result, unusable)
+    network = load_network(structure.model)
+    if isinstance(network, CheckResult):
+        return add_checks(structure.result, network)
     table = torch.tensor([row.inputs for row in item.rows], dtype=torch.float32)
     with torch.inference_mode():
         outputs = network.eval()(table).squeeze(1).tolist()

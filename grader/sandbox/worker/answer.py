@@ -23,7 +23,7 @@ import torch
 
 from grader.sandbox.protocol import END, PHASE, REPLY, WorkerLimits, write_frame
 from grader.sandbox.worker import static_notes
-from grader.sandbox.worker.describe_model import describe_model, encode_weights
+from grader.sandbox.worker.describe_model import describe_model, encode_weights, load_weights
 from grader.sandbox.worker.describe_training import (
     default_optimizer,
     describe_optimizer,
@@ -173,6 +173,9 @@ class Session:
         name = self.question["function"]
         self.enter(f"description of the model of {name}()")
         described = describe_model(model, subject, self.limits, self.submission)
+        if self.question["weights_file"]:
+            self.enter(f"loading of {self.question['weights_file']}")
+            load_weights(model, *self._find_weights(self.question["weights_file"]))
         weights = (
             encode_weights(described, subject, self.limits) if self.question["weights"] else None
         )
@@ -224,6 +227,12 @@ class Session:
         attempt("training", lambda found, name: self._to_plain(*self._obtain(found, name)))
         reply["failures"] = failures
         return reply
+
+    def _find_weights(self, file: str) -> tuple[Path, str]:
+        """Return the path of a file of weights, which may lie beside the file of code."""
+        beside = (self.submission / self.question["file"]).parent / Path(file).name
+        path = self.submission / file
+        return (path if path.is_file() or not beside.is_file() else beside), file
 
     def enter(self, phase: str) -> None:
         """Begin a step and announce it, so that the grader can name it in a failure."""

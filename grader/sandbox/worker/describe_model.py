@@ -17,7 +17,7 @@ from torch import nn
 from grader.models.kinds import LAYER_KINDS, Argument
 from grader.sandbox.protocol import WorkerLimits
 from grader.sandbox.worker.chain import MAXIMUM_NESTING, as_chain
-from grader.sandbox.worker.failures import StudentError, derives, type_name
+from grader.sandbox.worker.failures import StudentError, derives, safe_text, type_name
 from grader.sandbox.worker.irregularities import (
     LAYER_CLASSES,
     find_irregularity,
@@ -130,6 +130,78 @@ def describe_model(
         class_name=chain.class_name,
         flattened=chain.flattened,
     )
+
+
+def load_weights(model: nn.Module, path: Path, file: str) -> None:
+    """Load a file of weights into a student's model.
+
+    Args:
+        model: the student's.
+        path: of the file.
+        file: its name, for messages.
+
+    Raises:
+        StudentError: there is no such file, it cannot be read, or it does not fit the model.
+    """
+    save = f"torch.save(model.state_dict(), {path.name!r})"
+    if path.suffix == ".safetensors":
+        save = f"safetensors.torch.save_file(model.state_dict(), {path.name!r})"
+    if not path.is_file():
+        raise StudentError(
+            "missing-file",
+            f"{file} was not handed in, or is too large.",
+            f"Hand in the weights: {save}.",
+        )
+    try:
+        if path.suffix == ".safetensors":
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - a damaged or hostile file raises anything
+        raise StudentError(
+            "wrong-value",
+            f"{file} cannot be read as weights: {safe_text(error).partition(chr(10))[0][:200]}",
+            f"Save the weights alone, not the whole model: {save}.",
+        ) from None
+    found = _find_state(state)
+    if found is None:
+        raise StudentError("wrong-value", f"{file} holds no state dict.", f"Save it by {save}.")
+    mismatch = _find_mismatch(found, model.state_dict())
+    if mismatch:
+        raise StudentError(
+            "wrong-value",
+            f"{file} does not fit the model: {mismatch}.",
+            "Save the weights of the very model that the function returns.",
+        )
+    model.load_state_dict(found)
+
+
+def _find_state(saved: object) -> dict[str, torch.Tensor] | None:
+    """Return the state dict of a file, which may be an entry of a checkpoint."""
+    if not isinstance(saved, dict):
+        return None
+    if saved and all(isinstance(tensor, torch.Tensor) for tensor in saved.values()):
+        # nn.DataParallel puts "module." before each name.
+        return {str(name).removeprefix("module."): tensor for name, tensor in saved.items()}
+    for name in _CHECKPOINT_ENTRIES:
+        if (state := _find_state(saved.get(name))) is not None:
+            return state
+    return None
+
+
+_CHECKPOINT_ENTRIES = ("model_state_dict", "state_dict", "model_state", "model", "net", "weights")
+
+
+def _find_mismatch(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> str:
+    """Return how a state dict differs from the model's in names and shapes, or ""."""
+    for name, tensor in expected.items():
+        if name not in found:
+            return f"it has no {name}"
+        if found[name].shape != tensor.shape:
+            shapes = tuple(found[name].shape), tuple(tensor.shape)
+            return f"{name} has the shape {shapes[0]}, but the model's has {shapes[1]}"
+    surplus = next((name for name in found if name not in expected), None)
+    return "" if surplus is None else f"it has {surplus[:100]}, which the model lacks"
 
 
 def encode_weights(described: DescribedModel, subject: str, limits: WorkerLimits) -> str:
