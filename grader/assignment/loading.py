@@ -27,6 +27,7 @@ from grader.assignment.records import (
     Practice,
     share_mistakes,
 )
+from grader.assignment.source_lines import add_lines, find_constructor_mistakes
 from grader.errors import AssignmentError, UsageError
 from grader.models.author_code import place_of
 from grader.text import did_you_mean
@@ -86,7 +87,7 @@ def load_assignment(
             _require_outside(Path(item.tests_path), submission)
     mistakes = find_mistakes(located, has_key=has_key)
     if mistakes:
-        raise AssignmentError(name, mistakes)
+        raise AssignmentError(name, add_lines(mistakes, file))
     if needs_key and not located.has_key():
         raise UsageError(
             f"the key of {located.id} is not here, so no answer could be checked",
@@ -111,8 +112,9 @@ def _run_file(path: Path, submission: Path | None) -> dict[str, Any]:
         return vars(module)
     except TypeError as error:
         # A misspelt field surfaces as the TypeError of a dataclass's constructor.
-        place = place_of(error, str(path))
-        raise AssignmentError(str(path), [f"{place}: {_explain_type_error(error)}"]) from error
+        mistakes = find_constructor_mistakes(path, _records())
+        own = f"{place_of(error, str(path))}: {_explain_type_error(error)}"
+        raise AssignmentError(str(path), mistakes or [own]) from error
     except Exception as error:
         place = place_of(error, str(path))
         raise AssignmentError(str(path), [f"{place}: {_explain_error(error)}"]) from error
@@ -153,6 +155,13 @@ def _public_file(name: str) -> Path:
     return Path(name) / PUBLIC_HALF if Path(name).is_dir() else Path(name)
 
 
+def home_of(name: str) -> Path:
+    """Return the directory of an assignment's file."""
+    if name in bundled_assignments():
+        return Path(bundled.__file__).parent / name
+    return _public_file(name).resolve().parent
+
+
 def author_files(name: str, assignment: Assignment) -> dict[str, Path]:
     """Return the files of a loaded assignment, both halves, by their paths beside `assignment.py`.
 
@@ -173,6 +182,14 @@ def author_files(name: str, assignment: Assignment) -> dict[str, Path]:
     for source in assignment.all_sources():
         files |= source.author_files()
     return files
+
+
+def _records() -> dict[str, type[Any]]:
+    """Return the records that an author can write, by their names."""
+    named = {name: getattr(grader.assignment, name) for name in grader.assignment.__all__}
+    return {
+        name: each for name, each in named.items() if isinstance(each, type) and is_dataclass(each)
+    }
 
 
 def _explain_error(error: Exception) -> str:

@@ -36,6 +36,7 @@ _PROBE = ModelSpec(
     )
 )
 """A model on which a rule is tried when its assignment is loaded."""
+_PROBE_SHAPE = (1, 28, 28)
 
 
 def rule_mistakes(rule: Any) -> Iterator[str]:
@@ -90,3 +91,12 @@ def check_rule(rule: Constraint, model: ModelSpec, input_shape: tuple[int, ...])
     if is_authors(type(rule)):
         return check_own(rule, model)
     return rule.check_at(model, input_shape)
+
+
+def describe_rule(rule: Any) -> str:
+    """Return a rule in words: "Allowed layers: Flatten, Linear", from a trial on a small model."""
+    try:
+        tried = check_rule(rule, _PROBE, _PROBE_SHAPE)
+    except ModelError:
+        return type(rule).__name__
+    return f"{tried.title}: {tried.expected}" if tried.expected else tried.title

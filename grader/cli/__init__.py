@@ -29,6 +29,7 @@ DEFAULT_COMMAND = "submission"
 _COMMANDS = {
     "submission": "Grade one submission; `grade DIR` does the same.",
     "batch": "Grade a class, and write the class page.",
+    "assignment": "Write, check, calibrate and publish an assignment.",
     "class": "Show the settings by which a class is graded.",
     "diff": "List the students whose grade changed in the last regrade.",
     "review": "Grade written answers on a local web page.",

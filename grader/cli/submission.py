@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from grader.assignment.loading import load_assignment
 from grader.cli.caller import CallerPath, OutputPath, caller_directory, shown_path
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
+from grader.cli.named_assignment import find_named_assignment
 from grader.cli.options import grading_options, json_option
 from grader.errors import UsageError
 from grader.grading.options import Options
@@ -64,7 +66,10 @@ Examples:
     help="Run your own work without a sandbox, on systems that have none (macOS, Windows).",
 )
 @grading_options
+@click.pass_context
 def submission(
+    context: click.Context,
+    /,
     directory: Path,
     assignment: str,
     output: Path,
@@ -83,6 +88,8 @@ def submission(
     error_console = Console(stderr=True)
     refuse_option_as_file(own_work=options["own_work"])
     chosen = Options(**options, may_fall_back=not os.environ.get("CI"))
+    if context.get_parameter_source("assignment") is ParameterSource.DEFAULT:
+        assignment = find_named_assignment(directory) or assignment
     loaded = load_assignment(assignment, submission=directory)
     with fenced_log():
         with TerminalProgress(error_console, quiet=quiet, verbose=verbose) as progress:

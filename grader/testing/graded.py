@@ -12,9 +12,15 @@ from grader.models.failures import Failure
 from grader.models.questions import CaseResult
 from grader.results import CapturedOutput, CheckResult, Outcome, Score
 from grader.sandbox.conversation import Conversation, ConversationEndedError, Conversations
-from grader.testing.findings import Finding, explain, explain_pass, explain_skip
+from grader.testing.findings import (
+    Finding,
+    explain,
+    explain_pass,
+    explain_skip,
+    explain_withheld,
+)
 from grader.testing.protocol import Ran, Suite
-from grader.testing.run import Run, RunningTest, is_hidden, points_of, title_of
+from grader.testing.run import Run, RunningTest, is_hidden, is_withheld, points_of, title_of
 from grader.text import clean_line
 
 
@@ -64,7 +70,7 @@ class GradedRun(Run):
     def finish(self, item: pytest.Item, test: RunningTest) -> None:
         """Report one outcome."""
         check = describe(item)
-        finding = find(test)
+        finding = explain_withheld() if is_withheld(item) else find(test)
         possible = check.score.possible if check.score else 0.0
         check = replace(
             check,
@@ -104,6 +110,8 @@ def score(outcome: Outcome, possible: float) -> Score:
             return Score(possible=possible, earned=possible)
         case Outcome.FAILED:
             return Score(possible=possible, lost=possible)
+        case Outcome.PENDING:
+            return Score(possible=possible, pending=possible)
         case _:
             return Score(possible=possible, undecided=possible)
 

@@ -1,4 +1,4 @@
-"""The pytest plugin: the marks `points` and `hidden`, `--student DIR`, the fixture `student`.
+"""The pytest plugin: marks of tests of student code, `--student DIR`, the fixture `student`.
 
 Every pytest run where the grader is installed loads this module, so it imports next to nothing.
 """
@@ -30,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Announce the marks, and prepare the run that `--student` asks for."""
     config.addinivalue_line("markers", "points(number): the points of a test of student code")
     config.addinivalue_line("markers", "hidden: students do not see this test of student code")
+    config.addinivalue_line("markers", "withheld: the test is run when the work is graded only")
     directory = config.getoption("student")
     if directory is not None:
         from grader.testing.plain import PlainRun  # noqa: PLC0415 - only where it is used

@@ -11,7 +11,14 @@ from grader.results import CapturedOutput, CheckResult
 from grader.testing.errors import StudentReachedError
 from grader.testing.graded import describe
 from grader.testing.protocol import Rehearsed, Suite
-from grader.testing.run import Run, RunningTest, is_hidden, points_of, title_of
+from grader.testing.run import (
+    Run,
+    RunningTest,
+    is_hidden,
+    is_withheld,
+    points_of,
+    title_of,
+)
 
 
 class Rehearsal(Run):
@@ -55,7 +62,7 @@ class Rehearsal(Run):
                 f"raises before it calls the student: {type(error).__name__}: "
                 f"{' '.join(str(error).split())[:300]}",
             )
-        elif not test.reached:
+        elif not test.reached and not is_withheld(item):
             self._add(item, "never calls the student, so every submission passes it")
 
     def pytest_exception_interact(

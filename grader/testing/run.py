@@ -67,6 +67,11 @@ def is_hidden(item: pytest.Item) -> bool:
     return item.get_closest_marker("hidden") is not None
 
 
+def is_withheld(item: pytest.Item) -> bool:
+    """Return True for what stands in a students' kit in place of hidden tests."""
+    return item.get_closest_marker("withheld") is not None
+
+
 def title_of(item: pytest.Item) -> str:
     """Return the first paragraph of a docstring without its full stop, and a parametrised case."""
     docstring = inspect.getdoc(getattr(item, "function", None)) or ""
