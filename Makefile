@@ -4,7 +4,7 @@ PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 
-.PHONY: demo test test-all redteam check bench format filters notebooks lock clean
+.PHONY: demo test test-all redteam check bench format filters notebooks tables lock clean
 
 demo: .venv/installed  ## Grade the reference solution on the practice data.
 	$(BIN)/grade reference --practice
@@ -37,6 +37,9 @@ filters: .venv/installed  ## The sandbox's system call filters, from tools/secco
 
 notebooks: .venv/installed  ## The student template's notebooks, from its Python files.
 	$(BIN)/python -m tools.template_notebooks
+
+tables: .venv/installed  ## The tables of docs/authoring.md, from the records.
+	$(BIN)/python -m tools.authoring_tables
 
 lock:  ## constraints.txt, from the newest versions.
 	$(PYTHON) -m venv --clear .venv/lock

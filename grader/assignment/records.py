@@ -105,7 +105,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Threshold:
-    """What a model must reach on the test set.
+    """The value that a model must reach on the test set.
 
     Attributes:
         accuracy: the least share that is classified correctly, 0 to 1.
@@ -122,7 +122,7 @@ class Threshold:
 
     @property
     def metric(self) -> Metric:
-        """What is measured."""
+        """The measure of the threshold."""
         return Metric.ACCURACY if self.rmse is None else Metric.RMSE
 
     @property

@@ -220,13 +220,18 @@ def _is_telling(value: PlainValue) -> bool:
     return len(format_value(value, 10_000)) >= _SHORTEST_VALUE
 
 
-def write_files(files: Mapping[str, bytes], directory: Path) -> None:
+def write_files(files: Mapping[str, bytes], directory: Path, *, overwrite: bool = False) -> None:
     """Write files below a directory, which must be new or empty.
+
+    Args:
+        files: contents by relative paths.
+        directory: where to write.
+        overwrite: the directory may hold files, of which those of the same names are replaced.
 
     Raises:
         UsageError: the directory holds files.
     """
-    if directory.exists() and any(directory.iterdir()):
+    if not overwrite and directory.exists() and any(directory.iterdir()):
         raise UsageError(f"{directory.name} is not empty", next_step="name a new directory")
     for name, content in files.items():
         path = directory / name

@@ -203,7 +203,8 @@ def calibrate(
     type=OutputPath(file_okay=False),
     help="A new directory. By default template/ beside the assignment.",
 )
-def template(name: str, reference: Path | None, output: Path | None) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace files that are already there.")
+def template(name: str, reference: Path | None, output: Path | None, *, overwrite: bool) -> None:
     """Write the files that students begin with, from ASSIGNMENT and its reference.
 
     Regions between `# BEGIN SOLUTION` and `# END SOLUTION`, and lines that end in `# SOLUTION`,
@@ -217,7 +218,12 @@ def template(name: str, reference: Path | None, output: Path | None) -> None:
     directory = reference or find_sides(name).reference or Path("no reference")
     files = make_template(loaded, directory)
     target = output or home_of(name) / "template"
-    write_files({file: text.encode() for file, text in files.items()}, target)
+    if not overwrite and target.is_dir() and any(target.iterdir()):
+        raise UsageError(
+            f"{shown_path(target)} is not empty",
+            next_step="give --overwrite to replace its files, or name another directory with -o",
+        )
+    write_files({file: text.encode() for file, text in files.items()}, target, overwrite=True)
     for file in files:
         click.echo(f"{shown_path(target)}/{file}")
 

@@ -63,7 +63,7 @@ class TrainingJob:
 
     @property
     def metric(self) -> Metric:
-        """What is measured on the test set."""
+        """The measure on the test set."""
         return metric_of(self.loss)
 
     def digest(self, *, device: str = "cpu") -> str:

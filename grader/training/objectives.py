@@ -1,4 +1,4 @@
-"""What a model is trained to do: its loss, the outputs that the loss needs, and what is measured.
+"""The objective of a training: its loss, the outputs that the loss needs, and the metric.
 
 Nothing here needs torch; `grader.training.losses` computes.
 """
