@@ -42,6 +42,7 @@ class CheckResult:
         details: longer preformatted text: a traceback, or where an array differs.
         score: the points of this check, or None if all checks of the item decide together.
         hidden: students may learn no more of it than that it failed.
+        unanswered: it failed because there is no answer yet, such as an untouched stub.
     """
 
     id: str
@@ -54,6 +55,7 @@ class CheckResult:
     details: str = ""
     score: Score | None = None
     hidden: bool = False
+    unanswered: bool = False
 
     @classmethod
     def judged(  # the fields of the record
@@ -86,7 +88,11 @@ class CheckResult:
         Args:
             number: of the hidden check in its item, from 1.
         """
-        ends = {Outcome.PASSED: "passed", Outcome.FAILED: "failed"}
+        ends = {
+            Outcome.PASSED: "passed",
+            Outcome.FAILED: "failed",
+            Outcome.PENDING: "is run when the work is graded",
+        }
         return CheckResult(
             id=f"hidden-{number}",
             title="A hidden test",
@@ -161,6 +167,10 @@ class LayerRow:
     output_shape: tuple[int, ...] = ()
     parameters: int = 0
     hidden_units: int = 0
+
+
+LEFT_OUT_BY_ONLY, LEFT_OUT_BY_QUICK = "left out by --only", "left out by --quick"
+"""The observation of a check that an option left out."""
 
 
 class Metric(StrEnum):
@@ -502,6 +512,17 @@ class ItemResult:
     sweep: tuple[SweepPoint, ...] = ()
     output: tuple[CapturedOutput, ...] = ()
     personal: PersonalGrade | None = None
+
+    @property
+    def was_asked(self) -> bool:
+        """False if --only left it out."""
+        return not self.checks or self.checks[0].observed != LEFT_OUT_BY_ONLY
+
+    @property
+    def unanswered(self) -> bool:
+        """True if it failed for nothing but a missing answer."""
+        failed = [check for check in self.checks if check.outcome is Outcome.FAILED]
+        return bool(failed) and all(check.unanswered for check in failed)
 
     def for_students(self) -> ItemResult:
         """Return the item with no more of its hidden checks than their outcomes and points."""

@@ -20,7 +20,7 @@ from grader.results import CheckResult
 
 EXAMPLES = """
 \b
-Examples, from nothing to a class:
+Examples:
   grade assignment new course           a small complete assignment to change
   grade assignment check course         its mistakes, with file and line
   grade assignment calibrate course     thresholds for its models

@@ -16,7 +16,7 @@ from grader.grading.clock import Clock
 from grader.grading.options import Options
 from grader.grading.stages import ask, begin, hidden_paths, prepare, start_tests
 from grader.intake.private_copy import collect
-from grader.results import EpochResult, ItemResult, SubmissionResult
+from grader.results import LEFT_OUT_BY_QUICK, EpochResult, ItemResult, SubmissionResult
 from grader.sandbox.isolation.choice import choose_sandbox
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _train(grading: Grading, observer: Observer) -> bool:
         return False
     if setting.options.quick:
         grading.rehearse()
-        grading.leave_out_rest("left out by --quick")
+        grading.leave_out_rest(LEFT_OUT_BY_QUICK)
         return False
 
     # The sandbox need not wait for these, and --quick does without.

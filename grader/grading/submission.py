@@ -22,7 +22,14 @@ from grader.grading.points import conclude, end_training, skipped
 from grader.grading.provenance import describe_provenance
 from grader.intake.submission import Submission
 from grader.models.questions import Extraction
-from grader.results import ItemResult, PartResult, ProblemResult, Score, SubmissionResult
+from grader.results import (
+    LEFT_OUT_BY_ONLY,
+    ItemResult,
+    PartResult,
+    ProblemResult,
+    Score,
+    SubmissionResult,
+)
 
 
 @dataclass(kw_only=True)
@@ -62,7 +69,7 @@ class Grading:
             if item_id in needed:
                 context.checked[item_id] = CHECKS[type(item)](item_id, item, context)
             if item_id not in selected:
-                left_out = skipped("graded", "Graded", "left out by --only")
+                left_out = skipped("graded", "Graded", LEFT_OUT_BY_ONLY)
                 self.results[item_id] = conclude(item_id, item, left_out)
                 continue
             checked = context.checked[item_id]

@@ -14,6 +14,7 @@ FailureKind = Literal[
     "syntax",
     "import",
     "missing-function",
+    "unanswered",
     "signature",
     "exception",
     "exit",
@@ -28,6 +29,7 @@ FailureKind = Literal[
 "limit" is a time, memory, output or size limit; "exit" a process that exited by itself
 (`sys.exit`, `os._exit`); "crash" a process that died of a signal; "protocol" a message that the
 grader does not accept; "signature" a function that does not accept the arguments it is given;
+"unanswered" a stub, which returns None or `...` or raises NotImplementedError;
 "unclear-file" one of several files, among which a person must choose.
 """
 
@@ -48,3 +50,12 @@ class Failure(Record, frozen=True):
     next_step: ShortText
     location: ShortText = ""
     traceback: LongText = ""
+
+    @property
+    def is_unanswered(self) -> bool:
+        """True if it means that there is no answer yet."""
+        # A file or a function under another name may be the answer.
+        elsewhere = "there is " in self.message or "Did you mean" in self.message
+        return self.kind == "unanswered" or (
+            self.kind in {"missing-file", "missing-function"} and not elsewhere
+        )

@@ -24,16 +24,19 @@ from PIL import Image
 
 from grader.report import charts, wording
 from grader.report.markdown import render_markdown
-from grader.results import MisclassifiedExample, Outcome, Score, SubmissionResult
+from grader.report.wording import Verdict
+from grader.results import MisclassifiedExample, Outcome, SubmissionResult, add_points
 from grader.text import clean_block, make_visible
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_OUTCOME_MARKS = {
-    Outcome.PASSED: "✓",
-    Outcome.FAILED: "✗",
-    Outcome.SKIPPED: "\N{EN DASH}",
-    Outcome.PENDING: "…",
-    Outcome.ERROR: "!",
+_VERDICT_MARKS = {
+    Verdict.PASSED: "✓",
+    Verdict.FAILED: "✗",
+    Verdict.PARTLY: "◐",
+    Verdict.UNANSWERED: "○",
+    Verdict.SKIPPED: "\N{EN DASH}",
+    Verdict.PENDING: "…",
+    Verdict.ERROR: "!",
 }
 
 
@@ -85,8 +88,8 @@ def template_environment() -> Environment:
         "Outcome": Outcome,
         "charts": charts,
         "inlined": inlined,
-        "outcome_labels": wording.OUTCOME_LABELS,
-        "outcome_marks": _OUTCOME_MARKS,
+        "verdict_labels": wording.VERDICT_LABELS,
+        "verdict_marks": _VERDICT_MARKS,
     }
     environment.filters |= {
         name: value for name, value in vars(wording).items() if isfunction(value)
@@ -119,15 +122,17 @@ def anchor(identifier: str, kind: str) -> str:
     return f"{kind}-{slug}"
 
 
-def bar_segments(score: Score) -> list[tuple[str, str, float, float, float]]:
+def bar_segments(result: SubmissionResult) -> list[tuple[str, str, float, float, float]]:
     """Return the score bar's segments that have points.
 
     A segment is its name, words, points, and left end and width in per cent of all points.
     """
+    score, unanswered = result.score, wording.unanswered_points(result)
     named = (
         ("earned", "earned", score.earned),
         ("pending", "to be graded by a person", score.pending),
-        ("lost", "lost", score.lost),
+        ("open", "not answered yet", unanswered),
+        ("lost", "lost", add_points([score.lost, -unanswered])),
         ("undecided", "undecided", score.undecided),
     )
     segments = []

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.padding import Padding
 
 from grader.report.terminal import plain_text
-from grader.report.wording import OUTCOME_LABELS, checks_to_act_on, counted, shortened
+from grader.report.wording import checks_to_act_on, counted, shortened, verdict_label
 from grader.results import ItemResult, Outcome, RecipeReport, SubmissionResult
 
 _ARGUMENT_NAME = re.compile(r"\b\w+=")
@@ -20,7 +20,7 @@ _FAULT_CHARACTERS = 160
 def print_preview(result: SubmissionResult, console: Console) -> None:
     """Print each item with its place, and its model and recipe or its answer."""
     for item in result.items():
-        if not item.checks or item.checks[0].observed == "left out by --only":
+        if not item.checks or not item.was_asked:
             continue
         heading = plain_text(item.id, console, "bold") + plain_text(f"  {item.title}", console)
         console.print(heading)
@@ -62,7 +62,7 @@ def _describe(item: ItemResult) -> Iterator[tuple[str, str]]:
         yield note, "dim"
     for check in checks_to_act_on(item.checks):
         if check.outcome is Outcome.PENDING:
-            yield f"{OUTCOME_LABELS[check.outcome]}: {check.observed}", "yellow"
+            yield f"{verdict_label(check)}: {check.observed}", "yellow"
         else:
             yield f"{check.title}: {check.observed}", "red"
 

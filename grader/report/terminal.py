@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.report.wording import (
-    OUTCOME_LABELS,
+    VERDICT_LABELS,
+    Verdict,
     attention_heading,
     counted,
     deciding_check,
@@ -22,17 +23,23 @@ from grader.report.wording import (
     doubts,
     facts,
     faults,
+    items_ready_to_train,
     items_that_await_a_person,
     items_that_fell_short,
+    items_to_answer,
     items_with_questions,
     points,
+    rules_met,
     score_line,
     shortened,
     source_sentence,
     tests_of,
+    to_answer_heading,
+    unanswered_points,
+    verdict,
     worth,
 )
-from grader.results import ItemResult, Outcome, SubmissionResult
+from grader.results import CheckResult, ItemResult, PartResult, SubmissionResult, add_points
 from grader.text import clean_block
 
 _OTHER_TRAINING = (
@@ -44,11 +51,13 @@ _FAULT_CHARACTERS = 200
 _NOTES_PRINTED = 5
 
 _STYLES = {
-    Outcome.PASSED: "green",
-    Outcome.FAILED: "bold red",
-    Outcome.SKIPPED: "dim",
-    Outcome.PENDING: "yellow",
-    Outcome.ERROR: "bold magenta",
+    Verdict.PASSED: "green",
+    Verdict.FAILED: "bold red",
+    Verdict.PARTLY: "red",
+    Verdict.UNANSWERED: "cyan",
+    Verdict.SKIPPED: "dim",
+    Verdict.PENDING: "yellow",
+    Verdict.ERROR: "bold magenta",
 }
 
 
@@ -62,6 +71,8 @@ def print_summary(result: SubmissionResult, console: Console, report_path: str) 
         console.print(Text(attention_heading(result), style="bold"))
         for item in short:
             _print_item(item, console)
+    _print_unanswered(result, console)
+    _print_ready(result, console)
     questions = items_with_questions(result)
     if questions:
         console.print()
@@ -107,15 +118,65 @@ def _parts_table(result: SubmissionResult, console: Console) -> Table:
     table.add_column("outcome", min_width=7)
     table.add_column("points", footer=score_line(result.score), justify="right")
     for problem in result.problems:
-        for part in problem.parts:
+        asked = [part for part in problem.parts if any(item.was_asked for item in part.items)]
+        for part in asked:
             table.add_row(
                 plain_text(part.id, console),
                 plain_text(part.title, console),
-                Text(OUTCOME_LABELS[part.outcome], style=_STYLES[part.outcome]),
+                _label(part),
                 Text(score_line(part.score)),
             )
+        if asked:
+            table.add_section()
+    rest = [item for item in result.items() if not item.was_asked]
+    if rest:
+        left_out = points(sum(item.score.possible for item in rest))
+        words = f"{counted(len(rest), 'item')} left out by --only"
+        table.add_row(Text("rest", style="dim"), Text(words, style="dim"), "", Text(left_out))
         table.add_section()
     return table
+
+
+def _label(result: CheckResult | ItemResult | PartResult) -> Text:
+    found = verdict(result)
+    return Text(VERDICT_LABELS[found], style=_STYLES[found])
+
+
+def _print_unanswered(result: SubmissionResult, console: Console) -> None:
+    """Print the items that are not answered yet, a line each with the next step."""
+    items = items_to_answer(result)
+    if not items:
+        return
+    console.print()
+    console.print(Text(to_answer_heading(result), style="bold"))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for item in items:
+        check = deciding_check(item)
+        next_step = check.next_step if check is not None else ""
+        place = f" ({check.location})" if check is not None and check.location else ""
+        table.add_row(
+            plain_text(item.id, console),
+            plain_text(f"{shortened(next_step, _FAULT_CHARACTERS)}{place}", console),
+        )
+    console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _print_ready(result: SubmissionResult, console: Console) -> None:
+    """Print the items of which --quick has only left out the training."""
+    items = items_ready_to_train(result)
+    if not items:
+        return
+    console.print()
+    heading = f"{counted(len(items), 'model')} ready to be trained: every rule is met"
+    console.print(Text(heading, style="bold"))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for item in items:
+        table.add_row(plain_text(item.id, console), plain_text(rules_met(item), console))
+    console.print(Padding(table, (0, 0, 0, 2)))
 
 
 def _print_item(item: ItemResult, console: Console) -> None:
@@ -128,16 +189,15 @@ def _print_item(item: ItemResult, console: Console) -> None:
         table.add_column(no_wrap=True, style="dim")
         table.add_column(overflow="fold")
         table.add_row(
-            Text(OUTCOME_LABELS[check.outcome], style=_STYLES[check.outcome]),
+            _label(check),
             plain_text(check.title, console),
         )
         for name, text in facts(check):
             table.add_row(name, plain_text(shortened(text), console))
         others = [other for other in faults(tests_of(item)) if other is not check]
         for other in others:
-            label = Text(OUTCOME_LABELS[other.outcome], style=_STYLES[other.outcome])
             named = shortened(f"{other.title} ({worth(other)})")
-            table.add_row(label, plain_text(named, console))
+            table.add_row(_label(other), plain_text(named, console))
         for hint in item.hints:
             if hint.message not in check.next_step:
                 table.add_row(
@@ -177,10 +237,12 @@ def _print_programs(result: SubmissionResult, console: Console) -> None:
 
 def _print_totals(result: SubmissionResult, console: Console) -> None:
     score = result.score
+    unanswered = unanswered_points(result)
     line = Text(f"{points(score.earned)} of {points(score.possible)} points earned", style="bold")
     for value, words in (
         (score.pending, "to be graded by a person"),
-        (score.lost, "lost"),
+        (unanswered, "not answered yet"),
+        (add_points([score.lost, -unanswered]), "lost"),
         (score.undecided, "undecided"),
     ):
         if value:

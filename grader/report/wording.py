@@ -5,26 +5,45 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from grader.results import (
+    LEFT_OUT_BY_QUICK,
     CheckResult,
     ItemResult,
     Metric,
     Outcome,
+    PartResult,
     ProgramReport,
     Score,
     SourceReport,
     SubmissionResult,
     TrainingReport,
     TrainingRun,
+    add_points,
 )
 
-OUTCOME_LABELS = {
-    Outcome.PASSED: "passed",
-    Outcome.FAILED: "failed",
-    Outcome.SKIPPED: "not graded",
-    Outcome.PENDING: "awaits a person",
-    Outcome.ERROR: "grader error",
+
+class Verdict(StrEnum):
+    """An outcome as readers see it: a failure may be a missing answer, or have some points."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    PARTLY = "partly"
+    UNANSWERED = "unanswered"
+    SKIPPED = "skipped"
+    PENDING = "pending"
+    ERROR = "error"
+
+
+VERDICT_LABELS = {
+    Verdict.PASSED: "passed",
+    Verdict.FAILED: "failed",
+    Verdict.PARTLY: "partly",
+    Verdict.UNANSWERED: "not answered",
+    Verdict.SKIPPED: "not graded",
+    Verdict.PENDING: "awaits a person",
+    Verdict.ERROR: "grader error",
 }
 FAULTS = (Outcome.FAILED, Outcome.ERROR)
 
@@ -33,6 +52,26 @@ LONGEST_FACT = 600
 
 _MINUS = "\N{MINUS SIGN}"
 _SPACE = "\N{NO-BREAK SPACE}"
+
+
+def verdict(result: CheckResult | ItemResult | PartResult) -> Verdict:
+    """Return the outcome of a check, an item or a part as readers see it."""
+    if result.outcome is not Outcome.FAILED:
+        return Verdict(result.outcome.value)
+    if isinstance(result, CheckResult):
+        return Verdict.UNANSWERED if result.unanswered else Verdict.FAILED
+    items = result.items if isinstance(result, PartResult) else (result,)
+    if result.score.earned or any(item.outcome is Outcome.PENDING for item in items):
+        return Verdict.PARTLY
+    failed = [item for item in items if item.outcome is Outcome.FAILED]
+    if all(item.unanswered for item in failed):
+        return Verdict.UNANSWERED
+    return Verdict.PARTLY if result.score.pending else Verdict.FAILED
+
+
+def verdict_label(result: CheckResult | ItemResult | PartResult) -> str:
+    """Return the outcome in words: "not answered"."""
+    return VERDICT_LABELS[verdict(result)]
 
 
 def points(value: float) -> str:
@@ -225,11 +264,11 @@ def shortened(text: str, longest: int = LONGEST_FACT) -> str:
 
 def quiet_summary(checks: list[CheckResult]) -> str:
     """Return how many checks there are of each outcome: "3 passed, 1 not graded"."""
-    outcomes = [check.outcome for check in checks]
+    verdicts = [verdict(check) for check in checks]
     return ", ".join(
-        f"{outcomes.count(outcome)} {label}"
-        for outcome, label in OUTCOME_LABELS.items()
-        if outcome in outcomes
+        f"{verdicts.count(each)} {label}"
+        for each, label in VERDICT_LABELS.items()
+        if each in verdicts
     )
 
 
@@ -282,8 +321,53 @@ def source_sentence(source: SourceReport) -> str:
 
 
 def items_that_fell_short(result: SubmissionResult) -> list[ItemResult]:
-    """Return the items that failed or ended in an error, in order."""
-    return [item for item in result.items() if item.outcome in FAULTS]
+    """Return the items that failed or ended in an error, those that cost most first.
+
+    Items that are not answered yet are not among them.
+    """
+    short = [item for item in result.items() if item.outcome in FAULTS and not item.unanswered]
+    return sorted(short, key=lambda item: -(item.score.lost + item.score.undecided))
+
+
+def items_to_answer(result: SubmissionResult) -> list[ItemResult]:
+    """Return the items that are not answered yet, in order."""
+    return [item for item in result.items() if item.unanswered]
+
+
+def unanswered_points(result: SubmissionResult) -> float:
+    """Return the points of the items that are not answered yet."""
+    return add_points(item.score.lost for item in items_to_answer(result))
+
+
+def items_ready_to_train(result: SubmissionResult) -> list[ItemResult]:
+    """Return the models that pass every check of --quick, so that only their training is left."""
+    return [
+        item
+        for item in result.items()
+        if item.architecture
+        and item.outcome is Outcome.SKIPPED
+        and item.checks
+        and item.checks[-1].observed == LEFT_OUT_BY_QUICK
+    ]
+
+
+def rules_met(item: ItemResult) -> str:
+    """Return a model's size against its limits: "hidden units: …, at most 100"."""
+    sizes = [] if item.parameters is None else [counted(item.parameters, "parameter")]
+    sizes += [
+        f"{check.title.lower()}: {check.observed}, {check.expected.partition(' (')[0]}"
+        for check in item.checks
+        if check.expected.startswith(("at most", "fewer than")) and check.id != "work"
+    ]
+    return "; ".join(sizes)
+
+
+def to_answer_heading(result: SubmissionResult) -> str:
+    """Return how many items are not answered yet, with their points."""
+    items = items_to_answer(result)
+    verb = "is" if len(items) == 1 else "are"
+    lost = _count_points(unanswered_points(result))
+    return f"{counted(len(items), 'item')} {verb} not answered yet ({lost})"
 
 
 def attention_heading(result: SubmissionResult) -> str:
@@ -296,6 +380,8 @@ def attention_heading(result: SubmissionResult) -> str:
         return f"{counted(errors, 'item')} could not be graded"
     if failed:
         return f"{counted(failed, 'item')} fell short"
+    if items_to_answer(result):
+        return "Nothing of what is answered fell short"
     return "Nothing fell short" if result.complete else "Nothing fell short of what was graded"
 
 

@@ -45,6 +45,7 @@ class Finding:
     next_step: str = ""
     location: str = ""
     details: str = ""
+    unanswered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +141,7 @@ def _explain_unanswered(failure: Failure, calls: Sequence[Call], file: str) -> F
             next_step=failure.next_step,
             location=failure.location,
             details=clean_block(failure.traceback),
+            unanswered=failure.is_unanswered,
         )
     if last.raised:  # NotImplementedError: a stub, which needs no traceback
         return Finding(
@@ -147,6 +149,7 @@ def _explain_unanswered(failure: Failure, calls: Sequence[Call], file: str) -> F
             observed=f"{last.name} is not written yet: it raises {clean_line(last.raised)[:200]}",
             next_step=f"Write {last.name} in {file}.",
             location=failure.location,
+            unanswered=True,
         )
     return Finding(
         outcome=Outcome.FAILED,

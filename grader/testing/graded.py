@@ -81,6 +81,7 @@ class GradedRun(Run):
             next_step=finding.next_step,
             location=finding.location,
             details=finding.details,
+            unanswered=finding.unanswered,
         )
         output = test.output and replace(
             test.output, source=f"{test.suite.file}: {check.title}", hidden=check.hidden

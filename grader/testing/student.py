@@ -134,7 +134,11 @@ class Line:
             raise UnansweredError(error.failure) from None
         call.failure, call.location = failure, failure.location
         raised = decoder.fields.get("raised")
-        if failure.kind != "exception" or not isinstance(raised, str) or not raised:
+        if (
+            failure.kind not in {"exception", "unanswered"}
+            or not isinstance(raised, str)
+            or not raised
+        ):
             raise UnansweredError(failure)
         call.raised = raised
         if raised.partition(":")[0] == "NotImplementedError":

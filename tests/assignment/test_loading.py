@@ -56,7 +56,7 @@ def change_item(assignment: Assignment, item_id: str, **changes: object) -> Assi
 
 def test_bundled_assignments_load():
     """Every bundled assignment loads."""
-    assert bundled_assignments() == ["numpy_layers", "set4"]
+    assert bundled_assignments() == ["digits", "fashion", "numpy_layers", "set4"]
     for name in bundled_assignments():
         assert load_assignment(name).id == name
 

@@ -132,7 +132,7 @@ SAYS = {
     "2C": "parameters of another model",
     "2D": "no answer within 20 s",
     "2E": "in_features",
-    "3E": "did you forget `return`?",
+    "3E": "a `return` is missing",
     "3G.model": "was killed",
 }
 """Texts of the failed checks."""

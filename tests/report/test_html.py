@@ -18,7 +18,7 @@ from grader.report.files import write_reports
 from grader.report.html import anchor, picture_uri, render_html, shade
 from grader.report.markdown import LONGEST_PARSED, render_markdown
 from grader.report.mathematics import ELEMENTS
-from grader.report.wording import OUTCOME_LABELS, interval_sentence
+from grader.report.wording import interval_sentence, verdict_label
 from grader.results import EpochResult, Outcome
 from grader.text import is_hidden, make_visible
 from tests.support.golden import assert_golden, stable_html
@@ -142,7 +142,7 @@ def test_nothing_is_left_out(name, pages):
     assert len(pages[name].of_class("part")) == len(parts)
     assert len(pages[name].of_class("item")) == len(result.items())
     assert all(pages[name].all("section", "id", anchor(part.id, "part")) for part in parts)
-    facts = [OUTCOME_LABELS[item.outcome] for item in result.items()]
+    facts = [verdict_label(item) for item in result.items()]
     for item in result.items():
         for check in item.checks:
             facts += [check.title, check.observed, check.expected, check.details]

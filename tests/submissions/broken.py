@@ -191,7 +191,14 @@ BROKEN = (
     _raising("memory", "bytearray(1 << 40)", "limit", "memory", "500 MB"),
     _raising("tensor_memory", "__import__('torch').ones(1 << 34)", "limit", "memory"),
     # The value cannot be used.
-    _raising("none", "None", "wrong-type", "returned None", "return", "none.py:1"),
+    _raising("none", "None", "unanswered", "returned None", "return", "none.py:1"),
+    _raising("ellipsis", "...", "unanswered", "returned ...", "`return` is missing"),
+    Broken(
+        name="stub",
+        source="def answer():\n    raise NotImplementedError\n",
+        kind="unanswered",
+        says=("It raises NotImplementedError", "in place of `raise", "stub.py:2"),
+    ),
     _raising("object", "object()", "wrong-type", "an object"),
     _raising("a_set", "{1, 2}", "wrong-type", "a set"),
     _raising("generator", "(x for x in [1])", "wrong-type", "a generator"),
@@ -208,7 +215,7 @@ BROKEN = (
         says=("16 levels", "itself"),
     ),
     # The model cannot be graded.
-    _model("model_none", "None", "wrong-type", "returned None"),
+    _model("model_none", "None", "unanswered", "returned None"),
     _model("model_number", "3", "wrong-type", "int", "nn.Sequential"),
     _model("model_class", "nn.Sequential", "wrong-type", "the class Sequential"),
     Broken(
@@ -375,8 +382,8 @@ def scheduler(optimizer):
     Broken(
         name="training_none",
         source=f"{IMPORTS}def answer():\n    return {MODEL}\ndef training():\n    pass\n",
-        kind="wrong-type",
-        says=("training() returned None: did you forget `return`?", "return of the answer"),
+        kind="unanswered",
+        says=("training() returned None; if it is answered, a `return` is missing",),
         asked="model",
         role="training",
     ),

@@ -54,9 +54,10 @@ def ask_person(doubt: Doubt) -> CheckResult:
 def describe_failure(failure: Failure, *, check_id: str, title: str) -> CheckResult:
     """Return a failure of the student's code as a failed check; what is unclear, as pending."""
     with_phase = failure.kind in _KINDS_WITH_A_PHASE
+    unanswered = failure.is_unanswered
     failed = CheckResult.judged(
         check_id,
-        title,
+        "Answered" if unanswered else title,
         passed=False,
         observed=f"{failure.phase}: {failure.message}" if with_phase else failure.message,
         next_step=failure.next_step,
@@ -64,4 +65,6 @@ def describe_failure(failure: Failure, *, check_id: str, title: str) -> CheckRes
         details=failure.traceback,
     )
     unclear = failure.kind == "unclear-file"
-    return replace(failed, outcome=Outcome.PENDING) if unclear else failed
+    if unclear:
+        return replace(failed, outcome=Outcome.PENDING)
+    return replace(failed, unanswered=unanswered)

@@ -104,11 +104,6 @@ def shape_of(value: PlainValue) -> tuple[int, ...] | None:
 
 
 def _find_mismatch(observed: PlainValue, expected: PlainValue, tolerance: float) -> Mismatch | None:
-    if observed is None and expected is not None:
-        return Mismatch(
-            message="your function returned None: did you forget `return`?",
-            next_step="return the answer at the end of the function",
-        )
     observed_shape, expected_shape = shape_of(observed), shape_of(expected)
     if (
         observed_shape is not None

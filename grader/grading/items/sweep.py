@@ -300,9 +300,8 @@ def parse_sweep(value: PlainValue, probabilities: Sequence[float]) -> tuple[floa
     """
     count = len(probabilities)
     if not isinstance(value, tuple | PlainMapping):
-        forgotten = ": did you forget `return`?" if value is None else ""
         raise SubmissionError(
-            f"your function returned {format_value(value)}{forgotten}",
+            f"your function returned {format_value(value)}",
             next_step=f"return the accuracies, as {{p: accuracy}} for {count} probabilities, "
             f"or {count} accuracies",
         )

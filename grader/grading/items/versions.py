@@ -75,8 +75,7 @@ def _read_versions(value: PlainValue) -> tuple[tuple[Version, Version] | None, s
     elif isinstance(value, tuple):
         given = value
     if len(given) != len(_NAMES):
-        forgotten = ": did you forget `return`?" if value is None else ""
-        observed = f"your function returned {format_value(value)}{forgotten}"
+        observed = f"your function returned {format_value(value)}"
         return None, observed, "return (torch.__version__, torchvision.__version__)"
     versions = []
     for name, text in zip(_NAMES, given, strict=True):

@@ -30,7 +30,7 @@ def check(item_id: str, item: WrittenItem, context: Context) -> ItemResult:
             expected="an explanation in Markdown",
             next_step=f"write your answer into {item.file}",
         )
-        return conclude(item_id, item, missing)
+        return conclude(item_id, item, replace(missing, title="Answered", unanswered=True))
     words = len(found.text.split())
     elsewhere = f" in {found.place}" if found.place != item.file else ""
     answered = CheckResult(

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from grader.assignment.records import record_of
-from grader.report.wording import OUTCOME_LABELS, deciding_check
+from grader.report.wording import deciding_check, verdict_label
 from grader.results import ItemResult, Outcome, SubmissionResult, add_points, worst
 from grader.text import clean_block
 
@@ -56,7 +56,7 @@ def _test(item: ItemResult, *, practice: bool) -> dict[str, object]:
         "name": _line(f"PRACTICE, no grade: {name}" if practice else name),
         "status": _STATUSES[item.outcome],
         "score": item.score.earned,
-        "message": _line("; ".join(filter(None, (OUTCOME_LABELS[item.outcome], *facts)))),
+        "message": _line("; ".join(filter(None, (verdict_label(item), *facts)))),
         "test_code": _line(check.title if check else ""),
         "filename": _line(file),
         "line_no": int(line) if line.isdigit() else 0,

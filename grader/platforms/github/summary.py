@@ -12,16 +12,18 @@ from pathlib import Path, PurePosixPath
 
 from grader.report.wording import (
     LONGEST_FACT,
-    OUTCOME_LABELS,
     attention_heading,
     deciding_check,
     facts,
     items_that_fell_short,
+    items_to_answer,
     items_with_questions,
     score_line,
     shortened,
     source_sentence,
     tests_of,
+    to_answer_heading,
+    verdict_label,
     worth,
 )
 from grader.results import (
@@ -84,6 +86,13 @@ def _blocks(result: SubmissionResult) -> Iterator[str]:
     if short:
         yield "## What to look at\n"
         yield from map(_item, short)
+    if items_to_answer(result):
+        yield f"## {_inert(to_answer_heading(result))}\n"
+        rows = [
+            (item.id, shortened(check.next_step) if (check := deciding_check(item)) else "")
+            for item in items_to_answer(result)
+        ]
+        yield _table(("item", "next step"), rows)
     questions = items_with_questions(result)
     if questions:
         yield "## Awaits a person\n"
@@ -162,7 +171,7 @@ def _warnings(result: SubmissionResult) -> Iterator[str]:
 
 def _parts_table(result: SubmissionResult) -> str:
     rows = [
-        (part.id, part.title, OUTCOME_LABELS[part.outcome], score_line(part.score))
+        (part.id, part.title, verdict_label(part), score_line(part.score))
         for problem in result.problems
         for part in problem.parts
     ]
@@ -176,14 +185,14 @@ def _item(item: ItemResult) -> str:
     check = deciding_check(item)
     if check is None:
         return title
-    lines = [f"{OUTCOME_LABELS[check.outcome]}: {_inert(check.title)}\n"]
+    lines = [f"{verdict_label(check)}: {_inert(check.title)}\n"]
     lines += [f"- {name}: {_code(shortened(text))}" for name, text in facts(check)]
     if check.details:
         shown = _inert(shortened(check.details, _LONGEST_DETAILS))
         lines.append(f"\n<details><summary>details</summary><pre>{shown}</pre></details>")
     tests = tests_of(item)
     if tests:
-        rows = [(test.title, OUTCOME_LABELS[test.outcome], worth(test)) for test in tests]
+        rows = [(test.title, verdict_label(test), worth(test)) for test in tests]
         lines += ["", _table(("test", "outcome", "points"), rows)]
     return "\n".join([title, *lines, ""])
 

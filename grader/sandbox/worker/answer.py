@@ -158,6 +158,8 @@ class Session:
         value, subject = self._obtain(found, name)
         if value is None and self.question["optional"]:
             return {"type": "missing"}
+        if value is None or value is ...:
+            raise _unanswered(subject, value, name, str(line or ""))
         with _located_at(str(line or "")):
             if is_model:
                 return self._answer_model(module, value, subject, line)
@@ -354,12 +356,18 @@ class Session:
     def _to_plain(self, value: Any, subject: str) -> Any:
         self.enter(f"description of the value of {subject.partition(' ')[0]}")
         if value is None:
-            raise StudentError(
-                "wrong-type",
-                f"{subject} None: did you forget `return`?",
-                "End the function with a return of the answer.",
-            )
+            raise _unanswered(subject, value, subject.partition("(")[0], "")
         return Converter(self.limits).convert(value)
+
+
+def _unanswered(subject: str, value: object, name: str, location: str) -> StudentError:
+    shown = "..." if value is ... else "None"
+    return StudentError(
+        "unanswered",
+        f"{subject} {shown}; if it is answered, a `return` is missing.",
+        f"Write {name}() so that it returns the answer.",
+        location=location,
+    )
 
 
 def _look_alikes(name: str) -> str:

@@ -101,7 +101,7 @@ def explain_exception(error: BaseException, submission: Path, limits: WorkerLimi
         message,
         next_step,
         location=location,
-        traceback_text=f"{listing}{described}" if listing else "",
+        traceback_text=f"{listing}{described}" if listing and kind != "unanswered" else "",
     )
 
 
@@ -142,6 +142,9 @@ def _explanation(
         kind = "exit"
         message = f"Your code ended the program with {described}, so there is no answer."
         next_step = "Remove exit(), quit() and sys.exit() from what runs when this is called."
+    elif name == "NotImplementedError" and not text:
+        kind, message = "unanswered", "It raises NotImplementedError."
+        next_step = "Write your answer in place of `raise NotImplementedError`."
     elif isinstance(error, EOFError):
         message = f"Your code waits for input, but no input comes during grading: {described}"
         next_step = "Remove input(); return the answer from the function instead."

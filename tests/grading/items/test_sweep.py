@@ -255,7 +255,7 @@ def pairs_with(index: int, pair: tuple[PlainValue, PlainValue]) -> PlainMapping:
 @pytest.mark.parametrize(
     ("value", "message", "next_step"),
     [
-        (None, "returned None: did you forget `return`?", "return the accuracies"),
+        (None, "returned None", "return the accuracies"),
         (0.97, "your function returned 0.97", "or 10 accuracies"),
         ("0.97", "your function returned '0.97'", "or 10 accuracies"),
         ((), "returned 0 accuracies, where 10 are expected", "one for each of p = 0, 0.1111"),

@@ -95,7 +95,7 @@ def test_mismatched_pair(value, expected, next_step):
 @pytest.mark.parametrize(
     ("value", "observed"),
     [
-        (None, "your function returned None: did you forget `return`?"),
+        (None, "your function returned None"),
         ("2.6.0", "your function returned '2.6.0'"),
         (("2.6.0",), "your function returned ('2.6.0',)"),
         (("2.6.0", "0.21.0", "2.6.0"), "your function returned ('2.6.0', '0.21.0', '2.6.0')"),

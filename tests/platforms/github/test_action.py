@@ -75,10 +75,8 @@ def test_grades_a_repository(repository, tmp_path):
     step = run_script("grade", repository, files, {"arguments": "--quick --only 1D,2A,3B"})
     assert step.returncode == 1, step.stderr
     annotations = obeyed(step.stderr)
-    assert [command.properties["file"] for command in annotations] == [
-        "problem_1.py",
-        "problem_3.py",
-    ]
+    # 3B is not answered yet, which is no fault of a line.
+    assert [command.properties["file"] for command in annotations] == ["problem_1.py"]
     assert "What to look at" in step.summary
     result = json.loads(base64.b64decode(step.outputs["result"]))
     assert [test["status"] for test in result["tests"][:1]] == ["fail"]

@@ -53,7 +53,7 @@ def test_annotations_on_lines(attacker_step):
     step = attacker_step.step
     assert step.returncode == 1, step.stderr
     annotations = obeyed(step.stderr)
-    assert annotations[0].properties["title"].startswith("3B, 3C, 3D, 3E, 3G.model, 3G.sweep: ")
+    assert annotations[0].properties["title"].startswith("3G.model, 3G.sweep, 3C, 3D, 3E, 3B: ")
     located = [command for command in annotations if "file" in command.properties]
     assert len(located) >= 3
     for command in located:

@@ -164,7 +164,7 @@ def test_one_annotation_for_a_fault():
     for item_id in ("3C", "3D"):
         result = change_item(result, item_id, outcome=failed.outcome, checks=failed.checks)
     titles = [command.properties["title"] for command in annotations(result)]
-    assert "3B, 3C, 3D: Value" in titles
+    assert "3D, 3B, 3C: Value" in titles
 
 
 def test_grader_fault_is_a_warning():
