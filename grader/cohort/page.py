@@ -55,7 +55,8 @@ _REASON_TEXTS = {
     ),
     Reason.BORDERLINE: (
         "Borderline: chance may have decided",
-        "The threshold lies inside the accuracy's 95% interval. Look at the runs in the report.",
+        "The threshold lies inside the 95% interval, or only one of several seeds reached it. "
+        "Look at the runs in the report.",
     ),
     Reason.REPORTED: (
         "Reported accuracy not reproduced",

@@ -305,7 +305,7 @@ class ReviewStore(Store):
 
     def _changes(self, condition: str, *values: object) -> Iterator[Change]:
         columns = "id, changed_at, grader, kind, item_id, before, after, undoes"
-        query = f"SELECT {columns} FROM changes {condition}"  # noqa: S608  # no user's text in it
+        query = f"SELECT {columns} FROM changes {condition}"
         for row in self._connection.execute(query, values):
             before, after = map(msgspec.json.decode, row[5:7])
             yield Change(

@@ -240,6 +240,7 @@ class SweepTraining(Training):
         agreeing = sum(bool(point.agrees) for point in points)
         apart = [f"p = {point.probability:.2f}" for point in points if not point.agrees]
         observed = f"{agreeing} of {len(points)} agree"
+        epochs = "one epoch" if self.item.epochs == 1 else f"{self.item.epochs} epochs"
         return CheckResult.judged(
             "agreement",
             _AGREEMENT_TITLE,
@@ -247,8 +248,8 @@ class SweepTraining(Training):
             observed=f"{observed}; apart at {', '.join(apart)}" if apart else observed,
             expected=f"at least {self.minimum_agreeing} of {len(points)} within the tolerance of a "
             "reproduced value",
-            next_step="run the sweep again with the model and optimiser you hand in, one epoch at "
-            "batch size 32, with every Dropout set to p",
+            next_step="run the sweep again with the model and optimiser you hand in, for "
+            f"{epochs} at batch size {self.job.batch_size}, with every Dropout set to p",
         )
 
 
