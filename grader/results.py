@@ -487,6 +487,7 @@ class ItemResult:
         title: the task, in a few words.
         kind: see `grader.grading.items`.
         written_text: the student's Markdown, for written items.
+        question: the question that a written item asks.
         answer: the student's value as text, for answers.
         recipe: of a model that passed its checks, trained or not.
         source: the training of a program from which the model is, or None.
@@ -502,6 +503,7 @@ class ItemResult:
     hints: tuple[Hint, ...] = ()
     notes: tuple[str, ...] = ()
     written_text: str | None = None
+    question: str = ""
     answer: str | None = None
     architecture: tuple[LayerRow, ...] = ()
     parameters: int | None = None

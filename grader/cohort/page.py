@@ -55,8 +55,7 @@ _REASON_TEXTS = {
     ),
     Reason.BORDERLINE: (
         "Borderline: chance may have decided",
-        "The threshold lies inside the 95% interval, or only one of several seeds reached it. "
-        "Look at the runs in the report.",
+        "The threshold is inside the 95% interval, or one seed alone reached it. Look at the runs.",
     ),
     Reason.REPORTED: (
         "Reported accuracy not reproduced",

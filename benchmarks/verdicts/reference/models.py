@@ -1,4 +1,4 @@
-"""Fully-connected networks (a to d) and convolutional ones (e to h)."""
+"""Fully-connected networks (a to d, i to k) and convolutional ones (e to h)."""
 
 import torch
 from torch import nn
@@ -55,11 +55,24 @@ def model_h():
     return _cnn(8, 16)
 
 
+def model_i():
+    return _mlp(100)
+
+
+def model_j():
+    return _mlp(140, 60)
+
+
+def model_k():
+    return _mlp(400, 200, 100, dropout=0.2)
+
+
 def optimizer_a(model):
     return torch.optim.Adam(model.parameters(), lr=0.001)
 
 
 optimizer_b = optimizer_c = optimizer_d = optimizer_e = optimizer_f = optimizer_g = optimizer_a
+optimizer_i = optimizer_j = optimizer_k = optimizer_a
 
 
 def optimizer_h(model):

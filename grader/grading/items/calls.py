@@ -29,7 +29,8 @@ def check_answered(extraction: Extraction) -> CheckResult:
     if is_recorded:
         title = "The program trains a model that is one chain of layers"
     if extraction.failure:
-        return describe_failure(extraction.failure, check_id="called", title=title)
+        failed = describe_failure(extraction.failure, check_id="called", title=title)
+        return mark_unanswered(failed, extraction.failure, extraction.question.function)
     return CheckResult.judged(
         "called",
         title,
@@ -54,10 +55,9 @@ def ask_person(doubt: Doubt) -> CheckResult:
 def describe_failure(failure: Failure, *, check_id: str, title: str) -> CheckResult:
     """Return a failure of the student's code as a failed check; what is unclear, as pending."""
     with_phase = failure.kind in _KINDS_WITH_A_PHASE
-    unanswered = failure.is_unanswered
     failed = CheckResult.judged(
         check_id,
-        "Answered" if unanswered else title,
+        title,
         passed=False,
         observed=f"{failure.phase}: {failure.message}" if with_phase else failure.message,
         next_step=failure.next_step,
@@ -65,6 +65,12 @@ def describe_failure(failure: Failure, *, check_id: str, title: str) -> CheckRes
         details=failure.traceback,
     )
     unclear = failure.kind == "unclear-file"
-    if unclear:
-        return replace(failed, outcome=Outcome.PENDING)
-    return replace(failed, unanswered=unanswered)
+    return replace(failed, outcome=Outcome.PENDING) if unclear else failed
+
+
+def mark_unanswered(check: CheckResult, failure: Failure, function: str = "") -> CheckResult:
+    """Return a failed check as one of an answer that is still to be given, if it is one."""
+    if not failure.is_unanswered:
+        return check
+    next_step = f"write {function}()" if failure.kind == "unanswered" else check.next_step
+    return replace(check, title="An answer", next_step=next_step, unanswered=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from grader.assignment.records import FunctionsItem
-from grader.grading.items.calls import describe_failure
+from grader.grading.items.calls import describe_failure, mark_unanswered
 from grader.grading.items.interface import Context
 from grader.grading.points import conclude, skipped
 from grader.results import CheckResult, ItemResult, Outcome, Score, worst
@@ -21,6 +21,7 @@ def check(item_id: str, item: FunctionsItem, context: Context) -> ItemResult:
     if extraction.failure is not None:
         title = f"{item.file} can be imported"
         failed = describe_failure(extraction.failure, check_id="imported", title=title)
+        failed = mark_unanswered(failed, extraction.failure)
         checks = [failed, *(_leave_out(check, item.file) for check in checks)]
     score = Score.total([check.score for check in checks if check.score is not None])
     result = replace(

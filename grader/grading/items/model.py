@@ -262,9 +262,10 @@ class ModelTraining(Training):
                 "look at the learning curve: if the loss is still falling, "
                 f"{faster}; if it is low and the test error stalls, regularise"
             )
+        gap = f"{100 * missing:.2f} percentage points are missing"
         return (
-            f"{missing:.2%} is missing: look at the learning curve. If the loss is still falling, "
-            f"{faster}; if it is low and the test accuracy stalls, regularise"
+            f"{gap}: look at the learning curve. If the loss is still falling, {faster}; if it is "
+            "low and the test accuracy stalls, regularise"
         )
 
     def _read_reported(self) -> tuple[float | None, tuple[str, ...], tuple[Hint, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from grader.assignment.records import ANSWER_MARKER, WrittenItem
-from grader.grading.items.calls import describe_failure
+from grader.grading.items.calls import describe_failure, mark_unanswered
 from grader.grading.items.interface import Context
 from grader.grading.points import conclude
 from grader.intake.written import WrittenAnswer
@@ -20,9 +20,10 @@ def check(item_id: str, item: WrittenItem, context: Context) -> ItemResult:
     title = f"The answer in {item.file}"
     found = context.read_written(item.file, ANSWER_MARKER)
     if isinstance(found, Failure):
-        return conclude(item_id, item, describe_failure(found, check_id="answered", title=title))
+        missing = describe_failure(found, check_id="answered", title=title)
+        return conclude(item_id, item, mark_unanswered(missing, found))
     if not found.text and not found.documents:
-        missing = CheckResult.judged(
+        empty = CheckResult.judged(
             "answered",
             title,
             passed=False,
@@ -30,7 +31,7 @@ def check(item_id: str, item: WrittenItem, context: Context) -> ItemResult:
             expected="an explanation in Markdown",
             next_step=f"write your answer into {item.file}",
         )
-        return conclude(item_id, item, replace(missing, title="Answered", unanswered=True))
+        return conclude(item_id, item, replace(empty, title="An answer", unanswered=True))
     words = len(found.text.split())
     elsewhere = f" in {found.place}" if found.place != item.file else ""
     answered = CheckResult(
@@ -42,7 +43,8 @@ def check(item_id: str, item: WrittenItem, context: Context) -> ItemResult:
         else f"{_listing(found)}, for a person to look at",
     )
     written_text = found.text or _describe(found)
-    return replace(conclude(item_id, item, answered), written_text=written_text)
+    result = conclude(item_id, item, answered)
+    return replace(result, written_text=written_text, question=item.question)
 
 
 def _listing(found: WrittenAnswer) -> str:

@@ -308,7 +308,9 @@ class Session:
             for key, value in module.__dict__.items()
             if isinstance(key, str) and isinstance(value, types.FunctionType)
         ]
-        close = difflib.get_close_matches(name, functions, n=1)
+        # modelC is meant for model_c, though model_e has more letters at their places.
+        alike = [each for each in functions if _letters_of(each) == _letters_of(name)]
+        close = alike or difflib.get_close_matches(name, functions, n=1)
         hint = f" Did you mean {close[0]}()?{_look_alikes(close[0])}" if close else ""
         raise StudentError(
             "missing-function",
@@ -368,6 +370,10 @@ def _unanswered(subject: str, value: object, name: str, location: str) -> Studen
         f"Write {name}() so that it returns the answer.",
         location=location,
     )
+
+
+def _letters_of(name: str) -> str:
+    return name.replace("_", "").casefold()
 
 
 def _look_alikes(name: str) -> str:

@@ -29,7 +29,7 @@ from grader.sandbox.worker.irregularities import (
 MAXIMUM_NAME = 200
 
 _SEQUENTIAL = nn.Sequential
-_ADVICE = "Return the model itself: nn.Sequential(nn.Linear(784, 100), nn.ReLU(), …)."
+_ADVICE = "Return the model itself: nn.Sequential(nn.Linear(…), nn.ReLU(), …)."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -316,7 +316,7 @@ def test_clear_failure():
     result = grade(0.95)
     assert result.outcome is Outcome.FAILED
     assert not result.training.borderline
-    assert "2.50%" in result.checks[-1].next_step
+    assert "2.50 percentage points" in result.checks[-1].next_step
 
 
 def test_reported_accuracy_costs_nothing():
