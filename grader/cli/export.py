@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grader.cli.caller import OutputPath
-from grader.cli.options import class_option, practice_results_option
+from grader.cli.options import class_option, mixed_option, practice_results_option
 from grader.cohort.gradebooks import FORMATS, Column, write_gradebook
 from grader.cohort.gradebooks.moodle import not_on_the_worksheet
 from grader.cohort.store import Store
@@ -48,6 +48,7 @@ exports, or Moodle's offline grading worksheet, as the --roster of `grade batch`
     "--missing-as-zero", is_flag=True, help="0 points for a missing submission, not an empty cell."
 )
 @practice_results_option
+@mixed_option
 @class_option
 def export(
     format_name: str,
@@ -57,13 +58,14 @@ def export(
     *,
     missing_as_zero: bool,
     practice: bool,
+    mixed: bool,
 ) -> None:
     """Write the class's points as canvas, moodle, nbgrader or csv.
 
     Points include late penalties. A student without a grade gets an empty cell.
     """
     with Store.open_existing(output) as store:
-        summaries, chosen = read_points(store, practice=practice)
+        summaries, chosen = read_points(store, practice=practice, mixed=mixed)
     chosen = replace(chosen, title=column or chosen.title, missing_as_zero=missing_as_zero)
     if format_name == "moodle" and (left_out := not_on_the_worksheet(summaries)):
         names = ", ".join(map(clean_line, left_out))
@@ -75,11 +77,14 @@ def export(
         write_gradebook(format_name, summaries, chosen, file)
 
 
-def read_points(store: Store, *, practice: bool) -> tuple[list[StudentSummary], Column]:
+def read_points(
+    store: Store, *, practice: bool, mixed: bool = False
+) -> tuple[list[StudentSummary], Column]:
     """Return all students' points and their column; warn about points that are not final.
 
     Raises:
-        UsageError: the store is empty, or holds practice results and `practice` is false.
+        UsageError: the store is empty, holds practice results and `practice` is false, or grades
+            by several versions of the assignment and `mixed` is false.
     """
     summaries = list(store.summaries())
     if not summaries:
@@ -91,9 +96,30 @@ def read_points(store: Store, *, practice: bool) -> tuple[list[StudentSummary], 
         )
     _warn(summaries)
     possible = max(summary.score.possible for summary in summaries)
-    results = (store.result(summary.student.id) for summary in summaries)
-    titles = (result.provenance.assignment_title for result in results if result is not None)
+    found = {summary.student.id: store.result(summary.student.id) for summary in summaries}
+    used = {student_id: each.provenance for student_id, each in found.items() if each is not None}
+    if not mixed:
+        _require_one_version({name: each.assignment_sha256 for name, each in used.items()})
+    titles = (each.assignment_title for each in used.values())
     return summaries, Column(title=next(titles, "assignment"), points_possible=possible)
+
+
+def _require_one_version(digests: dict[str, str]) -> None:
+    """Raise `UsageError` if students are graded by several versions of the assignment."""
+    versions: dict[str, list[str]] = {}
+    for student_id, digest in digests.items():
+        versions.setdefault(digest, []).append(student_id)
+    if len(versions) > 1:
+        lines = [
+            f"  - by {digest[:8]}: {counted(len(ids), 'student')}, {', '.join(ids[:5])}"
+            f"{', …' if len(ids) > 5 else ''}"
+            for digest, ids in versions.items()
+        ]
+        raise UsageError(
+            "the students are graded by different versions of the assignment:\n"
+            + "\n".join(map(clean_line, lines)),
+            next_step="run the same `grade batch` again to finish the regrade, or add --mixed",
+        )
 
 
 def _warn(summaries: list[StudentSummary]) -> None:
@@ -107,6 +133,9 @@ def _warn(summaries: list[StudentSummary]) -> None:
         ],
         "no grade because of an error, so the cell is empty": [
             summary.status is Status.ERROR for summary in summaries
+        ],
+        "the earlier grade, because grading again failed": [
+            bool(summary.kept_because) for summary in summaries
         ],
         "late by an unknown time, so there is no penalty": [
             summary.late.needs_person for summary in summaries

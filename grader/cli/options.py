@@ -125,6 +125,11 @@ json_option = click.option(
 practice_results_option = click.option(
     "--practice", is_flag=True, help="Accept results on the practice set. They are not grades."
 )
+mixed_option = click.option(
+    "--mixed",
+    is_flag=True,
+    help="Accept that students are graded by different versions of the assignment.",
+)
 practice_option = click.option(
     "--practice", is_flag=True, help="Use the small practice set. The result is not a grade."
 )

@@ -11,7 +11,12 @@ from rich.text import Text
 from grader.cli.caller import OutputPath
 from grader.cli.class_settings import load_class_assignment
 from grader.cli.export import read_points
-from grader.cli.options import assignment_option, class_option, practice_results_option
+from grader.cli.options import (
+    assignment_option,
+    class_option,
+    mixed_option,
+    practice_results_option,
+)
 from grader.cohort.gradebooks import write_gradebook
 from grader.cohort.release import release as write_release
 from grader.cohort.release import require_assignment
@@ -40,9 +45,17 @@ Examples:
 @assignment_option
 @class_option
 @practice_results_option
+@mixed_option
 @click.pass_context
 def release(
-    context: click.Context, /, target: Path, assignment: str, output: Path, *, practice: bool
+    context: click.Context,
+    /,
+    target: Path,
+    assignment: str,
+    output: Path,
+    *,
+    practice: bool,
+    mixed: bool,
 ) -> None:
     """Write what students may see: a folder for each student, in TO/students.
 
@@ -52,7 +65,7 @@ def release(
     loaded = load_class_assignment(context, output, assignment)
     hidden = {part.id for problem in loaded.problems for part in problem.parts if part.hidden}
     with Store.open_existing(output) as store:
-        summaries, column = read_points(store, practice=practice)
+        summaries, column = read_points(store, practice=practice, mixed=mixed)
         require_assignment(store, loaded)
         without_grade = write_release(store, target / STUDENTS_NAME, hidden=hidden)
         write_gradebook("csv", summaries, column, target / GRADEBOOK_NAME)

@@ -10,14 +10,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from filelock import FileLock, Timeout
 
 import grader
-from grader.assignment.records import Assignment
+from grader.assignment.records import Assignment, record_of
 from grader.assignment.selection import select_items
 from grader.cohort.late_policy import LatePolicy
 from grader.cohort.run import ClassRun, RunObserver, Task, write_student_reports
@@ -30,7 +30,7 @@ from grader.intake.roster import Roster
 from grader.intake.students import Student
 from grader.intake.submitted import SubmittedWork, submission_digest
 from grader.models.digest import digest_of
-from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME, remove_links
+from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME, remove_links, write_reports
 from grader.results import Lateness, Outcome, Score
 from grader.text import display_name
 
@@ -74,7 +74,8 @@ class ClassTotals:
     Attributes:
         passed: every automatic part was passed.
         fell_short: graded, with a failed part.
-        error: without a grade; the next run retries.
+        error: without a grade, or with an earlier one, because the grader failed; the next run
+            retries.
         unusable: submitted nothing that can be graded.
         missing: on the roster, without a submission.
         pending: of all, the students with parts that a person must grade.
@@ -162,24 +163,58 @@ def grade_class(request: ClassRequest, store: Store, observer: ClassObserver) ->
         )
         with closing(run.grade(to_grade)) as graded:
             for task, summary, result in graded:
-                store.record(summary, inputs_sha256=task.inputs_sha256, result=result)
+                earlier = _grade_to_keep(store, summary)
+                if earlier is None:
+                    store.record(summary, inputs_sha256=task.inputs_sha256, result=result)
+                else:
+                    _keep_grade(store, request.output, earlier, summary)
                 observer.graded(summary)
+
+
+def _grade_to_keep(store: Store, summary: StudentSummary) -> StoredGrading | None:
+    """Return the earlier grading that counts on, because the grader itself failed this time."""
+    if not summary.has_error:
+        return None
+    return next(
+        (
+            earlier
+            for earlier in reversed(store.history(summary.student.id))
+            if earlier.summary.status is Status.GRADED and not earlier.summary.has_error
+        ),
+        None,
+    )
+
+
+def _keep_grade(store: Store, output: Path, earlier: StoredGrading, failed: StudentSummary) -> None:
+    """Record an earlier grade once more, marked; the next run grades the work again."""
+    items = ", ".join(item.id for item in failed.items if item.outcome is Outcome.ERROR)
+    reason = failed.message if failed.status is Status.ERROR else f"the grader failed in {items}"
+    since = f"the grade of {earlier.summary.graded_at} is kept"
+    kept = replace(earlier.summary, kept_because=f"{reason}; {since}")
+    result = store.automatic_result(earlier.number)
+    if result is not None:
+        write_reports(result, output / kept.folder)
+    # No inputs have this digest, so the work is graded again.
+    store.record(kept, inputs_sha256="", result=result)
 
 
 def count_totals(summaries: Iterable[StudentSummary]) -> ClassTotals:
     """Count the outcomes of a class."""
     statuses: Counter[Status] = Counter()
-    passed = pending = borderline = 0
+    passed = pending = borderline = kept = 0
     for summary in summaries:
         statuses[summary.status] += 1
-        outcomes = {item.outcome for item in summary.items}
-        passed += summary.status is Status.GRADED and Outcome.FAILED not in outcomes
-        pending += Outcome.PENDING in outcomes
+        kept += bool(summary.kept_because)
+        automatic = {
+            item.outcome for item in summary.items if not record_of(item.kind).graded_by_person
+        }
+        passed += summary.status is Status.GRADED and Outcome.FAILED not in automatic
+        pending += any(item.outcome is Outcome.PENDING for item in summary.items)
         borderline += any(item.borderline for item in summary.items)
     return ClassTotals(
         passed=passed,
         fell_short=statuses[Status.GRADED] - passed,
-        error=statuses[Status.ERROR],
+        error=statuses[Status.ERROR] + kept,
         unusable=statuses[Status.UNUSABLE],
         missing=statuses[Status.MISSING],
         pending=pending,

@@ -254,8 +254,8 @@ def concerns(summary: StudentSummary) -> dict[Reason, Concern]:
         Reason.PENDING: [item for item in summary.items if item.outcome is Outcome.PENDING],
     }
     messages = {}
-    if summary.status is Status.ERROR:
-        messages[Reason.ERROR] = summary.message
+    if summary.status is Status.ERROR or summary.kept_because:
+        messages[Reason.ERROR] = summary.kept_because or summary.message
     if summary.status is Status.UNUSABLE:
         messages[Reason.UNUSABLE] = summary.message
     if summary.unclear_files:

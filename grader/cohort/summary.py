@@ -83,6 +83,7 @@ class StudentSummary:
         folder: of the student's reports, below the output directory; empty if there are none.
         final_points: earned points after the late policy.
         graded_at: ISO 8601, UTC.
+        kept_because: how the grader failed since, so that this earlier grade is kept; or "".
     """
 
     student: Student
@@ -97,6 +98,13 @@ class StudentSummary:
     practice: bool = False
     graded_at: str = ""
     items: tuple[ItemSummary, ...] = ()
+    kept_because: str = ""
+
+    @property
+    def has_error(self) -> bool:
+        """True if the grader failed, for all of the work or for an item."""
+        in_items = any(item.outcome is Outcome.ERROR for item in self.items)
+        return self.status is Status.ERROR or in_items
 
     def with_score(self, score: Score, late: Lateness) -> Self:
         """Return the row with another score, and with its final points under the late policy."""
