@@ -31,6 +31,8 @@ _COMMANDS = {
     "batch": "Grade a class, and write the class page.",
     "assignment": "Write, check, calibrate and publish an assignment.",
     "class": "Show the settings by which a class is graded.",
+    "history": "List the runs that graded a class, or a student's grades.",
+    "undo": "Take the last run that graded a class back.",
     "diff": "List the students whose grade changed in the last regrade.",
     "review": "Grade written answers on a local web page.",
     "release": "Write the reports for students, and the gradebook.",

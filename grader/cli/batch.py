@@ -16,7 +16,7 @@ from rich.text import Text
 from grader.assignment.loading import load_assignment
 from grader.cli.caller import CallerPath, shown_path
 from grader.cli.class_progress import ClassProgress
-from grader.cli.class_settings import CHANGE, keep_settings, settle
+from grader.cli.class_settings import CHANGE, SETTINGS_NAME, keep_settings, settle
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
 from grader.cli.options import grading_options, json_option, option_group, print_json, split_list
 from grader.cohort.batch import (
@@ -181,6 +181,7 @@ def batch(
             progress.warn(OPEN_SCHEDULER)
         try:
             with locked(output), ReviewStore(output / STORE_NAME) as store:
+                store.begin_run(_purpose_of(request), SETTINGS_NAME)
                 keep_settings(store, settled, assignment)
                 try:
                     grade_class(request, store, progress)
@@ -198,6 +199,16 @@ def batch(
     elif not quiet:
         _print_totals(totals, page)
     sys.exit(exit_code(error=totals.error > 0, failed=totals.fell_short + totals.unusable > 0))
+
+
+def _purpose_of(request: ClassRequest) -> str:
+    """Return what a run of the command does, for `grade history`."""
+    purpose = f"graded by {request.assignment.id}"
+    if request.options.only:
+        purpose += f", only {', '.join(request.options.only)}"
+    if request.regrade:
+        purpose += f", again for {', '.join(sorted(request.regrade))}"
+    return purpose
 
 
 def is_open_scheduler(address: str) -> bool:

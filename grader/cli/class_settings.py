@@ -45,7 +45,7 @@ OPTIONS = {
 }
 """The options of `grade batch` that decide about points, by their parameters' names."""
 DIGEST = "assignment_sha256"
-_NAME = "class"
+SETTINGS_NAME = "class"
 _PATHS = frozenset({"roster", "template"})
 
 
@@ -110,7 +110,7 @@ def keep_settings(store: Store, settled: Mapping[str, Any], assignment: Assignme
         )
     kept = {name: _plain(settled[name]) for name in OPTIONS} | {DIGEST: assignment.digest()}
     if kept != before:
-        store.keep_setting(_NAME, msgspec.json.encode(kept).decode())
+        store.keep_setting(SETTINGS_NAME, msgspec.json.encode(kept).decode())
 
 
 def load_class_assignment(context: click.Context, output: Path, name: str) -> Assignment:
@@ -151,7 +151,7 @@ def show(output: Path) -> None:
 
 
 def _kept_in(store: Store) -> dict[str, Any]:
-    kept = store.setting(_NAME)
+    kept = store.setting(SETTINGS_NAME)
     return msgspec.json.decode(kept, type=dict[str, Any]) if kept else {}
 
 

@@ -53,18 +53,19 @@ def changed_grades(store: Store) -> Iterator[GradeChange]:
         before, after = history[-2].summary, history[-1].summary
         items = tuple(_changed_items(before, after))
         reason = _other_reason(before, after)
-        if items or reason or _points(before) != _points(after):
+        if items or reason or points_of(before) != points_of(after):
             yield GradeChange(
                 student=after.student,
                 graded_at=after.graded_at,
-                before=_points(before),
-                after=_points(after),
+                before=points_of(before),
+                after=points_of(after),
                 reason=reason,
                 items=items,
             )
 
 
-def _points(summary: StudentSummary) -> float | None:
+def points_of(summary: StudentSummary) -> float | None:
+    """Return a student's points after the late policy, or None without a grade."""
     graded = summary.status in {Status.GRADED, Status.UNUSABLE}
     return summary.final_points if graded else None
 

@@ -20,7 +20,7 @@ from typing import Self
 
 import msgspec
 
-from grader.cohort.summary import StudentSummary
+from grader.cohort.summary import StudentSummary, now
 from grader.errors import MachineError, UsageError
 from grader.results import SubmissionResult
 
@@ -97,6 +97,15 @@ _MIGRATIONS = (
     CREATE INDEX changes_of_grader ON changes (grader, id);
     """,
     "ALTER TABLE review_settings RENAME TO settings",
+    """
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY,
+        started_at TEXT NOT NULL,
+        purpose TEXT NOT NULL,
+        settings_before TEXT NOT NULL
+    ) STRICT;
+    ALTER TABLE gradings ADD COLUMN run_id INTEGER REFERENCES runs (id)
+    """,
 )
 """Each script takes a store to the next version, which `PRAGMA user_version` holds. Append only."""
 
@@ -124,6 +133,21 @@ class StoredGrading:
     summary: StudentSummary
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredRun:
+    """One run of a command that graded students, or undid such a run.
+
+    Attributes:
+        purpose: the command, for a person to read.
+        settings_before: the value of the class's settings before the run; empty if there were none.
+    """
+
+    number: int
+    started_at: str
+    purpose: str
+    settings_before: str
+
+
 class Store:
     """The gradings of one class; a context manager."""
 
@@ -134,6 +158,8 @@ class Store:
             UsageError: the file is not a store, or a newer grader wrote it.
             MachineError: the file cannot be opened.
         """
+        self._run: int | None = None
+        self._purpose: tuple[str, str] | None = None
         for name in (path.name, *(f"{path.name}-{ending}" for ending in _BESIDE)):
             if path.with_name(name).is_symlink():
                 raise UsageError(
@@ -191,6 +217,50 @@ class Store:
             raise
         self._connection.execute("COMMIT")
 
+    def begin_run(self, purpose: str, settings_name: str) -> None:
+        """Begin a run, to which everything recorded from now on belongs.
+
+        Args:
+            purpose: the command, for a person to read.
+            settings_name: of the setting that the run may change.
+        """
+        self._run = None
+        self._purpose = purpose, self.setting(settings_name) or ""
+
+    def _run_id(self) -> int | None:
+        """Return the current run's number; a run that records nothing leaves no trace."""
+        if self._run is None and self._purpose is not None:
+            purpose, settings = self._purpose
+            found = self._connection.execute(
+                "INSERT INTO runs (started_at, purpose, settings_before) VALUES (?, ?, ?)",
+                (now(), purpose, settings),
+            )
+            self._run = found.lastrowid
+        return self._run
+
+    def runs(self) -> list[StoredRun]:
+        """Return every run that graded students, the oldest first."""
+        rows = self._connection.execute(
+            "SELECT id, started_at, purpose, settings_before FROM runs ORDER BY id"
+        )
+        return [
+            StoredRun(number=number, started_at=at, purpose=purpose, settings_before=settings)
+            for number, at, purpose, settings in rows
+        ]
+
+    def gradings_of_run(self, run: int) -> Iterator[StoredGrading]:
+        """Yield the gradings of a run, by student; the last of several for one student."""
+        newest = "SELECT max(id) FROM gradings WHERE run_id = ? GROUP BY student_id"
+        return self._select(f"{_GRADINGS} WHERE id IN ({newest}) ORDER BY student_id", run)
+
+    def grading_before(self, student_id: str, run: int) -> StoredGrading | None:
+        """Return a student's newest grading before a run, or None."""
+        query = (
+            f"{_GRADINGS} WHERE student_id = ? AND id < "
+            "(SELECT min(id) FROM gradings WHERE run_id = ?) ORDER BY id DESC LIMIT 1"
+        )
+        return next(self._select(query, student_id, run), None)
+
     def record(
         self, summary: StudentSummary, *, inputs_sha256: str, result: SubmissionResult | None
     ) -> None:
@@ -199,12 +269,14 @@ class Store:
         The result is None if nothing could be graded.
         """
         self._connection.execute(
-            "INSERT INTO gradings (student_id, inputs_sha256, summary, result) VALUES (?, ?, ?, ?)",
+            "INSERT INTO gradings (student_id, inputs_sha256, summary, result, run_id) "
+            "VALUES (?, ?, ?, ?, ?)",
             (
                 summary.student.id,
                 inputs_sha256,
                 msgspec.json.encode(summary),
                 _encode(result) if result is not None else None,
+                self._run_id(),
             ),
         )
 

@@ -1,0 +1,110 @@
+"""Take a run back: every student of it has the grade from before, in a new grading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from grader.cohort.store import Store, StoredGrading, StoredRun
+from grader.cohort.summary import Status, StudentSummary
+from grader.errors import UsageError
+from grader.report.files import write_reports
+from grader.results import Score
+
+UNDO = "took back run "
+"""How the purpose of a run begins that undid another one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undone:
+    """One student of a run that is taken back.
+
+    Attributes:
+        before: the grading that counts again, or None if the run was the student's first.
+        after: the run's grading.
+    """
+
+    before: StoredGrading | None
+    after: StoredGrading
+
+
+def find_last_run(store: Store) -> StoredRun:
+    """Return the last run that is not taken back.
+
+    Raises:
+        UsageError: there is none.
+    """
+    runs = store.runs()
+    undone = {int(run.purpose.removeprefix(UNDO)) for run in runs if run.purpose.startswith(UNDO)}
+    for run in reversed(runs):
+        if run.number not in undone and not run.purpose.startswith(UNDO):
+            return run
+    raise UsageError(
+        "there is no run that could be taken back",
+        next_step="`grade history` lists the runs; those of older versions of the grader are not "
+        "known one by one",
+    )
+
+
+def list_undone(store: Store, run: StoredRun) -> list[Undone]:
+    """Return the students of a run with their grades before and after it.
+
+    Raises:
+        UsageError: a later grading of one of them would be lost.
+    """
+    current = {one.summary.student.id: one for one in store.automatic()}
+    found = []
+    for after in store.gradings_of_run(run.number):
+        student_id = after.summary.student.id
+        # A later run that was taken back left the same grade in a new grading.
+        newest = current[student_id]
+        if (newest.inputs_sha256, newest.summary) != (after.inputs_sha256, after.summary):
+            raise UsageError(
+                f"{student_id} was graded again after run {run.number}",
+                next_step="take the later run back first",
+            )
+        found.append(Undone(before=store.grading_before(student_id, run.number), after=after))
+    return found
+
+
+def undo_run(store: Store, output: Path, run: StoredRun, settings_name: str) -> list[Undone]:
+    """Take a run back, and the settings that it changed; return its students.
+
+    Nothing is deleted: each earlier grading is recorded once more. A student whose first grading
+    it was has no grade again.
+
+    Raises:
+        UsageError: a later grading of one of them would be lost.
+    """
+    undone = list_undone(store, run)
+    with store.transaction():
+        store.begin_run(f"{UNDO}{run.number}", settings_name)
+        for each in undone:
+            if each.before is None:
+                store.record(_without_grade(each.after.summary), inputs_sha256="", result=None)
+                continue
+            result = store.automatic_result(each.before.number)
+            store.record(
+                each.before.summary, inputs_sha256=each.before.inputs_sha256, result=result
+            )
+        if run.settings_before:
+            store.keep_setting(settings_name, run.settings_before)
+    for each in undone:
+        result = None if each.before is None else store.automatic_result(each.before.number)
+        if each.before is not None and result is not None:
+            write_reports(result, output / each.before.summary.folder)
+    return undone
+
+
+def _without_grade(summary: StudentSummary) -> StudentSummary:
+    possible = summary.score.possible
+    return replace(
+        summary,
+        status=Status.MISSING,
+        message="its only grading was taken back",
+        score=Score(possible=possible, undecided=possible),
+        final_points=0.0,
+        complete=False,
+        items=(),
+        folder="",
+    )

@@ -1,0 +1,189 @@
+"""No point moves silently: runs can be taken back, versions do not mix, failures keep grades."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from grader.cohort import batch as batch_module
+from grader.cohort.store import STORE_NAME, Store
+from grader.cohort.summary import Status
+from grader.results import Score
+from tests.cli.test_class_settings import ASSIGNMENT, batch, make_course, refusal, run
+
+__all__ = ["make_course"]  # the fixture
+
+MORE = '"1A", 3', '"1B", 7'
+
+
+def write(course: Path, student: str, **answers: str) -> None:
+    """A student's answers by part; the empty ones are not handed in."""
+    written = course / "class" / student / "written"
+    written.mkdir(parents=True, exist_ok=True)
+    for part in ("1A", "1B"):
+        (written / f"{part}.md").unlink(missing_ok=True)
+        if answers.get(f"_{part}"):
+            (written / f"{part}.md").write_text(answers[f"_{part}"])
+
+
+def change_assignment(course: Path) -> None:
+    """Another distribution of the same points."""
+    text = ASSIGNMENT.replace('"1A", 6', MORE[0]).replace('"1B", 4', MORE[1])
+    (course / "mine.py").write_text(text)
+
+
+def graded(course: Path, *arguments: str) -> None:
+    """Grade the class."""
+    done = batch(course, *arguments)
+    assert done.exit_code in {0, 1}, done.exception
+
+
+def scores(course: Path) -> dict[str, Score]:
+    """Every student's score that counts."""
+    with Store(course / "out" / STORE_NAME) as store:
+        return {summary.student.id: summary.score for summary in store.summaries()}
+
+
+def test_regrade_is_taken_back(course: Path):
+    """Grades, the report and the settings are as before; the history keeps everything."""
+    before, page = scores(course), (course / "out" / "ada" / "report.html").read_text()
+    shown = run(course, "class", "show").output
+    change_assignment(course)
+    write(course, "ada", _1A="Because.")
+    graded(course, "--change-settings")
+    assert scores(course)["ada"] == Score(possible=10, pending=3, lost=7)
+    undone = run(course, "undo", "--yes")
+    assert undone.exit_code == 0, undone.exception
+    assert "run 2 is taken back, 1 grade" in undone.output
+    assert scores(course) == before
+    assert (course / "out" / "ada" / "report.html").read_text() == page
+    assert run(course, "class", "show").output == shown
+    history = run(course, "history").output
+    assert "took back run 2" in history
+    assert len(run(course, "history", "ada").output.splitlines()) == 4
+    # The work and the assignment on the disk are the new ones, so a later run says so.
+    assert "the assignment mine has changed" in refusal(batch(course))
+
+
+def test_run_after_run(course: Path):
+    """The run before the last is taken back after the last one, down to a class without grades."""
+    write(course, "alan", _1A="It is.")
+    graded(course)
+    assert run(course, "undo", "--yes").exit_code == 0
+    assert run(course, "undo", "--yes").exit_code == 0
+    assert {score.undecided for score in scores(course).values()} == {10}
+    assert "no run that could be taken back" in refusal(run(course, "undo", "--yes"))
+    graded(course)
+    assert scores(course)["ada"] == Score(possible=10, pending=10)
+
+
+def test_nobody_to_ask(course: Path):
+    """Without a terminal, --yes says that it is meant; nothing has changed."""
+    told = refusal(run(course, "undo"))
+    assert "add --yes" in told
+    assert scores(course)["ada"] == Score(possible=10, pending=10)
+
+
+def test_unknown_student(course: Path):
+    """An unknown id is answered with known ones."""
+    assert "give an id, such as ada" in refusal(run(course, "history", "bob"))
+
+
+def test_half_a_regrade(course: Path):
+    """While some students have grades of the old key, export and release refuse."""
+    write(course, "alan", _1A="It is.")
+    graded(course)
+    change_assignment(course)
+    graded(course, "--change-settings")
+    with Store(course / "out" / STORE_NAME) as store:
+        # As a regrade that was killed before ada leaves it.
+        first = store.history("ada")[0]
+        store.record(first.summary, inputs_sha256="", result=store.automatic_result(first.number))
+    told = refusal(run(course, "export", "csv"))
+    assert "different versions of the assignment" in told
+    assert "1 student, ada" in told
+    assert "1 student, alan" in told
+    assert "add --mixed" in told
+    assert "different versions" in refusal(run(course, "release", "-o", course / "released"))
+    assert run(course, "export", "csv", "--mixed").exit_code == 0
+    graded(course)
+    assert run(course, "export", "csv").exit_code == 0
+
+
+def test_failure_keeps_the_grade(course: Path, monkeypatch: pytest.MonkeyPatch):
+    """A grader that fails leaves the earlier grade, marked, and tries again next time."""
+    grade = batch_module.ClassRun.grade
+
+    def fail(self, tasks):
+        for task, summary, _ in grade(self, tasks):
+            yield task, replace(summary, status=Status.ERROR, message="no memory", items=()), None
+
+    write(course, "ada", _1A="Because it is not.")
+    with monkeypatch.context() as patched:
+        patched.setattr(batch_module.ClassRun, "grade", fail)
+        failed = batch(course)
+    assert failed.exit_code == 3
+    assert scores(course)["ada"] == Score(possible=10, pending=10)
+    exported = run(course, "export", "csv")
+    assert "the earlier grade, because grading again failed" in exported.stderr
+    page = (course / "out" / "index.html").read_text()
+    assert "no memory; the grade of" in page
+    graded(course)
+    assert scores(course)["ada"] == Score(possible=10, pending=6, lost=4)
+
+
+Answers = tuple[str, str]
+Points = tuple[float, float]
+
+
+def expected_score(answers: Answers, points: Points) -> Score:
+    """The score of a student's work by a key."""
+    pending = sum(worth for answer, worth in zip(answers, points, strict=True) if answer)
+    return Score(possible=10, pending=pending, lost=10 - pending)
+
+
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 40))]
+)
+def test_random_terms(course: Path, seed: int):
+    """Over random commands each student has the points that work, key and undone runs say."""
+    draw = random.Random(seed)
+    key: Points = (6.0, 4.0)
+    work: dict[str, Answers] = {"ada": ("Because it is zero.", "Because it is one.")}
+    grades = {student: (answers, key) for student, answers in work.items()}
+    kept, runs = key, [({}, key)]  # the class's key, and what stood before each run
+    for _ in range(12):
+        match draw.choice(["work", "work", "key", "batch", "batch", "undo", "export"]):
+            case "work":
+                name = draw.choice(["ada", "alan", "bob"])
+                work[name] = draw.choice([("Yes.", ""), ("", "No."), ("So.", "Thus.")])
+                write(course, name, _1A=work[name][0], _1B=work[name][1])
+            case "key":
+                key = (3.0, 7.0) if key == (6.0, 4.0) else (6.0, 4.0)
+                change_assignment(course)
+                if key == (6.0, 4.0):
+                    (course / "mine.py").write_text(ASSIGNMENT)
+            case "batch" if key != kept:
+                assert "has changed" in refusal(batch(course))
+                graded(course, "--change-settings")
+                runs.append((grades, kept))
+                grades, kept = {name: (answers, key) for name, answers in work.items()}, key
+            case "batch":
+                graded(course)
+                after = {name: (answers, key) for name, answers in work.items()}
+                if after != grades:
+                    runs.append((grades, kept))
+                grades = after
+            case "undo" if runs:
+                assert run(course, "undo", "--yes").exit_code == 0
+                grades, kept = runs.pop()
+            case "export" if grades:
+                assert run(course, "export", "csv").exit_code == 0
+        found = scores(course)
+        assert {name: expected_score(*grade) for name, grade in grades.items()} == {
+            name: score for name, score in found.items() if name in grades
+        }
+        assert all(found[name].undecided == 10 for name in found.keys() - grades.keys())
