@@ -23,6 +23,9 @@ from rich.text import Text
 from grader.results import EpochResult, ItemResult
 from grader.training.job import TrainingJob
 
+WIDE = 80
+"""The columns of a terminal that has room for every word."""
+
 
 class Screen:
     """A live bar with these columns, plain lines and warnings, as a context manager.
@@ -35,6 +38,7 @@ class Screen:
         self._console = console
         self._quiet = quiet
         self._live = console.is_terminal and not quiet
+        self._is_wide = console.width >= WIDE
         self._bars = Progress(*columns, console=console, transient=True)
 
     def __enter__(self) -> Self:
@@ -66,7 +70,7 @@ class TerminalProgress(Screen):
             console,
             SpinnerColumn(finished_text="·"),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=24 if console.width >= WIDE else 8),
             TextColumn("{task.fields[detail]}"),
             TimeElapsedColumn(),
             quiet=quiet,
@@ -84,7 +88,8 @@ class TerminalProgress(Screen):
 
     def epoch_ended(self, item_id: str, job: TrainingJob, epoch: int, result: EpochResult) -> None:
         """Show the last epoch of an item's training."""
-        detail = f"{job.metric.label} {job.metric.show(result.measured(job.metric))}"
+        value = job.metric.show(result.measured(job.metric))
+        detail = f"{job.metric.label} {value}"
         if job.epochs:
             detail = f"seed {job.seed}, epoch {epoch} of {job.epochs}, {detail}"
         if self._verbose:
@@ -95,7 +100,9 @@ class TerminalProgress(Screen):
                 self._tasks[item_id],
                 total=None if sweep else job.epochs,
                 completed=0 if sweep else epoch,
-                detail=detail,
+                detail=detail
+                if self._is_wide
+                else f"seed {job.seed}, {epoch}/{job.epochs}: {value}",
             )
 
     def item_finished(self, item: ItemResult) -> None:

@@ -105,13 +105,17 @@ def test_dark_mode_changes_page_and_charts(reports, open_page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_print_unfolds_everything_on_white(scheme, reports, open_page):
-    """On paper what is folded on screen is there, and a dark scheme does not print black."""
-    page = open_page(reports["good"], scheme=scheme)
-    folded = "document.querySelector('.item > details:not([open]) .block')"
+def test_print_unfolds_what_fell_short_on_white(scheme, reports, open_page):
+    """On paper what is folded of a part that fell short is there, and of a passed one is not."""
+    page = open_page(reports["broken"], scheme=scheme)
+    folded = ".part:not(.outcome-passed) .item > details:not([open], .quiet) .block"
+    folded = f"document.querySelector('{folded}')"
     assert page.evaluate(f"{folded}.checkVisibility({{contentVisibilityAuto: true}})") is False
     page.emulate_media(media="print", color_scheme=scheme)
     assert page.evaluate(f"{folded}.getBoundingClientRect().height") > 50
+    passed = "document.querySelector('.part.outcome-passed details').getBoundingClientRect().height"
+    assert page.evaluate(passed) == 0
+    # A dark scheme does not print black.
     assert page.evaluate("getComputedStyle(document.documentElement).color") == "rgb(28, 33, 38)"
 
 
