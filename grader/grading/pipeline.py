@@ -35,8 +35,8 @@ class Observer(Protocol):
     def warn(self, text: str) -> None:
         """Show something that the user must not miss."""
 
-    def training_starts(self, item_ids: list[str]) -> None:
-        """Show the items that are about to be trained."""
+    def training_starts(self, work: Mapping[str, float]) -> None:
+        """Show the items that are about to be trained, each with the multiply-adds of one run."""
 
     def epoch_ended(self, item_id: str, job: TrainingJob, epoch: int, result: EpochResult) -> None:
         """Show one epoch of one run of an item; epochs count from 1."""
@@ -127,7 +127,8 @@ def _train(grading: Grading, observer: Observer) -> bool:
 
     cache = RunCache(default_cache_directory(), device=setting.device)
     plans = {item_id: training.plan() for item_id, training in grading.trainings.items()}
-    observer.training_starts(list(plans))
+    work = {item_id: training.multiply_adds for item_id, training in grading.trainings.items()}
+    observer.training_starts(work)
     try:
         with CachedTrainer(
             start_pool=partial(TrainingPool, setting.datasets, device=setting.device),

@@ -6,6 +6,8 @@ item is finished, and with --verbose after every epoch.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import Self
 
 from rich.console import Console
@@ -20,6 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from grader.report.wording import rough_duration
 from grader.results import EpochResult, ItemResult
 from grader.training.job import TrainingJob
 
@@ -62,6 +65,53 @@ class Screen:
             self._console.print(Text(text, style="dim"), soft_wrap=True)
 
 
+_ALL = "all"
+
+
+class Forecast:
+    """The time that all trainings will take, from the work that is done.
+
+    Args:
+        work: the multiply-adds of one run of each item, by id. A further seed adds another run.
+    """
+
+    def __init__(self, work: Mapping[str, float]) -> None:
+        self._work = dict(work)
+        self._total = dict(work)
+        self._done = dict.fromkeys(work, 0.0)
+        self._seeds: dict[str, set[int]] = {item_id: set() for item_id in work}
+        self._started = time.monotonic()
+
+    def epoch_ended(self, item_id: str, job: TrainingJob) -> None:
+        """Count one epoch of a run."""
+        seeds, work = self._seeds[item_id], self._work[item_id]
+        seeds.add(job.seed)
+        self._total[item_id] = work * len(seeds)
+        done = self._done[item_id] + work / max(job.epochs, 1)
+        # A sweep has several runs for a seed, and its length is not known.
+        self._done[item_id] = min(done, self._total[item_id])
+
+    def item_finished(self, item_id: str) -> None:
+        """Count an item that will not be trained any further."""
+        self._done[item_id] = self._total[item_id]
+
+    @property
+    def share(self) -> float:
+        """The share of the work that is done, 0 to 1."""
+        return sum(self._done.values()) / (sum(self._total.values()) or 1.0)
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """The seconds that are left, or None while too little is done to say."""
+        if self.share < _ENOUGH:
+            return None
+        return (time.monotonic() - self._started) * (1 / self.share - 1)
+
+
+_ENOUGH = 0.02
+"""The share of the work after which the rest is forecast."""
+
+
 class TerminalProgress(Screen):
     """Observes the grading of one submission; `verbose` prints a line after every epoch."""
 
@@ -77,14 +127,18 @@ class TerminalProgress(Screen):
         )
         self._verbose = verbose
         self._tasks: dict[str, TaskID] = {}
+        self._forecast = Forecast({})
 
-    def training_starts(self, item_ids: list[str]) -> None:
-        """Add a bar for each item that is about to be trained."""
-        if item_ids:
-            self._say(f"training for {', '.join(item_ids)} …")
+    def training_starts(self, work: Mapping[str, float]) -> None:
+        """Add a bar for each item that is about to be trained, and one for all of them."""
+        if work:
+            self._say(f"training for {', '.join(work)} …")
         if self._live:
-            for item_id in item_ids:
+            self._forecast = Forecast(work)
+            for item_id in work:
                 self._tasks[item_id] = self._bars.add_task(item_id, total=None, detail="waiting")
+            if len(work) > 1:
+                self._tasks[_ALL] = self._bars.add_task(_ALL, total=1.0, detail="")
 
     def epoch_ended(self, item_id: str, job: TrainingJob, epoch: int, result: EpochResult) -> None:
         """Show the last epoch of an item's training."""
@@ -105,10 +159,23 @@ class TerminalProgress(Screen):
                 else f"seed {job.seed}, {epoch}/{job.epochs}: {value}",
             )
 
+            self._forecast.epoch_ended(item_id, job)
+            self._show_forecast()
+
+    def _show_forecast(self) -> None:
+        if _ALL in self._tasks:
+            remaining = self._forecast.remaining_seconds
+            left = "" if remaining is None else f"about {rough_duration(remaining)} left"
+            self._bars.update(self._tasks[_ALL], completed=self._forecast.share, detail=left)
+
     def item_finished(self, item: ItemResult) -> None:
         """Replace the bar of a trained item by its outcome."""
         if item.id in self._tasks:
             self._bars.remove_task(self._tasks.pop(item.id))
+            self._forecast.item_finished(item.id)
+            self._show_forecast()
+            if set(self._tasks) == {_ALL}:
+                self._bars.remove_task(self._tasks.pop(_ALL))
         training = item.training
         value = f", {training.metric.show(training.accuracy)}" if training else ""
         self._say(f"{item.id}: {item.outcome.value}{value}")
