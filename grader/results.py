@@ -43,6 +43,7 @@ class CheckResult:
         score: the points of this check, or None if all checks of the item decide together.
         hidden: students may learn no more of it than that it failed.
         unanswered: it failed because there is no answer yet, such as an untouched stub.
+        excerpt: the student's lines around `location`, numbered; empty if they are not known.
     """
 
     id: str
@@ -56,6 +57,11 @@ class CheckResult:
     score: Score | None = None
     hidden: bool = False
     unanswered: bool = False
+    excerpt: str = ""
+
+    def with_excerpt(self, excerpt: str) -> CheckResult:
+        """Return the check with the lines around its location."""
+        return replace(self, excerpt=excerpt)
 
     @classmethod
     def judged(  # the fields of the record
@@ -525,6 +531,10 @@ class ItemResult:
         """True if it failed for nothing but a missing answer."""
         failed = [check for check in self.checks if check.outcome is Outcome.FAILED]
         return bool(failed) and all(check.unanswered for check in failed)
+
+    def with_checks(self, checks: tuple[CheckResult, ...]) -> ItemResult:
+        """Return the item with revised checks."""
+        return replace(self, checks=checks)
 
     def for_students(self) -> ItemResult:
         """Return the item with no more of its hidden checks than their outcomes and points."""

@@ -104,9 +104,16 @@ def begin(
     clock: Clock,
 ) -> Grading:
     """Check every item, and grade the items that need no training."""
+    from grader.grading.excerpts import Sources  # noqa: PLC0415
     from grader.grading.submission import Grading  # noqa: PLC0415  # torch loads beside the sandbox
 
-    grading = Grading(setting=setting, submission=submission, extractions=extractions, clock=clock)
+    grading = Grading(
+        setting=setting,
+        submission=submission,
+        extractions=extractions,
+        clock=clock,
+        sources=Sources(submission),
+    )
     grading.check()
     return grading
 

@@ -14,6 +14,7 @@ from grader.assignment.records import Item, Part
 from grader.assignment.selection import needed_items, select_items
 from grader.errors import GraderError
 from grader.grading.clock import Clock
+from grader.grading.excerpts import Sources
 from grader.grading.items.interface import Context, Training
 from grader.grading.items.recorded import report_programs
 from grader.grading.items.registry import CHECKS
@@ -39,6 +40,7 @@ class Grading:
     Attributes:
         submission: its private copy is used by `check` only.
         extractions: the sandbox's answers, by question id.
+        sources: the student's lines, which reports show.
         results: of the finished items, by id.
         trainings: of the selected items that have no result yet, by id, the longest first.
     """
@@ -47,6 +49,7 @@ class Grading:
     submission: Submission
     extractions: Mapping[str, Extraction]
     clock: Clock
+    sources: Sources | None = None
     results: dict[str, ItemResult] = field(default_factory=dict)
     trainings: dict[str, Training] = field(default_factory=dict)
 
@@ -135,4 +138,6 @@ class Grading:
         ]
         output = tuple(one.output for one in extractions if one.output is not None)
         result = self.results[item_id]
+        if self.sources is not None:
+            result = self.sources.add_excerpts(result)
         return replace(result, output=(*result.output, *output))
