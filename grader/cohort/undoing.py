@@ -12,7 +12,7 @@ from grader.report.files import write_reports
 from grader.results import Score
 
 UNDO = "took back run "
-"""How the purpose of a run begins that undid another one."""
+"""The beginning of the purpose of a run that undid another one."""
 
 
 @dataclass(frozen=True, kw_only=True)
