@@ -7,12 +7,14 @@ The directory holds the store, a folder of reports for each student, the trainin
 from __future__ import annotations
 
 import re
+import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
@@ -23,7 +25,7 @@ from grader.cohort.late_policy import LatePolicy
 from grader.cohort.run import ClassRun, RunObserver, Task, write_student_reports
 from grader.cohort.store import STORE_NAME, Store, StoredGrading
 from grader.cohort.summary import Status, StudentSummary
-from grader.errors import UsageError
+from grader.errors import MachineError, UsageError
 from grader.grading.options import Options
 from grader.intake.class_intake import Intake, find_submissions
 from grader.intake.roster import Roster
@@ -36,6 +38,7 @@ from grader.text import display_name
 
 LOCK_NAME = ".lock"
 ALL_STUDENTS = "all"
+SCHEDULER_SECONDS = 5.0
 _OWN_NAMES = frozenset({LOCK_NAME, STORE_NAME, "journal.jsonl", CLASS_PAGE_NAME, "runs"})
 """Names in the output directory that no student's folder may have."""
 
@@ -137,6 +140,8 @@ def grade_class(request: ClassRequest, store: Store, observer: ClassObserver) ->
         MachineError: this machine cannot grade.
         KeyboardInterrupt: Ctrl-C.
     """
+    if request.options.scheduler:
+        _require_scheduler(request.options.scheduler)
     observer.stage("looking for submissions")
     with find_submissions(request.directory, request.roster) as intake:
         for sentence in intake.recognised:
@@ -169,6 +174,28 @@ def grade_class(request: ClassRequest, store: Store, observer: ClassObserver) ->
                 else:
                     _keep_grade(store, request.output, earlier, summary)
                 observer.graded(summary)
+
+
+def _require_scheduler(address: str) -> None:
+    """Raise before anybody is graded if nothing listens at a scheduler's address.
+
+    Raises:
+        MachineError: there is no connection within `SCHEDULER_SECONDS`.
+    """
+    try:
+        parts = urlsplit(address)
+        place = (parts.hostname or "", parts.port or 0)
+    except ValueError:
+        return  # the trainer says what is wrong with the address
+    if not all(place):
+        return
+    try:
+        socket.create_connection(place, timeout=SCHEDULER_SECONDS).close()
+    except OSError as error:
+        raise MachineError(
+            f"no Dask scheduler answers at {address}: {error}",
+            next_step="start one (`dask scheduler`), or correct the address; nobody was graded",
+        ) from None
 
 
 def _grade_to_keep(store: Store, summary: StudentSummary) -> StoredGrading | None:

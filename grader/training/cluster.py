@@ -32,7 +32,7 @@ from grader.training.pool import ATTEMPTS, TrainingPool, split_into_stacks
 if TYPE_CHECKING:  # this module loads torch
     from grader.training.datasets import Datasets
 
-CONNECT_SECONDS = 30.0
+CONNECT_SECONDS = 9.0
 
 LOOK_SECONDS = 1.0
 """Maximum time between two looks at the workers."""

@@ -11,6 +11,7 @@ import pytest
 from grader.cohort import batch as batch_module
 from grader.cohort.store import STORE_NAME, Store
 from grader.cohort.summary import Status
+from grader.errors import MachineError
 from grader.results import Score
 from tests.cli.test_class_settings import ASSIGNMENT, batch, make_course, refusal, run
 
@@ -187,3 +188,12 @@ def test_random_terms(course: Path, seed: int):
             name: score for name, score in found.items() if name in grades
         }
         assert all(found[name].undecided == 10 for name in found.keys() - grades.keys())
+
+
+def test_scheduler_that_does_not_answer(course: Path):
+    """A scheduler that is not there ends the command once, before anybody is graded."""
+    write(course, "alan", _1A="It is.")
+    done = batch(course, "--scheduler", "tcp://127.0.0.1:9", "--regrade", "all")
+    assert isinstance(done.exception, MachineError)
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in str(done.exception)
+    assert set(scores(course)) == {"ada"}
