@@ -702,6 +702,22 @@ class SubmissionResult:
             lambda part: replace(part, items=tuple(item.for_students() for item in part.items))
         )
 
+    def with_items_of(self, later: SubmissionResult) -> SubmissionResult:
+        """Return the result with the items that a later grading with --only asked for.
+
+        Args:
+            later: of the same submission by the same assignment.
+        """
+        asked = {item.id: item for item in later.items() if item.was_asked}
+
+        def revised(part: PartResult) -> PartResult:
+            items = tuple(asked.get(item.id, item) for item in part.items)
+            return PartResult.of(part.id, part.title, items)
+
+        merged = self.with_parts(revised)
+        complete = all(item.score.undecided == 0 for item in merged.items())
+        return replace(merged, complete=complete, timing=later.timing)
+
     def with_parts(self, revise: Callable[[PartResult], PartResult | None]) -> SubmissionResult:
         """Return the result with revised parts, without those revised to None, and new totals."""
         problems = []

@@ -253,7 +253,7 @@ def _print_totals(totals: ClassTotals, page: Path) -> None:
         (totals.passed, "passed every automatic part"),
         (totals.fell_short, "failed at least one part"),
         (totals.unusable, "submitted nothing that can be graded"),
-        (totals.error, "have no grade because of an error; run the command again to retry"),
+        (totals.error, "have no grade or an earlier one, because grading failed; run it again"),
         (totals.missing, "are on the roster but submitted nothing"),
         (totals.pending, "have answers that a person must grade"),
         (totals.borderline, "have an accuracy so close to its threshold that chance may decide"),

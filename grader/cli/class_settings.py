@@ -18,7 +18,6 @@ from grader.assignment.loading import load_assignment
 from grader.assignment.records import Assignment
 from grader.cli.options import class_option
 from grader.cohort.store import STORE_NAME, Store
-from grader.cohort.summary import Status
 from grader.errors import UsageError
 from grader.text import clean_line
 
@@ -61,8 +60,7 @@ def settle(context: click.Context, output: Path, given: Mapping[str, Any]) -> di
     """Return the settings of this call of `grade batch`: as given, or else those of the class.
 
     Raises:
-        UsageError: an option differs from the class's, and `--change-settings` was not given; or
-            `--only` would replace whole grades.
+        UsageError: an option differs from the class's, and `--change-settings` was not given.
     """
     kept = read_settings(output)
     settled, differences = dict(given), []
@@ -76,8 +74,6 @@ def settle(context: click.Context, output: Path, given: Mapping[str, Any]) -> di
             settled[name] = _restored(name, kept[name])
         else:
             differences.append(f"{option}: {_shown(kept[name])}, now {_shown(value)}")
-    if given["only"] and _has_whole_grades(output):
-        differences.append("--only: all parts; the other parts' points would be taken out")
     if differences and not given["change_settings"]:
         raise UsageError(
             "this class was graded with other settings:\n"
@@ -153,15 +149,6 @@ def show(output: Path) -> None:
 def _kept_in(store: Store) -> dict[str, Any]:
     kept = store.setting(SETTINGS_NAME)
     return msgspec.json.decode(kept, type=dict[str, Any]) if kept else {}
-
-
-def _has_whole_grades(output: Path) -> bool:
-    if not (output / STORE_NAME).is_file():
-        return False
-    with Store(output / STORE_NAME) as store:
-        return any(
-            summary.status is Status.GRADED and summary.complete for summary in store.summaries()
-        )
 
 
 def _plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ from grader.assignment.selection import select_items
 from grader.cohort.late_policy import LatePolicy
 from grader.cohort.run import ClassRun, RunObserver, Task, write_student_reports
 from grader.cohort.store import STORE_NAME, Store, StoredGrading
-from grader.cohort.summary import Status, StudentSummary
+from grader.cohort.summary import Status, StudentSummary, summarize_items
 from grader.errors import MachineError, UsageError
 from grader.grading.options import Options
 from grader.intake.class_intake import Intake, find_submissions
@@ -33,7 +33,7 @@ from grader.intake.students import Student
 from grader.intake.submitted import SubmittedWork, submission_digest
 from grader.models.digest import digest_of
 from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME, remove_links, write_reports
-from grader.results import Lateness, Outcome, Score
+from grader.results import Lateness, Outcome, Score, SubmissionResult
 from grader.text import display_name
 
 LOCK_NAME = ".lock"
@@ -167,13 +167,9 @@ def grade_class(request: ClassRequest, store: Store, observer: ClassObserver) ->
             observer=observer,
         )
         with closing(run.grade(to_grade)) as graded:
-            for task, summary, result in graded:
-                earlier = _grade_to_keep(store, summary)
-                if earlier is None:
-                    store.record(summary, inputs_sha256=task.inputs_sha256, result=result)
-                else:
-                    _keep_grade(store, request.output, earlier, summary)
-                observer.graded(summary)
+            for each in graded:
+                _record(request, store, *each)
+                observer.graded(each[1])
 
 
 def _require_scheduler(address: str) -> None:
@@ -198,10 +194,56 @@ def _require_scheduler(address: str) -> None:
         ) from None
 
 
+def _record(
+    request: ClassRequest,
+    store: Store,
+    task: Task,
+    summary: StudentSummary,
+    result: SubmissionResult | None,
+) -> None:
+    """Record a grading, so that no earlier grade is lost by a failure or by --only."""
+    if earlier := _grade_to_keep(store, summary):
+        items = ", ".join(item.id for item in summary.items if item.outcome is Outcome.ERROR)
+        of_items = f"the grader failed in {items}"
+        reason = summary.message if summary.status is Status.ERROR else of_items
+        _keep_grade(store, request.output, earlier, reason)
+        return
+    whole = _last_grade(store, summary) if request.options.only else None
+    if whole is None or not whole.summary.complete:
+        store.record(summary, inputs_sha256=task.inputs_sha256, result=result)
+        return
+    before = store.automatic_result(whole.number)
+    if before is None or result is None or not _are_of_one_work(before, result):
+        reason = "graded only in part, but the work or the assignment has changed since"
+        _keep_grade(store, request.output, whole, reason)
+        return
+    merged = write_student_reports(request.output, task, before.with_items_of(result))
+    merged_summary = replace(
+        summary,
+        score=merged.score,
+        complete=merged.complete,
+        items=summarize_items(merged),
+    )
+    # With the whole grading's digest, the next whole grading finds it up to date.
+    store.record(task.decide(merged_summary), inputs_sha256=whole.inputs_sha256, result=merged)
+
+
+def _are_of_one_work(before: SubmissionResult, later: SubmissionResult) -> bool:
+    """Return True if two results are of the same files by the same assignment."""
+    first, second = before.provenance, later.provenance
+    return (first.submission_sha256, first.assignment_sha256) == (
+        second.submission_sha256,
+        second.assignment_sha256,
+    )
+
+
 def _grade_to_keep(store: Store, summary: StudentSummary) -> StoredGrading | None:
     """Return the earlier grading that counts on, because the grader itself failed this time."""
-    if not summary.has_error:
-        return None
+    return _last_grade(store, summary) if summary.has_error else None
+
+
+def _last_grade(store: Store, summary: StudentSummary) -> StoredGrading | None:
+    """Return a student's newest grading without a failure of the grader."""
     return next(
         (
             earlier
@@ -212,10 +254,8 @@ def _grade_to_keep(store: Store, summary: StudentSummary) -> StoredGrading | Non
     )
 
 
-def _keep_grade(store: Store, output: Path, earlier: StoredGrading, failed: StudentSummary) -> None:
+def _keep_grade(store: Store, output: Path, earlier: StoredGrading, reason: str) -> None:
     """Record an earlier grade once more, marked; the next run grades the work again."""
-    items = ", ".join(item.id for item in failed.items if item.outcome is Outcome.ERROR)
-    reason = failed.message if failed.status is Status.ERROR else f"the grader failed in {items}"
     since = f"the grade of {earlier.summary.graded_at} is kept"
     kept = replace(earlier.summary, kept_because=f"{reason}; {since}")
     result = store.automatic_result(earlier.number)

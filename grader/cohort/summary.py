@@ -83,7 +83,7 @@ class StudentSummary:
         folder: of the student's reports, below the output directory; empty if there are none.
         final_points: earned points after the late policy.
         graded_at: ISO 8601, UTC.
-        kept_because: how the grader failed since, so that this earlier grade is kept; or "".
+        kept_because: why this earlier grade is kept, such as a failure of the grader since; or "".
     """
 
     student: Student

@@ -78,7 +78,6 @@ def test_forgotten_options(course: Path) -> None:
         (("--due", "2031-01-01"), "--due: 2030-01-01 12:00, now 2031-01-01"),
         (("--penalty-per-day", "0"), "--penalty-per-day: 0.1, now 0.0"),
         (("--practice",), "--practice: no, now yes"),
-        (("--only", "1A"), "--only: all parts; the other parts' points would be taken out"),
     ],
 )
 def test_other_options(course: Path, arguments: tuple[str, ...], difference: str) -> None:

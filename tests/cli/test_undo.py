@@ -136,6 +136,29 @@ def test_failure_keeps_the_grade(course: Path, monkeypatch: pytest.MonkeyPatch):
     assert scores(course)["ada"] == Score(possible=10, pending=6, lost=4)
 
 
+def test_only_is_merged(course: Path):
+    """`--only` on a graded class replaces these items alone; the whole is up to date after it."""
+    before = scores(course)
+    graded(course, "--only", "1A")
+    assert scores(course) == before
+    report = (course / "out" / "ada" / "report.html").stat().st_mtime_ns
+    graded(course)
+    assert (course / "out" / "ada" / "report.html").stat().st_mtime_ns == report
+    assert "only 1A" in run(course, "history").output
+
+
+def test_only_on_changed_work(course: Path):
+    """Where the work has changed since, a part cannot be merged: the whole grade is kept."""
+    write(course, "ada", _1B="Because it is one.")
+    done = batch(course, "--only", "1A")
+    assert done.exit_code == 3
+    assert scores(course)["ada"] == Score(possible=10, pending=10)
+    page = (course / "out" / "index.html").read_text()
+    assert "the work or the assignment has changed since" in page
+    graded(course)
+    assert scores(course)["ada"] == Score(possible=10, pending=4, lost=6)
+
+
 Answers = tuple[str, str]
 Points = tuple[float, float]
 
