@@ -66,7 +66,8 @@ def make_kit(
         for path in sorted(template.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts and ".github" not in path.parts
     }
-    words = {"TITLE": assignment.title, "INSTALL": install, "ASSIGNMENT": where}
+    in_workflow = name if is_whole else f"./{HOME}"
+    words = {"TITLE": assignment.title, "INSTALL": install, "ASSIGNMENT": in_workflow}
     files |= {
         "README.md": _filled("README.md", words),
         "TASKS.md": write_handout(assignment).encode(),

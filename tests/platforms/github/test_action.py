@@ -131,6 +131,26 @@ echo 'import sys; print("fetch", *sys.argv[1:], file=open("{log}", "a"))' \
 """Stands in for `python -m venv`: pip and the grader in it only say that they were used."""
 
 
+def test_cache_key_of_a_kit(tmp_path):
+    """Every file of a kit's assignment decides about the kept data."""
+    (tmp_path / "assignment" / "tests").mkdir(parents=True)
+    (tmp_path / "assignment" / "assignment.py").write_text("dataset = 'mnist'")
+    keys = []
+    for number, text in enumerate(("one", "two")):
+        (tmp_path / "assignment" / "tests" / "test_a.py").write_text(text)
+        step = run_script("key", tmp_path, tmp_path / str(number), {"assignment": "./assignment"})
+        keys.append(step.outputs["digest"])
+    assert len(set(keys)) == 2
+
+
+def test_workflow_of_a_kit():
+    """The kit's workflow is the template's, but for the directory and the assignment."""
+    kit = (ROOT / "grader" / "authoring" / "kit_files" / "grade.yml").read_text()
+    template = (ROOT / "student_template" / ".github" / "workflows" / "grade.yml").read_text()
+    own = "          directory: work\n          assignment: ASSIGNMENT\n"
+    assert kit.replace(own, "          directory: .\n") == template
+
+
 def test_install_in_a_hostile_checkout(tmp_path):
     """Installing runs nothing of the checkout, whatever the student's files are called."""
     checkout, files, log = tmp_path / "checkout", tmp_path / "runner", tmp_path / "log"
