@@ -89,7 +89,13 @@ def submission(
     refuse_option_as_file(own_work=options["own_work"])
     chosen = Options(**options, may_fall_back=not os.environ.get("CI"))
     if context.get_parameter_source("assignment") is ParameterSource.DEFAULT:
-        assignment = find_named_assignment(directory) or assignment
+        if named := find_named_assignment(directory):
+            # Anybody may have written the file, so nobody is graded by it unawares.
+            assignment = named
+            shown = shown_path(Path(named)) if Path(named).is_absolute() else named
+            error_console.print(
+                f"the assignment is {shown}, named by grader.toml", style="dim", markup=False
+            )
     loaded = load_assignment(assignment, submission=directory)
     with fenced_log():
         with TerminalProgress(error_console, quiet=quiet, verbose=verbose) as progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from grader.report.markdown import render_markdown
 from grader.results import PartResult, ProblemResult
 from grader.review.agreement import measure_agreement
 from grader.review.answers import collect_answers
+from grader.review.holds import Holds, Place
 from grader.review.judgements import Judgement, points_of
 from grader.review.ledger import entries_version
 from grader.review.queue import Filter, Group, measure_progress, neighbours, read_groups, select
@@ -40,6 +41,7 @@ class Review:
     store: ReviewStore
     assignment: Assignment
     output: Path
+    holds: Holds = field(default_factory=Holds)
     _collected: int = -1
 
     @cached_property
@@ -89,6 +91,11 @@ class View:
         """Return the answers under a filter."""
         return select(self.review.store, item_id, groups, shown, self.grader)
 
+    def to_do(self, item_id: str, groups: Sequence[Group]) -> list[Group]:
+        """Return the answers under the view's filter that no other grader has open."""
+        chosen = self.select(item_id, groups, self.shown)
+        return self.review.holds.free(item_id, self.reading, chosen, self.grader)
+
 
 def answer_address(item_id: str, sha256: str, shown: Filter) -> str:
     """Return the address of an answer's page under a filter."""
@@ -96,11 +103,13 @@ def answer_address(item_id: str, sha256: str, shown: Filter) -> str:
 
 
 def following_address(view: View, item_id: str, sha256: str) -> str:
-    """Return the address of the next answer under the filter, or of the first."""
+    """Return the address of the next answer under the filter, or of the first; hold the next."""
     groups = read_groups(view.review.store, item_id)
-    _, after = neighbours(groups, view.select(item_id, groups, view.shown), sha256)
+    _, after = neighbours(groups, view.to_do(item_id, groups), sha256)
     if after is None:
+        view.review.holds.release(view.grader)
         return f"/items/{item_id}/next?show={view.shown.value}"
+    view.review.holds.hold(Place(item_id, view.reading, after.sha256), view.grader)
     return answer_address(item_id, after.sha256, view.shown)
 
 
@@ -134,9 +143,13 @@ def home(view: View) -> Response:
 def next_answer(view: View, item_id: str) -> Response:
     """Lead to the first answer under the filter, or say that none is left."""
     review = view.review
-    chosen = view.select(item_id, read_groups(review.store, item_id), view.shown)
-    if chosen:
-        return RedirectResponse(answer_address(item_id, chosen[0].sha256, view.shown), 303)
+    groups = read_groups(review.store, item_id)
+    free = view.to_do(item_id, groups)
+    if free:
+        # Held at once, so that the next person who asks gets another one.
+        review.holds.hold(Place(item_id, view.reading, free[0].sha256), view.grader)
+        return RedirectResponse(answer_address(item_id, free[0].sha256, view.shown), 303)
+    held = len(view.select(item_id, groups, view.shown))
     order = list(review.items)
     start = order.index(item_id)
     following = next(
@@ -147,7 +160,7 @@ def next_answer(view: View, item_id: str) -> Response:
         ),
         None,
     )
-    return _page("nothing_left.html", view, item_id=item_id, following=following)
+    return _page("nothing_left.html", view, item_id=item_id, following=following, held=held)
 
 
 def answer(
@@ -168,7 +181,9 @@ def answer(
     item = review.items[item_id]
     rubric = rubric_in_force(review.store, review.assignment, item_id)
     first = groups if view.reading == FIRST else read_groups(review.store, item_id)
-    before, after = neighbours(first, view.select(item_id, first, view.shown), sha256)
+    place = Place(item_id, view.reading, sha256)
+    review.holds.hold(place, view.grader)
+    before, after = neighbours(first, view.to_do(item_id, first), sha256)
     standing = group.judgement
     counts = [(shown, len(view.select(item_id, first, shown))) for shown in Filter]
     return _page(
@@ -190,6 +205,7 @@ def answer(
         outdated=group.outdated,
         filled=mine or standing or group.outdated,
         conflict=conflict,
+        open_with=review.holds.holder(place, view.grader),
         seen=entries_version(group.entries),
         snippets=review.store.snippets(item_id, SNIPPETS_SHOWN),
         before=before,

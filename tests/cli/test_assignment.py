@@ -197,7 +197,8 @@ def test_bundled_name_needs_no_trust(tmp_path: Path):
     """A bundled assignment that grader.toml names is graded at once."""
     (tmp_path / "basics.py").write_text("def convolution_parameters():\n    return 80\n")
     (tmp_path / "grader.toml").write_text('assignment = "digits"\n')
-    grade(tmp_path, "--quick", "--only", "1B", "-o", tmp_path / "out")
+    run = grade(tmp_path, "--quick", "--only", "1B", "-o", tmp_path / "out")
+    assert "the assignment is digits, named by grader.toml" in run.stderr
     item = items_of(read_result(tmp_path / "out", tmp_path.name))["1B"]
     assert item["score"]["earned"] == 2, failed_checks(item)
 

@@ -22,7 +22,7 @@ CONFIGURATION = {
     ".env": "GRADE_OWN_WORK=1\nGRADER_OWN_WORK=1\nCI=\n",
     ".envrc": "export GRADE_OWN_WORK=1\n",
     "pyproject.toml": "[tool.grade]\nown-work = true\n[tool.sequential-grader]\nown_work = true\n",
-    "grader.toml": "own_work = true\nunsafe = true\n",
+    "grader.toml": "assignment = 'set4'\nown_work = true\nunsafe = true\n",
     "grade.toml": "own-work = true\n",
     "setup.cfg": "[grade]\nown-work = true\n",
     "settings.json": '{"own_work": true}',

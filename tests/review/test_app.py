@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from grader.errors import UsageError
-from grader.review import accounts
+from grader.review import accounts, holds
 from grader.review.accounts import invite, revoke
 from grader.review.answers import collect_answers
 from grader.review.app import make_app
@@ -386,3 +386,34 @@ def test_hostile_answer(grace, store):
     assert page.count("<script") == 1
     assert not re.search("<(iframe|style|img)", page)
     assert not re.search(r"<[^>]+(javascript:|evil\.example)", page)
+
+
+def test_everybody_gets_another_answer(grace, hal, app):
+    """What one grader has open is not given to another; a grader holds one answer at a time."""
+    first = grace.open("/items/1A/next")
+    second = hal.open("/items/1A/next")
+    assert first.path != second.path
+    saved = grace.judge(first)
+    following = grace.open(saved.headers["location"])
+    assert following.path not in {first.path, second.path}
+    assert "open with other graders" in Browser.open(_third(app, "ian"), "/items/1A/next").text
+    saved = hal.judge(second)
+    assert hal.open(saved.headers["location"]).path != following.path
+    told = hal.open(following.path).text
+    assert "grace has this answer open." in told
+
+
+def test_left_answer_comes_back(grace, hal, monkeypatch):
+    """An answer whose page was left open is given to others after five minutes."""
+    clock = [0.0]
+    monkeypatch.setattr(holds.time, "monotonic", lambda: clock[0])
+    first = grace.open("/items/1A/next")
+    assert hal.open("/items/1A/next").path != first.path
+    clock[0] += holds.HOLD_SECONDS + 1
+    assert hal.open("/items/1A/next").path == first.path
+
+
+def _third(app, name):
+    browser = Browser(app)
+    browser.join(invite(app.state.review.store, name, by="grace"))
+    return browser
