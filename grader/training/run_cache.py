@@ -47,11 +47,14 @@ class RunCache:
         self._device = device
 
     def load(self, job: TrainingJob, stack: Sequence[TrainingJob] = ()) -> TrainingRun | None:
-        """Return the run of a job, or None if missing.
+        """Return the run of a job, as it would be trained now, or None if missing.
 
         `stack` are all jobs that were trained as one network, `job` included.
         """
         digest = self._digest(job, stack)
+        return self._read(digest, job) or self._read(_early(digest, job), job)
+
+    def _read(self, digest: str, job: TrainingJob) -> TrainingRun | None:
         try:
             content = self._path(digest).read_bytes()
         except OSError:
@@ -63,11 +66,13 @@ class RunCache:
             entry = msgspec.json.decode(encoded, type=_Entry)
         except msgspec.MsgspecError:  # written by another version of the grader
             return None
-        return entry.run if entry.digest == digest and _is_long_enough(entry.run, job) else None
+        return entry.run if entry.digest == digest and _is_as_trained(entry.run, job) else None
 
     def store(self, job: TrainingJob, run: TrainingRun, stack: Sequence[TrainingJob] = ()) -> None:
         """Keep a run. A cache that cannot be written only costs time and raises no error."""
         digest = self._digest(job, stack)
+        if run.stopped_early:
+            digest = _early(digest, job)
         encoded = msgspec.json.encode(_Entry(digest=digest, run=run))
         path = self._path(digest)
         with suppress(OSError):
@@ -101,7 +106,21 @@ def _checksum(encoded: bytes) -> bytes:
     return hashlib.sha256(encoded).hexdigest().encode()
 
 
-def _is_long_enough(run: TrainingRun, job: TrainingJob) -> bool:
-    """Return False if the run stopped at a lower threshold than the job's."""
-    threshold = job.stop_at_accuracy
-    return not run.stopped_early or (threshold is not None and run.best_accuracy >= threshold)
+def _early(digest: str, job: TrainingJob) -> str:
+    """Return the name of a run that ended early, so that a whole one is kept beside it."""
+    return digest_of(digest, job.stop_at_accuracy)
+
+
+def _is_as_trained(run: TrainingRun, job: TrainingJob) -> bool:
+    """Return True if a run has the epochs that training the job now would give.
+
+    So a report does not depend on what the cache holds: a run of `--full` is not shown for a
+    training that would have ended before.
+    """
+    target = job.stop_at_accuracy
+    if target is None or job.counted_epoch == "final":
+        return not run.stopped_early
+    epochs = enumerate(run.epochs, 1)
+    reached = (number for number, epoch in epochs if epoch.test_accuracy >= target)
+    ends = next(reached, job.epochs)
+    return len(run.epochs) == ends or run.diverged
