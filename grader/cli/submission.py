@@ -88,14 +88,13 @@ def submission(
     error_console = Console(stderr=True)
     refuse_option_as_file(own_work=options["own_work"])
     chosen = Options(**options, may_fall_back=not os.environ.get("CI"))
-    if context.get_parameter_source("assignment") is ParameterSource.DEFAULT:
-        if named := find_named_assignment(directory):
-            # Anybody may have written the file, so nobody is graded by it unawares.
-            assignment = named
-            shown = shown_path(Path(named)) if Path(named).is_absolute() else named
-            error_console.print(
-                f"the assignment is {shown}, named by grader.toml", style="dim", markup=False
-            )
+    is_default = context.get_parameter_source("assignment") is ParameterSource.DEFAULT
+    if is_default and (named := find_named_assignment(directory)):
+        # Anybody may have written the file, so nobody is graded by it unawares.
+        assignment = named
+        shown = shown_path(Path(named)) if Path(named).is_absolute() else named
+        said = f"the assignment is {shown}, named by grader.toml"
+        error_console.print(said, style="dim", markup=False)
     loaded = load_assignment(assignment, submission=directory)
     with fenced_log():
         with TerminalProgress(error_console, quiet=quiet, verbose=verbose) as progress:

@@ -69,8 +69,9 @@ class TrainingJob:
     def digest(self, *, device: str = "cpu") -> str:
         """Return the name of the run: the SHA-256 of everything that decides its epochs.
 
-        `stop_at_accuracy` is left out, because it ends a run early and changes no epoch. A job without normalisation, or with cross entropy,
-        has the digest that it had before there was a choice.
+        `stop_at_accuracy` is left out, because it ends a run early and changes no epoch. A job
+        without normalisation, or with cross entropy, has the digest that it had before there was a
+        choice.
         """
         import torch  # noqa: PLC0415  # for its version only; the record itself needs no torch
 
