@@ -64,6 +64,8 @@ _STYLES = {
 def print_summary(result: SubmissionResult, console: Console, report_path: str) -> None:
     """Print the summary of a result, and the path of its report."""
     _print_warnings(result, console)
+    _print_score(result, console)
+    console.print()
     console.print(_parts_table(result, console))
     short = items_that_fell_short(result)
     if short:
@@ -235,7 +237,8 @@ def _print_programs(result: SubmissionResult, console: Console) -> None:
             console.print(Padding(Text(more, style="dim"), (0, 0, 0, 2)))
 
 
-def _print_totals(result: SubmissionResult, console: Console) -> None:
+def _print_score(result: SubmissionResult, console: Console) -> None:
+    """Print the points in one line, which stands first and last."""
     score = result.score
     unanswered = unanswered_points(result)
     line = Text(f"{points(score.earned)} of {points(score.possible)} points earned", style="bold")
@@ -248,6 +251,10 @@ def _print_totals(result: SubmissionResult, console: Console) -> None:
         if value:
             line.append(f", {points(value)} {words}", style="not bold")
     console.print(line)
+
+
+def _print_totals(result: SubmissionResult, console: Console) -> None:
+    _print_score(result, console)
     awaiting = items_that_await_a_person(result)
     if awaiting:
         listing = ", ".join(item.id for item in awaiting)
