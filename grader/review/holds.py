@@ -22,7 +22,7 @@ class Place:
 
 
 class Holds:
-    """Who has which answer open; in the memory of the one process that serves the review.
+    """The answers that graders have open, in the memory of the process that serves the review.
 
     A grader holds one answer at a time: the last one that was opened.
     """
