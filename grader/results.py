@@ -498,6 +498,7 @@ class ItemResult:
         recipe: of a model that passed its checks, trained or not.
         source: the training of a program from which the model is, or None.
         personal: a person's grade, or None.
+        forecast_seconds: of one training run, on one core of this machine; 0 if it is not known.
     """
 
     id: str
@@ -515,6 +516,7 @@ class ItemResult:
     parameters: int | None = None
     hidden_units: int | None = None
     recipe: RecipeReport | None = None
+    forecast_seconds: float = 0.0
     source: SourceReport | None = None
     training: TrainingReport | None = None
     sweep: tuple[SweepPoint, ...] = ()

@@ -354,6 +354,8 @@ def items_ready_to_train(result: SubmissionResult) -> list[ItemResult]:
 def rules_met(item: ItemResult) -> str:
     """Return a model's size against its limits: "hidden units: …, at most 100"."""
     sizes = [] if item.parameters is None else [counted(item.parameters, "parameter")]
+    if item.forecast_seconds:
+        sizes.append(f"about {rough_duration(max(item.forecast_seconds, 1.0))} of training a seed")
     sizes += [
         f"{check.title.lower()}: {check.observed}, {check.expected.partition(' (')[0]}"
         for check in item.checks

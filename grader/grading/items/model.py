@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -189,9 +190,12 @@ class ModelTraining(Training):
     dataset: Dataset
 
     def rehearse(self) -> ModelTraining:
-        """Take one training step on noise."""
-        step = check_one_step(self.job, self.dataset.facts, seed=self.context.setting.seeds[0])
-        return replace(self, so_far=add_checks(self.so_far, step))
+        """Take a training step on noise, and forecast from a second one how long training takes."""
+        step, seconds = check_one_step(
+            self.job, self.dataset.facts, seed=self.context.setting.seeds[0]
+        )
+        so_far = replace(add_checks(self.so_far, step), forecast_seconds=seconds)
+        return replace(self, so_far=so_far)
 
     def leave_out(self, reason: str) -> ItemResult:
         """Return the result of a model that is not trained."""
@@ -291,8 +295,11 @@ class ModelTraining(Training):
         return None, (f"{function} returned {shown}, which is not {needed}.",), ()
 
 
-def check_one_step(job: TrainingJob, facts: DataFacts, *, seed: int) -> CheckResult:
+def check_one_step(job: TrainingJob, facts: DataFacts, *, seed: int) -> tuple[CheckResult, float]:
     """Fail if a training step on noise cannot be taken or has an infinite loss.
+
+    Returns:
+        The check, and a forecast of the seconds of one run, 0 without one.
 
     The step needs no data set. A learning rate that is too high shows in later steps only. It is
     taken in this process, so a large model gets a smaller batch, and a huge one takes no step.
@@ -300,19 +307,26 @@ def check_one_step(job: TrainingJob, facts: DataFacts, *, seed: int) -> CheckRes
     examples = min(job.batch_size, _count_cheap_examples(job))
     if examples < 2:
         reason = "left out by --quick: the model is too large for a quick step"
-        return skipped("one-step", "One training step", reason)
+        return skipped("one-step", "One training step", reason), 0.0
     noise = _make_noise(facts, examples, seed)
+    ended = [time.perf_counter()]
+    rehearsal = replace(job, epochs=2, seed=seed, stop_at_accuracy=None)
     try:
-        diverged = train(replace(job, epochs=1, seed=seed), noise).diverged
+        run = train(rehearsal, noise, on_epoch=lambda *_: ended.append(time.perf_counter()))
+        # Only the step before the first update counts: noise may well make the second one diverge.
+        diverged = not run.epochs
     except ModelError as error:
         passed, observed, next_step = False, str(error), error.next_step
     else:
         passed = not diverged
         observed = "the loss is infinite or NaN" if diverged else "the loss is a number"
         next_step = "look at the layers' order: the loss is not a number before the first update"
-    return CheckResult.judged(
+    check = CheckResult.judged(
         "one-step", "One training step", passed=passed, observed=observed, next_step=next_step
     )
+    # The second of two steps, with an evaluation of as many examples, as often as in training.
+    steps = math.ceil(facts.train_examples / job.batch_size) * job.epochs
+    return check, steps * (ended[2] - ended[1]) if len(ended) == 3 else 0.0
 
 
 def _make_noise(facts: DataFacts, examples: int, seed: int) -> Dataset:

@@ -184,9 +184,9 @@ def test_one_step_with_infinite_loss():
     """--quick finds a loss that is not a number."""
     spec = mlp()
     job = checked(model_extraction(spec)).job
-    assert check_one_step(job, FACTS, seed=1).outcome is Outcome.PASSED
+    assert check_one_step(job, FACTS, seed=1)[0].outcome is Outcome.PASSED
     exploding = replace(job, model=with_huge_weights(spec))
-    assert check_one_step(exploding, FACTS, seed=1).outcome is Outcome.FAILED
+    assert check_one_step(exploding, FACTS, seed=1)[0].outcome is Outcome.FAILED
 
 
 def with_rate(job: TrainingJob, learning_rate: float, **settings: object) -> TrainingJob:
@@ -202,13 +202,13 @@ def with_rate(job: TrainingJob, learning_rate: float, **settings: object) -> Tra
 def test_one_step_with_refused_optimizer():
     """It fails with PyTorch's words, and what PyTorch takes passes."""
     job = checked().job
-    refused = check_one_step(
+    refused, _ = check_one_step(
         with_rate(job, 0.1, momentum=0.9, dampening=0.1, nesterov=True), FACTS, seed=1
     )
     assert refused.outcome is Outcome.FAILED
     assert "Nesterov" in refused.observed
     allowed = with_rate(job, 0.1, momentum=0.0, nesterov=True)
-    assert check_one_step(allowed, FACTS, seed=1).outcome is Outcome.PASSED
+    assert check_one_step(allowed, FACTS, seed=1)[0].outcome is Outcome.PASSED
 
 
 def with_irregularity(spec: ModelSpec, code: str) -> ModelSpec:
@@ -373,13 +373,13 @@ def test_one_step_of_a_large_model(monkeypatch):
     """A large model gets a smaller batch, and a huge one is not even built."""
     batches = []
 
-    def train(job, noise):
+    def train(job, noise, on_epoch):
         batches.append(len(noise.train_targets))
-        return TrainingRun(seed=1, epochs=())
+        return TrainingRun(seed=1, epochs=(EpochResult(train_loss=1.0),))
 
     monkeypatch.setattr(model_kind, "train", train)
     wide = training_job(model(conv(1, 64), RELU, FLATTEN, linear(64 * 676, 10)), batch_size=1024)
-    assert check_one_step(wide, FACTS, seed=1).outcome is Outcome.PASSED
+    assert check_one_step(wide, FACTS, seed=1)[0].outcome is Outcome.PASSED
     assert 2 <= batches[0] < 500
     window = {"kernel_size": 511, "stride": 1, "padding": 255, "dilation": 1, "ceil_mode": False}
     padded = ("Conv2d", {**conv(1, 1)[1], "padding": 400})
@@ -387,7 +387,7 @@ def test_one_step_of_a_large_model(monkeypatch):
         model(padded, ("MaxPool2d", window), FLATTEN, linear(826 * 826, 10)),
         model(FLATTEN, linear(784, 30_000), linear(30_000, 10)),
     ):
-        left_out = check_one_step(training_job(huge), FACTS, seed=1)
-        assert left_out.outcome is Outcome.SKIPPED
+        left_out, seconds = check_one_step(training_job(huge), FACTS, seed=1)
+        assert (left_out.outcome, seconds) == (Outcome.SKIPPED, 0.0)
         assert "too large for a quick step" in left_out.observed
     assert len(batches) == 1
