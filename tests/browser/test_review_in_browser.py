@@ -104,8 +104,10 @@ def test_collision(server, output, sign_in):
     """The later grader learns of the first, keeps the typed text, and decides."""
     grace = sign_in(server.link)
     hal = sign_in(server.invite("hal"))
+    grace.goto(f"{server.address}/items/1B/next")
+    hal.goto(grace.url)  # `next` would give another answer
+    assert "has this answer open" in hal.inner_text("main")
     for page in (grace, hal):
-        page.goto(f"{server.address}/items/1B/next")
         page.keyboard.press("c")
     grace.keyboard.type("From grace.")
     press(grace, "Control+Enter")
