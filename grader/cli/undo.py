@@ -59,7 +59,7 @@ def undo(output: Path, *, yes: bool) -> None:
             if not sys.stdin.isatty():
                 raise UsageError("nobody can be asked here", next_step="add --yes if that is meant")
             click.confirm(f"Take {counted(len(undone), 'grade')} back?", abort=True, err=True)
-        undo_run(store, output, run, SETTINGS_NAME)
+        undo_run(store, output, run, undone, SETTINGS_NAME)
         settings = read_settings(output)
         loaded = load_assignment(settings["assignment"])
         publish(store, loaded, output)

@@ -67,33 +67,30 @@ def list_undone(store: Store, run: StoredRun) -> list[Undone]:
     return found
 
 
-def undo_run(store: Store, output: Path, run: StoredRun, settings_name: str) -> list[Undone]:
-    """Take a run back, and the settings that it changed; return its students.
+def undo_run(
+    store: Store, output: Path, run: StoredRun, undone: list[Undone], settings_name: str
+) -> None:
+    """Take a run back, and the settings that it changed.
 
     Nothing is deleted: each earlier grading is recorded once more. A student whose first grading
-    it was has no grade again.
-
-    Raises:
-        UsageError: a later grading of one of them would be lost.
+    it was has no grade again. `undone` is what `list_undone` found for the run.
     """
-    undone = list_undone(store, run)
+    restored = []
     with store.transaction():
         store.begin_run(f"{UNDO}{run.number}", settings_name)
         for each in undone:
-            if each.before is None:
+            before = each.before
+            if before is None:
                 store.record(_without_grade(each.after.summary), inputs_sha256="", result=None)
                 continue
-            result = store.automatic_result(each.before.number)
-            store.record(
-                each.before.summary, inputs_sha256=each.before.inputs_sha256, result=result
-            )
+            result = store.automatic_result(before.number)
+            store.record(before.summary, inputs_sha256=before.inputs_sha256, result=result)
+            if result is not None:
+                restored.append((result, before.summary.folder))
         if run.settings_before:
             store.keep_setting(settings_name, run.settings_before)
-    for each in undone:
-        result = None if each.before is None else store.automatic_result(each.before.number)
-        if each.before is not None and result is not None:
-            write_reports(result, output / each.before.summary.folder)
-    return undone
+    for result, folder in restored:
+        write_reports(result, output / folder)
 
 
 def _without_grade(summary: StudentSummary) -> StudentSummary:
