@@ -30,7 +30,7 @@ _COMMANDS = {
     "submission": "Grade one submission; `grade DIR` does the same.",
     "batch": "Grade a class, and write the class page.",
     "assignment": "Write, check, calibrate and publish an assignment.",
-    "class": "Show the settings by which a class is graded.",
+    "class": "Show a class's settings, and say who is in it.",
     "history": "List the runs that graded a class, or a student's grades.",
     "undo": "Take the last run that graded a class back.",
     "diff": "List the students whose grade changed in the last regrade.",
@@ -42,7 +42,7 @@ _COMMANDS = {
     "doctor": "Check this machine, and say how to fix what does not work.",
 }
 """The purpose of each command, by its name; its module and its function have the same name."""
-_RENAMED = {"class": ("class_settings", "class_group")}
+_RENAMED = {"class": ("classes", "class_group")}
 """Modules and functions of commands whose names are Python's."""
 
 EXAMPLES = """

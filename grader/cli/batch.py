@@ -254,6 +254,7 @@ def _print_totals(totals: ClassTotals, page: Path) -> None:
         (totals.fell_short, "failed at least one part"),
         (totals.unusable, "submitted nothing that can be graded"),
         (totals.error, "have no grade or an earlier one, because grading failed; run it again"),
+        (totals.unknown, "are nobody's for certain; see `Needs a person` on the class page"),
         (totals.missing, "are on the roster but submitted nothing"),
         (totals.pending, "have answers that a person must grade"),
         (totals.borderline, "have an accuracy so close to its threshold that chance may decide"),

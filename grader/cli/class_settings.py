@@ -16,17 +16,9 @@ from rich.console import Console
 
 from grader.assignment.loading import load_assignment
 from grader.assignment.records import Assignment
-from grader.cli.options import class_option
 from grader.cohort.store import STORE_NAME, Store
 from grader.errors import UsageError
-from grader.text import clean_line
 
-EXAMPLES = """
-\b
-Examples:
-  grade class show                         the class in reports/
-  grade class show --output spring/reports
-"""
 CHANGE = "--change-settings"
 OPTIONS = {
     "assignment": "--assignment",
@@ -53,7 +45,7 @@ def read_settings(output: Path) -> dict[str, Any]:
     if not (output / STORE_NAME).is_file():
         return {}
     with Store(output / STORE_NAME) as store:
-        return _kept_in(store)
+        return kept_in(store)
 
 
 def settle(context: click.Context, output: Path, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +65,7 @@ def settle(context: click.Context, output: Path, given: Mapping[str, Any]) -> di
         if not is_given and not (given["change_settings"] and isinstance(value, bool)):
             settled[name] = _restored(name, kept[name])
         else:
-            differences.append(f"{option}: {_shown(kept[name])}, now {_shown(value)}")
+            differences.append(f"{option}: {shown(kept[name])}, now {shown(value)}")
     if differences and not given["change_settings"]:
         raise UsageError(
             "this class was graded with other settings:\n"
@@ -94,7 +86,7 @@ def keep_settings(store: Store, settled: Mapping[str, Any], assignment: Assignme
     Raises:
         UsageError: the assignment's content has changed, and `--change-settings` was not given.
     """
-    before = _kept_in(store)
+    before = kept_in(store)
     if (
         before.get(DIGEST, assignment.digest()) != assignment.digest()
         and not (settled["change_settings"])
@@ -125,28 +117,8 @@ def load_class_assignment(context: click.Context, output: Path, name: str) -> As
     return load_assignment(kept)
 
 
-@click.group("class", epilog=EXAMPLES)
-def class_group() -> None:
-    """Show the settings by which a class is graded."""
-
-
-@class_group.command(epilog=EXAMPLES)
-@class_option
-def show(output: Path) -> None:
-    """Print what the first `grade batch` was given; it holds until --change-settings."""
-    with Store.open_existing(output) as store:
-        kept = _kept_in(store)
-    if not kept:
-        raise UsageError(
-            f"no settings are kept in {output}: an older grader graded this class",
-            next_step="run `grade batch` with the class's options once",
-        )
-    for name, option in OPTIONS.items():
-        click.echo(f"{option:<21}{clean_line(_shown(kept.get(name)))}")
-    click.echo(f"{'assignment digest':<21}{kept[DIGEST][:12]}")
-
-
-def _kept_in(store: Store) -> dict[str, Any]:
+def kept_in(store: Store) -> dict[str, Any]:
+    """Return the settings in a store; {} if it has none."""
     kept = store.setting(SETTINGS_NAME)
     return msgspec.json.decode(kept, type=dict[str, Any]) if kept else {}
 
@@ -164,7 +136,8 @@ def _restored(name: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a setting's value for a person to read."""
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "not given"
     if isinstance(value, bool):

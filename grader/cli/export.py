@@ -67,9 +67,14 @@ def export(
     with Store.open_existing(output) as store:
         summaries, chosen = read_points(store, practice=practice, mixed=mixed)
     chosen = replace(chosen, title=column or chosen.title, missing_as_zero=missing_as_zero)
-    if format_name == "moodle" and (left_out := not_on_the_worksheet(summaries)):
+    left_out, place = [], "the roster"
+    if format_name == "moodle":
+        left_out, place = not_on_the_worksheet(summaries), "Moodle's worksheet"
+    elif format_name == "canvas":
+        left_out = [each.student.id for each in summaries if not each.student.on_roster]
+    if left_out:
         names = ", ".join(map(clean_line, left_out))
-        message = f"warning: left out, because they are not on Moodle's worksheet: {names}"
+        message = f"warning: left out, because they are not on {place}: {names}"
         Console(stderr=True).print(Text(message, style="yellow"))
     if file is None:
         FORMATS[format_name](summaries, chosen, sys.stdout)

@@ -22,6 +22,7 @@ import grader
 from grader.assignment.records import Assignment, record_of
 from grader.assignment.selection import select_items
 from grader.cohort.late_policy import LatePolicy
+from grader.cohort.people import read_matches, settled_row, taken_out
 from grader.cohort.run import ClassRun, RunObserver, Task, write_student_reports
 from grader.cohort.store import STORE_NAME, Store, StoredGrading
 from grader.cohort.summary import Status, StudentSummary, summarize_items
@@ -34,7 +35,7 @@ from grader.intake.submitted import SubmittedWork, submission_digest
 from grader.models.digest import digest_of
 from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME, remove_links, write_reports
 from grader.results import Lateness, Outcome, Score, SubmissionResult
-from grader.text import display_name
+from grader.text import clean_line, display_name
 
 LOCK_NAME = ".lock"
 ALL_STUDENTS = "all"
@@ -83,6 +84,7 @@ class ClassTotals:
         missing: on the roster, without a submission.
         pending: of all, the students with parts that a person must grade.
         borderline: of all, the students with an accuracy too near its threshold to be sure.
+        unknown: of all, the submissions of which nobody knows whose they are.
     """
 
     passed: int
@@ -92,6 +94,7 @@ class ClassTotals:
     missing: int
     pending: int
     borderline: int
+    unknown: int = 0
 
 
 class ClassObserver(RunObserver, Protocol):
@@ -143,16 +146,25 @@ def grade_class(request: ClassRequest, store: Store, observer: ClassObserver) ->
     if request.options.scheduler:
         _require_scheduler(request.options.scheduler)
     observer.stage("looking for submissions")
-    with find_submissions(request.directory, request.roster) as intake:
+    if request.roster is not None and request.roster.note:
+        observer.stage(request.roster.note)
+    matches = read_matches(store)
+    with find_submissions(request.directory, request.roster, matches) as intake:
         for sentence in intake.recognised:
             observer.stage(sentence)
         for problem in intake.problems:
             observer.warn(f"{display_name(problem.source.name)}: {problem.message}")
         tasks = _list_tasks(request, intake.submitted)
         _check_regrade(request, tasks)
+        removed = taken_out(store)
+        if out := [task for task in tasks if task.work.student.id in removed]:
+            names = ", ".join(clean_line(task.work.student.id) for task in out)
+            observer.stage(f"left out, as a person took them out of the class: {names}")
+            tasks = [task for task in tasks if task not in out]
         to_grade = _leave_out_unchanged(request, store, intake, tasks, observer)
         for student in intake.missing:
-            _record_missing(request, store, student, observer)
+            if student.id not in removed:
+                _record_missing(request, store, student, observer)
         observer.starts(
             to_grade=len(to_grade),
             unchanged=len(tasks) - len(to_grade),
@@ -268,7 +280,7 @@ def _keep_grade(store: Store, output: Path, earlier: StoredGrading, reason: str)
 def count_totals(summaries: Iterable[StudentSummary]) -> ClassTotals:
     """Count the outcomes of a class."""
     statuses: Counter[Status] = Counter()
-    passed = pending = borderline = kept = 0
+    passed = pending = borderline = kept = unknown = 0
     for summary in summaries:
         statuses[summary.status] += 1
         kept += bool(summary.kept_because)
@@ -277,6 +289,7 @@ def count_totals(summaries: Iterable[StudentSummary]) -> ClassTotals:
         }
         passed += summary.status is Status.GRADED and Outcome.FAILED not in automatic
         pending += any(item.outcome is Outcome.PENDING for item in summary.items)
+        unknown += bool(summary.whose)
         borderline += any(item.borderline for item in summary.items)
     return ClassTotals(
         passed=passed,
@@ -286,6 +299,7 @@ def count_totals(summaries: Iterable[StudentSummary]) -> ClassTotals:
         missing=statuses[Status.MISSING],
         pending=pending,
         borderline=borderline,
+        unknown=unknown,
     )
 
 
@@ -347,11 +361,16 @@ def _leave_out_unchanged(
     """Return the tasks that need grading; apply the late policy of today to the others."""
     to_grade = {task.work.student.id: task for task in tasks}
     missing = {student.id for student in intake.missing}
+    matches = read_matches(store)
+    owners = {task.work.identity.label: task.work.student.id for task in tasks}
     for stored in list(store.automatic()):
         student_id = stored.summary.student.id
         task = to_grade.get(student_id)
         if task is None:
-            if student_id not in missing or stored.summary.status is not Status.MISSING:
+            if (row := settled_row(stored.summary, matches, owners)) is not None:
+                observer.warn(f"{student_id}: {row.message}")
+                store.record(row, inputs_sha256="", result=None)
+            elif student_id not in missing or stored.summary.status is not Status.MISSING:
                 observer.warn(
                     f"{student_id} was graded before, but has no submission now; the earlier "
                     "grade is kept"
@@ -359,13 +378,19 @@ def _leave_out_unchanged(
         elif _is_up_to_date(request, stored, task):
             del to_grade[student_id]
             decided = task.decide(stored.summary)
-            if decided != stored.summary:
+            if decided != _as_if_new(stored.summary, decided):
                 result = store.automatic_result(stored.number)
                 if result is not None:
                     result = write_student_reports(request.output, task, result)
                 store.record(decided, inputs_sha256=stored.inputs_sha256, result=result)
                 observer.graded(decided)
     return list(to_grade.values())
+
+
+def _as_if_new(stored: StudentSummary, decided: StudentSummary) -> StudentSummary:
+    """Return a row with the facts that earlier versions did not keep, and that move no points."""
+    student = replace(stored.student, id_header=decided.student.id_header)
+    return replace(stored, source=decided.source, student=student)
 
 
 def _is_up_to_date(request: ClassRequest, stored: StoredGrading, task: Task) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from grader.cohort.similarity import Similarity, find_similar
 from grader.cohort.store import Store
+from grader.cohort.summary import StudentSummary
 from grader.report.files import CLASS_PAGE_NAME, FILES_NAME
 
 _PAGE_SHOWS = "class_page_shows"
@@ -27,13 +29,13 @@ def is_page_current(store: Store, output: Path) -> bool:
 def update_class_page(store: Store, output: Path, *, title: str, template: Path | None) -> None:
     """Compare the students, whose starter code is in `template`, and write the page."""
     newest = str(store.last_number())
-    summaries = list(store.summaries())
+    compared = list(_once_each(store.summaries()))
     sources = {
         summary.student.id: output / summary.folder / FILES_NAME
-        for summary in summaries
+        for summary in compared
         if summary.folder
     }
-    similar = find_similar(summaries, sources, template)
+    similar = find_similar(compared, sources, template)
     store.keep_setting(_SIMILARITY, msgspec.json.encode(similar).decode())
     refresh_class_page(store, output, title=title, create=True)
     store.keep_setting(_PAGE_SHOWS, newest)
@@ -48,3 +50,12 @@ def refresh_class_page(store: Store, output: Path, *, title: str, create: bool =
     if kept is not None and (create or path.is_file()):
         similar = msgspec.json.decode(kept, type=Similarity)
         page.write_class_page(list(store.summaries()), similar, path, title=title)
+
+
+def _once_each(summaries: Iterable[StudentSummary]) -> Iterator[StudentSummary]:
+    """Yield one of all students who submitted the same work together."""
+    seen = set()
+    for summary in summaries:
+        if not summary.shared_as or summary.shared_as not in seen:
+            yield summary
+        seen.add(summary.shared_as)

@@ -27,6 +27,7 @@ _LATE, _MISSING = "late", "missing"
 _FLAGS = {
     Reason.ERROR: "grader error",
     Reason.UNUSABLE: "unusable",
+    Reason.WHOSE: "whose?",
     Reason.FILES: "unclear files",
     Reason.BORDERLINE: "borderline",
     Reason.REPORTED: "not reproduced",
@@ -44,6 +45,10 @@ _REASON_TEXTS = {
     Reason.UNUSABLE: (
         "No usable submission",
         "All points are lost. Check whether the upload went wrong.",
+    ),
+    Reason.WHOSE: (
+        "Nobody knows whose these are",
+        "They are graded, and go to nobody. Settle each, then run grade batch again.",
     ),
     Reason.FILES: (
         "Files whose names or form are unclear",

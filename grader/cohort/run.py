@@ -70,7 +70,14 @@ class Task:
 
     def decide(self, summary: StudentSummary) -> StudentSummary:
         """Return a summary with this student and with the points after the late policy."""
-        return replace(summary, student=self.work.student).with_score(summary.score, self.late)
+        decided = replace(
+            summary,
+            student=self.work.student,
+            whose=self.work.whose,
+            shared_as=self.work.shared_as,
+            source=self.work.identity.label,
+        )
+        return decided.with_score(summary.score, self.late)
 
 
 Graded = tuple[Task, StudentSummary, SubmissionResult | None]

@@ -107,6 +107,7 @@ class Reason(StrEnum):
 
     ERROR = "error"
     UNUSABLE = "unusable"
+    WHOSE = "whose"
     FILES = "files"
     LATE_UNKNOWN = "late-unknown"
     BORDERLINE = "borderline"
@@ -258,6 +259,8 @@ def concerns(summary: StudentSummary) -> dict[Reason, Concern]:
         messages[Reason.ERROR] = summary.kept_because or summary.message
     if summary.status is Status.UNUSABLE:
         messages[Reason.UNUSABLE] = summary.message
+    if summary.whose:
+        messages[Reason.WHOSE] = summary.whose
     if summary.unclear_files:
         messages[Reason.FILES] = summary.unclear_files
     if summary.late.needs_person:

@@ -20,7 +20,7 @@ from typing import Self
 
 import msgspec
 
-from grader.cohort.summary import StudentSummary, now
+from grader.cohort.summary import Status, StudentSummary, now
 from grader.errors import MachineError, UsageError
 from grader.results import SubmissionResult
 
@@ -321,11 +321,17 @@ class Store:
 
     def current(self) -> Iterator[StoredGrading]:
         """Yield every student's current grading, by id; the published one if there is one."""
-        return self._select(f"{_PUBLISHED_GRADINGS} WHERE gradings.{_NEWEST} ORDER BY student_id")
+        query = f"{_PUBLISHED_GRADINGS} WHERE gradings.{_NEWEST} ORDER BY student_id"
+        return _in_class(self._select(query))
 
     def automatic(self) -> Iterator[StoredGrading]:
         """Yield every student's current grading before people's judgements, by id."""
-        return self._select(f"{_GRADINGS} WHERE {_NEWEST} ORDER BY student_id")
+        return _in_class(self._select(f"{_GRADINGS} WHERE {_NEWEST} ORDER BY student_id"))
+
+    def removed(self) -> list[StudentSummary]:
+        """Return the rows of those who were taken out of the class, by id."""
+        newest = self._select(f"{_GRADINGS} WHERE {_NEWEST} ORDER BY student_id")
+        return [each.summary for each in newest if each.summary.status is Status.REMOVED]
 
     def history(self, student_id: str) -> list[StoredGrading]:
         """Return every automatic grading of a student, the oldest first."""
@@ -392,3 +398,7 @@ class Store:
 
 def _encode(result: SubmissionResult) -> bytes:
     return zlib.compress(msgspec.json.encode(result))
+
+
+def _in_class(gradings: Iterator[StoredGrading]) -> Iterator[StoredGrading]:
+    return (each for each in gradings if each.summary.status is not Status.REMOVED)

@@ -27,6 +27,8 @@ class Status(StrEnum):
     """The submission cannot be graded at all; every point is lost, and the message says why."""
     MISSING = "missing"
     """On the roster, without a submission."""
+    REMOVED = "removed"
+    """Taken out of the class by a person, or known under another id now; the history stays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,9 @@ class StudentSummary:
         final_points: earned points after the late policy.
         graded_at: ISO 8601, UTC.
         kept_because: why this earlier grade is kept, such as a failure of the grader since; or "".
+        whose: why it is not certain whose submission this is, with what to do, or "".
+        shared_as: equal for all students who submitted this together, or "".
+        source: the label of the submission, or "".
     """
 
     student: Student
@@ -99,12 +104,40 @@ class StudentSummary:
     graded_at: str = ""
     items: tuple[ItemSummary, ...] = ()
     kept_because: str = ""
+    whose: str = ""
+    shared_as: str = ""
+    source: str = ""
 
     @property
     def has_error(self) -> bool:
         """True if the grader failed, for all of the work or for an item."""
         in_items = any(item.outcome is Outcome.ERROR for item in self.items)
         return self.status is Status.ERROR or in_items
+
+    def removed(self, reason: str) -> Self:
+        """Return the row of a student who is in the class no more."""
+        return replace(self.without_grade(reason), status=Status.REMOVED)
+
+    def without_grade(self, reason: str) -> Self:
+        """Return the row of a student who has no submission any more."""
+        possible = self.score.possible
+        return replace(
+            self,
+            status=Status.MISSING,
+            message=reason,
+            score=Score(possible=possible, undecided=possible),
+            final_points=0.0,
+            late=Lateness(),
+            complete=False,
+            items=(),
+            folder="",
+            unclear_files="",
+            kept_because="",
+            whose="",
+            shared_as="",
+            source="",
+            graded_at=now(),
+        )
 
     def with_score(self, score: Score, late: Lateness) -> Self:
         """Return the row with another score, and with its final points under the late policy."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from grader.cohort.store import Store, StoredGrading, StoredRun
-from grader.cohort.summary import Status, StudentSummary
 from grader.errors import UsageError
 from grader.report.files import write_reports
-from grader.results import Score
 
 UNDO = "took back run "
 """The beginning of the purpose of a run that undid another one."""
@@ -52,12 +50,11 @@ def list_undone(store: Store, run: StoredRun) -> list[Undone]:
     Raises:
         UsageError: a later grading of one of them would be lost.
     """
-    current = {one.summary.student.id: one for one in store.automatic()}
     found = []
     for after in store.gradings_of_run(run.number):
         student_id = after.summary.student.id
         # A later run that was taken back left the same grade in a new grading.
-        newest = current[student_id]
+        newest = store.history(student_id)[-1]
         if (newest.inputs_sha256, newest.summary) != (after.inputs_sha256, after.summary):
             raise UsageError(
                 f"{student_id} was graded again after run {run.number}",
@@ -81,7 +78,8 @@ def undo_run(
         for each in undone:
             before = each.before
             if before is None:
-                store.record(_without_grade(each.after.summary), inputs_sha256="", result=None)
+                row = each.after.summary.without_grade("its only grading was taken back")
+                store.record(row, inputs_sha256="", result=None)
                 continue
             result = store.automatic_result(before.number)
             store.record(before.summary, inputs_sha256=before.inputs_sha256, result=result)
@@ -91,17 +89,3 @@ def undo_run(
             store.keep_setting(settings_name, run.settings_before)
     for result, folder in restored:
         write_reports(result, output / folder)
-
-
-def _without_grade(summary: StudentSummary) -> StudentSummary:
-    possible = summary.score.possible
-    return replace(
-        summary,
-        status=Status.MISSING,
-        message="its only grading was taken back",
-        score=Score(possible=possible, undecided=possible),
-        final_points=0.0,
-        complete=False,
-        items=(),
-        folder="",
-    )

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from grader.errors import UnusableSubmissionError, UsageError
 from grader.intake.archives import is_archive, unpack_class
 from grader.intake.layouts import FoundSubmission, IntakeProblem, Layout, read_list, recognise
+from grader.intake.matching import Match, Matcher, similar_names
 from grader.intake.private_directory import private_directory
 from grader.intake.roster import Roster
-from grader.intake.students import Student
+from grader.intake.students import Identity, Platform, Student
 from grader.intake.submitted import SubmittedWork
 from grader.text import clean_line, display_name
+
+NOT_ON_ROSTER = " (not on the roster)"
+"""Behind the id of a submission of nobody known, if a student on the roster has that id."""
+
+Settled = Mapping[str, Sequence[str]]
+"""Students' ids by the label of a submission, as a person said; none if it is nobody's."""
 
 _Assigned = tuple[FoundSubmission, Student]
 
@@ -30,16 +39,20 @@ class Intake:
         problems: submissions of unknown or ambiguous students, then entries that are not
             submissions, or were understood only in part.
         recognised: sentences about the layout.
+        settled: the labels of submissions whose students a person named.
     """
 
     submitted: tuple[SubmittedWork, ...]
     missing: tuple[Student, ...] = ()
     problems: tuple[IntakeProblem, ...] = ()
     recognised: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
 
 
 @contextmanager
-def find_submissions(directory: Path, roster: Roster | None = None) -> Iterator[Intake]:
+def find_submissions(
+    directory: Path, roster: Roster | None = None, settled: Settled = MappingProxyType({})
+) -> Iterator[Intake]:
     """Find a class's submissions; those from an archive of the class are deleted at the end.
 
     Args:
@@ -47,6 +60,7 @@ def find_submissions(directory: Path, roster: Roster | None = None) -> Iterator[
             `grader.intake.layouts` names, an archive of such a directory, or a list of
             paths.
         roster: the students of the course; without a roster, everyone found is a student.
+        settled: what a person said of submissions.
 
     Raises:
         UsageError: there is no submission.
@@ -59,7 +73,7 @@ def find_submissions(directory: Path, roster: Roster | None = None) -> Iterator[
                 next_step="name a directory that has a directory or an archive for each student, "
                 "or a download from Canvas, Moodle or Gradescope",
             )
-        yield _match(layout, roster)
+        yield _match(layout, roster, settled)
 
 
 @contextmanager
@@ -82,54 +96,119 @@ def _read_layout(directory: Path) -> Iterator[Layout]:
         )
 
 
-def _match(layout: Layout, roster: Roster | None) -> Intake:
-    """Match every submission to its student."""
+def _match(layout: Layout, roster: Roster | None, settled: Settled) -> Intake:
+    """Match every submission to its student, or to every member of its group."""
     if roster is None:
-        students = [(found, found.identity.to_student(on_roster=True)) for found in layout.found]
-        return _require_one_each(layout, students)
-    roster_ids = {student.id.casefold() for student in roster.students}
-    assigned = []
-    extra = []
-    ambiguous = []
+        students = []
+        for found in layout.found:
+            ids = settled.get(found.identity.label)
+            own = found.identity.to_student(on_roster=True)
+            students += [(found, replace(own, id=one)) for one in ids or ()]
+            students += [(found, own)] if ids is None else []
+        return _require_one_each(layout, students, {})
+    matcher = Matcher(roster)
+    prefixes = _shared_prefixes(layout)
+    assigned: list[_Assigned] = []
+    uncertain: list[tuple[FoundSubmission, Student, Match]] = []
+    used = []
     for found in layout.found:
-        candidates = roster.match(found.identity)
-        if len(candidates) == 1:
-            assigned.append((found, candidates[0]))
+        label = found.identity.label
+        if label in settled:
+            used.append(label)
+            named = [matcher.with_id(student_id) for student_id in settled[label]]
+            assigned += [(found, student) for student in named if student is not None]
+            continue
+        match = _match_one(matcher, found.identity, prefixes)
+        if match.certain:
+            assigned += [(found, student) for student in match.students]
             continue
         outsider = found.identity.to_student(on_roster=False)
-        if outsider.id.casefold() in roster_ids:
+        if matcher.with_id(outsider.id) is not None:
             # The id is another student's, who must not get this grade.
-            outsider = replace(outsider, id=f"{outsider.id} (not on the roster)")
-        assigned.append((found, outsider))
-        shown = clean_line(outsider.name or outsider.id)
-        if candidates:
-            names = " or ".join(_describe(student) for student in candidates[:5])
-            message = f"{shown} may be {names}: name it by an id of the roster"
-            ambiguous.append(IntakeProblem(source=_place(found), message=message))
-        else:
-            message = f"{shown} is not on the roster"
-            extra.append(IntakeProblem(source=_place(found), message=message))
+            outsider = replace(outsider, id=f"{outsider.id}{NOT_ON_ROSTER}")
+        uncertain.append((found, outsider, match))
     order = {student.id: position for position, student in enumerate(roster.students)}
-    assigned.sort(key=lambda pair: order.get(pair[1].id, len(order)))
-    matched = {student.id for _, student in assigned if student.on_roster}
-    intake = _require_one_each(layout, assigned)
+    assigned.sort(key=lambda pair: order[pair[1].id])
+    matched = {student.id for _, student in assigned}
+    missing = tuple(student for student in roster.students if student.id not in matched)
+    doubts = {
+        outsider.id: _describe_doubt(outsider, match, missing) for _, outsider, match in uncertain
+    }
+    outsiders = [(found, outsider) for found, outsider, _ in uncertain]
+    intake = _require_one_each(layout, [*assigned, *outsiders], doubts)
+    problems = (
+        IntakeProblem(source=_place(found), message=doubts[outsider.id])
+        for found, outsider, _ in sorted(uncertain, key=lambda each: bool(each[2].students))
+    )
     return replace(
-        intake,
-        missing=tuple(student for student in roster.students if student.id not in matched),
-        problems=(*extra, *ambiguous, *intake.problems),
+        intake, missing=missing, problems=(*problems, *intake.problems), settled=tuple(used)
     )
 
 
-def _require_one_each(layout: Layout, assigned: list[_Assigned]) -> Intake:
+def _match_one(matcher: Matcher, identity: Identity, prefixes: Collection[str]) -> Match:
+    match = matcher.match(identity)
+    if match.students or identity.platform is not Platform.NONE:
+        return match
+    for prefix in prefixes:
+        rest = identity.label.removeprefix(prefix)
+        if rest != identity.label and matcher.knows(rest):
+            return matcher.match(Identity(label=rest, ids=(rest,), name=rest))
+    return match
+
+
+def _shared_prefixes(layout: Layout) -> list[str]:
+    """Return what stands before logins, such as "set4-" in GitHub Classroom's clones.
+
+    A prefix counts if several directories have it, or if the directory around them is named after
+    it, as Classroom does.
+    """
+    labels = [found.identity.label for found in layout.found]
+    around = {found.source.parent.name for found in layout.found}
+    prefixes = Counter(
+        label[: at + 1] for label in labels for at, sign in enumerate(label) if sign in "-_"
+    )
+    return [
+        prefix
+        for prefix, count in prefixes.most_common()
+        if count > 1 or f"{prefix}submissions" in around
+    ]
+
+
+def _describe_doubt(outsider: Student, match: Match, missing: Sequence[Student]) -> str:
+    """Return one sentence on a submission that is nobody's for certain."""
+    shown = clean_line(outsider.name or outsider.id)
+    if match.students:
+        names = " or ".join(_describe(student) for student in match.students[:5])
+        doubt = f" ({match.doubt})" if match.doubt else ""
+        message = f"{shown} may be {names}{doubt}"
+    else:
+        message = f"{shown} is not on the roster"
+        if similar := similar_names(outsider.name or outsider.id, missing):
+            names = " and ".join(map(_describe, similar))
+            message += f"; {names} handed in nothing"
+    label = outsider.id.removesuffix(NOT_ON_ROSTER)
+    return f"{message}: say who it is by `grade class match {shlex.quote(label)} ID`"
+
+
+def _require_one_each(
+    layout: Layout, assigned: Sequence[_Assigned], doubts: Mapping[str, str]
+) -> Intake:
     """Refuse all submissions of a student who has several: choosing one would be a guess."""
     by_student: dict[str, list[_Assigned]] = {}
     for found, student in assigned:
         by_student.setdefault(student.id.casefold(), []).append((found, student))
+    sharing = Counter(id(found) for found, _ in assigned)
     submitted = []
     ambiguous = []
     for pairs in by_student.values():
         found, student = pairs[0]
-        work = SubmittedWork(student=student, **vars(found))
+        work = SubmittedWork(
+            student=student,
+            whose=doubts.get(student.id, ""),
+            **vars(found),
+        )
+        if sharing[id(found)] > 1:
+            work = replace(work, shared_as=_place(found).name)
         if len(pairs) > 1:
             places = " and ".join(display_name(_place(other).name) for other, _ in pairs[:5])
             message = f"{len(pairs)} submissions are {_describe(student)}'s: {places}"

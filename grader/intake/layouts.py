@@ -17,7 +17,7 @@ from typing import Any
 from grader.errors import UsageError
 from grader.intake.archives import is_archive, without_ending
 from grader.intake.files import is_skipped, kind_of
-from grader.intake.students import Identity
+from grader.intake.students import Identity, Platform
 from grader.text import clean_line, display_name
 
 # Gradescope: the file lies beside the submissions' directories and maps the name of each to
@@ -77,11 +77,13 @@ class FoundSubmission:
         late: the platform's mark, or None if it sets none.
         submitted_at: with its time zone, or None if unknown.
         refusal: the reason why the submission cannot be used, or "".
+        shared_as: equal for all students who submitted this together, or "".
     """
 
     source: Path
     identity: Identity
     layout: str
+    shared_as: str = ""
     loose: tuple[LooseFile, ...] = ()
     late: bool | None = None
     submitted_at: datetime | None = None
@@ -206,7 +208,12 @@ def _from_canvas(
     first = matches[0]
     return FoundSubmission(
         source=directory,
-        identity=Identity(label=first["user"], ids=(first["user"],), name=first["name"] or ""),
+        identity=Identity(
+            label=first["user"],
+            ids=(first["user"],),
+            name=first["name"] or "",
+            platform=Platform.CANVAS,
+        ),
         layout="from Canvas",
         loose=tuple(
             LooseFile(path=directory / match.string, name=match["file"] or match["page"])
@@ -223,7 +230,12 @@ def _from_moodle(
     # The text typed into Moodle comes beside the files, and holds no answer of its own.
     files = [match for match in matches if match["kind"] == "file"] or matches
     first = files[0]
-    identity = Identity(label=first["participant"], ids=(first["participant"],), name=first["name"])
+    identity = Identity(
+        label=first["participant"],
+        ids=(first["participant"],),
+        name=first["name"],
+        platform=Platform.MOODLE,
+    )
     found = FoundSubmission(
         source=directory / first.string,
         identity=identity,
@@ -306,6 +318,7 @@ def _read_gradescope(directory: Path, refusals: Mapping[str, str]) -> Layout:
                     layout="from Gradescope",
                     submitted_at=_time_of(record.get(":created_at")),
                     refusal=refusals.get(name, ""),
+                    shared_as=name if len(submitters) > 1 else "",
                 )
                 for submitter in submitters
                 if isinstance(submitter, dict)

@@ -6,29 +6,31 @@ Gradescope's roster and nbgrader's export; their order and case do not matter.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 
 from grader.errors import UsageError
-from grader.intake.students import Identity, Student, name_keys
+from grader.intake.students import Student
 from grader.text import clean_line, display_name
 
 MAXIMUM_ROSTER_BYTES = 20_000_000
 
 _ID, _NAME, _FIRST_NAME, _LAST_NAME = "id", "name", "first name", "last name"
-_EMAIL, _ROLE, _ACCOUNT = "email", "role", "account"
+_EMAIL, _ROLE = "email", "role"
 _HEADERS = {
     _ID: (
         *("id", "student id", "student_id", "studentid", "sid", "id number", "idnumber"),
         *("sis user id", "sis login id", "org defined id", "orgdefinedid", "username"),
         *("user name", "login", "login id", "net id", "netid", "identifier", "participant"),
-        *("canvas id",),
+        *("canvas id", "canvas user id", "canvas_user_id"),
+        *("github username", "github_username", "github login", "github"),
     ),
     _NAME: ("name", "full name", "fullname", "student", "student name", "display name"),
     _FIRST_NAME: ("first name", "first_name", "firstname", "given name", "forename"),
@@ -38,83 +40,75 @@ _HEADERS = {
 }
 """The headers of each column. The first header in the file counts; all ids identify a student."""
 
+_WESTERN = "Windows-1252"
+_FOREIGN = re.compile(rb"[\x80-\xff]{3}")
+LEAST_CONFIDENCE = 0.1
+"""Of chardet, for another encoding than the Western European one; measured on six small tables."""
+
 _DELIMITERS = ",;\t"
 _EXCEL_DELIMITER_LINE = "sep="
 _NOT_STUDENTS = ("points possible", "student, test")
 """Rows of Canvas's gradebook that do not belong to a student."""
 
-_MOODLE_PARTICIPANT = "participant "
+ID_HEADERS = frozenset(_HEADERS[_ID])
+"""Headers of all columns that identify a student, in small letters."""
+
+SCHOOL_ID_HEADERS = frozenset(
+    {"id", "student id", "student_id", "studentid", "sid", "id number", "idnumber"}
+    | {"sis user id", "org defined id", "orgdefinedid"}
+)
+LOGIN_HEADERS = frozenset(
+    {"sis login id", "username", "user name", "login", "login id", "net id", "netid"}
+)
+"""Headers of ids that the school gives, and of those with which a student logs in."""
+
+_STUDENT_ROLES = frozenset({"student", "learner", "studentenrollment", "participant"})
+_ROLES_APART = re.compile(r"[,;/|]")
+_PARTICIPANT = re.compile(r"[^\W\d_]{3,}[^\d]*?(\d+)")
+"""Moodle's own name of a user in its grading worksheet: "Participant 17", "Teilnehmer/in17"."""
+
+
+def participant_number(text: str) -> str:
+    """Return the number in Moodle's own name of a user, in any language, or ""."""
+    match = _PARTICIPANT.fullmatch(text.strip())
+    return match[1] if match else ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Roster:
-    """The students of a course, in the order of the file."""
+    """The students of a course, in the order of the file.
+
+    Attributes:
+        note: what a person should know of the way in which it was read, or "".
+    """
 
     path: Path
     students: tuple[Student, ...]
-
-    def match(self, identity: Identity) -> tuple[Student, ...]:
-        """Find the students that match: by id, else by email address, else by name.
-
-        Several are returned if they share a name, or if the id is one student's and the address
-        or the name another's: platforms number users as they like.
-        """
-        by_id = self._find((_ID, student_id.casefold()) for student_id in identity.ids)
-        by_email = self._find([(_EMAIL, identity.email.casefold())])
-        by_account = self._find((_ACCOUNT, student_id.casefold()) for student_id in identity.ids)
-        by_name = self._find((_NAME, key) for key in name_keys(identity.name))
-        found = by_id or by_email or by_account or by_name
-        independent_name = {} if identity.name in identity.ids else by_name
-        for evidence in (by_email, independent_name):
-            if evidence and found.keys().isdisjoint(evidence):
-                found = found | evidence
-        return tuple(found.values())
-
-    def _find(self, keys: Iterable[tuple[str, str]]) -> dict[str, Student]:
-        return {student.id: student for key in keys for student in self._index.get(key, ())}
-
-    @cached_property
-    def _index(self) -> Mapping[tuple[str, str], list[Student]]:
-        index: dict[tuple[str, str], list[Student]] = {}
-        for student in self.students:
-            for key in set(_keys(student)):
-                index.setdefault(key, []).append(student)
-        return index
-
-
-def _keys(student: Student) -> Iterator[tuple[str, str]]:
-    yield _ID, student.id.casefold()
-    for header, text in student.columns.items():
-        if text and _plain(header) in _HEADERS[_ID]:
-            yield _ID, text.casefold().removeprefix(_MOODLE_PARTICIPANT)
-    if student.email:
-        yield _EMAIL, student.email.casefold()
-        yield _ACCOUNT, student.email.casefold()
-        yield _ACCOUNT, student.email.casefold().partition("@")[0]
-    for key in name_keys(student.name):
-        yield _NAME, key
+    note: str = ""
 
 
 def read_roster(path: Path) -> Roster:
     """Read a roster.
 
     Args:
-        path: CSV in UTF-8, with or without a byte order mark, between commas, semicolons or tabs.
-            The first line names the columns. One of them must be an id or an email address.
+        path: CSV between commas, semicolons or tabs, in UTF-8, UTF-16 or an older encoding, which
+            is guessed. The first line names the columns. One of them must be an id or an email
+            address.
 
     Raises:
         UsageError: the file cannot be read, or has mistakes; all of them are reported at once.
     """
     shown = display_name(path.name)
     mistakes: list[_Mistake] = []
-    rows = _read_rows(_read_lines(path, shown), mistakes)
-    header = next(rows, None)
-    if header is None:
+    lines, note = _read_lines(path, shown)
+    rows = list(_read_rows(lines, mistakes))
+    if not rows:
         raise UsageError(
             f"{shown} is empty", next_step="its first line names the columns: id, name, email"
         )
-    columns = _read_header(header, mistakes)
-    students = tuple(_read_students(rows, columns, mistakes)) if columns else ()
+    header, *rest = rows
+    columns = _read_header(header, rest, mistakes)
+    students = tuple(_read_students(rest, columns, mistakes)) if columns else ()
     if not students and not mistakes:
         mistakes.append((header.line, "there is no student below the header"))
     if mistakes:
@@ -123,7 +117,7 @@ def read_roster(path: Path) -> Roster:
         raise UsageError(
             f"the roster has {count}:\n{listing}", next_step="correct these lines, then start again"
         )
-    return Roster(path=path, students=students)
+    return Roster(path=path, students=students, note=note)
 
 
 _Mistake = tuple[int, str]
@@ -136,7 +130,8 @@ class _Row:
     cells: list[str]
 
 
-def _read_lines(path: Path, shown: str) -> list[str]:
+def _read_lines(path: Path, shown: str) -> tuple[list[str], str]:
+    """Return the lines, and a note if the encoding was guessed."""
     try:
         with path.open("rb") as file:
             encoded = file.read(MAXIMUM_ROSTER_BYTES + 1)
@@ -150,14 +145,26 @@ def _read_lines(path: Path, shown: str) -> list[str]:
             f"the roster {shown} has more than {MAXIMUM_ROSTER_BYTES:,} bytes",
             next_step="name a CSV file with the columns id, name and email",
         )
+    text, guessed = decode_text(encoded)
+    note = f"{shown} is not UTF-8; it was read as {guessed}" if guessed else ""
+    return list(io.StringIO(text, newline="")), note
+
+
+def decode_text(encoded: bytes) -> tuple[str, str]:
+    """Return a table's text, and the name of its encoding if that had to be guessed."""
+    if encoded.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return encoded.decode("utf-16", "replace"), ""
     try:
-        return list(io.StringIO(encoded.decode("utf-8-sig"), newline=""))
-    except UnicodeDecodeError as error:
-        line = encoded.count(b"\n", 0, error.start) + 1
-        raise UsageError(
-            f"{shown}:{line}: this is not UTF-8: it holds the byte 0x{encoded[error.start]:02X}",
-            next_step="save it as CSV UTF-8",
-        ) from None
+        return encoded.decode("utf-8-sig"), ""
+    except UnicodeDecodeError:
+        import chardet  # noqa: PLC0415 - rarely needed, and large
+
+        found = chardet.detect(encoded)
+        encoding = found["encoding"] or _WESTERN
+        # Single accents among plain letters tell little: most such tables are Western European.
+        if not _FOREIGN.search(encoded) and found["confidence"] < LEAST_CONFIDENCE:
+            encoding = _WESTERN
+        return encoded.decode(encoding, "replace"), encoding
 
 
 def find_delimiter(lines: list[str]) -> tuple[str, int]:
@@ -193,6 +200,8 @@ class _Columns:
 
     headers: tuple[str, ...]
     positions: Mapping[str, int]
+    is_worksheet: bool = False
+    """Moodle's grading worksheet, of which every column is kept: it is filled in and given back."""
 
     def cell(self, row: _Row, column: str) -> str:
         position = self.positions.get(column, len(row.cells))
@@ -203,8 +212,12 @@ class _Columns:
         parts = (self.cell(row, _FIRST_NAME), self.cell(row, _LAST_NAME))
         cells = zip_longest(self.headers, row.cells, fillvalue="")
         known = {self.positions.get(column) for column in _HEADERS if column != _ROLE}
+        if self.is_worksheet:
+            known = set()
+        id_position = self.positions.get(_ID if self.cell(row, _ID) else _EMAIL)
         return Student(
             id=self.cell(row, _ID) or email,
+            id_header="" if id_position is None else _plain(self.headers[id_position]),
             name=self.cell(row, _NAME) or " ".join(part for part in parts if part),
             email=email,
             columns={
@@ -216,7 +229,8 @@ class _Columns:
 
     def is_student(self, row: _Row) -> bool:
         """Return False for staff, and for rows of Canvas's own."""
-        if self.cell(row, _ROLE).casefold() not in {"", "student"}:
+        roles = {_plain(role) for role in _ROLES_APART.split(self.cell(row, _ROLE))}
+        if roles.isdisjoint(_STUDENT_ROLES) and roles != {""}:
             return False
         is_canvas = _NAME in self.positions and (
             self.headers[self.positions[_NAME]].casefold() == "student"
@@ -226,7 +240,7 @@ class _Columns:
         return self.cell(row, _NAME).casefold() not in _NOT_STUDENTS
 
 
-def _read_header(header: _Row, mistakes: list[_Mistake]) -> _Columns | None:
+def _read_header(header: _Row, rows: Sequence[_Row], mistakes: list[_Mistake]) -> _Columns | None:
     """Find the columns; None if both id and email address are missing: no row could be read."""
     plain = [_plain(cell) for cell in header.cells]
     for name, count in Counter(plain).items():
@@ -237,12 +251,27 @@ def _read_header(header: _Row, mistakes: list[_Mistake]) -> _Columns | None:
         present = [synonym for synonym in synonyms if synonym in plain]
         if present:
             positions[column] = plain.index(present[0])
+    first = [row.cells[0] for row in rows]
+    is_worksheet = bool(first) and all(map(participant_number, first)) and len(plain) > 2
+    if is_worksheet:
+        # Moodle writes the worksheet in the language of whoever downloads it, in this order.
+        positions.setdefault(_ID, 0)
+        if positions.keys().isdisjoint({_NAME, _FIRST_NAME, _LAST_NAME}):
+            positions[_NAME] = 1
+    if is_worksheet and _EMAIL not in positions and (found := _find_emails(rows)) is not None:
+        positions[_EMAIL] = found
     if positions.keys().isdisjoint({_ID, _EMAIL}):
         named = ", ".join(clean_line(cell) for cell in header.cells if cell)
         message = f"no column is headed id or email; the headers are: {named[:300]}"
         mistakes.append((header.line, message))
         return None
-    return _Columns(headers=tuple(header.cells), positions=positions)
+    return _Columns(headers=tuple(header.cells), positions=positions, is_worksheet=is_worksheet)
+
+
+def _find_emails(rows: Sequence[_Row]) -> int | None:
+    """Return the position of the first column in which every cell is an email address."""
+    width = min(len(row.cells) for row in rows)
+    return next((at for at in range(width) if all("@" in row.cells[at] for row in rows)), None)
 
 
 def _read_students(

@@ -41,9 +41,11 @@ class SubmittedWork(FoundSubmission):
 
     Attributes:
         refusal_needs_person: True if the student may have done nothing wrong.
+        whose: why it is not certain whose it is, with what to do, or "".
     """
 
     student: Student
+    whose: str = ""
     refusal_needs_person: bool = False
 
 

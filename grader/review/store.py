@@ -210,6 +210,17 @@ class ReviewStore(Store):
             (*place, change, _encode(entry.judgement)),
         )
 
+    def copy_judgements(self, student_id: str, to: Iterable[str]) -> None:
+        """Copy a student's judgements to others who turn out to have given the same answers."""
+        with self.transaction():
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO judgements "
+                "(student_id, item_id, reading, change_id, judgement) "
+                "SELECT ?, item_id, reading, change_id, judgement FROM judgements "
+                "WHERE student_id = ?",
+                [(other, student_id) for other in to],
+            )
+
     def keep_compared(self, item_id: str, sha256: str) -> None:
         """Copy the first reading of an answer to COMPARED."""
         self._connection.execute(

@@ -103,7 +103,7 @@ def test_cells(format_name, members):
             assert cell == "-" or not cell.startswith(FORMULA_STARTS)
 
 
-@pytest.mark.parametrize(("modified", "cell"), [("=1+1", "'=1+1"), ("-", "-"), ("-=1", "'=1")])
+@pytest.mark.parametrize(("modified", "cell"), [("=1+1", "'=1+1"), ("-", "-"), ("-=1", "'-=1")])
 def test_moodle_times(modified, cell):
     """A roster's own column cannot bring a formula into the worksheet."""
     columns = {"Identifier": "Participant 7", "Last modified (grade)": modified}
@@ -111,7 +111,46 @@ def test_moodle_times(modified, cell):
     _, row = write(
         "moodle", [StudentSummary(student=student, status=Status.GRADED, score=Score(possible=1))]
     )
-    assert row[-1] == cell
+    assert row[3] == cell
+
+
+def test_moodle_other_language():
+    """A worksheet comes back with every column, under its own headers."""
+    columns = {
+        "ID": "Teilnehmer/in7",
+        "Vollständiger Name": "Ann",
+        "Bewertung": "",
+        "Bestwertung": "100,00",
+        "Feedback als Kommentar": "",
+    }
+    student = Student(id="Teilnehmer/in7", name="Ann", columns=columns)
+    member = StudentSummary(
+        student=student, status=Status.GRADED, score=Score(possible=100), final_points=61.5
+    )
+    stranger = StudentSummary(
+        student=Student(id="8", on_roster=False), status=Status.GRADED, score=Score(possible=100)
+    )
+    header, row = write("moodle", [member, stranger])
+    assert dict(zip(header, row, strict=True)) == columns | {"Bewertung": "61.5"}
+
+
+def test_canvas_knows_whose_id():
+    """No number of another kind stands under "SIS User ID", and no stranger in the table."""
+    students = [
+        Student(id="7", name="A", id_header="sid"),
+        Student(id="ann", name="B", id_header="login"),
+        Student(id="octo", name="C", id_header="github_username"),
+        Student(id="2043", name="D", on_roster=False),
+    ]
+    members = [
+        StudentSummary(student=student, status=Status.GRADED, score=Score(possible=100))
+        for student in students
+    ]
+    assert [row[:4] for row in write("canvas", members)[2:]] == [
+        ["A", "", "7", ""],
+        ["B", "", "", "ann"],
+        ["C", "", "", ""],
+    ]
 
 
 def test_canvas():

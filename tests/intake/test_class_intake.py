@@ -293,8 +293,11 @@ def test_missing_extra_and_ambiguous(tmp_path: Path) -> None:
     ]
     assert [student.id for student in intake.missing] == ["j1", "j2", "x"]
     assert [problem.message for problem in intake.problems] == [
-        "stranger is not on the roster",
-        "john doe may be John Doe (j1) or John Doe (j2): name it by an id of the roster",
+        "stranger is not on the roster: say who it is by `grade class match stranger ID`",
+        (
+            "john doe may be John Doe (j1) or John Doe (j2): say who it is by "
+            "`grade class match 'john doe' ID`"
+        ),
     ]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from grader.errors import UsageError
 from grader.intake.roster import Roster, read_roster
-from grader.intake.students import Identity, Student
+from grader.intake.students import Student
 
 
 def read(tmp_path: Path, text: str | bytes) -> Roster:
@@ -29,6 +30,11 @@ def mistakes(tmp_path: Path, text: str | bytes) -> list[str]:
 JANE = Student(id="jd1", name="Jane Doe", email="jane@example.edu")
 
 
+def without_header(students: tuple[Student, ...]) -> tuple[Student, ...]:
+    """The students, whatever the header of their ids."""
+    return tuple(replace(student, id_header="") for student in students)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -43,7 +49,7 @@ JANE = Student(id="jd1", name="Jane Doe", email="jane@example.edu")
 )
 def test_headers(tmp_path: Path, text: str) -> None:
     """Headers of all platforms, in any order and case, between commas, semicolons or tabs."""
-    assert read(tmp_path, text).students == (JANE,)
+    assert without_header(read(tmp_path, text).students) == (JANE,)
 
 
 def test_other_columns_kept(tmp_path: Path) -> None:
@@ -56,7 +62,8 @@ def test_other_columns_kept(tmp_path: Path) -> None:
 
 def test_email_as_id(tmp_path: Path) -> None:
     """An email address is the id if no column has one."""
-    assert read(tmp_path, "email\na@b.org\n").students == (Student(id="a@b.org", email="a@b.org"),)
+    found = read(tmp_path, "email\na@b.org\n").students
+    assert found == (Student(id="a@b.org", email="a@b.org", id_header="email"),)
 
 
 def test_other_rows_skipped(tmp_path: Path) -> None:
@@ -99,7 +106,6 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
         ("", "roster.csv is empty"),
         ("id,name\n", "roster.csv:1: there is no student below the header"),
         ("a,b\n1,2\n", "roster.csv:1: no column is headed id or email; the headers are: a, b"),
-        (b"id,name\n1,Jos\xe9\n", "roster.csv:2: this is not UTF-8: it holds the byte 0xE9"),
         ('id,name\n1,"open\n', "roster.csv:2: this is not a CSV file: unexpected end of data"),
     ],
 )
@@ -114,39 +120,3 @@ def test_missing_roster(tmp_path: Path) -> None:
         read_roster(tmp_path / "no.csv")
     with pytest.raises(UsageError, match="cannot be read"):
         read_roster(tmp_path)
-
-
-CLASS = """\
-ID,Student,SIS Login ID,Identifier,Email
-101,"Doe, Jane",jd1,Participant 5001,jane.doe@example.edu
-102,"García Márquez, José",jg2,Participant 5002,jose@example.edu
-103,"Doe, John",jd3,Participant 5003,john@example.edu
-104,"Doe, John",jd4,Participant 5004,john2@example.edu
-"""
-
-
-@pytest.mark.parametrize(
-    ("identity", "ids"),
-    [
-        (Identity(label="", ids=("101",)), ["101"]),
-        (Identity(label="", ids=("JD1",)), ["101"]),
-        (Identity(label="", ids=("5002",)), ["102"]),
-        (Identity(label="", email="Jose@Example.edu"), ["102"]),
-        (Identity(label="", ids=("jane.doe",)), ["101"]),
-        (Identity(label="", name="Jane Doe"), ["101"]),
-        (Identity(label="", name="doejane"), ["101"]),
-        (Identity(label="", name="garcíamárquezjosé"), ["102"]),
-        (Identity(label="", name="Jose Garcia-Marquez"), ["102"]),
-        (Identity(label="", name="John Doe"), ["103", "104"]),
-        (Identity(label="", ids=("5004",), name="John Doe"), ["104"]),
-        (Identity(label="", ids=("101",), name="doejohn"), ["101", "103", "104"]),
-        (Identity(label="", ids=("101",), email="jose@example.edu"), ["101", "102"]),
-        (Identity(label="", ids=("101",), name="Jenny Doe"), ["101"]),
-        (Identity(label="", name="Jane"), []),
-        (Identity(label="", name="!?"), []),
-    ],
-)
-def test_match(tmp_path: Path, identity: Identity, ids: list[str]) -> None:
-    """An id counts before an address, an address before a name; contradictions are shown."""
-    roster = read(tmp_path, CLASS)
-    assert [student.id for student in roster.match(identity)] == ids

@@ -11,27 +11,33 @@ from typing import TextIO
 
 from grader.cohort.gradebooks.cells import Column, from_roster, number, text, write_rows
 from grader.cohort.summary import StudentSummary
+from grader.intake.roster import LOGIN_HEADERS, SCHOOL_ID_HEADERS
 
 _STUDENT_HEADERS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 
 
 def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> None:
-    """Write one row for each student, below a row with the points possible."""
+    """Write one row for each student on the roster, below a row with the points possible."""
     possible = ["Points Possible", "", "", "", "", number(column.points_possible)]
-    rows = [[*map(text, _identify(summary)), column.points(summary)] for summary in summaries]
+    rows = [
+        [*map(text, _identify(summary)), column.points(summary)]
+        for summary in summaries
+        if summary.student.on_roster
+    ]
     write_rows(file, [*_STUDENT_HEADERS, text(column.title)], [possible, *rows])
 
 
 def _identify(summary: StudentSummary) -> tuple[str, ...]:
     student = summary.student
-    sis_user_id = from_roster(student, "sis user id")
-    # In Canvas's own export the student's id is Canvas's; in other rosters the school's.
+    # In Canvas's own export the student's id is Canvas's; in other rosters its header says whose.
     headers = {header.strip().casefold() for header in student.columns}
     is_canvas_id = not headers.isdisjoint({"sis user id", "sis login id"})
+    is_school_id = not is_canvas_id and student.id_header in SCHOOL_ID_HEADERS | {""}
+    is_login = not is_canvas_id and student.id_header in LOGIN_HEADERS
     return (
         student.name or student.id,
-        student.id if is_canvas_id else "",
-        sis_user_id if is_canvas_id else student.id,
-        from_roster(student, "sis login id"),
+        student.id if is_canvas_id else from_roster(student, "canvas id", "canvas user id"),
+        from_roster(student, "sis user id") or (student.id if is_school_id else ""),
+        from_roster(student, "sis login id") or (student.id if is_login else ""),
         from_roster(student, "section"),
     )

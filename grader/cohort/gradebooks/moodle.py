@@ -1,50 +1,84 @@
 """Moodle: the offline grading worksheet, or a table for the gradebook's CSV import.
 
 The worksheet needs Moodle's own identifiers ("Participant 123"). Only the downloaded worksheet has
-them, so it must be the roster.
+them, so it must be the roster. It is given back with every column and in its own language, as
+Moodle's importer finds the columns by their headers (`mod/assign/feedback/offline`).
 """
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Sequence
 from typing import TextIO
 
-from grader.cohort.gradebooks.cells import Column, from_roster, number, text, write_rows
+from grader.cohort.gradebooks.cells import Column, number, text, write_rows
 from grader.cohort.summary import StudentSummary
+from grader.intake.roster import participant_number
 
-_IDENTIFIER, _MODIFIED = "identifier", "last modified (grade)"
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 
 
 def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> None:
     """Write the worksheet if students have identifiers, else the import table."""
-    identified = [summary for summary in summaries if _identifier(summary)]
-    rows = [
-        [
-            text(_identifier(summary) or summary.student.id),
-            text(summary.student.name),
-            text(summary.student.email),
-            column.points(summary),
-        ]
-        for summary in identified or summaries
-    ]
-    if not identified:
-        write_rows(file, ["ID number", "Full name", "Email address", text(column.title)], rows)
+    rows = {summary.student.id: _worksheet_row(summary) for summary in summaries}
+    worksheet = [row for row in rows.values() if row is not None]
+    if not worksheet:
+        header = ["ID number", "Full name", "Email address", text(column.title)]
+        write_rows(file, header, [[*_identify(each), column.points(each)] for each in summaries])
         return
-    for row, summary in zip(rows, identified, strict=True):
-        # Moodle compares this time with its own, so that no newer grade is overwritten.
-        modified = from_roster(summary.student, _MODIFIED)
-        row += [number(column.points_possible), text(modified.removeprefix("-")) or "-"]
-    header = ["Identifier", "Full name", "Email address", "Grade", "Maximum Grade"]
-    write_rows(file, [*header, "Last modified (grade)"], rows)
+    grade = _grade_header(worksheet)
+    maximum = {} if grade in worksheet[0] else {"Maximum Grade": number(column.points_possible)}
+    filled = []
+    for summary in summaries:
+        row = rows[summary.student.id]
+        if row is not None:
+            # Moodle compares its "Last modified (grade)", so that no newer grade is overwritten.
+            cells = {name: cell if cell == "-" else text(cell) for name, cell in row.items()}
+            filled.append([*(cells | {grade: column.points(summary)} | maximum).values()])
+    write_rows(file, list(worksheet[0] | {grade: ""} | maximum), filled)
 
 
 def not_on_the_worksheet(summaries: Sequence[StudentSummary]) -> list[str]:
     """Return the ids of students without an identifier, if other students have one."""
-    missing = [summary.student.id for summary in summaries if not _identifier(summary)]
+    missing = [summary.student.id for summary in summaries if _worksheet_row(summary) is None]
     return missing if len(missing) < len(summaries) else []
 
 
-def _identifier(summary: StudentSummary) -> str:
-    own = summary.student.id
-    is_participant = own.casefold().startswith("participant ")
-    return from_roster(summary.student, _IDENTIFIER) or (own if is_participant else "")
+def _identify(summary: StudentSummary) -> list[str]:
+    student = summary.student
+    return [text(student.id), text(student.name), text(student.email)]
+
+
+def _worksheet_row(summary: StudentSummary) -> dict[str, str] | None:
+    """Return the student's row of the worksheet, or None without Moodle's own identifier."""
+    student = summary.student
+    if not student.on_roster:
+        return None
+    first, *rest = student.columns.values() or [""]
+    if participant_number(first) and student.name in rest:
+        return dict(student.columns)
+    # In a roster that is no worksheet as Moodle writes it, name and address are no such columns.
+    cells = {name.casefold(): cell for name, cell in student.columns.items()}
+    identifier = next(
+        (one for one in (cells.get("identifier", ""), student.id) if participant_number(one)), ""
+    )
+    if not identifier:
+        return None
+    own = {"Identifier": identifier, "Full name": student.name, "Email address": student.email}
+    return own | {
+        name: cell for name, cell in student.columns.items() if name.casefold() != "identifier"
+    }
+
+
+def _grade_header(worksheet: Sequence[dict[str, str]]) -> str:
+    """Return the header of the grades: in any language, they stand before the maximum."""
+    headers = list(worksheet[0])
+    for name in headers:
+        if name.casefold() == "grade":
+            return name
+    for before, name in itertools.pairwise(headers):
+        cells = {row.get(name, "") for row in worksheet}
+        if len(cells) == 1 and _NUMBER.fullmatch(cells.pop()):
+            return before
+    return "Grade"
