@@ -20,7 +20,7 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +29,9 @@ from typing import IO, BinaryIO, cast
 
 from grader.errors import MachineError, UnusableSubmissionError
 from grader.intake.files import is_skipped, kind_name
+from grader.intake.names import CODE, suffix_of
 from grader.intake.private_copy import MAXIMUM_DEPTH, MAXIMUM_ENTRIES, MAXIMUM_TOTAL_BYTES
+from grader.intake.students import name_keys
 from grader.intake.submission import LEFT_OUT
 from grader.text import display_name
 
@@ -59,6 +61,9 @@ MAXIMUM_HEADER_BYTES = 16_384
 (CVE-2024-6232), and a sparse file's map has no limit of its own."""
 
 _MAXIMUM_PART_BYTES = 255
+_WORK = CODE | {".md", ".pdf"}
+"""Endings of files that are a student's; a roster or an index may lie beside the students."""
+
 _DIRECTORY_ENTRY_BYTES = 400
 """A zip's directory takes 46 bytes for a member, its name, and a few fields more."""
 
@@ -139,8 +144,13 @@ def unpack(archive: Path, target: Path) -> dict[str, str]:
     return plan.left_out
 
 
-def unpack_class(archive: Path, target: Path) -> UnpackedClass:
+def unpack_class(archive: Path, target: Path, known_names: Collection[str] = ()) -> UnpackedClass:
     """Write a learning platform's download; one student's bad part harms no other.
+
+    Args:
+        archive: the download.
+        target: an empty directory.
+        known_names: names of students, by which the encoding of old archives' names is found.
 
     Raises:
         UnusableSubmissionError: the archive as a whole cannot be read.
@@ -150,7 +160,7 @@ def unpack_class(archive: Path, target: Path) -> UnpackedClass:
         _refusing_damage(f"{display_name(archive.name)} cannot be unpacked: "),
         _Archive(archive, members=MAXIMUM_CLASS_MEMBERS) as file,
     ):
-        members = [member for member, _ in _read_members(file, MAXIMUM_CLASS_BYTES)]
+        members = [member for member, _ in _read_members(file, MAXIMUM_CLASS_BYTES, known_names)]
         wrapping = _find_wrapping(members)
         plans: dict[str, _Plan] = {}
         refusals: dict[str, str] = {}
@@ -161,7 +171,9 @@ def unpack_class(archive: Path, target: Path) -> UnpackedClass:
                     plan.add(index, member)
                 except UnusableSubmissionError as error:
                     refusals.setdefault(entry, str(error))
-        for index, (member, opener) in enumerate(_read_members(file, MAXIMUM_CLASS_BYTES)):
+        for index, (member, opener) in enumerate(
+            _read_members(file, MAXIMUM_CLASS_BYTES, known_names)
+        ):
             entry = _entry_of(member, wrapping)
             if entry not in refusals and entry in plans and index in plans[entry].files:
                 try:
@@ -185,7 +197,8 @@ def _find_wrapping(members: list[_Member]) -> Parts:
     """Return the directory that wraps all students' entries, or () if none.
 
     A directory wraps them if everything lies in it, and it holds either a list of submissions or
-    several entries that are directories or archives. Otherwise it is one student's own.
+    several entries that are directories or archives, beside no code or text of its own. Otherwise
+    it is one student's own.
     """
     paths = [_split(member.path) for member in members]
     paths = [path for path in paths if path and not is_skipped(path[0])]
@@ -195,6 +208,11 @@ def _find_wrapping(members: list[_Member]) -> Parts:
     directories = {path[1] for path in paths if len(path) > 2}
     loose = {name for name in inner - directories if not is_archive(name)}
     if "submission_metadata.yml" in inner or (len(inner) > 1 and not loose):
+        return paths[0][:1]
+    archives = set(filter(is_archive, inner - directories))
+    having_code = {path[1] for path in paths if len(path) > 2 and suffix_of(path[-1]) in CODE}
+    own_work = {name for name in loose if suffix_of(name) in _WORK}
+    if len(archives | having_code) > 1 and not own_work:
         return paths[0][:1]
     return ()
 
@@ -326,7 +344,9 @@ class _Archive(io.BufferedReader):
         return super().read(size)
 
 
-def _read_members(file: BinaryIO, total_bytes: int) -> Iterator[tuple[_Member, Opener]]:
+def _read_members(
+    file: BinaryIO, total_bytes: int, known_names: Collection[str] = ()
+) -> Iterator[tuple[_Member, Opener]]:
     """Go through an archive once; read each member before asking for the next.
 
     The first bytes tell the format, not the name.
@@ -338,7 +358,7 @@ def _read_members(file: BinaryIO, total_bytes: int) -> Iterator[tuple[_Member, O
     start = file.read(512)
     file.seek(0)
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _read_zip(file)
+        return _read_zip(file, known_names)
     if start.startswith(b"\x1f\x8b"):
         return _read_tar(gzip.GzipFile(fileobj=file).read, total_bytes)
     if start.startswith(b"BZh"):
@@ -350,8 +370,11 @@ def _read_members(file: BinaryIO, total_bytes: int) -> Iterator[tuple[_Member, O
     raise _refusal("it is not a zip or tar archive, despite its name")
 
 
-def _read_zip(file: BinaryIO) -> Iterator[tuple[_Member, Opener]]:
+def _read_zip(
+    file: BinaryIO, known_names: Collection[str] = ()
+) -> Iterator[tuple[_Member, Opener]]:
     with zipfile.ZipFile(file) as archive:
+        encoding = _name_encoding(archive.infolist(), known_names)
         for entry in archive.infolist():
             mode = entry.external_attr >> 16
             flaw = ""
@@ -361,13 +384,48 @@ def _read_zip(file: BinaryIO) -> Iterator[tuple[_Member, Opener]]:
             elif entry.compress_type not in _ZIP_METHODS:
                 flaw = f"packed by method {entry.compress_type}, which is not read here"
             member = _Member(
-                path=entry.orig_filename,
+                path=_name_of(entry, encoding),
                 is_directory=entry.is_dir() or entry.orig_filename.endswith("\\"),
                 size_bytes=entry.file_size,
                 flaw=flaw,
                 kind=kind_name(mode) if is_special else "",
             )
             yield member, partial(archive.open, entry)
+
+
+_ZIPFILE_ENCODING = "cp437"
+_UTF8_FLAG = 0x800
+_LEGACY_ENCODINGS = (_ZIPFILE_ENCODING, "cp850", "cp1252")
+"""Of names without the flag for UTF-8 (APPNOTE.TXT, appendix D); Windows writes its own ones."""
+
+
+def _name_encoding(entries: Sequence[zipfile.ZipInfo], known_names: Collection[str]) -> str:
+    """Return the encoding of the names that have no flag for UTF-8: the one that fits the class."""
+    names = {
+        entry.orig_filename.encode(_ZIPFILE_ENCODING)
+        for entry in entries
+        if not entry.flag_bits & _UTF8_FLAG and not entry.orig_filename.isascii()
+    }
+    try:
+        for name in names:
+            name.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    else:
+        return "utf-8"
+    known = set().union(*map(name_keys, known_names))
+
+    def known_in(encoding: str) -> int:
+        parts = {part for name in names for part in name.decode(encoding, "replace").split("/")}
+        return sum(not known.isdisjoint(name_keys(part)) for part in parts)
+
+    return max(_LEGACY_ENCODINGS, key=known_in)
+
+
+def _name_of(entry: zipfile.ZipInfo, encoding: str) -> str:
+    if entry.flag_bits & _UTF8_FLAG:
+        return entry.orig_filename
+    return entry.orig_filename.encode(_ZIPFILE_ENCODING).decode(encoding, "replace")
 
 
 def _read_tar(read: _Read, total_bytes: int) -> Iterator[tuple[_Member, Opener]]:

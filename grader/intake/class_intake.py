@@ -66,7 +66,8 @@ def find_submissions(
         UsageError: there is no submission.
         MachineError: the disk is too full to unpack an archive.
     """
-    with _read_layout(directory) as layout:
+    names = [student.name for student in roster.students] if roster is not None else []
+    with _read_layout(directory, names) as layout:
         if not layout.found:
             raise UsageError(
                 f"no submissions found in {display_name(str(directory))}",
@@ -77,11 +78,11 @@ def find_submissions(
 
 
 @contextmanager
-def _read_layout(directory: Path) -> Iterator[Layout]:
+def _read_layout(directory: Path, known_names: Sequence[str]) -> Iterator[Layout]:
     if directory.is_file() and is_archive(directory.name):
         with private_directory() as private:
             try:
-                unpacked = unpack_class(directory, private / "class")
+                unpacked = unpack_class(directory, private / "class", known_names)
             except UnusableSubmissionError as error:
                 raise UsageError(str(error), next_step="download it again") from None
             yield recognise(unpacked.root, unpacked.refusals)

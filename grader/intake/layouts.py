@@ -1,4 +1,4 @@
-"""Recognise the layouts of Canvas, Moodle, Gradescope and nbgrader on disk.
+"""Recognise the layouts of Canvas, Moodle, Gradescope, Blackboard, Brightspace and nbgrader.
 
 Anything else is one directory, clone or archive for each student, named after the student.
 """
@@ -47,6 +47,25 @@ _MOODLE_ENTRY = re.compile(
     r"(?:_(?P<file>.*))?",
     re.DOTALL,
 )
+# Blackboard: `<assignment>_<user name>_attempt_<time>_<file name>`, beside `…_<time>.txt` about the
+# attempt (https://github.com/kwurst/bb-file-cleanup). The time is that of the course, without zone.
+_BLACKBOARD_FILE = re.compile(
+    r".*?_(?P<user>[^_]+)_attempt_(?P<time>\d{4}(?:-\d\d){5})(?:_(?P<file>.+)|\.txt)", re.DOTALL
+)
+_BLACKBOARD_NAME = re.compile(
+    rb"\s*(?:\xef\xbb\xbf)?[^:\n]{1,40}: *(?P<name>[^\n]*?) *\((?P<user>[^()\n]*)\)"
+)
+# Brightspace: directories or flat files `<user number>-<number> - <name> - Mar 6, 2026 159 PM`.
+_BRIGHTSPACE_ENTRY = re.compile(
+    r"(?P<user>\d+)-\d+ - (?P<name>.+?)"
+    r"(?: - (?P<time>\w+ \d{1,2}, \d{4} \d{3,4} [AP]M))?(?: - (?P<file>.+))?",
+    re.DOTALL | re.IGNORECASE,
+)
+# Google Drive numbers files of one name, of whichever students: `problem_1(7).py`.
+_DRIVE_COPY = re.compile(r"(?P<stem>.+?) ?\((?P<number>\d{1,4})\)(?P<ending>\.\w+)?")
+LEAST_DRIVE_COPIES = 3
+SHOWN_STRAYS = 3
+
 _RESUBMITTED = re.compile(r"(?P<stem>.+)-(?P<number>\d{1,3})(?P<ending>(?:\.\w+)*)", re.DOTALL)
 _TIMESTAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d{1,6})?\s*(UTC|GMT|Z|[+-]\d\d:?\d\d)", re.IGNORECASE
@@ -128,7 +147,10 @@ def recognise(directory: Path, refusals: Mapping[str, str]) -> Layout:
     has_timestamps = any(submitted.glob(f"*/*/{TIMESTAMP_FILE}"))
     if has_timestamps or (submitted.is_dir() and (directory / "source").is_dir()):
         return recognise(submitted, {})
-    return _read_entries(directory, refusals)
+    layout = _read_entries(directory, refusals)
+    if len(layout.found) == 1 and kind_of(only := layout.found[0].source) == stat.S_IFDIR:
+        _refuse_drive(only)
+    return layout
 
 
 def read_list(path: Path) -> Layout:
@@ -178,6 +200,9 @@ def _read_entries(directory: Path, refusals: Mapping[str, str]) -> Layout:
     layout = Layout()
     canvas: dict[str, list[re.Match[str]]] = {}
     moodle: dict[str, list[re.Match[str]]] = {}
+    blackboard: dict[str, list[re.Match[str]]] = {}
+    brightspace: dict[str, list[re.Match[str]]] = {}
+    strays: list[Path] = []
     entries = {entry.name: entry for entry in directory.iterdir()}
     for name in sorted(entries.keys() | refusals.keys()):
         entry = entries.get(name, directory / name)
@@ -186,6 +211,10 @@ def _read_entries(directory: Path, refusals: Mapping[str, str]) -> Layout:
         kind = kind_of(entry) if name in entries else stat.S_IFREG
         if match := _MOODLE_ENTRY.fullmatch(name):
             moodle.setdefault(match["participant"], []).append(match)
+        elif kind == stat.S_IFREG and (match := _BLACKBOARD_FILE.fullmatch(name)):
+            blackboard.setdefault(match["user"], []).append(match)
+        elif match := _BRIGHTSPACE_ENTRY.fullmatch(name):
+            brightspace.setdefault(match["user"], []).append(match)
         elif kind == stat.S_IFREG and (match := _CANVAS_FILE.fullmatch(name)):
             canvas.setdefault(match["user"], []).append(match)
         elif name in refusals:
@@ -194,12 +223,50 @@ def _read_entries(directory: Path, refusals: Mapping[str, str]) -> Layout:
             layout.found.append(_read_directory(entry, layout))
         elif kind == stat.S_IFREG and is_archive(name):
             layout.found.append(_plain(entry))
+        elif kind == stat.S_IFLNK:
+            layout.ignore(entry, "is a symbolic link, so it was left out")
         else:
-            what = "a symbolic link" if kind == stat.S_IFLNK else "neither directory nor archive"
-            layout.ignore(entry, f"is {what}, so it was left out")
+            strays.append(entry)
     layout.found += [_from_canvas(directory, matches, refusals) for matches in canvas.values()]
     layout.found += [_from_moodle(directory, matches, refusals) for matches in moodle.values()]
+    layout.found += [_from_blackboard(directory, each, refusals) for each in blackboard.values()]
+    for matches in brightspace.values():
+        layout.found.append(_from_brightspace(directory, matches, refusals, layout))
+    _ignore_strays(directory, strays, layout)
     return layout
+
+
+def _ignore_strays(directory: Path, strays: list[Path], layout: Layout) -> None:
+    """Name some of what is no submission, and count the rest.
+
+    Raises:
+        UsageError: they are the files of all students, and nothing tells whose.
+    """
+    if len(strays) > SHOWN_STRAYS:
+        _refuse_drive(directory)
+    for entry in strays[:SHOWN_STRAYS]:
+        layout.ignore(entry, "is neither directory nor archive, so it was left out")
+    if (more := len(strays) - SHOWN_STRAYS) > 0:
+        layout.ignore(directory, f"holds {more} more such files, which were left out")
+
+
+def _refuse_drive(directory: Path) -> None:
+    """Raise `UsageError` if all students' files lie in one directory, and nothing tells whose.
+
+    A student's own second copies are no more than two of most names.
+    """
+    copies: dict[tuple[str, str], set[str]] = {}
+    for entry in directory.iterdir():
+        if match := _DRIVE_COPY.fullmatch(entry.name):
+            key = match["stem"], match["ending"] or ""
+            copies.setdefault(key, set()).add(match["number"])
+    if any(len(numbers) >= LEAST_DRIVE_COPIES for numbers in copies.values()):
+        raise UsageError(
+            f"{display_name(directory.name)} looks like a folder of Google Drive, where the files "
+            "of all students lie together, such as problem_1(7).py; nothing tells whose they are",
+            next_step="put each student's files into a folder of the student's own, or ask for one "
+            "archive from each",
+        )
 
 
 def _from_canvas(
@@ -246,6 +313,68 @@ def _from_moodle(
         return found
     loose = tuple(LooseFile(path=directory / match.string, name=match["file"]) for match in files)
     return replace(found, source=directory, loose=loose)
+
+
+def _from_blackboard(
+    directory: Path, matches: list[re.Match[str]], refusals: Mapping[str, str]
+) -> FoundSubmission:
+    """Return the newest of a student's attempts, each of which has files and a text about it."""
+    newest = max(match["time"] for match in matches)
+    latest = [match for match in matches if match["time"] == newest]
+    user = latest[0]["user"]
+    name = ""
+    for match in matches:
+        if not match["file"] and kind_of(directory / match.string) == stat.S_IFREG:
+            with (directory / match.string).open("rb") as file:
+                about = _BLACKBOARD_NAME.match(file.read(1000))
+            name = about["name"].decode("utf-8", "replace")[:_MAXIMUM_TEXT] if about else ""
+    return FoundSubmission(
+        source=directory,
+        identity=Identity(label=user, ids=(user,), name=clean_line(name)),
+        layout="from Blackboard",
+        loose=tuple(
+            LooseFile(path=directory / match.string, name=match["file"])
+            for match in latest
+            if match["file"]
+        ),
+        submitted_at=_parse_time(newest, "%Y-%m-%d-%H-%M-%S"),
+        refusal=_refusal_of(latest, refusals),
+    )
+
+
+def _from_brightspace(
+    directory: Path, matches: list[re.Match[str]], refusals: Mapping[str, str], layout: Layout
+) -> FoundSubmission:
+    """Return the newest of a student's uploads; Brightspace keeps them all."""
+    times = {match.string: _parse_time(match["time"], "%b %d, %Y %I%M %p") for match in matches}
+    newest = max(times.values(), key=lambda time: time.isoformat() if time else "")
+    latest = [match for match in matches if times[match.string] == newest]
+    first = latest[0]
+    directories = [match for match in latest if not match["file"]]
+    if len(directories) > 1:
+        for match in directories[1:]:
+            layout.ignore(directory / match.string, "is one of several uploads of the same time")
+    found = FoundSubmission(
+        source=directory / first.string,
+        # The number is Brightspace's own, which no roster has.
+        identity=Identity(label=first["user"], name=first["name"]),
+        layout="from Brightspace",
+        submitted_at=newest,
+        refusal=_refusal_of(latest, refusals),
+    )
+    if directories:
+        return replace(found, source=directory / directories[0].string)
+    loose = tuple(LooseFile(path=directory / match.string, name=match["file"]) for match in latest)
+    return replace(found, source=directory, loose=loose)
+
+
+def _parse_time(text: str | None, form: str) -> datetime | None:
+    """Return a time without a zone, or None; an hour may have one digit: "159 PM"."""
+    padded = re.sub(r"(?<!\d)(\d{3} [AP]M)", r"0\1", text or "", flags=re.IGNORECASE)
+    try:
+        return datetime.strptime(padded, form)  # noqa: DTZ007 - the platform gives no zone
+    except ValueError:
+        return None
 
 
 def _refusal_of(matches: list[re.Match[str]], refusals: Mapping[str, str]) -> str:

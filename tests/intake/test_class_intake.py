@@ -224,9 +224,94 @@ def test_one_entry_each(tmp_path: Path) -> None:
     }
     assert found["dora@b.org"].student.email == "dora@b.org"
     assert messages(intake) == [
-        "README.txt is neither directory nor archive, so it was left out",
         "emil is a symbolic link, so it was left out",
+        "README.txt is neither directory nor archive, so it was left out",
     ]
+
+
+BLACKBOARD = {
+    "Set 4_ada_attempt_2026-03-06-13-59-00.txt": "Name: Ada Lovelace (ada)\nAssignment: Set 4\n",
+    "Set 4_ada_attempt_2026-03-06-13-59-00_problem_1.py": "first",
+    "Set 4_ada_attempt_2026-03-07-08-00-05.txt": "Name: Ada Lovelace (ada)\nAssignment: Set 4\n",
+    "Set 4_ada_attempt_2026-03-07-08-00-05_problem_1.py": "second",
+    "Set 4_al.t_attempt_2026-03-06-13-59-00.txt": "Name: Alan Turing (al.t)\n",
+    "Set 4_al.t_attempt_2026-03-06-13-59-00_problem_1.py": "alan",
+}
+
+
+def test_blackboard(tmp_path: Path) -> None:
+    """The newest attempt counts; the text about it has the name, and is no answer."""
+    intake = read_class(write(tmp_path / "class", BLACKBOARD))
+    found = by_id(intake)
+    assert {key: work.student.name for key, work in found.items()} == {
+        "ada": "Ada Lovelace",
+        "al.t": "Alan Turing",
+    }
+    assert contents(found["ada"]) == {"problem_1.py": "second"}
+    assert found["ada"].submitted_at == datetime(2026, 3, 7, 8, 0, 5)  # noqa: DTZ001 - no zone
+    assert intake.recognised == ("2 submissions: from Blackboard",)
+
+
+def test_brightspace(tmp_path: Path) -> None:
+    """Directories and flat files; the newest upload counts, and the number is nobody's id."""
+    files = {
+        "index.html": "",
+        "101-9001 - Ada Lovelace - Mar 6, 2026 159 PM/problem_1.py": "first",
+        "101-9002 - Ada Lovelace - Mar 6, 2026 1201 PM/problem_1.py": "earlier",
+        "102-9001 - Alan Turing - Mar 7, 2026 1230 AM - problem_1.py": "alan",
+        "103-9001 - Zoë/problem_1.py": "zoe",
+    }
+    roster = roster_of(tmp_path, "id,name\n101,Grace Hopper\na1,Ada Lovelace\nt1,Alan Turing\n")
+    intake = read_class(write(tmp_path / "class", files), roster)
+    found = by_id(intake)
+    assert found.keys() == {"a1", "t1", "103"}
+    assert contents(found["a1"]) == {"problem_1.py": "first"}
+    assert contents(found["t1"]) == {"problem_1.py": "alan"}
+    assert found["a1"].submitted_at == datetime(2026, 3, 6, 13, 59)  # noqa: DTZ001 - no zone
+    assert found["t1"].submitted_at == datetime(2026, 3, 7, 0, 30)  # noqa: DTZ001 - no zone
+    assert [student.id for student in intake.missing] == ["101"]
+
+
+@pytest.mark.parametrize("inside", ["", "Set 4/"])
+def test_google_drive_refused(tmp_path: Path, inside: str) -> None:
+    """Files of all students in one directory are nobody's, which is said once."""
+    names = ["problem_1.py", *(f"problem_1({number}).py" for number in range(1, 5))]
+    directory = write(tmp_path / "class", {f"{inside}{name}": "" for name in names})
+    with pytest.raises(UsageError, match="looks like a folder of Google Drive"):
+        read_class(directory)
+
+
+def test_strays_in_few_lines(tmp_path: Path) -> None:
+    """However many files are no submissions, they take four lines."""
+    files = {f"notes {number}.txt": "" for number in range(250)}
+    intake = read_class(write(tmp_path / "class", {"ann/problem_1.py": "ann"} | files))
+    assert len(intake.problems) == 4
+    assert "holds 247 more such files" in messages(intake)[-1]
+
+
+@pytest.mark.parametrize("stray", ["HW 4/roster.csv", "HW 4/Icon\r", "HW 4/index.html"])
+def test_stray_file_beside_students(tmp_path: Path, stray: str) -> None:
+    """A roster beside the students does not make one student of them."""
+    files = {"HW 4/anna/problem_1.py": "anna", "HW 4/ben/problem_1.py": "ben", stray: ""}
+    intake = read_class(make_zip(tmp_path / "class.zip", files))
+    assert by_id(intake).keys() == {"anna", "ben"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp850", "cp1252"])
+def test_names_in_old_zips(tmp_path: Path, encoding: str) -> None:
+    """Names without the flag for UTF-8 are read as UTF-8, or as the roster's names say."""
+    archive = tmp_path / "class.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in ("Zoe~ Mu~ller", "Jose~ N~andu~"):
+            file.writestr(f"{name}/problem_1.py", name)
+    content = archive.read_bytes()
+    for ascii_name, name in (("Zoe~ Mu~ller", "Zoë Müller"), ("Jose~ N~andu~", "José Ñandú")):
+        plain = name.encode(encoding).ljust(len(ascii_name), b" ")
+        content = content.replace(ascii_name.encode(), plain)
+    archive.write_bytes(content)
+    roster = roster_of(tmp_path, "id,name\n1,Zoë Müller\n2,José Ñandú\n")
+    with find_submissions(archive, roster) as intake:
+        assert [work.student.id for work in intake.submitted] == ["1", "2"]
 
 
 def test_odd_names_stay_apart(tmp_path: Path) -> None:
