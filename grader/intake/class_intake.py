@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -215,6 +216,11 @@ def _require_one_each(
             message = f"{len(pairs)} submissions are {_describe(student)}'s: {places}"
             ambiguous.append(IntakeProblem(source=_place(found), message=message))
             work = replace(work, refusal=message, refusal_needs_person=True)
+        elif not work.loose and work.source.exists() and not os.access(work.source, os.R_OK):
+            message = "cannot be read: its permissions forbid it"
+            ambiguous.append(IntakeProblem(source=work.source, message=message))
+            refusal = f"{display_name(work.source.name)} {message}"
+            work = replace(work, refusal=refusal, refusal_needs_person=True)
         submitted.append(work)
     return Intake(
         submitted=tuple(submitted),

@@ -79,7 +79,7 @@ def open_submission(
     if work.refusal:
         raise UnusableSubmissionError(
             work.refusal,
-            next_step="leave one of them there, then grade again"
+            next_step="correct that, then grade again"
             if work.refusal_needs_person
             else "ask the student to submit the plain files, or one ordinary zip archive",
             needs_person=work.refusal_needs_person,
@@ -328,6 +328,9 @@ class _Contents:
     def add_directory(self, top: Path) -> None:
         """Add every file below that may count, in order."""
         seen = 0
+        if not os.access(top, os.R_OK | os.X_OK):
+            self.digest.update(b"unreadable")
+            return
         for parent, directories, names, descriptor in os.fwalk(top):
             inner = PurePosixPath(parent).relative_to(top)
             directories[:] = sorted(name for name in directories if not is_skipped(name))

@@ -598,3 +598,22 @@ def test_link_in_archive_noted(tmp_path: Path) -> None:
         assert [(note.file, note.message) for note in submission.notes] == [
             ("problem_1.py", "left out: it is a symbolic link")
         ]
+
+
+def test_closed_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that cannot be read is that student's error, and nobody else's."""
+    files = {f"{name}/problem_1.py": name for name in ("a", "b", "c")}
+    directory = write(tmp_path / "class", files)
+    may_access = os.access
+    # Root may read everything, so permissions cannot be tried by whoever runs the tests.
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: Path(path).name != "b" and may_access(path, mode)
+    )
+    intake = read_class(directory)
+    found = by_id(intake)
+    assert messages(intake) == ["b cannot be read: its permissions forbid it"]
+    assert contents(found["a"]) == {"problem_1.py": "a"}
+    assert submission_digest(found["b"]) != submission_digest(found["c"])
+    with pytest.raises(UnusableSubmissionError, match="its permissions forbid it") as error:
+        contents(found["b"])
+    assert error.value.needs_person
