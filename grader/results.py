@@ -485,6 +485,24 @@ class PersonalGrade:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a person decided in place of the grader, or on top of it.
+
+    Attributes:
+        points: that count instead; for extra points, those added. None if nothing was changed.
+        automatic: the points without the decision.
+        reason: to the student, in plain text.
+        decided_at: ISO 8601, UTC.
+    """
+
+    points: float | None
+    automatic: float
+    reason: str
+    by: str
+    decided_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ItemResult:
     """One gradable thing within a part; most parts have one.
 
@@ -498,6 +516,7 @@ class ItemResult:
         recipe: of a model that passed its checks, trained or not.
         source: the training of a program from which the model is, or None.
         personal: a person's grade, or None.
+        decision: a person's, in place of the points that the checks give; or None.
         forecast_seconds: of one training run, on one core of this machine; 0 if it is not known.
     """
 
@@ -522,6 +541,7 @@ class ItemResult:
     sweep: tuple[SweepPoint, ...] = ()
     output: tuple[CapturedOutput, ...] = ()
     personal: PersonalGrade | None = None
+    decision: Decision | None = None
 
     @property
     def was_asked(self) -> bool:
@@ -551,13 +571,14 @@ class ItemResult:
 
 @dataclass(frozen=True, kw_only=True)
 class PartResult:
-    """One lettered part: "2C"."""
+    """One lettered part: "2C"; `decision` is a person's about all of it, or None."""
 
     id: str
     title: str
     outcome: Outcome
     score: Score
     items: tuple[ItemResult, ...]
+    decision: Decision | None = None
 
     @classmethod
     def of(cls, part_id: str, title: str, items: tuple[ItemResult, ...]) -> PartResult:
@@ -693,6 +714,10 @@ class SubmissionResult:
     timing: Timing
     late: Lateness | None = None
     """The effect of the class's late policy; `score` is the score before it."""
+    total: Decision | None = None
+    """A person's decision about the points of the whole, after the late policy."""
+    extra: Decision | None = None
+    """Points that a person adds, after the late policy."""
 
     def items(self) -> list[ItemResult]:
         """Return every item, in the assignment's order."""

@@ -35,6 +35,7 @@ _COMMANDS = {
     "undo": "Take the last run that graded a class back.",
     "diff": "List the students whose grade changed in the last regrade.",
     "review": "Grade written answers on a local web page.",
+    "override": "Decide the points of an item, a part or the whole.",
     "release": "Write the reports for students, and the gradebook.",
     "export": "Write the class's points for a gradebook.",
     "cache": "Show or clear the cached training runs.",

@@ -49,21 +49,22 @@ def _list_runs(store: Store) -> Table:
 
 
 def _list_grades(store: Store, student: str) -> Table:
-    gradings = store.history(student)
-    if not gradings:
+    states = [state for of_grading in store.states(student) for state in of_grading]
+    if not states:
         known = ", ".join(summary.student.id for summary in list(store.summaries())[:5])
         raise UsageError(
             f"no student of the id {student!r} was graded", next_step=f"give an id, such as {known}"
         )
     table = _table("when", "points", "state", "remark")
-    for each in gradings:
+    for each in states:
         summary = each.summary
         found = points_of(summary)
+        remark = "; ".join(summary.decisions) or summary.kept_because or summary.message
         cells = (
-            minute(summary.graded_at) if summary.graded_at else "",
+            minute(each.at) if each.at else "",
             "" if found is None else points(found),
             summary.status.value,
-            summary.kept_because or summary.message,
+            remark,
         )
         table.add_row(*map(Text, map(clean_line, cells)))
     return table

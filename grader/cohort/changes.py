@@ -1,4 +1,4 @@
-"""Compare each student's two newest gradings: points, items and checks."""
+"""Compare each student's grade with the one before it: points, items and checks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from grader.cohort.store import Store
-from grader.cohort.summary import ItemSummary, Status, StudentSummary
+from grader.cohort.summary import ItemSummary, StudentSummary
 from grader.intake.students import Student
 
 
@@ -45,29 +45,40 @@ class GradeChange:
 
 
 def changed_grades(store: Store) -> Iterator[GradeChange]:
-    """Yield every student whose newest grading differs from the one before it, by id."""
-    for current in store.automatic():
-        history = store.history(current.summary.student.id)
-        if len(history) < 2:
-            continue
-        before, after = history[-2].summary, history[-1].summary
-        items = tuple(_changed_items(before, after))
-        reason = _other_reason(before, after)
-        if items or reason or points_of(before) != points_of(after):
-            yield GradeChange(
-                student=after.student,
-                graded_at=after.graded_at,
-                before=points_of(before),
-                after=points_of(after),
-                reason=reason,
-                items=items,
-            )
+    """Yield every student whose grade now differs from the grade before, by id.
+
+    The grade before is that of the grading before the newest one, with people's judgements; if it
+    is the same, that before people's last judgement, decision or change of a rubric.
+    """
+    for current in store.current():
+        *earlier, newest = store.states(current.summary.student.id)
+        befores = [states[-1] for states in earlier[-1:]]
+        # The automatic state of a new grading counts for the moment before it is published.
+        befores += newest[-2:-1] if len(newest) > 2 or not earlier else []
+        changes = (_change(before.summary, current.summary) for before in befores)
+        change = next(filter(None, changes), None)
+        if change is not None:
+            yield change
+
+
+def _change(before: StudentSummary, after: StudentSummary) -> GradeChange | None:
+    items = tuple(_changed_items(before, after))
+    reason = _other_reason(before, after)
+    if not items and not reason and points_of(before) == points_of(after):
+        return None
+    return GradeChange(
+        student=after.student,
+        graded_at=after.graded_at,
+        before=points_of(before),
+        after=points_of(after),
+        reason=reason,
+        items=items,
+    )
 
 
 def points_of(summary: StudentSummary) -> float | None:
     """Return a student's points after the late policy, or None without a grade."""
-    graded = summary.status in {Status.GRADED, Status.UNUSABLE}
-    return summary.final_points if graded else None
+    return summary.final_points if summary.has_points else None
 
 
 def _other_reason(before: StudentSummary, after: StudentSummary) -> str:
@@ -78,6 +89,8 @@ def _other_reason(before: StudentSummary, after: StudentSummary) -> str:
         reasons.append(
             f"late penalty {before.late.penalty_points:g} → {after.late.penalty_points:g}"
         )
+    reasons += [text for text in after.decisions if text not in before.decisions]
+    reasons += [f"no more: {text}" for text in before.decisions if text not in after.decisions]
     return ", ".join(reasons)
 
 

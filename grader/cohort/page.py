@@ -29,6 +29,7 @@ _FLAGS = {
     Reason.UNUSABLE: "unusable",
     Reason.WHOSE: "whose?",
     Reason.FILES: "unclear files",
+    Reason.DECIDED: "decide again",
     Reason.BORDERLINE: "borderline",
     Reason.REPORTED: "not reproduced",
     Reason.PENDING: "awaits a person",
@@ -57,6 +58,10 @@ _REASON_TEXTS = {
     Reason.LATE_UNKNOWN: (
         "Late by an unknown time",
         "Find out the time of submission, and decide the penalty.",
+    ),
+    Reason.DECIDED: (
+        "Decided before the work changed",
+        "These decisions do not count for the new work. Decide again with grade override.",
     ),
     Reason.BORDERLINE: (
         "Borderline: chance may have decided",
@@ -178,7 +183,7 @@ def _verdict(summary: StudentSummary, failed: Sequence[str]) -> tuple[str, Outco
 
 
 def _remarks(summary: StudentSummary) -> list[str]:
-    remarks = [summary.message, summary.late.reason]
+    remarks = [*summary.decisions, summary.message, summary.late.reason]
     for reason, concern in concerns(summary).items():
         if concern.items and reason is not Reason.PENDING:
             remarks.append(f"{_FLAGS[reason]}: {_item_ids(concern.items)}")

@@ -110,6 +110,7 @@ class Reason(StrEnum):
     WHOSE = "whose"
     FILES = "files"
     LATE_UNKNOWN = "late-unknown"
+    DECIDED = "decided"
     BORDERLINE = "borderline"
     REPORTED = "reported"
     PENDING = "pending"
@@ -263,6 +264,8 @@ def concerns(summary: StudentSummary) -> dict[Reason, Concern]:
         messages[Reason.WHOSE] = summary.whose
     if summary.unclear_files:
         messages[Reason.FILES] = summary.unclear_files
+    if summary.outdated_decisions:
+        messages[Reason.DECIDED] = "; ".join(summary.outdated_decisions)
     if summary.late.needs_person:
         messages[Reason.LATE_UNKNOWN] = summary.late.reason
     return {

@@ -106,6 +106,22 @@ _MIGRATIONS = (
     ) STRICT;
     ALTER TABLE gradings ADD COLUMN run_id INTEGER REFERENCES runs (id)
     """,
+    """
+    CREATE TABLE publications (
+        id INTEGER PRIMARY KEY,
+        grading_id INTEGER NOT NULL REFERENCES gradings (id),
+        published_at TEXT NOT NULL,
+        summary BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX publications_of_grading ON publications (grading_id, id);
+    CREATE TABLE decisions (
+        student_id TEXT NOT NULL,
+        target TEXT NOT NULL,
+        change_id INTEGER NOT NULL REFERENCES changes (id),
+        decision TEXT NOT NULL,
+        PRIMARY KEY (student_id, target)
+    ) STRICT
+    """,
 )
 """Each script takes a store to the next version, which `PRAGMA user_version` holds. Append only."""
 
@@ -130,6 +146,14 @@ class StoredGrading:
 
     number: int
     inputs_sha256: str
+    summary: StudentSummary
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredState:
+    """What counted for a student from a time on (ISO 8601, UTC; empty if unknown)."""
+
+    at: str
     summary: StudentSummary
 
 
@@ -284,7 +308,7 @@ class Store:
         self,
         number: int,
         summary: StudentSummary,
-        result: SubmissionResult,
+        result: SubmissionResult | None,
         *,
         judgements_sha256: str,
     ) -> None:
@@ -295,7 +319,16 @@ class Store:
         self._connection.execute(
             "REPLACE INTO published (grading_id, summary, result, judgements_sha256) "
             "VALUES (?, ?, ?, ?)",
-            (number, msgspec.json.encode(summary), _encode(result), judgements_sha256),
+            (
+                number,
+                msgspec.json.encode(summary),
+                _encode(result) if result is not None else b"",
+                judgements_sha256,
+            ),
+        )
+        self._connection.execute(
+            "INSERT INTO publications (grading_id, published_at, summary) VALUES (?, ?, ?)",
+            (number, now(), msgspec.json.encode(summary)),
         )
 
     def published(self) -> dict[int, str]:
@@ -337,6 +370,34 @@ class Store:
         """Return every automatic grading of a student, the oldest first."""
         return list(self._select(f"{_GRADINGS} WHERE student_id = ? ORDER BY id", student_id))
 
+    def states(self, student_id: str) -> list[list[StoredState]]:
+        """Return what counted for a student, the oldest first: by grading, the states of each.
+
+        Each begins with the automatic state; others follow whenever people's judgements or
+        decisions were published.
+        """
+        return [
+            [
+                StoredState(at=each.summary.graded_at, summary=each.summary),
+                *self._publications_of(each.number),
+            ]
+            for each in self.history(student_id)
+        ]
+
+    def _publications_of(self, number: int) -> list[StoredState]:
+        rows = self._connection.execute(
+            "SELECT published_at, summary FROM publications WHERE grading_id = ? ORDER BY id",
+            (number,),
+        ).fetchall()
+        if not rows:  # earlier versions kept the last one only
+            rows = self._connection.execute(
+                "SELECT '', summary FROM published WHERE grading_id = ?", (number,)
+            ).fetchall()
+        return [
+            StoredState(at=at, summary=msgspec.json.decode(summary, type=StudentSummary))
+            for at, summary in rows
+        ]
+
     def last_number(self) -> int:
         """Return the number of the newest grading, or 0."""
         (number,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM gradings").fetchone()
@@ -357,7 +418,7 @@ class Store:
 
     def _decode_result(self, query: str, value: object) -> SubmissionResult | None:
         row = self._connection.execute(query, (value,)).fetchone()
-        if row is None or row[0] is None:
+        if row is None or not row[0]:
             return None
         return msgspec.json.decode(zlib.decompress(row[0]), type=SubmissionResult)
 

@@ -11,7 +11,15 @@ from typing import Self
 
 from grader.intake.students import Student
 from grader.models.digest import digest_of
-from grader.results import ItemResult, Lateness, Metric, Outcome, Score, SubmissionResult
+from grader.results import (
+    ItemResult,
+    Lateness,
+    Metric,
+    Outcome,
+    Score,
+    SubmissionResult,
+    add_points,
+)
 
 TELLING_CHARACTERS = 12
 """Students may give the same shorter wrong answer, such as a number, by chance."""
@@ -89,6 +97,10 @@ class StudentSummary:
         whose: why it is not certain whose submission this is, with what to do, or "".
         shared_as: equal for all students who submitted this together, or "".
         source: the label of the submission, or "".
+        decisions: what a person decided, in words.
+        outdated_decisions: decisions about earlier work, which do not count, in words.
+        total: final points that a person decided, or None.
+        extra: points that a person added.
     """
 
     student: Student
@@ -107,6 +119,15 @@ class StudentSummary:
     whose: str = ""
     shared_as: str = ""
     source: str = ""
+    decisions: tuple[str, ...] = ()
+    outdated_decisions: tuple[str, ...] = ()
+    total: float | None = None
+    extra: float = 0.0
+
+    @property
+    def has_points(self) -> bool:
+        """True if there is a grade: the grader's, or a person's."""
+        return self.status in {Status.GRADED, Status.UNUSABLE} or self.total is not None
 
     @property
     def has_error(self) -> bool:
@@ -136,15 +157,23 @@ class StudentSummary:
             whose="",
             shared_as="",
             source="",
+            decisions=(),
+            outdated_decisions=(),
+            total=None,
+            extra=0.0,
             graded_at=now(),
         )
 
     def with_score(self, score: Score, late: Lateness) -> Self:
-        """Return the row with another score, and with its final points under the late policy."""
+        """Return the row with another score, and with its final points.
+
+        They are those under the late policy with a person's extra points, or a person's own total.
+        """
+        points = max(0.0, add_points([late.final_points(score.earned), self.extra]))
         return replace(
             self,
             score=score,
-            final_points=late.final_points(score.earned),
+            final_points=points if self.total is None else self.total,
             late=late.with_penalty(score.earned),
         )
 
@@ -189,8 +218,9 @@ def _summarize(part_id: str, item: ItemResult) -> ItemSummary:
         ),
         accuracy=training.accuracy if training else None,
         threshold=training.threshold if training else None,
-        borderline=training is not None and training.borderline,
-        reported_differs=disagrees or (training is not None and training.reported_differs),
+        borderline=training is not None and training.borderline and item.decision is None,
+        reported_differs=item.decision is None
+        and (disagrees or (training is not None and training.reported_differs)),
         metric=training.metric if training else Metric.ACCURACY,
         parameters=item.parameters,
         likeness=_likeness(item),

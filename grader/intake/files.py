@@ -16,6 +16,9 @@ from typing import BinaryIO
 _SKIPPED_NAMES = frozenset({"__pycache__", "__MACOSX", "venv", "env", "node_modules", "reports"})
 """Left in a working directory or an archive by tools; `reports` by this grader."""
 
+# nbgrader (`docs/source/exchange/exchange_api.rst`): `submitted/<student>/<assignment>/` with it.
+TIMESTAMP_FILE = "timestamp.txt"
+
 _KIND_NAMES = {
     stat.S_IFDIR: "a directory",
     stat.S_IFLNK: "a symbolic link",

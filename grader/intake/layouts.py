@@ -16,7 +16,7 @@ from typing import Any
 
 from grader.errors import UsageError
 from grader.intake.archives import is_archive, without_ending
-from grader.intake.files import is_skipped, kind_of
+from grader.intake.files import TIMESTAMP_FILE, is_skipped, kind_of
 from grader.intake.students import Identity, Platform
 from grader.text import clean_line, display_name
 
@@ -24,9 +24,6 @@ from grader.text import clean_line, display_name
 # `:submitters` (each with `:name`, `:sid`, `:email`) and `:created_at`. The keys are Ruby's
 # symbols, which YAML takes for text. otter-grader (`otter/metadata.py`) reads the same keys.
 METADATA_FILE = "submission_metadata.yml"
-
-# nbgrader (`docs/source/exchange/exchange_api.rst`): `submitted/<student>/<assignment>/` with it.
-TIMESTAMP_FILE = "timestamp.txt"
 
 MAXIMUM_METADATA_BYTES = 200_000_000
 MAXIMUM_LIST_BYTES = 5_000_000

@@ -17,6 +17,7 @@ from grader.models.digest import digest_of
 from grader.report.files import write_reports
 from grader.results import SubmissionResult
 from grader.review.answers import collect_answers
+from grader.review.decisions import apply_decisions, decide_summary, split_by_work
 from grader.review.judgements import Judgement, apply_judgements
 from grader.review.rubrics import rubrics_in_force
 from grader.review.store import ReviewStore
@@ -37,23 +38,29 @@ def publish(store: ReviewStore, assignment: Assignment, output: Path) -> list[st
             if entry.current is not None:
                 judgements[entry.student_id][item_id] = entry.current
     published = store.published()
+    decisions = store.decisions()
     changed = []
     for grading in list(store.automatic()):
         student_id = grading.summary.student.id
         judged = judgements[student_id]
+        decided = decisions.get(student_id, {})
         digest = digest_of(judged, {item_id: rubrics[item_id] for item_id in judged})
+        if decided:
+            digest = digest_of(digest, decided)
         known = published.get(grading.number)
-        if known == digest or (not judged and known is None):
+        if known == digest or (not judged and not decided and known is None):
             continue
         automatic = store.automatic_result(grading.number)
-        assert automatic is not None  # noqa: S101  # a judged answer comes from a result
-        result = apply_judgements(automatic, judged, rubrics)
-        summary = replace(
-            grading.summary.with_score(result.score, grading.summary.late),
-            items=summarize_items(result),
-        )
-        # The files first: after a kill in between, the next run repeats this student.
-        _replace_reports(result, output / summary.folder)
+        current, outdated = split_by_work(decided, automatic)
+        summary = decide_summary(grading.summary, current, outdated)
+        result = None
+        if automatic is not None:
+            result = apply_decisions(apply_judgements(automatic, judged, rubrics), current)
+            summary = replace(summary, items=summarize_items(result))
+            # The files first: after a kill in between, the next run repeats this student.
+            _replace_reports(result, output / summary.folder)
+        score = result.score if result is not None else summary.score
+        summary = summary.with_score(score, grading.summary.late)
         store.publish(grading.number, summary, result, judgements_sha256=digest)
         changed.append(student_id)
     if changed:

@@ -17,6 +17,7 @@ from grader.assignment.records import RubricItem
 from grader.cohort.store import Store, StoredGrading
 from grader.cohort.summary import now
 from grader.errors import UsageError
+from grader.review.decisions import KeptDecision
 from grader.review.judgements import Judgement
 
 FIRST, SECOND, COMPARED = 1, 2, 3
@@ -230,6 +231,40 @@ class ReviewStore(Store):
             "WHERE reading = ? AND item_id = ? AND sha256 = ?",
             (COMPARED, FIRST, item_id, sha256),
         )
+
+    def decisions(self) -> dict[str, dict[str, KeptDecision]]:
+        """Return every decision of a person in place of the grader, by student and target."""
+        found: dict[str, dict[str, KeptDecision]] = {}
+        rows = self._connection.execute(
+            "SELECT student_id, target, decision FROM decisions ORDER BY student_id, target"
+        )
+        for student_id, target, decision in rows:
+            kept = msgspec.json.decode(decision, type=KeptDecision)
+            found.setdefault(student_id, {})[target] = kept
+        return found
+
+    def keep_decision(self, student_id: str, target: str, decision: KeptDecision | None) -> None:
+        """Keep a decision in place of an earlier one, or take it back with None."""
+        before = self.decisions().get(student_id, {}).get(target)
+        by = decision.by if decision else before.by if before else ""
+        with self.transaction():
+            change = self.record_change(
+                grader=by,
+                kind=f"decision about {student_id}: {target}",
+                before=before,
+                after=decision,
+            )
+            if decision is None:
+                self._connection.execute(
+                    "DELETE FROM decisions WHERE student_id = ? AND target = ?",
+                    (student_id, target),
+                )
+                return
+            self._connection.execute(
+                "REPLACE INTO decisions (student_id, target, change_id, decision) "
+                "VALUES (?, ?, ?, ?)",
+                (student_id, target, change, _encode(decision)),
+            )
 
     def rubric_items(self, item_id: str) -> dict[str, RubricItem]:
         """Return the changed and added items of a rubric, by id."""

@@ -31,11 +31,10 @@ class Column:
 
     def points(self, summary: StudentSummary) -> str:
         """Return the points of one student; empty if there is no grade."""
-        if summary.status is Status.MISSING and self.missing_as_zero:
-            return number(0)
-        if summary.status in {Status.MISSING, Status.ERROR}:
-            return ""
-        return number(summary.final_points)
+        if summary.has_points:
+            return number(summary.final_points)
+        is_zero = summary.status is Status.MISSING and self.missing_as_zero
+        return number(0) if is_zero else ""
 
 
 def number(value: float) -> str:

@@ -34,11 +34,15 @@ def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> 
                 number(summary.score.pending) if points else "",
                 number(column.points_possible),
                 number(summary.late.days_late),
-                text("; ".join(filter(None, (summary.message, summary.late.reason)))),
+                text("; ".join(filter(None, _notes(summary)))),
                 *(number(earned[part]) if part in earned else "" for part in parts),
             ]
         )
     write_rows(file, [*_HEADER, *map(text, parts)], rows)
+
+
+def _notes(summary: StudentSummary) -> tuple[str, ...]:
+    return (summary.message, summary.late.reason, summary.whose, *summary.decisions)
 
 
 def _earned_by_part(summary: StudentSummary) -> dict[str, float]:
