@@ -38,6 +38,7 @@ _COMMANDS = {
     "override": "Decide the points of an item, a part or the whole.",
     "release": "Write the reports for students, and the gradebook.",
     "export": "Write the class's points for a gradebook.",
+    "backup": "Write all that is known of a class to one file.",
     "cache": "Show or clear the cached training runs.",
     "gradescope": "Build the upload for grading on Gradescope.",
     "doctor": "Check this machine, and say how to fix what does not work.",

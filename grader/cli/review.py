@@ -7,6 +7,7 @@ import os
 import threading
 import webbrowser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -15,9 +16,11 @@ from rich.console import Console
 from grader.cli.caller import CallerPath, OutputPath
 from grader.cli.class_settings import load_class_assignment
 from grader.cli.options import assignment_option, class_option
+from grader.cohort.store import STORE_NAME, Store
 from grader.review.accounts import invite as make_invitation
 from grader.review.accounts import revoke
 from grader.review.answers import collect_answers
+from grader.review.merging import SHOWN, merge_judgements
 from grader.review.store import ReviewStore
 from grader.review.table import export_table, import_table
 
@@ -32,6 +35,7 @@ Examples:
   grade review --double 0.1        a tenth of the answers twice
   grade review export answers.csv  grade in a spreadsheet
   grade review import answers.csv  and take the grades over
+  grade review merge copy.sqlite   take over what was judged in a copy
 """
 
 _name_option = click.option(
@@ -176,6 +180,56 @@ def import_judgements(
         f"{imported.judged} judgements imported, {imported.unchanged} unchanged, "
         f"{imported.empty} rows without a judgement; {len(changed)} reports written"
     )
+
+
+@review.command("merge", epilog=EXAMPLES)
+@click.argument("other", type=CallerPath(exists=True))
+@click.option("--theirs", is_flag=True, help="Where both copies judged, take the other's.")
+@class_option
+@assignment_option
+@_name_option
+@click.pass_context
+def merge(
+    context: click.Context,
+    /,
+    *,
+    other: Path,
+    theirs: bool,
+    output: Path,
+    assignment: str,
+    grader: str,
+) -> None:
+    """Take over the judgements made in OTHER: a backup of this class, or its --output elsewhere.
+
+    Only judgements of the same answers are taken. Where both copies judged an answer differently,
+    the one here stands and the answer is listed.
+    """
+    from grader.review.publishing import publish  # noqa: PLC0415 - slow
+
+    loaded = load_class_assignment(context, output, assignment)
+    path = other / STORE_NAME if other.is_dir() else other
+    with (
+        ReviewStore.open_existing(output) as store,
+        TemporaryDirectory() as directory,
+        Store(path) as source,
+    ):
+        # A copy, since opening the store of an older grader would migrate it.
+        source.backup(Path(directory) / STORE_NAME)
+        collect_answers(store, output)
+        with ReviewStore(Path(directory) / STORE_NAME) as copy:
+            merged = merge_judgements(
+                store, copy, loaded, grader=grader or getpass.getuser(), theirs=theirs
+            )
+        changed = publish(store, loaded, output)
+    click.echo(
+        f"{merged.judged} judgements taken over, {merged.unchanged} unchanged, "
+        f"{merged.elsewhere} of other answers left out; {len(changed)} reports written"
+    )
+    kept = "theirs was taken" if theirs else "ours stands"
+    for conflict in merged.conflicts[:SHOWN]:
+        click.echo(f"judged in both, {kept}: {conflict}", err=True)
+    if (more := len(merged.conflicts) - SHOWN) > 0:
+        click.echo(f"and {more} more", err=True)
 
 
 def _link(token: str, public_url: str, port: int) -> str:

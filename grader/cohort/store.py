@@ -241,6 +241,17 @@ class Store:
             raise
         self._connection.execute("COMMIT")
 
+    def backup(self, path: Path) -> None:
+        """Write a consistent copy to a new file, while others read and write the store.
+
+        Raises:
+            UsageError: the file exists.
+        """
+        if path.exists():
+            raise UsageError(f"{path} exists already", next_step="name a new file")
+        with closing(sqlite3.connect(path)) as copy:
+            self._connection.backup(copy)
+
     def begin_run(self, purpose: str, settings_name: str) -> None:
         """Begin a run, to which everything recorded from now on belongs.
 
@@ -437,6 +448,8 @@ class Store:
             # FULL: a grading that was reported as stored survives even a power cut.
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
+            if self._version() == len(_MIGRATIONS):
+                return  # without waiting for whoever writes
             # The lock comes first, because two programs may open a new store at the same moment.
             with self.transaction():
                 self._migrate(path)
@@ -444,8 +457,12 @@ class Store:
             self.close()
             raise
 
-    def _migrate(self, path: Path) -> None:
+    def _version(self) -> int:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        return int(version)
+
+    def _migrate(self, path: Path) -> None:
+        version = self._version()
         if version > len(_MIGRATIONS):
             raise UsageError(
                 f"{path} was written by a newer version of the grader",

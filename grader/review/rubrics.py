@@ -8,6 +8,7 @@ from dataclasses import replace
 from grader.assignment.records import Assignment, Rubric, RubricItem, WrittenItem
 from grader.errors import UsageError
 from grader.models.digest import digest_of
+from grader.results import add_points
 from grader.review.store import ConflictError, ReviewStore
 
 LONGEST_TEXT = 500
@@ -52,7 +53,8 @@ def change_rubric(
 
     Raises:
         ConflictError: another grader changed the rubric in the meantime.
-        UsageError: a text is empty or too long, or an item is not in this rubric.
+        UsageError: a text is empty or too long, an item is not in this rubric, or no answer could
+            have all points.
     """
     with store.transaction():
         before = rubric_in_force(store, assignment, item_id)
@@ -77,6 +79,7 @@ def change_rubric(
             if known.get(named.id) != named:
                 store.keep_rubric_item(item_id, named)
         after = rubric_in_force(store, assignment, item_id)
+        _require_reachable(after, dict(assignment.item_ids())[item_id].points)
         if after != before:
             store.record_change(
                 grader=grader,
@@ -85,3 +88,21 @@ def change_rubric(
                 before=before.items,
                 after=after.items,
             )
+
+
+def _require_reachable(rubric: Rubric, possible: float) -> None:
+    """Raise `UsageError` if nobody could earn all points, or, by deductions, lose any."""
+    if rubric.starts_full:
+        if rubric.items and all(item.points >= 0 for item in rubric.items):
+            raise UsageError(
+                "this rubric starts with all points, and no item of it takes any away",
+                next_step="write deductions as negative points",
+            )
+        return
+    best = add_points(item.points for item in rubric.items if item.points > 0)
+    if best < possible:
+        raise UsageError(
+            f"nobody could earn all {possible:g} points: the items of this rubric add up to "
+            f"{best:g}",
+            next_step="raise the points of an item, or add one",
+        )

@@ -7,8 +7,9 @@ by another grader since the export is refused. A table is imported whole or not 
 from __future__ import annotations
 
 import csv
+import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -18,7 +19,7 @@ from grader.assignment.records import Assignment, Rubric
 from grader.cohort.gradebooks.cells import FORMULA_STARTS
 from grader.cohort.summary import now
 from grader.errors import UsageError
-from grader.intake.roster import find_delimiter
+from grader.intake.roster import decode_text, find_delimiter
 from grader.review.judgements import LONGEST_COMMENT, Judgement, parse_points, points_of
 from grader.review.ledger import write_judgements
 from grader.review.rubrics import rubrics_in_force
@@ -110,17 +111,19 @@ def import_table(
         if changed:
             write_judgements(store, changed, grader=grader, kind="import")
     return Imported(
-        judged=len(changed), unchanged=len(judged) - len(changed), empty=len(rows) - len(judged)
+        judged=len(changed),
+        unchanged=len(judged) - len(changed),
+        empty=max(0, len(rows) - len(judged)),
     )
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
     if path.stat().st_size > MAXIMUM_BYTES:
         raise UsageError(f"{path} is larger than {MAXIMUM_BYTES:,} bytes")
+    text, _ = decode_text(path.read_bytes())
+    lines = list(io.StringIO(text, newline=""))
+    delimiter, skipped = find_delimiter(lines)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(file)
-        delimiter, skipped = find_delimiter(lines)
         reader = csv.reader(lines[skipped:], delimiter=delimiter)
         header = next(reader, [])
         missing = set(COLUMNS) - set(header)
@@ -132,10 +135,10 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         return [
             dict(zip_longest(header, row[: len(header)], fillvalue="")) for row in reader if row
         ]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
         raise UsageError(
-            f"{path} is not a CSV table in UTF-8: {error}",
-            next_step="save it from the spreadsheet as CSV in UTF-8",
+            f"{path} is not a CSV table: {error}",
+            next_step="save it from the spreadsheet as CSV",
         ) from None
 
 
@@ -172,7 +175,37 @@ def _judgements_in(
             mistakes += [f"{name}: {text}" for text in wrong]
     _refuse(mistakes, UsageError, "correct the table and import it again")
     _refuse(conflicts, ConflictError, "export again, and fill in these rows again")
-    return found
+    return [*found, *_for_equal_answers(found, entries.values())]
+
+
+def _for_equal_answers(
+    judged: list[tuple[Entry, Judgement]], entries: Iterable[Entry]
+) -> list[tuple[Entry, Judgement]]:
+    """Return the judgements of open answers that are equal to judged ones, as the page does.
+
+    Raises:
+        UsageError: equal answers are judged differently.
+    """
+    by_answer: dict[tuple[str, str], tuple[Entry, Judgement]] = {}
+    differing = []
+    for entry, judgement in judged:
+        first, other = by_answer.setdefault(
+            (entry.item_id, entry.answer_sha256), (entry, judgement)
+        )
+        if judgement != replace(other, judged_at=judgement.judged_at):
+            differing.append(
+                f"{clean_line(first.student_id)} and {clean_line(entry.student_id)} gave the same "
+                f"answer to {entry.item_id}, and are judged differently"
+            )
+    _refuse(differing, UsageError, "judge equal answers alike, and import the table again")
+    named = {(entry.item_id, entry.student_id) for entry, _ in judged}
+    return [
+        (entry, by_answer[entry.item_id, entry.answer_sha256][1])
+        for entry in entries
+        if (entry.item_id, entry.answer_sha256) in by_answer
+        and (entry.item_id, entry.student_id) not in named
+        and entry.current is None
+    ]
 
 
 def _refuse(sentences: list[str], kind: type[UsageError], next_step: str) -> None:

@@ -108,7 +108,9 @@ def test_changed_rubric(store, output):
     give(store, "2B.text", "bob", "brightness")
     give(store, "2B.text", "dan")
     rubric = rubrics.rubric_in_force(store, SET4, "2B.text")
-    items = [RubricItem(id="brightness", text="A brightness", points=0.5), *rubric.items[1:]]
+    less = RubricItem(id="brightness", text="A brightness", points=0.5)
+    more = replace(rubric.items[1], points=rubric.items[1].points + rubric.items[0].points - 0.5)
+    items = [less, more, *rubric.items[2:]]
     rubrics.change_rubric(
         store, SET4, "2B.text", items, grader="grace", seen=rubrics.rubric_version(rubric)
     )

@@ -78,7 +78,9 @@ def test_import(store, table):
         },
     )
     imported = import_table(store, SET4, table, grader="grace")
-    assert imported == Imported(judged=2, unchanged=0, empty=14)
+    # Both students gave the first answer, and only one the second.
+    assert imported == Imported(judged=3, unchanged=0, empty=13)
+    assert current(store, "1A", "=bob").rubric_items == ("forward", "for-ever")
     judgement = current(store, "1A", "ada")
     assert judgement.rubric_items == ("forward", "for-ever")
     assert (judgement.adjustment, judgement.flagged) == (-0.5, True)
@@ -123,6 +125,25 @@ def test_wrong_row(cells, sentence, store, table):
     assert store.newest_changes(1) == []
 
 
+def test_equal_answers_judged_alike(store, table):
+    """Two rows of one answer must agree."""
+    fill_in(table, {("1A", "ada"): {"found": "forward"}, ("1A", "'=bob"): {"found": "none"}})
+    with pytest.raises(UsageError, match="gave the same answer to 1A, and are judged differently"):
+        import_table(store, SET4, table, grader="grace")
+    assert current(store, "1A", "ada") is None
+
+
+def test_other_encodings(store, table):
+    """A spreadsheet's Windows-1252 and UTF-16 are read."""
+    for encoding in ("utf-16", "cp1252"):
+        cells = {"found": "none", "comment": f"Für dich: {encoding}"}
+        fill_in(table, {("1A", "ada"): cells, ("1A", "'=bob"): cells})
+        table.write_bytes(table.read_text(encoding="utf-8-sig").encode(encoding, "replace"))
+        import_table(store, SET4, table, grader="grace")
+        assert current(store, "1A", "ada").comment == f"Für dich: {encoding}"
+        export_table(store, SET4, table)
+
+
 def test_judged_since_export(store, table):
     """The whole table is refused, and the message names the faster grader."""
     give(store, "1A", "ada", "forward", grader="hal")
@@ -158,7 +179,7 @@ def test_other_delimiters(delimiter, above, store, table):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"a,b\n1,2\n", "lacks the columns"), (b"\xff\xfe\x00", "not a CSV table in UTF-8")],
+    [(b"a,b\n1,2\n", "lacks the columns"), (b"\xff\xfe\x00", "lacks the columns")],
 )
 def test_other_files(content, message, store, tmp_path):
     """Other files are refused."""
@@ -177,7 +198,7 @@ def test_commands(output, tmp_path):
     fill_in(tmp_path / "answers.csv", {("1A", "ada"): {"found": "forward", "comment": "So far."}})
     said = runner.invoke(review, ["import", path, *own, "--as", "grace"]).output
     assert said == (
-        "1 judgements imported, 0 unchanged, 15 rows without a judgement; 1 reports written\n"
+        "2 judgements imported, 0 unchanged, 14 rows without a judgement; 2 reports written\n"
     )
     assert "So far." in (output / "ada" / "report.html").read_text()
     link = runner.invoke(review, ["invite", "hal", *own, "--public-url", "https://g.example/"])
