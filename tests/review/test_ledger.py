@@ -105,18 +105,17 @@ def test_report(store, output):
 
 def test_changed_rubric(store, output):
     """New points of a rubric item apply to every judgement with the item, and to no others."""
-    give(store, "2B.text", "bob", "brightness")
+    give(store, "2B.text", "bob", "brightness", "no-range")
     give(store, "2B.text", "dan")
     rubric = rubrics.rubric_in_force(store, SET4, "2B.text")
-    less = RubricItem(id="brightness", text="A brightness", points=0.5)
-    more = replace(rubric.items[1], points=rubric.items[1].points + rubric.items[0].points - 0.5)
-    items = [less, more, *rubric.items[2:]]
+    milder = RubricItem(id="no-range", text="No range", points=-0.25)
+    items = [rubric.items[0], milder, *rubric.items[2:]]
     rubrics.change_rubric(
         store, SET4, "2B.text", items, grader="grace", seen=rubrics.rubric_version(rubric)
     )
     assert set(publish(store, SET4, output)) == {"bob", "cyd", "dan"}
     earned = {row.student.id: row.score.earned for row in store.summaries()}
-    assert earned == {"ada": 0, "bob": 0.5, "cyd": 0.5, "dan": 0}
+    assert earned == {"ada": 0, "bob": 0.75, "cyd": 0.75, "dan": 0}
     assert publish(store, SET4, output) == []
 
 
