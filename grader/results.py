@@ -665,6 +665,7 @@ class Lateness:
         share_kept: of the earned points, 0 to 1; also of points that a person adds later.
         reason: in words; empty if nothing was deducted and nothing is unclear.
         needs_person: the platform marks the submission late without a time; nothing is deducted.
+        slip_days: free days that this submission used.
     """
 
     submitted_at: str = ""
@@ -674,6 +675,7 @@ class Lateness:
     share_kept: float = 1.0
     reason: str = ""
     needs_person: bool = False
+    slip_days: int = 0
 
     def final_points(self, earned_points: float) -> float:
         """Return the points that remain of the earned points."""

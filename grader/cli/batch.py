@@ -91,6 +91,14 @@ _late_options = option_group(
         type=click.IntRange(min=0),
         help="No points if the submission is more days late than this.",
     ),
+    click.option(
+        "--slip-days",
+        metavar="DAYS",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Free late days of each student over the term, less the roster's slip_days_used.",
+    ),
 )
 
 
@@ -231,6 +239,9 @@ def _write_page(
     update_class_page(store, request.output, title=title, template=template)
 
 
+_RULES = ("penalty_per_day", "floor", "maximum_days", "slip_days")
+
+
 def _late_policy(options: dict[str, Any]) -> LatePolicy | None:
     """Remove the options of the late policy from `options`, and return the policy.
 
@@ -238,7 +249,7 @@ def _late_policy(options: dict[str, Any]) -> LatePolicy | None:
         UsageError: the deadline cannot be read, or a rule is given without a deadline.
     """
     due, timezone, minutes = (options.pop(name) for name in ("due", "timezone", "grace_minutes"))
-    rules = {name: options.pop(name) for name in ("penalty_per_day", "floor", "maximum_days")}
+    rules = {name: options.pop(name) for name in _RULES}
     if due is not None:
         moment = read_time(due, find_timezone(timezone), what="--due")
         return LatePolicy(due=moment, grace=timedelta(minutes=minutes), **rules)

@@ -33,6 +33,7 @@ OPTIONS = {
     "penalty_per_day": "--penalty-per-day",
     "floor": "--penalty-floor",
     "maximum_days": "--maximum-days-late",
+    "slip_days": "--slip-days",
 }
 """The options of `grade batch` that decide about points, by their parameters' names."""
 DIGEST = "assignment_sha256"

@@ -9,7 +9,8 @@ import click
 from grader.cli.class_settings import DIGEST, OPTIONS, SETTINGS_NAME, kept_in, shown
 from grader.cli.options import class_option
 from grader.cohort.batch import locked
-from grader.cohort.people import keep_match, remove_student, restore_student
+from grader.cohort.late_policy import read_time
+from grader.cohort.people import IN_TIME, keep_match, keep_time, remove_student, restore_student
 from grader.cohort.store import STORE_NAME, Store
 from grader.errors import UsageError
 from grader.intake.roster import read_roster
@@ -24,6 +25,7 @@ Examples:
   grade class match set4-team7 ann,bob  it is both Ann's and Bob's
   grade class match 2043 --nobody       it is nobody's in this class
   grade class remove carl               Carl has left the course
+  grade class time ann '2026-03-10 9:30'  when Ann handed in
 """
 AGAIN = "run the same `grade batch` again"
 
@@ -103,6 +105,29 @@ def restore(student_id: str, output: Path) -> None:
         restore_student(store, student_id)
         _refresh_page(store, output)
     click.echo(f"{clean_line(student_id)} is in the class again. To grade the work, {AGAIN}")
+
+
+@class_group.command(epilog=EXAMPLES)
+@click.argument("student_id", metavar="ID")
+@click.argument("moment", metavar="[TIME]", required=False, default="")
+@click.option(
+    "--in-time", is_flag=True, help="The submission was in time, whatever the platform says."
+)
+@click.option("--forget", is_flag=True, help="Take back what was said.")
+@class_option
+def time(student_id: str, moment: str, output: Path, *, in_time: bool, forget: bool) -> None:
+    """Say when a student submitted, such as '2026-03-10 23:58', for the late policy.
+
+    It counts instead of the platform's time, the roster's or Git's.
+    """
+    if [bool(moment), in_time, forget].count(True) != 1:
+        raise UsageError("say when it was", next_step="give TIME, --in-time or --forget")
+    if moment:
+        read_time(moment, None)
+    with locked(output), Store.open_existing(output) as store:
+        keep_time(store, student_id, None if forget else IN_TIME if in_time else moment)
+    said = "whatever the platform says" if forget else moment or IN_TIME
+    click.echo(f"{clean_line(student_id)}: {said}. To apply it, {AGAIN}")
 
 
 def _refresh_page(store: Store, output: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +21,15 @@ from filelock import FileLock, Timeout
 import grader
 from grader.assignment.records import Assignment, record_of
 from grader.assignment.selection import select_items
-from grader.cohort.late_policy import LatePolicy
-from grader.cohort.people import read_matches, settled_row, taken_out
+from grader.cohort.late_policy import LatePolicy, read_time, submission_time
+from grader.cohort.people import IN_TIME, read_matches, read_times, settled_row, taken_out
 from grader.cohort.run import ClassRun, RunObserver, Task, write_student_reports
 from grader.cohort.store import STORE_NAME, Store, StoredGrading
 from grader.cohort.summary import Status, StudentSummary, summarize_items
 from grader.errors import MachineError, UsageError
 from grader.grading.options import Options
 from grader.intake.class_intake import Intake, find_submissions
+from grader.intake.commits import read_commit
 from grader.intake.roster import Roster
 from grader.intake.students import Student
 from grader.intake.submitted import SubmittedWork, submission_digest
@@ -154,7 +155,7 @@ def grade_class(request: ClassRequest, store: Store, observer: ClassObserver) ->
             observer.stage(sentence)
         for problem in intake.problems:
             observer.warn(f"{display_name(problem.source.name)}: {problem.message}")
-        tasks = _list_tasks(request, intake.submitted)
+        tasks = _list_tasks(request, intake.submitted, read_times(store))
         _check_regrade(request, tasks)
         removed = taken_out(store)
         if out := [task for task in tasks if task.work.student.id in removed]:
@@ -315,7 +316,9 @@ def folder_names(student_ids: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _list_tasks(request: ClassRequest, submitted: Sequence[SubmittedWork]) -> list[Task]:
+def _list_tasks(
+    request: ClassRequest, submitted: Sequence[SubmittedWork], times: Mapping[str, str]
+) -> list[Task]:
     options = request.options
     folders = folder_names([each.student.id for each in submitted])
     common = digest_of(
@@ -327,17 +330,29 @@ def _list_tasks(request: ClassRequest, submitted: Sequence[SubmittedWork]) -> li
         Task(
             work=each,
             folder=folders[each.student.id],
-            late=_lateness(request.late_policy, each),
+            late=_lateness(request.late_policy, each, times.get(each.student.id)),
             inputs_sha256=digest_of(submission_digest(each), common),
         )
         for each in submitted
     ]
 
 
-def _lateness(policy: LatePolicy | None, work: SubmittedWork) -> Lateness:
+def _lateness(policy: LatePolicy | None, work: SubmittedWork, decided: str | None) -> Lateness:
+    """Return a student's lateness: by what a person decided, the platform, the roster, or Git."""
+    submitted_at, source = work.submitted_at, ""
+    if submitted_at is None and (submitted_at := submission_time(work.student)) is not None:
+        source = "the time is the roster's"
+    commit = None if submitted_at else read_commit(work.source)
+    if commit is not None:
+        submitted_at, source = commit.committed_at, f"commit {commit.sha[:10]}"
+    if decided and policy is not None:
+        if decided == IN_TIME:
+            due_at = policy.due_for(work.student).isoformat(timespec="seconds")
+            return Lateness(due_at=due_at, reason="in time, as a person decided")
+        submitted_at = read_time(decided, policy.due.tzinfo)
+        source = "the time is what a person decided"
     if policy is not None:
-        return policy.lateness(work.student, work.submitted_at, marked_late=work.late)
-    submitted_at = work.submitted_at
+        return policy.lateness(work.student, submitted_at, marked_late=work.late, source=source)
     return Lateness(submitted_at=submitted_at.isoformat(timespec="seconds") if submitted_at else "")
 
 

@@ -23,7 +23,13 @@ DAYS_HEADERS = ("extension_days", "extension days", "extra days", "extra_days")
 EITHER_HEADERS = ("extension",)
 """Columns of the roster that extend one student's due date: to a time, by days, or either."""
 
+SUBMITTED_HEADERS = ("submitted_at", "submitted at", "last modified (submission)")
+SLIP_HEADERS = ("slip_days_used", "slip days used")
+
 MAXIMUM_EXTENSION_DAYS = 366
+
+_MOODLE_TIMES = ("%A, %d %B %Y, %I:%M %p", "%A, %d %B %Y, %H:%M")
+"""Of Moodle's grading worksheet in English (`strftimedaydatetime`)."""
 
 _END_OF_DAY = time(23, 59, 59)
 _MINUTE = re.compile(r"[T ]\d\d:?\d\d(?:$|[Z+-])", re.IGNORECASE)
@@ -42,6 +48,8 @@ class LatePolicy:
         penalty_per_day: share of the earned points that each started day takes, 0 to 1.
         floor: share of the earned points that remains however late, 0 to 1.
         maximum_days: no points remain after more days; None for no such limit.
+        slip_days: free days of each student over the term; those that the roster says were used in
+            earlier assignments are gone.
     """
 
     due: datetime
@@ -49,14 +57,20 @@ class LatePolicy:
     penalty_per_day: float = 0.0
     floor: float = 0.0
     maximum_days: int | None = None
+    slip_days: int = 0
 
     def lateness(
-        self, student: Student, submitted_at: datetime | None, *, marked_late: bool | None = None
+        self,
+        student: Student,
+        submitted_at: datetime | None,
+        *,
+        marked_late: bool | None = None,
+        source: str = "",
     ) -> Lateness:
         """Return the student's lateness with the share of points that is kept.
 
         A time without a zone is in the due date's zone. The platform's mark counts only if the
-        time is unknown.
+        time is unknown. `source` says in words from where the time is, if not from the platform.
 
         Raises:
             UsageError: the roster's extension cannot be read.
@@ -73,7 +87,15 @@ class LatePolicy:
         if submitted_at.tzinfo is None:
             submitted_at = submitted_at.replace(tzinfo=self.due.tzinfo)
         days = days_late(due, self.grace, submitted_at)
-        kept, reason = self._share_kept(days)
+        slip = min(days, self.slip_days_left(student))
+        kept, reason = self._share_kept(days - slip)
+        if slip:
+            free = "1 slip day" if slip == 1 else f"{slip} slip days"
+            reason = "; ".join(
+                filter(None, (f"{free} used, {self.slip_days_left(student) - slip} left", reason))
+            )
+        if days and source:
+            reason += f" ({source})"
         extended = f" (extended to {due:%Y-%m-%d %H:%M %Z})" if days and due != self.due else ""
         return Lateness(
             submitted_at=submitted_at.isoformat(timespec="seconds"),
@@ -81,7 +103,23 @@ class LatePolicy:
             days_late=days,
             share_kept=kept,
             reason=reason + extended,
+            slip_days=slip,
         )
+
+    def slip_days_left(self, student: Student) -> int:
+        """Return the free days that a student has before this assignment.
+
+        Raises:
+            UsageError: the roster's number of days used cannot be read.
+        """
+        used = _cell(student, SLIP_HEADERS)
+        if used and not used.isdigit():
+            raise UsageError(
+                f"the {SLIP_HEADERS[0]} of {student.id} is not a number of days: "
+                f"{clean_line(used)[:80]}",
+                next_step="write how many were used before this assignment, such as 2",
+            )
+        return max(0, self.slip_days - int(used or 0))
 
     def _share_kept(self, days: int) -> tuple[float, str]:
         """Return the share of the earned points that is kept, and the reason."""
@@ -130,22 +168,53 @@ class LatePolicy:
         return read_time(text, self.due.tzinfo, what=f"the {header} of {student.id}")
 
     def check_extensions(self, students: Iterable[Student]) -> None:
-        """Read every student's extension.
+        """Read every student's extension, slip days and time of submission.
 
         Raises:
-            UsageError: some extensions cannot be read; all of them are reported at once.
+            UsageError: some cells cannot be read; all of them are reported at once.
         """
         mistakes = []
         for student in students:
             try:
                 self.due_for(student)
+                self.slip_days_left(student)
+                submission_time(student)
             except UsageError as error:
                 mistakes.append(f"  - {error}")
         if mistakes:
             raise UsageError(
-                "the roster has extensions that cannot be read:\n" + "\n".join(mistakes),
+                "the roster has times or days that cannot be read:\n" + "\n".join(mistakes),
                 next_step="write a date such as 2026-03-01 23:59, or a number of days",
             )
+
+
+def submission_time(student: Student) -> datetime | None:
+    """Return the time of submission that the roster has, or None.
+
+    Raises:
+        UsageError: the cell is not a time.
+    """
+    text = _cell(student, SUBMITTED_HEADERS)
+    if text in {"", "-"}:
+        return None
+    for form in _MOODLE_TIMES:
+        try:
+            # In Moodle's zone, which is the course's; a time without zone is in the due date's.
+            return datetime.strptime(text, form)  # noqa: DTZ007
+        except ValueError:
+            continue
+    try:
+        return _parse_time(text)
+    except ValueError:
+        raise UsageError(
+            f"the time of submission of {student.id} cannot be read: {clean_line(text)[:80]}",
+            next_step="write it as 2026-03-01 23:59",
+        ) from None
+
+
+def _cell(student: Student, headers: Iterable[str]) -> str:
+    columns = {" ".join(name.casefold().split()): text for name, text in student.columns.items()}
+    return next((columns[name].strip() for name in headers if columns.get(name, "").strip()), "")
 
 
 def _percent(share: float) -> str:

@@ -15,6 +15,11 @@ from grader.text import clean_line, did_you_mean
 _MATCHES = "matches"
 """The setting with the ids of students by the label of a submission, as JSON."""
 
+_TIMES = "times"
+"""The setting with times of submission by student, as JSON."""
+
+IN_TIME = "in time"
+
 _TAKEN_OUT = "taken out of the class by a person"
 
 
@@ -66,6 +71,29 @@ def keep_match(
         matches[label] = tuple(student_ids)
     store.keep_setting(_MATCHES, msgspec.json.encode(matches).decode())
     return label
+
+
+def read_times(store: Store) -> dict[str, str]:
+    """Return the times of submission that a person decided, by student; `IN_TIME` for no time."""
+    kept = store.setting(_TIMES)
+    return msgspec.json.decode(kept, type=dict[str, str]) if kept else {}
+
+
+def keep_time(store: Store, student_id: str, time: str | None) -> None:
+    """Keep when a student submitted, or forget it with None.
+
+    Raises:
+        UsageError: there is no such student.
+    """
+    known = {summary.student.id for summary in store.summaries()}
+    if student_id not in known:
+        raise UsageError(
+            f"there is no student {clean_line(student_id)!r}{did_you_mean(student_id, known)}",
+            next_step="give an id as on the class page",
+        )
+    times = read_times(store) | {student_id: time or ""}
+    kept = {name: text for name, text in times.items() if text}
+    store.keep_setting(_TIMES, msgspec.json.encode(kept).decode())
 
 
 def settled_row(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
-from grader.cohort.gradebooks.cells import Column, number, text, write_rows
+from grader.cohort.gradebooks.cells import Column, from_roster, number, text, write_rows
+from grader.cohort.late_policy import SLIP_HEADERS
 from grader.cohort.summary import StudentSummary
 
 _HEADER = (
     *("id", "name", "email", "status", "points", "points_before_late_penalty", "late_penalty"),
-    *("points_pending", "points_possible", "days_late", "note"),
+    *("points_pending", "points_possible", "days_late", "slip_days_used", "note"),
 )
 
 
@@ -34,6 +35,7 @@ def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> 
                 number(summary.score.pending) if points else "",
                 number(column.points_possible),
                 number(summary.late.days_late),
+                number(summary.late.slip_days + _slip_days_before(summary)),
                 text("; ".join(filter(None, _notes(summary)))),
                 *(number(earned[part]) if part in earned else "" for part in parts),
             ]
@@ -43,6 +45,11 @@ def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> 
 
 def _notes(summary: StudentSummary) -> tuple[str, ...]:
     return (summary.message, summary.late.reason, summary.whose, *summary.decisions)
+
+
+def _slip_days_before(summary: StudentSummary) -> float:
+    used = from_roster(summary.student, *SLIP_HEADERS)
+    return float(used) if used.isdigit() else 0.0
 
 
 def _earned_by_part(summary: StudentSummary) -> dict[str, float]:

@@ -1,0 +1,113 @@
+"""When a student submitted: by the roster, by Git, by a person; and slip days."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grader.cohort.store import STORE_NAME, Store
+from grader.results import Lateness
+from tests.cli.test_class_settings import ASSIGNMENT, batch, refusal, run
+from tests.intake.test_commits import git
+
+DUE = ("--due", "2026-03-09 23:59", "--timezone", "UTC", "--penalty-per-day", "0.25")
+
+
+def make_course(tmp_path: Path, roster: str, *options: str, names: str = "a b") -> Path:
+    """A class of directories, graded with this roster."""
+    (tmp_path / "mine.py").write_text(ASSIGNMENT)
+    (tmp_path / "roster.csv").write_text(roster)
+    for name in names.split():
+        (tmp_path / "class" / name / "written").mkdir(parents=True)
+        (tmp_path / "class" / name / "written" / "1A.md").write_text(f"Because of {name}.")
+    chosen = ("--assignment", tmp_path / "mine.py", "--roster", tmp_path / "roster.csv")
+    result = batch(tmp_path, *chosen, *DUE, *options)
+    assert result.exit_code == 0, result.output
+    return tmp_path
+
+
+def late(course: Path) -> dict[str, Lateness]:
+    with Store(course / "out" / STORE_NAME) as store:
+        return {each.student.id: each.late for each in store.summaries()}
+
+
+def test_rosters_time(tmp_path: Path) -> None:
+    """A column of times counts; 23:59 means the end of that minute."""
+    course = make_course(
+        tmp_path, "id,submitted_at\na,2026-03-09 23:59\nb,2026-03-10T00:00:30+00:00\n"
+    )
+    assert late(course)["a"].days_late == 0
+    assert late(course)["b"].days_late == 1
+    assert "the time is the roster's" in late(course)["b"].reason
+
+
+def test_moodles_worksheet(tmp_path: Path) -> None:
+    """The worksheet's own column is read; a dash means no submission."""
+    roster = (
+        "Identifier,Full name,Last modified (submission)\n"
+        'Participant 1,a,"Tuesday, 10 March 2026, 11:59 PM"\n'
+        'Participant 2,b,"Monday, 9 March 2026, 23:58"\n'
+        "Participant 3,c,-\n"
+    )
+    course = make_course(tmp_path, roster)
+    assert late(course)["Participant 1"].days_late == 1
+    assert late(course)["Participant 2"].days_late == 0
+
+
+def test_unreadable_times_named(tmp_path: Path) -> None:
+    """Nobody is graded by a time that could not be read."""
+    make_course(tmp_path, "id,submitted_at\na,\nb,\n")
+    (tmp_path / "roster.csv").write_text("id,submitted_at,slip_days_used\na,yesterday,\nb,,two\n")
+    said = refusal(batch(tmp_path))
+    assert "the time of submission of a cannot be read: yesterday" in said
+    assert "the slip_days_used of b is not a number of days: two" in said
+
+
+def test_gits_time(tmp_path: Path) -> None:
+    """The time of a clone is its commit's, with the hash; never that of a file."""
+    (tmp_path / "class" / "a").mkdir(parents=True)
+    git(tmp_path / "class" / "a", "init", "-q")
+    git(tmp_path / "class" / "a", "commit", "-q", "--allow-empty", "-m", "done")
+    sha = git(tmp_path / "class" / "a", "rev-parse", "HEAD")
+    course = make_course(tmp_path, "id\na\nb\n")
+    assert late(course)["a"].days_late == 1
+    assert f"commit {sha[:10]}" in late(course)["a"].reason
+    assert late(course)["b"].submitted_at == ""
+
+
+def test_slip_days(tmp_path: Path) -> None:
+    """Free days are used first; the export says how many are gone for the next assignment."""
+    roster = "id,submitted_at,slip_days_used\na,2026-03-11 12:00,1\nb,2026-03-12 12:00,2\n"
+    course = make_course(tmp_path, roster, "--slip-days", "4")
+    first, second = late(course)["a"], late(course)["b"]
+    assert (first.days_late, first.slip_days, first.share_kept) == (2, 2, 1.0)
+    assert "2 slip days used, 1 left" in first.reason
+    assert (second.days_late, second.slip_days, second.share_kept) == (3, 2, 0.75)
+    assert "2 slip days used, 0 left; 1 day late, at 25% of the points a day" in second.reason
+    exported = run(course, "export", "csv").stdout
+    assert ",2,3," in exported
+    assert ",3,4," in exported
+
+
+def test_a_persons_time(tmp_path: Path) -> None:
+    """A person's word counts instead, and can be taken back."""
+    course = make_course(tmp_path, "id,submitted_at\na,2026-03-12 12:00\nb,\n")
+    assert late(course)["a"].days_late == 3
+    for said, days in ((("2026-03-10 09:30",), 1), (("--in-time",), 0)):
+        assert run(course, "class", "time", "a", *said).exit_code == 0
+        assert batch(course).exit_code == 0
+        assert late(course)["a"].days_late == days
+    assert late(course)["a"].reason == "in time, as a person decided"
+    assert run(course, "class", "time", "a", "--forget").exit_code == 0
+    assert batch(course).exit_code == 0
+    assert late(course)["a"].days_late == 3
+    assert "no student 'z'" in refusal(run(course, "class", "time", "z", "--in-time"))
+    assert "not a date or time" in refusal(run(course, "class", "time", "a", "soon"))
+
+
+@pytest.mark.parametrize("option", ["--slip-days"])
+def test_needs_a_deadline(tmp_path: Path, option: str) -> None:
+    """A rule without a deadline is refused."""
+    (tmp_path / "class").mkdir()
+    assert "needs a deadline" in refusal(batch(tmp_path, option, "2"))
