@@ -24,13 +24,15 @@ from grader.errors import GraderError, SubmissionError, UnusableSubmissionError,
 from grader.grading.clock import Clock
 from grader.grading.options import Options, Setting
 from grader.grading.stages import ask, begin, hidden_paths, prepare, start_tests
-from grader.intake.pictures import PICTURES_NAME, keep_pictures
+from grader.intake.names import suffix_of
+from grader.intake.pictures import PDF, PICTURES_NAME, keep_pictures
 from grader.intake.private_copy import collect
 from grader.intake.submission import Submission
 from grader.intake.submitted import SubmittedWork, open_submission
 from grader.report.files import FILES_NAME, remove_links, write_reports
 from grader.results import IntakeNote, Lateness, Outcome, Score, SubmissionResult
 from grader.sandbox.isolation.choice import Sandbox, choose_sandbox
+from grader.sandbox.pdf_pages import draw_pages
 from grader.testing.service import PytestService
 from grader.training.cached_trainer import CachedTrainer, StartPool
 from grader.training.data_places import default_cache_directory
@@ -220,7 +222,8 @@ class ClassRun:
             folder = self.output / task.folder
             remove_links(folder, folder / FILES_NAME, folder / PICTURES_NAME)
             _keep_graded_files(named, folder)
-            keep_pictures(named, folder)
+            pdfs = [file for file in named.answering_files() if suffix_of(file) == PDF]
+            keep_pictures(named, folder, draw_pages(sandbox, named.root, pdfs))
             return begin(self._setting.result(), named, extractions, clock)
 
     def _start_training(

@@ -6,19 +6,15 @@ They are the written answers, and what the grader leaves to a person of other it
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Iterator
+from pathlib import Path
 
 from grader.assignment.records import record_of
-from grader.intake.pictures import list_pictures
+from grader.intake.pictures import is_mentioned, list_pictures
 from grader.report.wording import open_questions, percentage, source_sentence
 from grader.results import ItemResult, SubmissionResult
 from grader.review.judgements import can_be_judged
 from grader.review.store import Answer, ReviewStore
-
-_PICTURE = re.compile(r"!\[[^\[\]]{0,300}\]\(([^)\s]{1,300})")
-"""A picture in Markdown, with its target. Bounded, so that no text takes long to search."""
 
 
 def make_answer(text: str, pictures: tuple[str, ...], *, whose: str = "") -> Answer:
@@ -49,12 +45,18 @@ def collect_answers(store: ReviewStore, output: Path) -> None:
 def _answers_in(
     result: SubmissionResult | None, pictures: list[str], student_id: str
 ) -> Iterator[tuple[str, Answer]]:
-    for item in result.items() if result else []:
-        if not can_be_judged(item):
-            continue
+    items = [item for item in result.items() if can_be_judged(item)] if result else []
+    written = [item for item in items if record_of(item.kind).graded_by_person]
+    claimed = {
+        picture
+        for item in written
+        for picture in _pictures_for(item.id, item.written_text or "", pictures, ())
+    }
+    others = frozenset(pictures) - claimed
+    for item in items:
         if record_of(item.kind).graded_by_person:
             text = item.written_text or ""
-            yield item.id, make_answer(text, _pictures_for(item.id, text, pictures))
+            yield item.id, make_answer(text, _pictures_for(item.id, text, pictures, others))
         else:
             # The same words may be about two programs, so they are never graded together.
             yield item.id, make_answer(_describe_open(item), (), whose=student_id)
@@ -74,12 +76,16 @@ def _describe_open(item: ItemResult) -> str:
     return "\n\n".join(lines)
 
 
-def _pictures_for(item_id: str, text: str, pictures: list[str]) -> tuple[str, ...]:
-    """Return the pictures that the text names or whose own name begins with the part's id."""
+def _pictures_for(
+    item_id: str, text: str, pictures: list[str], others: Collection[str]
+) -> tuple[str, ...]:
+    """Return the pictures that the text names, whose name begins with the part's id, or `others`.
+
+    Others are those that no answer claims: a person must see them somewhere.
+    """
     part = item_id.partition(".")[0].lower()
-    named = {PurePosixPath(target).stem.lower() for target in _PICTURE.findall(text)}
     return tuple(
         picture
         for picture in pictures
-        if picture.lower().startswith(part) or picture.rpartition("-")[0].lower() in named
+        if picture in others or picture.lower().startswith(part) or is_mentioned(picture, text)
     )

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from grader.intake.pictures import (
     MAXIMUM_PICTURES,
     MAXIMUM_SCANS,
     PICTURES_NAME,
+    is_mentioned,
     keep_pictures,
     list_pictures,
 )
@@ -72,12 +74,12 @@ def test_picture_encoded_again(name, kind, keep):
         b"",
         b"no picture",
         b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
-        encoded(Image.new("RGB", (9, 9)), "GIF"),
+        encoded(Image.new("RGB", (16, 16)), "ICO"),
         encoded(Image.new("RGB", (99, 99)), "PNG")[:-40],
         png_that_claims(100_000, 100_000),
         png_that_claims(7_000, 7_000),
     ],
-    ids=["empty", "text", "svg", "gif", "cut off", "bomb", "too many pixels"],
+    ids=["empty", "text", "svg", "icon", "cut off", "bomb", "too many pixels"],
 )
 def test_unusable_pictures_left_out(content, keep):
     """A file's name does not make it a picture."""
@@ -120,3 +122,36 @@ def test_twenty_pictures(keep):
     names, folder = keep(files)
     assert len(names) == MAXIMUM_PICTURES
     assert sorted(names) == list_pictures(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![](my proof.png)",
+        "![a](<my proof.png>)",
+        "![a](written/my%20proof.png)",
+        '<img src="my proof.png">',
+        "[[My proof.PNG]]",
+        "see [the proof](my%20proof.png)",
+        "It is in my proof.png.",
+    ],
+)
+def test_mentioned(text: str) -> None:
+    """A picture is found however the text names it."""
+    assert is_mentioned("my-proof-0123456789ab.png", text)
+    assert not is_mentioned("my-proof-2-0123456789ab.png", text)
+    assert not is_mentioned("proof-0123456789ab.png", "my_proof.png")
+
+
+def test_pages_are_kept(tmp_path: Path) -> None:
+    """Pages of a PDF are pictures of the part in whose name the file is."""
+    page = io.BytesIO()
+    Image.new("RGB", (20, 10)).save(page, "PNG")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "problem_1.py").touch()
+    with collect(tmp_path / "work", ["problem_1.py"]) as submission:
+        kept = keep_pictures(
+            submission, tmp_path / "ann", {"written/1A.pdf": [page.getvalue()] * 2}
+        )
+    assert [name.rpartition("-")[0] for name in kept] == ["1A-p01", "1A-p02"]
+    assert is_mentioned(kept[0], "See 1A.pdf")
