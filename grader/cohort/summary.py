@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self
 
-from grader.intake.students import Student
+from grader.intake.students import Platform, Student
 from grader.models.digest import digest_of
 from grader.results import ItemResult, Lateness, Metric, Outcome, Score, SubmissionResult
 
@@ -89,6 +89,9 @@ class StudentSummary:
         whose: why it is not certain whose submission this is, with what to do, or "".
         shared_as: equal for all students who submitted this together, or "".
         source: the label of the submission, or "".
+        platform: the one from which the submission came, if its download names users by number.
+        feedback_name: what names the submission in a zip of feedback for that platform, or "".
+        needs_person: the work could not be used, but may be good, so a person must look first.
     """
 
     student: Student
@@ -107,6 +110,9 @@ class StudentSummary:
     whose: str = ""
     shared_as: str = ""
     source: str = ""
+    platform: Platform = Platform.NONE
+    feedback_name: str = ""
+    needs_person: bool = False
 
     @property
     def has_error(self) -> bool:
@@ -136,6 +142,9 @@ class StudentSummary:
             whose="",
             shared_as="",
             source="",
+            platform=Platform.NONE,
+            feedback_name="",
+            needs_person=False,
             graded_at=now(),
         )
 
