@@ -486,7 +486,7 @@ class PersonalGrade:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What a person decided in place of the grader, or on top of it.
+    """A person's decision in place of the grader's, or on top of it.
 
     Attributes:
         points: that count instead; for extra points, those added. None if nothing was changed.
@@ -559,14 +559,21 @@ class ItemResult:
         return replace(self, checks=checks)
 
     def for_students(self) -> ItemResult:
-        """Return the item with no more of its hidden checks than their outcomes and points."""
+        """Return the item with no more of its hidden checks than their outcomes and points.
+
+        A doubt about an automatic verdict is left out: it is for an instructor.
+        """
         hidden = [check for check in self.checks if check.hidden]
         checks = tuple(
             check.masked(hidden.index(check) + 1) if check.hidden else check
             for check in self.checks
         )
         output = tuple(output for output in self.output if not output.hidden)
-        return replace(self, checks=checks, output=output)
+        # Doubts about an automatic verdict are for those who can settle them.
+        training = self.training and replace(
+            self.training, borderline=False, reported_differs=False
+        )
+        return replace(self, checks=checks, output=output, training=training)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -726,7 +733,7 @@ class SubmissionResult:
         return [item for problem in self.problems for part in problem.parts for item in part.items]
 
     def for_students(self) -> SubmissionResult:
-        """Return the result with its hidden checks masked."""
+        """Return the result with its hidden checks masked, and without instructors' notices."""
         return self.with_parts(
             lambda part: replace(part, items=tuple(item.for_students() for item in part.items))
         )

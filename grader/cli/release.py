@@ -17,10 +17,12 @@ from grader.cli.options import (
     mixed_option,
     practice_results_option,
 )
+from grader.cohort.feedback import Written, write_canvas, write_mail, write_moodle
 from grader.cohort.gradebooks import write_gradebook
 from grader.cohort.release import release as write_release
 from grader.cohort.release import require_assignment
 from grader.cohort.store import Store
+from grader.text import clean_line
 
 GRADEBOOK_NAME = "grades.csv"
 STUDENTS_NAME = "students"
@@ -30,6 +32,11 @@ EXAMPLES = """
 Examples:
   grade release -o feedback/
   grade release -o feedback/ --output spring/reports
+  grade release -o feedback/ --for moodle
+
+\b
+Moodle's zip goes to "Upload multiple feedback files in a zip", its worksheet to
+"Upload grading worksheet", Canvas's zip to "Upload Submissions".
 """
 
 
@@ -42,6 +49,14 @@ Examples:
     required=True,
     help="A new directory to write.",
 )
+@click.option(
+    "--for",
+    "platform",
+    type=click.Choice(["folders", "moodle", "canvas", "mail"]),
+    default="folders",
+    show_default=True,
+    help="What to write beside the folders: a zip for Moodle or Canvas, or a table to mail from.",
+)
 @assignment_option
 @class_option
 @practice_results_option
@@ -51,6 +66,7 @@ def release(
     context: click.Context,
     /,
     target: Path,
+    platform: str,
     assignment: str,
     output: Path,
     *,
@@ -60,19 +76,40 @@ def release(
     """Write what students may see: a folder for each student, in TO/students.
 
     Parts that the assignment hides are left out, with their points. The gradebook TO/grades.csv is
-    for you: it has the points of all parts.
+    for you: it has the points of all parts. A student without a grade gets the reason.
     """
     loaded = load_class_assignment(context, output, assignment)
     hidden = {part.id for problem in loaded.problems for part in problem.parts if part.hidden}
+    files = [
+        file
+        for problem in loaded.problems
+        for part in problem.parts
+        if not part.hidden
+        for _, item in part.items
+        for file in item.files()
+    ]
     with Store.open_existing(output) as store:
         summaries, column = read_points(store, practice=practice, mixed=mixed)
         require_assignment(store, loaded)
-        without_grade = write_release(store, target / STUDENTS_NAME, hidden=hidden)
+        released = write_release(
+            store, target / STUDENTS_NAME, hidden=hidden, files=list(dict.fromkeys(files))
+        )
         write_gradebook("csv", summaries, column, target / GRADEBOOK_NAME)
-    folders = len(summaries) - len(without_grade)
     click.echo(
-        f"{folders} folders in {target / STUDENTS_NAME}, points in {target / GRADEBOOK_NAME}"
+        f"{len(released)} folders in {target / STUDENTS_NAME}, points in {target / GRADEBOOK_NAME}"
     )
-    if without_grade:
-        names = ", ".join(without_grade)
-        Console(stderr=True).print(Text(f"left out, because they have no grade: {names}"))
+    written = Written(files=())
+    if platform == "moodle":
+        written = write_moodle(released, column, target, STUDENTS_NAME)
+    elif platform == "canvas":
+        written = write_canvas(released, target, STUDENTS_NAME)
+    elif platform == "mail":
+        written = write_mail(released, target, STUDENTS_NAME)
+    for name in written.files:
+        click.echo(f"for {platform}: {target / name}")
+    console = Console(stderr=True)
+    for warning in written.warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"))
+    if without_grade := [each.summary.student.id for each in released if each.points is None]:
+        names = ", ".join(map(clean_line, without_grade))
+        console.print(Text(f"without a grade, so the report says why: {names}"))

@@ -399,13 +399,23 @@ def _leave_out_unchanged(
                     result = write_student_reports(request.output, task, result)
                 store.record(decided, inputs_sha256=stored.inputs_sha256, result=result)
                 observer.graded(decided)
+            elif decided.feedback_name != stored.summary.feedback_name:
+                # Feedback goes to the newest download, or an earlier version kept no name.
+                result = store.automatic_result(stored.number)
+                store.record(decided, inputs_sha256=stored.inputs_sha256, result=result)
     return list(to_grade.values())
 
 
 def _as_if_new(stored: StudentSummary, decided: StudentSummary) -> StudentSummary:
     """Return a row with the facts that earlier versions did not keep, and that move no points."""
     student = replace(stored.student, id_header=decided.student.id_header)
-    return replace(stored, source=decided.source, student=student)
+    return replace(
+        stored,
+        source=decided.source,
+        student=student,
+        platform=decided.platform,
+        feedback_name=decided.feedback_name,
+    )
 
 
 def _is_up_to_date(request: ClassRequest, stored: StoredGrading, task: Task) -> bool:

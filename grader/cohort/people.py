@@ -1,4 +1,4 @@
-"""What a person said about who is in a class, and whose a submission is; kept in the store."""
+"""A person's word on who is in a class, and on whose a submission is; kept in the store."""
 
 from __future__ import annotations
 

@@ -78,6 +78,8 @@ class Task:
             whose=self.work.whose,
             shared_as=self.work.shared_as,
             source=self.work.identity.label,
+            platform=self.work.identity.platform,
+            feedback_name=self.work.feedback_name,
         )
         return decided.with_score(summary.score, self.late)
 
@@ -283,7 +285,7 @@ class ClassRun:
     def _failed(self, task: Task, error: Exception) -> Graded:
         student_id = task.work.student.id
         self._students.pop(student_id, None)
-        status, message = Status.ERROR, str(error)
+        status, message, needs_person = Status.ERROR, str(error), False
         if isinstance(error, SubmissionError | UsageError):
             needs_person = isinstance(error, UnusableSubmissionError) and error.needs_person
             status = Status.ERROR if needs_person else Status.UNUSABLE
@@ -303,6 +305,7 @@ class ClassRun:
             complete=False,
             practice=self.options.practice,
             graded_at=now(),
+            needs_person=needs_person,
         )
         return task, task.decide(summary), None
 

@@ -151,7 +151,7 @@ class StoredGrading:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredState:
-    """What counted for a student from a time on (ISO 8601, UTC; empty if unknown)."""
+    """The row that counted for a student from a time on (ISO 8601, UTC; empty if unknown)."""
 
     at: str
     summary: StudentSummary

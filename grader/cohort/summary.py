@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self
 
-from grader.intake.students import Student
+from grader.intake.students import Platform, Student
 from grader.models.digest import digest_of
 from grader.results import (
     ItemResult,
@@ -101,6 +101,9 @@ class StudentSummary:
         outdated_decisions: decisions about earlier work, which do not count, in words.
         total: final points that a person decided, or None.
         extra: points that a person added.
+        platform: the one from which the submission came, if its download names users by number.
+        feedback_name: what names the submission in a zip of feedback for that platform, or "".
+        needs_person: the work could not be used, but may be good, so a person must look first.
     """
 
     student: Student
@@ -123,6 +126,10 @@ class StudentSummary:
     outdated_decisions: tuple[str, ...] = ()
     total: float | None = None
     extra: float = 0.0
+
+    platform: Platform = Platform.NONE
+    feedback_name: str = ""
+    needs_person: bool = False
 
     @property
     def has_points(self) -> bool:
@@ -161,6 +168,9 @@ class StudentSummary:
             outdated_decisions=(),
             total=None,
             extra=0.0,
+            platform=Platform.NONE,
+            feedback_name="",
+            needs_person=False,
             graded_at=now(),
         )
 

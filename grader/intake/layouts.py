@@ -18,7 +18,7 @@ from grader.errors import UsageError
 from grader.intake.archives import is_archive, without_ending
 from grader.intake.files import TIMESTAMP_FILE, is_skipped, kind_of
 from grader.intake.students import Identity, Platform
-from grader.text import clean_line, display_name
+from grader.text import clean_line, display_name, is_hidden
 
 # Gradescope: the file lies beside the submissions' directories and maps the name of each to
 # `:submitters` (each with `:name`, `:sid`, `:email`) and `:created_at`. The keys are Ruby's
@@ -94,6 +94,8 @@ class FoundSubmission:
         submitted_at: with its time zone, or None if unknown.
         refusal: the reason why the submission cannot be used, or "".
         shared_as: equal for all students who submitted this together, or "".
+        feedback_name: what names the submission in a zip of feedback for its platform: Moodle's
+            directory, or what Canvas puts before the student's own name of a file; or "".
     """
 
     source: Path
@@ -104,6 +106,7 @@ class FoundSubmission:
     late: bool | None = None
     submitted_at: datetime | None = None
     refusal: str = ""
+    feedback_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +194,15 @@ def resubmission_of(name: str) -> tuple[str, int]:
     if match is None:
         return name, 0
     return match["stem"] + match["ending"], int(match["number"])
+
+
+def moodle_directory(name: str, participant: str, *, kind: str = "file", end: str = "_") -> str:
+    """Return Moodle's name of a student's directory, in which it finds the student by the number.
+
+    Of the name, only the characters stay that cannot lead out of a directory or end the name.
+    """
+    shown = "".join(" " if one in "/\\_" or is_hidden(one) else one for one in name).strip()
+    return f"{shown}_{participant}_assignsubmission_{kind}{end}"
 
 
 def _read_entries(directory: Path, refusals: Mapping[str, str]) -> Layout:
@@ -285,6 +297,9 @@ def _from_canvas(
         ),
         late=any(match["late"] for match in matches),
         refusal=_refusal_of(matches, refusals),
+        feedback_name=next(
+            (each.string.removesuffix(each["file"]) for each in matches if each["file"]), ""
+        ),
     )
 
 
@@ -305,6 +320,12 @@ def _from_moodle(
         identity=identity,
         layout="from Moodle",
         refusal=_refusal_of(files, refusals),
+        feedback_name=moodle_directory(
+            first["name"],
+            first["participant"],
+            kind=first["kind"],
+            end="" if first["file"] is None else "_",
+        ),
     )
     if not first["file"]:
         return found

@@ -55,6 +55,12 @@ def render_html(result: SubmissionResult) -> str:
     return make_visible(template.render(result=result, provenance=result.provenance))
 
 
+def render_ungraded(name: str, title: str, *, reason: str, next_step: str) -> str:
+    """Return the page for a student without a grade: why there is none, and what to do."""
+    template = template_environment().get_template("ungraded.html")
+    return make_visible(template.render(name=name, title=title, reason=reason, next_step=next_step))
+
+
 def load_ahead() -> None:
     """Compile the templates now, so that the first report need not wait for them."""
     environment = template_environment()

@@ -177,13 +177,14 @@ def sweep_verdict(agrees: bool | None) -> str:  # noqa: FBT001 - a template filt
 def interval_sentence(training: TrainingReport) -> str:
     """Return the 95% interval of the counted value, and what it means for the verdict."""
     show = training.metric.show
-    low, high = map(show, training.interval)
+    low_value, high_value = training.interval
+    low, high = show(low_value), show(high_value)
     wilson = "95% Wilson" if training.metric is Metric.ACCURACY else "95%"
     interval = (
         f"On {count(training.test_examples)} test examples, the {wilson} interval of "
         f"{show(training.accuracy)} runs from {low} to {high}"
     )
-    if hangs_on_one_seed(training):
+    if training.borderline and hangs_on_one_seed(training):
         met = f"Only 1 of {len(training.runs)} seeds met the threshold."
         return f"{interval}. {met} A person should look at the runs."
     threshold = f"and the threshold of {show(training.threshold)} lies"
@@ -192,6 +193,8 @@ def interval_sentence(training: TrainingReport) -> str:
         return f"{interval}, {threshold} {doubt}"
     if training.metric.is_met(training.accuracy, training.threshold):
         return f"{interval}."
+    if low_value <= training.threshold <= high_value:
+        return f"{interval}, {threshold} inside it."
     side = "above" if training.metric is Metric.ACCURACY else "below"
     return f"{interval}, {threshold} {side} it."
 

@@ -9,34 +9,70 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from grader.cohort.gradebooks.cells import Column, number, text, write_rows
 from grader.cohort.summary import StudentSummary
 from grader.intake.roster import participant_number
+from grader.text import clean_line
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 
 
 def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> None:
     """Write the worksheet if students have identifiers, else the import table."""
+    if has_worksheet(summaries):
+        write_with_comments(summaries, column, {}, file)
+        return
+    header = ["ID number", "Full name", "Email address", text(column.title)]
+    write_rows(file, header, [[*_identify(each), column.points(each)] for each in summaries])
+
+
+def write_with_comments(
+    summaries: Sequence[StudentSummary],
+    column: Column,
+    comments: Mapping[str, str],
+    file: TextIO,
+) -> list[str]:
+    """Write the worksheet with comments by students' ids; return sentences on those left out.
+
+    A comment that is there already is kept, as it may be a person's.
+    """
     rows = {summary.student.id: _worksheet_row(summary) for summary in summaries}
     worksheet = [row for row in rows.values() if row is not None]
-    if not worksheet:
-        header = ["ID number", "Full name", "Email address", text(column.title)]
-        write_rows(file, header, [[*_identify(each), column.points(each)] for each in summaries])
-        return
     grade = _grade_header(worksheet)
+    commented = _comments_header(worksheet) if comments else ""
     maximum = {} if grade in worksheet[0] else {"Maximum Grade": number(column.points_possible)}
-    filled = []
+    filled, kept = [], []
     for summary in summaries:
         row = rows[summary.student.id]
-        if row is not None:
-            # Moodle compares its "Last modified (grade)", so that no newer grade is overwritten.
-            cells = {name: cell if cell == "-" else text(cell) for name, cell in row.items()}
-            filled.append([*(cells | {grade: column.points(summary)} | maximum).values()])
+        if row is None:
+            continue
+        # Moodle compares its "Last modified (grade)", so that no newer grade is overwritten.
+        cells = {name: cell if cell == "-" else text(cell) for name, cell in row.items()}
+        comment = text(comments.get(summary.student.id, ""))
+        if commented and row.get(commented, "").strip():
+            kept.append(summary.student.id)
+        elif commented:
+            cells[commented] = comment
+        filled.append([*(cells | {grade: column.points(summary)} | maximum).values()])
     write_rows(file, list(worksheet[0] | {grade: ""} | maximum), filled)
+    if comments and not commented:
+        return ["the worksheet has no column of comments: turn on Feedback comments in Moodle"]
+    names = ", ".join(map(clean_line, kept))
+    return [f"the worksheet's own comment was kept for {names}"] if kept else []
+
+
+def has_worksheet(summaries: Sequence[StudentSummary]) -> bool:
+    """Return True if some students are on Moodle's worksheet."""
+    return any(_worksheet_row(summary) is not None for summary in summaries)
+
+
+def participant(summary: StudentSummary) -> str:
+    """Return the student's number on Moodle's worksheet, or ""."""
+    row = _worksheet_row(summary) or {}
+    return next(filter(None, map(participant_number, row.values())), "")
 
 
 def not_on_the_worksheet(summaries: Sequence[StudentSummary]) -> list[str]:
@@ -71,7 +107,7 @@ def _worksheet_row(summary: StudentSummary) -> dict[str, str] | None:
     }
 
 
-def _grade_header(worksheet: Sequence[dict[str, str]]) -> str:
+def _grade_header(worksheet: Sequence[Mapping[str, str]]) -> str:
     """Return the header of the grades: in any language, they stand before the maximum."""
     headers = list(worksheet[0])
     for name in headers:
@@ -82,3 +118,18 @@ def _grade_header(worksheet: Sequence[dict[str, str]]) -> str:
         if len(cells) == 1 and _NUMBER.fullmatch(cells.pop()):
             return before
     return "Grade"
+
+
+def _comments_header(worksheet: Sequence[Mapping[str, str]]) -> str:
+    """Return the header of the comments, or "".
+
+    In any language they are the last column. Without them a time or "-" is last, never nothing.
+    """
+    headers = list(worksheet[0])
+    for name in headers:
+        if name.strip().casefold() == "feedback comments":
+            return name
+    last = headers[-1]
+    is_time = last.casefold().startswith("last modified")
+    empty = any(not row.get(last, "").strip() for row in worksheet)
+    return last if empty and not is_time and last != _grade_header(worksheet) else ""
