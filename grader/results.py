@@ -175,6 +175,9 @@ class LayerRow:
     hidden_units: int = 0
 
 
+OPENED_BY_PERSON = "*Not a text. A person must open:*"
+"""The beginning of an answer that is a document or a picture."""
+
 LEFT_OUT_BY_ONLY, LEFT_OUT_BY_QUICK = "left out by --only", "left out by --quick"
 """The observation of a check that an option left out."""
 
@@ -573,7 +576,10 @@ class ItemResult:
         training = self.training and replace(
             self.training, borderline=False, reported_differs=False
         )
-        return replace(self, checks=checks, output=output, training=training)
+        text = self.written_text
+        if text is not None and text.startswith(OPENED_BY_PERSON):
+            text = f"*Not a text. It is opened by a person:*{text.removeprefix(OPENED_BY_PERSON)}"
+        return replace(self, checks=checks, output=output, training=training, written_text=text)
 
 
 @dataclass(frozen=True, kw_only=True)

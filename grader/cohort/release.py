@@ -156,13 +156,11 @@ def _why_ungraded(summary: StudentSummary, files: Sequence[str]) -> tuple[str, s
     if len(message) > MAXIMUM_REASON:
         message = f"{message[:MAXIMUM_REASON]} …"
     if summary.status is Status.UNUSABLE:
-        return (
-            f"Your submission could not be graded, so it has no points: {message}.",
-            (
-                f"If you may still do so, {hand_in}, as plain files or in one ordinary zip archive. "
-                "If something is wrong here, tell your instructor."
-            ),
+        next_step = (
+            f"If you may still do so, {hand_in}, as plain files or in one ordinary zip archive. "
+            "If something is wrong here, tell your instructor."
         )
+        return f"Your submission could not be graded, so it has no points: {message}.", next_step
     return (
         f"Your submission is not graded yet: {message}.",
         f"Ask your instructor, who decides what counts. If you may still do so, {hand_in}.",

@@ -120,7 +120,7 @@ def _grade_header(worksheet: Sequence[Mapping[str, str]]) -> str:
     return "Grade"
 
 
-def _comments_header(worksheet: Sequence[Mapping[str, str]]) -> str:
+def _comments_header(worksheet: Sequence[dict[str, str]]) -> str:
     """Return the header of the comments, or "".
 
     In any language they are the last column. Without them a time or "-" is last, never nothing.

@@ -10,7 +10,7 @@ from grader.grading.items.interface import Context
 from grader.grading.points import conclude
 from grader.intake.written import WrittenAnswer
 from grader.models.failures import Failure
-from grader.results import CheckResult, ItemResult, Outcome
+from grader.results import OPENED_BY_PERSON, CheckResult, ItemResult, Outcome
 
 SHOWN_DOCUMENTS = 5
 
@@ -59,4 +59,4 @@ def _describe(found: WrittenAnswer) -> str:
     Equal texts are graded together; the digest keeps the documents of two students apart.
     """
     names = ", ".join(f"`{name.replace('`', chr(39))}`" for name in found.documents)
-    return f"*Not a text. A person must open:* {names} *(SHA-256 {found.sha256[:12]})*"
+    return f"{OPENED_BY_PERSON} {names} *(SHA-256 {found.sha256[:12]})*"
