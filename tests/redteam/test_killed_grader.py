@@ -19,7 +19,8 @@ GRADE = Path(sys.executable).with_name("grade")
 EARLIEST_SECONDS, LATEST_SECONDS = 0.2, 6.0
 QUICK_MOMENTS = ((0.2, 0.8), (0.8, 1.6), (2.0, 3.0))
 """While the sandbox starts, while it is asked, and while the training starts."""
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 5.0
+"""Enough for a loaded machine; what stays for ever is still found."""
 
 
 def start(directory: Path) -> subprocess.Popen[bytes]:
@@ -48,7 +49,7 @@ def kill_at(seconds: float, directory: Path) -> tuple[list[str], int]:
     """Kill a grader after some time.
 
     Returns:
-        What still runs a second later, and how many processes it had had.
+        What still runs `PATIENCE_SECONDS` later, and how many processes it had had.
     """
     with start(directory) as grader:
         watched = psutil.Process(grader.pid)
