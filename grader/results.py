@@ -690,9 +690,19 @@ class Lateness:
     needs_person: bool = False
     slip_days: int = 0
 
-    def final_points(self, earned_points: float) -> float:
-        """Return the points that remain of the earned points."""
-        return add_points([earned_points * self.share_kept])
+    def final_points(
+        self, earned_points: float, *, total: float | None = None, extra: float = 0.0
+    ) -> float:
+        """Return the points that count in the end.
+
+        Args:
+            earned_points: before the penalty.
+            total: a person's own total, which counts instead; or None.
+            extra: points that a person adds after the penalty.
+        """
+        if total is not None:
+            return total
+        return max(0.0, add_points([earned_points * self.share_kept, extra]))
 
     def with_penalty(self, earned_points: float) -> Lateness:
         """Return the lateness with the deducted points."""

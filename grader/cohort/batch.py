@@ -162,7 +162,7 @@ def grade_class(request: ClassRequest, store: Store, observer: ClassObserver) ->
             names = ", ".join(clean_line(task.work.student.id) for task in out)
             observer.stage(f"left out, as a person took them out of the class: {names}")
             tasks = [task for task in tasks if task not in out]
-        to_grade = _leave_out_unchanged(request, store, intake, tasks, observer)
+        to_grade = _leave_out_unchanged(request, store, intake, tasks, matches, observer)
         for student in intake.missing:
             if student.id not in removed:
                 _record_missing(request, store, student, observer)
@@ -371,12 +371,12 @@ def _leave_out_unchanged(
     store: Store,
     intake: Intake,
     tasks: Sequence[Task],
+    matches: Mapping[str, Sequence[str]],
     observer: ClassObserver,
 ) -> list[Task]:
     """Return the tasks that need grading; apply the late policy of today to the others."""
     to_grade = {task.work.student.id: task for task in tasks}
     missing = {student.id for student in intake.missing}
-    matches = read_matches(store)
     owners = {task.work.identity.label: task.work.student.id for task in tasks}
     for stored in list(store.automatic()):
         student_id = stored.summary.student.id

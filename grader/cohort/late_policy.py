@@ -112,7 +112,7 @@ class LatePolicy:
         Raises:
             UsageError: the roster's number of days used cannot be read.
         """
-        used = _cell(student, SLIP_HEADERS)
+        used = student.cell(*SLIP_HEADERS)
         if used and not used.isdigit():
             raise UsageError(
                 f"the {SLIP_HEADERS[0]} of {student.id} is not a number of days: "
@@ -139,9 +139,7 @@ class LatePolicy:
         Raises:
             UsageError: the extension cannot be read.
         """
-        columns = {
-            " ".join(name.casefold().split()): text for name, text in student.columns.items()
-        }
+        columns = student.plain_columns
         given = [
             (header, columns[header].strip())
             for header in (*DUE_HEADERS, *DAYS_HEADERS, *EITHER_HEADERS)
@@ -194,7 +192,7 @@ def submission_time(student: Student) -> datetime | None:
     Raises:
         UsageError: the cell is not a time.
     """
-    text = _cell(student, SUBMITTED_HEADERS)
+    text = student.cell(*SUBMITTED_HEADERS)
     if text in {"", "-"}:
         return None
     for form in _MOODLE_TIMES:
@@ -210,11 +208,6 @@ def submission_time(student: Student) -> datetime | None:
             f"the time of submission of {student.id} cannot be read: {clean_line(text)[:80]}",
             next_step="write it as 2026-03-01 23:59",
         ) from None
-
-
-def _cell(student: Student, headers: Iterable[str]) -> str:
-    columns = {" ".join(name.casefold().split()): text for name, text in student.columns.items()}
-    return next((columns[name].strip() for name in headers if columns.get(name, "").strip()), "")
 
 
 def _percent(share: float) -> str:

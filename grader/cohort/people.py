@@ -43,14 +43,14 @@ def keep_match(
     Raises:
         UsageError: there is no such submission, or an id is not on the roster.
     """
-    matches = read_matches(store)
+    matches, summaries = read_matches(store), list(store.summaries())
     label = submission.removesuffix(NOT_ON_ROSTER)
     unsettled = {
         summary.student.id.removesuffix(NOT_ON_ROSTER): summary
-        for summary in store.summaries()
+        for summary in summaries
         if summary.whose or not summary.student.on_roster
     }
-    labels = {summary.source for summary in store.summaries() if summary.source}
+    labels = {summary.source for summary in summaries if summary.source}
     if label not in unsettled.keys() | matches.keys() | labels:
         waiting = ", ".join(map(clean_line, list(unsettled)[:10])) or "none"
         raise UsageError(

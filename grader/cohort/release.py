@@ -25,7 +25,7 @@ from grader.report.wording import (
     points,
     score_line,
 )
-from grader.results import ItemResult, SubmissionResult, add_points
+from grader.results import ItemResult, Lateness, SubmissionResult
 from grader.text import clean_line
 
 SHOWN_ITEMS = 6
@@ -195,12 +195,10 @@ def _sentences(shown: SubmissionResult) -> str:
 
 def _final_points(shown: SubmissionResult) -> float:
     """Return the points after the late policy and a person's decisions."""
-    if shown.total is not None and shown.total.points is not None:
-        return shown.total.points
-    earned = shown.score.earned
-    final = shown.late.final_points(earned) if shown.late else earned
+    total = shown.total.points if shown.total is not None else None
     extra = shown.extra.points if shown.extra is not None else None
-    return max(0.0, add_points([final, extra or 0.0]))
+    late = shown.late or Lateness()
+    return late.final_points(shown.score.earned, total=total, extra=extra or 0.0)
 
 
 def _listed(items: Sequence[ItemResult]) -> str:

@@ -18,7 +18,6 @@ from grader.results import (
     Outcome,
     Score,
     SubmissionResult,
-    add_points,
 )
 
 TELLING_CHARACTERS = 12
@@ -126,7 +125,6 @@ class StudentSummary:
     outdated_decisions: tuple[str, ...] = ()
     total: float | None = None
     extra: float = 0.0
-
     platform: Platform = Platform.NONE
     feedback_name: str = ""
     needs_person: bool = False
@@ -149,28 +147,13 @@ class StudentSummary:
     def without_grade(self, reason: str) -> Self:
         """Return the row of a student who has no submission any more."""
         possible = self.score.possible
-        return replace(
-            self,
+        return type(self)(
+            student=self.student,
             status=Status.MISSING,
             message=reason,
             score=Score(possible=possible, undecided=possible),
-            final_points=0.0,
-            late=Lateness(),
             complete=False,
-            items=(),
-            folder="",
-            unclear_files="",
-            kept_because="",
-            whose="",
-            shared_as="",
-            source="",
-            decisions=(),
-            outdated_decisions=(),
-            total=None,
-            extra=0.0,
-            platform=Platform.NONE,
-            feedback_name="",
-            needs_person=False,
+            practice=self.practice,
             graded_at=now(),
         )
 
@@ -179,11 +162,10 @@ class StudentSummary:
 
         They are those under the late policy with a person's extra points, or a person's own total.
         """
-        points = max(0.0, add_points([late.final_points(score.earned), self.extra]))
         return replace(
             self,
             score=score,
-            final_points=points if self.total is None else self.total,
+            final_points=late.final_points(score.earned, total=self.total, extra=self.extra),
             late=late.with_penalty(score.earned),
         )
 

@@ -369,9 +369,8 @@ def _from_brightspace(
     latest = [match for match in matches if times[match.string] == newest]
     first = latest[0]
     directories = [match for match in latest if not match["file"]]
-    if len(directories) > 1:
-        for match in directories[1:]:
-            layout.ignore(directory / match.string, "is one of several uploads of the same time")
+    for match in directories[1:]:
+        layout.ignore(directory / match.string, "is one of several uploads of the same time")
     found = FoundSubmission(
         source=directory / first.string,
         # The number is Brightspace's own, which no roster has.

@@ -131,9 +131,7 @@ def _same_name(identity: Identity, student: Student) -> bool:
 
 
 def _keys(student: Student) -> Iterator[tuple[str, str]]:
-    columns = {
-        " ".join(header.casefold().split()): text for header, text in student.columns.items()
-    }
+    columns = student.plain_columns
     identifying = [
         (student.id_header, student.id),
         *((header, text) for header, text in columns.items() if header in ID_HEADERS),

@@ -54,7 +54,9 @@ def keep_pictures(
     shutil.rmtree(target, ignore_errors=True)
     kept = []
     named = [file for file in submission.files if file.lower().endswith(_ENDINGS)]
-    contents = [(file, submission.root.joinpath(file).read_bytes()) for file in named]
+    contents = [
+        (file, submission.root.joinpath(file).read_bytes()) for file in named[:MAXIMUM_PICTURES]
+    ]
     contents += [
         (f"{file.removesuffix(PurePosixPath(file).suffix)}-p{number:02}", page)
         for file, found in pages.items()

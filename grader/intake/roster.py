@@ -17,7 +17,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from grader.errors import UsageError
-from grader.intake.students import Student
+from grader.intake.students import Student, plain_header
 from grader.text import clean_line, display_name
 
 MAXIMUM_ROSTER_BYTES = 20_000_000
@@ -217,7 +217,7 @@ class _Columns:
         id_position = self.positions.get(_ID if self.cell(row, _ID) else _EMAIL)
         return Student(
             id=self.cell(row, _ID) or email,
-            id_header="" if id_position is None else _plain(self.headers[id_position]),
+            id_header="" if id_position is None else plain_header(self.headers[id_position]),
             name=self.cell(row, _NAME) or " ".join(part for part in parts if part),
             email=email,
             columns={
@@ -229,7 +229,7 @@ class _Columns:
 
     def is_student(self, row: _Row) -> bool:
         """Return False for staff, and for rows of Canvas's own."""
-        roles = {_plain(role) for role in _ROLES_APART.split(self.cell(row, _ROLE))}
+        roles = {plain_header(role) for role in _ROLES_APART.split(self.cell(row, _ROLE))}
         if roles.isdisjoint(_STUDENT_ROLES) and roles != {""}:
             return False
         is_canvas = _NAME in self.positions and (
@@ -242,7 +242,7 @@ class _Columns:
 
 def _read_header(header: _Row, rows: Sequence[_Row], mistakes: list[_Mistake]) -> _Columns | None:
     """Find the columns; None if both id and email address are missing: no row could be read."""
-    plain = [_plain(cell) for cell in header.cells]
+    plain = [plain_header(cell) for cell in header.cells]
     for name, count in Counter(plain).items():
         if name and count > 1:
             mistakes.append((header.line, f"{count} columns are headed {clean_line(name)!r}"))
@@ -295,7 +295,3 @@ def _read_students(
             found.append(f"{clean_line(student.email)} is not an email address")
         mistakes += [(row.line, message) for message in found]
         yield student
-
-
-def _plain(header: str) -> str:
-    return " ".join(header.casefold().split())

@@ -37,6 +37,21 @@ class Student:
     on_roster: bool = True
     id_header: str = ""
 
+    @property
+    def plain_columns(self) -> dict[str, str]:
+        """The other columns by their plain headers; see `plain_header`."""
+        return {plain_header(header): text for header, text in self.columns.items()}
+
+    def cell(self, *headers: str) -> str:
+        """Return the first of the columns with these plain headers that is not empty, or ""."""
+        columns = self.plain_columns
+        return next((columns[name] for name in headers if columns.get(name)), "")
+
+
+def plain_header(header: str) -> str:
+    """Return a header in small letters, with single spaces."""
+    return " ".join(header.casefold().split())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:

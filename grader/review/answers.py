@@ -6,7 +6,7 @@ They are the written answers, and what the grader leaves to a person of other it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from grader.assignment.records import record_of
@@ -47,16 +47,15 @@ def _answers_in(
 ) -> Iterator[tuple[str, Answer]]:
     items = [item for item in result.items() if can_be_judged(item)] if result else []
     written = [item for item in items if record_of(item.kind).graded_by_person]
-    claimed = {
-        picture
-        for item in written
-        for picture in _pictures_for(item.id, item.written_text or "", pictures, ())
+    claims = {
+        item.id: _pictures_for(item.id, item.written_text or "", pictures) for item in written
     }
-    others = frozenset(pictures) - claimed
+    # A person must see those that no answer claims somewhere.
+    others = frozenset(pictures).difference(*claims.values())
     for item in items:
         if record_of(item.kind).graded_by_person:
-            text = item.written_text or ""
-            yield item.id, make_answer(text, _pictures_for(item.id, text, pictures, others))
+            shown = tuple(one for one in pictures if one in others or one in claims[item.id])
+            yield item.id, make_answer(item.written_text or "", shown)
         else:
             # The same words may be about two programs, so they are never graded together.
             yield item.id, make_answer(_describe_open(item), (), whose=student_id)
@@ -76,16 +75,11 @@ def _describe_open(item: ItemResult) -> str:
     return "\n\n".join(lines)
 
 
-def _pictures_for(
-    item_id: str, text: str, pictures: list[str], others: Collection[str]
-) -> tuple[str, ...]:
-    """Return the pictures that the text names, whose name begins with the part's id, or `others`.
-
-    Others are those that no answer claims: a person must see them somewhere.
-    """
+def _pictures_for(item_id: str, text: str, pictures: list[str]) -> frozenset[str]:
+    """Return the pictures that the text names or whose own name begins with the part's id."""
     part = item_id.partition(".")[0].lower()
-    return tuple(
+    return frozenset(
         picture
         for picture in pictures
-        if picture in others or picture.lower().startswith(part) or is_mentioned(picture, text)
+        if picture.lower().startswith(part) or is_mentioned(picture, text)
     )

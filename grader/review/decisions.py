@@ -16,6 +16,7 @@ from grader.errors import UsageError
 from grader.results import (
     Decision,
     ItemResult,
+    Lateness,
     Outcome,
     PartResult,
     Score,
@@ -136,8 +137,7 @@ def apply_decisions(
         return replace(decided, decision=decision, score=score, outcome=outcome)
 
     decided = result.with_parts(decide_part)
-    earned = decided.score.earned
-    final = decided.late.final_points(earned) if decided.late else earned
+    final = (decided.late or Lateness()).final_points(decided.score.earned)
     total, extra = decisions.get(TOTAL), decisions.get(EXTRA)
     return replace(
         decided,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
-from grader.cohort.gradebooks.cells import Column, from_roster, number, text, write_rows
+from grader.cohort.gradebooks.cells import Column, number, text, write_rows
 from grader.cohort.summary import StudentSummary
 from grader.intake.roster import LOGIN_HEADERS, SCHOOL_ID_HEADERS
 
@@ -30,14 +30,13 @@ def write(summaries: Sequence[StudentSummary], column: Column, file: TextIO) -> 
 def _identify(summary: StudentSummary) -> tuple[str, ...]:
     student = summary.student
     # In Canvas's own export the student's id is Canvas's; in other rosters its header says whose.
-    headers = {header.strip().casefold() for header in student.columns}
-    is_canvas_id = not headers.isdisjoint({"sis user id", "sis login id"})
+    is_canvas_id = not student.plain_columns.keys().isdisjoint({"sis user id", "sis login id"})
     is_school_id = not is_canvas_id and student.id_header in SCHOOL_ID_HEADERS | {""}
     is_login = not is_canvas_id and student.id_header in LOGIN_HEADERS
     return (
         student.name or student.id,
-        student.id if is_canvas_id else from_roster(student, "canvas id", "canvas user id"),
-        from_roster(student, "sis user id") or (student.id if is_school_id else ""),
-        from_roster(student, "sis login id") or (student.id if is_login else ""),
-        from_roster(student, "section"),
+        student.id if is_canvas_id else student.cell("canvas id", "canvas user id"),
+        student.cell("sis user id") or (student.id if is_school_id else ""),
+        student.cell("sis login id") or (student.id if is_login else ""),
+        student.cell("section"),
     )

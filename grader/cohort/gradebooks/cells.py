@@ -48,16 +48,10 @@ def text(value: str) -> str:
     return f"'{line}" if value[:1] in FORMULA_STARTS or line[:1] in FORMULA_STARTS else line
 
 
-def from_roster(student: Student, *headers: str) -> str:
-    """Return the first of these columns of the roster that is not empty, regardless of case."""
-    columns = {header.strip().casefold(): value for header, value in student.columns.items()}
-    return next((columns[name] for name in headers if columns.get(name)), "")
-
-
 def split_name(student: Student) -> tuple[str, str]:
     """Return last and first name: the roster's, or else the parts of the whole name."""
-    last = from_roster(student, "last name", "last_name", "lastname", "surname", "family name")
-    first = from_roster(student, "first name", "first_name", "firstname", "given name", "forename")
+    last = student.cell("last name", "last_name", "lastname", "surname", "family name")
+    first = student.cell("first name", "first_name", "firstname", "given name", "forename")
     if last or first:
         return last, first
     if "," in student.name:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TextIO
 
-from grader.cohort.gradebooks.cells import Column, from_roster, number, text, write_rows
+from grader.cohort.gradebooks.cells import Column, number, text, write_rows
 from grader.cohort.late_policy import SLIP_HEADERS
 from grader.cohort.summary import StudentSummary
 
@@ -48,7 +48,7 @@ def _notes(summary: StudentSummary) -> tuple[str, ...]:
 
 
 def _slip_days_before(summary: StudentSummary) -> float:
-    used = from_roster(summary.student, *SLIP_HEADERS)
+    used = summary.student.cell(*SLIP_HEADERS)
     return float(used) if used.isdigit() else 0.0
 
 
