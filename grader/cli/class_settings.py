@@ -56,6 +56,10 @@ def settle(context: click.Context, output: Path, given: Mapping[str, Any]) -> di
         UsageError: an option differs from the class's, and `--change-settings` was not given.
     """
     kept = read_settings(output)
+    if kept:
+        # A class of an earlier version was graded as if today's other options were not given.
+        defaults = {each.name: each.get_default(context) for each in context.command.params}
+        kept = {name: _plain(defaults[name]) for name in OPTIONS} | kept
     settled, differences = dict(given), []
     for name, option in OPTIONS.items():
         value = _plain(given[name])

@@ -74,10 +74,10 @@ def match(submission: str, student_ids: str, output: Path, *, nobody: bool, forg
     with locked(output), ReviewStore.open_existing(output) as store:
         roster = kept_in(store).get("roster")
         known = [student.id for student in read_roster(Path(roster)).students] if roster else []
-        label = keep_match(store, submission, None if forget else ids, known)
-        store.copy_judgements(submission, ids)
+        graded_as = keep_match(store, submission, None if forget else ids, known)
+        store.copy_judgements(graded_as, ids)
     whose = "whatever the roster says" if forget else ", ".join(ids) or "nobody"
-    click.echo(f"{clean_line(label)}: {clean_line(whose)}. To give the grade, {AGAIN}")
+    click.echo(f"{clean_line(submission)}: {clean_line(whose)}. To give the grade, {AGAIN}")
 
 
 @class_group.command(epilog=EXAMPLES)

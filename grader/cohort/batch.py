@@ -31,7 +31,7 @@ from grader.grading.options import Options
 from grader.intake.class_intake import Intake, find_submissions
 from grader.intake.commits import read_commit
 from grader.intake.roster import Roster
-from grader.intake.students import Student
+from grader.intake.students import Platform, Student
 from grader.intake.submitted import SubmittedWork, submission_digest
 from grader.models.digest import digest_of
 from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME, remove_links, write_reports
@@ -339,21 +339,25 @@ def _list_tasks(
 
 def _lateness(policy: LatePolicy | None, work: SubmittedWork, decided: str | None) -> Lateness:
     """Return a student's lateness: by what a person decided, the platform, the roster, or Git."""
+    if decided == IN_TIME and policy is not None:
+        due_at = policy.due_for(work.student).isoformat(timespec="seconds")
+        return Lateness(due_at=due_at, reason="in time, as a person decided")
     submitted_at, source = work.submitted_at, ""
-    if submitted_at is None and (submitted_at := submission_time(work.student)) is not None:
-        source = "the time is the roster's"
-    commit = None if submitted_at else read_commit(work.source)
-    if commit is not None:
-        submitted_at, source = commit.committed_at, f"commit {commit.sha[:10]}"
     if decided and policy is not None:
-        if decided == IN_TIME:
-            due_at = policy.due_for(work.student).isoformat(timespec="seconds")
-            return Lateness(due_at=due_at, reason="in time, as a person decided")
         submitted_at = read_time(decided, policy.due.tzinfo)
         source = "the time is what a person decided"
+    elif submitted_at is None and (submitted_at := submission_time(work.student)) is not None:
+        source = "the time is the roster's"
+    elif submitted_at is None and _is_clone(work) and (commit := read_commit(work.source)):
+        submitted_at, source = commit.committed_at, f"commit {commit.sha[:10]}"
     if policy is not None:
         return policy.lateness(work.student, submitted_at, marked_late=work.late, source=source)
     return Lateness(submitted_at=submitted_at.isoformat(timespec="seconds") if submitted_at else "")
+
+
+def _is_clone(work: SubmittedWork) -> bool:
+    """Return False for what a platform took, and for files in a directory of the whole class."""
+    return not work.loose and work.identity.platform is Platform.NONE
 
 
 def _check_regrade(request: ClassRequest, tasks: Sequence[Task]) -> None:

@@ -113,7 +113,7 @@ class LatePolicy:
             UsageError: the roster's number of days used cannot be read.
         """
         used = student.cell(*SLIP_HEADERS)
-        if used and not used.isdigit():
+        if used and not used.isdecimal():
             raise UsageError(
                 f"the {SLIP_HEADERS[0]} of {student.id} is not a number of days: "
                 f"{clean_line(used)[:80]}",

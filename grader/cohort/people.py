@@ -32,7 +32,7 @@ def read_matches(store: Store) -> dict[str, tuple[str, ...]]:
 def keep_match(
     store: Store, submission: str, student_ids: Sequence[str] | None, known_ids: Collection[str]
 ) -> str:
-    """Keep whose a submission is, or forget it with None; return the submission's label.
+    """Keep whose a submission is, or forget it with None; return the id under which it was graded.
 
     Args:
         store: of the class.
@@ -43,7 +43,8 @@ def keep_match(
     Raises:
         UsageError: there is no such submission, or an id is not on the roster.
     """
-    matches, summaries = read_matches(store), list(store.summaries())
+    matches = read_matches(store)
+    summaries = list(store.summaries())
     label = submission.removesuffix(NOT_ON_ROSTER)
     unsettled = {
         summary.student.id.removesuffix(NOT_ON_ROSTER): summary
@@ -70,7 +71,16 @@ def keep_match(
     else:
         matches[label] = tuple(student_ids)
     store.keep_setting(_MATCHES, msgspec.json.encode(matches).decode())
-    return label
+    # The label alone may be the id of another student.
+    return next(
+        (
+            row.student.id
+            for row in (*summaries, *store.removed())
+            if row.source == label
+            or (not row.student.on_roster and row.student.id.removesuffix(NOT_ON_ROSTER) == label)
+        ),
+        "",
+    )
 
 
 def read_times(store: Store) -> dict[str, str]:

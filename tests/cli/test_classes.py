@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 from grader.cohort.store import STORE_NAME, Store
+from grader.review.answers import collect_answers
+from grader.review.judgements import Judgement
+from grader.review.ledger import entries_version, judge
+from grader.review.store import ReviewStore
 from tests.cli.test_class_settings import ASSIGNMENT, batch, refusal, run
 from tests.support.archive_samples import make_zip
 
@@ -85,6 +89,37 @@ def test_judgements_follow(course: Path) -> None:
     with Store(course / "out" / STORE_NAME) as store:
         points = {each.student.id: each.final_points for each in store.summaries()}
     assert points == {"1001": 0, "1002": 6}
+
+
+def test_judgements_of_a_namesake_stay(tmp_path: Path) -> None:
+    """A submission's number may be the id of somebody else, whose judgements are no part of it."""
+    (tmp_path / "mine.py").write_text(ASSIGNMENT)
+    (tmp_path / "roster.csv").write_text("id,name\n1001,Anna Apfel\n1003,Ben Birne\n")
+    files = {
+        "Dora Dropped_1001_assignsubmission_file/written/1A.md": "Because it is zero, says Dora.",
+        "Anna Apfel_7_assignsubmission_file/written/1A.md": "Because it is zero, says Anna.",
+    }
+    make_zip(tmp_path / "class.zip", files)
+    options = ("--assignment", tmp_path / "mine.py", "--roster", tmp_path / "roster.csv")
+    assert run(tmp_path, "batch", tmp_path / "class.zip", *options).exit_code == 0
+    with ReviewStore(tmp_path / "out" / STORE_NAME) as store:
+        collect_answers(store, tmp_path / "out")
+        for student_id, comment in (("1001", "Anna's"), ("1001 (not on the roster)", "Dora's")):
+            entries = [one for one in store.entries("1A") if one.student_id == student_id]
+            judgement = Judgement(
+                grader="Ina",
+                comment=comment,
+                answer_sha256=entries[0].answer_sha256,
+                judged_at="2026-03-01T00:00:00+00:00",
+            )
+            judge(store, "1A", judgement, seen=entries_version(entries))
+    assert run(tmp_path, "class", "match", "1001", "1003").exit_code == 0
+    assert run(tmp_path, "batch", tmp_path / "class.zip").exit_code == 0
+    with ReviewStore(tmp_path / "out" / STORE_NAME) as store:
+        comments = {
+            one.student_id: one.current.comment for one in store.entries("1A") if one.current
+        }
+    assert (comments["1001"], comments["1003"]) == ("Anna's", "Dora's")
 
 
 def test_remove(course: Path) -> None:

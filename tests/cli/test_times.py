@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from grader.cohort.store import STORE_NAME, Store
@@ -74,6 +75,30 @@ def test_gits_time(tmp_path: Path) -> None:
     assert late(course)["a"].days_late == 1
     assert f"commit {sha[:10]}" in late(course)["a"].reason
     assert late(course)["b"].submitted_at == ""
+
+
+def test_git_of_the_class_is_nobodys(tmp_path: Path) -> None:
+    """The commit of the instructor's own directory dates no student's files."""
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "leeann_7_1_1A.md").write_text("Because of a.")
+    git(tmp_path / "class", "init", "-q")
+    git(tmp_path / "class", "commit", "-q", "--allow-empty", "-m", "downloads")
+    course = make_course(tmp_path, "id,name\na,Ann Lee\n", names="")
+    assert late(course)["a"].submitted_at == ""
+    assert late(course)["a"].days_late == 0
+
+
+def test_class_of_an_earlier_version(tmp_path: Path) -> None:
+    """An option that did not exist then cannot be given later without a word."""
+    course = make_course(tmp_path, "id,submitted_at\na,2026-03-11 12:00\nb,\n")
+    with Store(course / "out" / STORE_NAME) as store:
+        kept = msgspec.json.decode(store.setting("class") or "")
+        del kept["slip_days"]
+        store.keep_setting("class", msgspec.json.encode(kept).decode())
+    assert "--slip-days: 0, now 4" in refusal(batch(course, "--slip-days", "4"))
+    assert late(course)["a"].share_kept == 0.5
+    assert batch(course, "--slip-days", "4", "--change-settings").exit_code == 0
+    assert late(course)["a"].share_kept == 1.0
 
 
 def test_slip_days(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def _notes(summary: StudentSummary) -> tuple[str, ...]:
 
 def _slip_days_before(summary: StudentSummary) -> float:
     used = summary.student.cell(*SLIP_HEADERS)
-    return float(used) if used.isdigit() else 0.0
+    return float(used) if used.isdecimal() else 0.0
 
 
 def _earned_by_part(summary: StudentSummary) -> dict[str, float]:
