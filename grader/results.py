@@ -278,6 +278,7 @@ class TrainingRun:
         confusion: counts of the counted epoch; row = true class, column = predicted class.
         misclassified: a few wrongly classified test examples, most confident first.
         device: "cpu" or the GPU's name.
+        compiled: compiled kernels trained it, not PyTorch's layers one by one.
         wall_seconds: duration.
         rmse_error: the standard error of the counted epoch's RMSE, from the test set's size; 0 for
             classes.
@@ -290,6 +291,7 @@ class TrainingRun:
     confusion: tuple[tuple[int, ...], ...] = ()
     misclassified: tuple[MisclassifiedExample, ...] = ()
     device: str = "cpu"
+    compiled: bool = False
     wall_seconds: float = 0.0
     rmse_error: float = 0.0
 

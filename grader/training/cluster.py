@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from importlib.metadata import distributions
 from threading import Event, Lock, Thread, Timer
 from typing import TYPE_CHECKING, Self, cast
 
@@ -26,7 +27,7 @@ from grader.errors import GraderError, MachineError, ModelError, UsageError
 from grader.models.digest import digest_of
 from grader.results import TrainingRun
 from grader.training.budget import UNLIMITED, Budget
-from grader.training.job import TRAINER_VERSION, EpochCallback, TrainingJob
+from grader.training.job import KERNELS_VERSION, TRAINER_VERSION, EpochCallback, TrainingJob
 from grader.training.pool import ATTEMPTS, TrainingPool, split_into_stacks
 
 if TYPE_CHECKING:  # this module loads torch
@@ -150,9 +151,11 @@ def own_versions() -> dict[str, str]:
     """Return the versions here of everything that decides the outcome of a run."""
     import torch  # noqa: PLC0415  # not at the top: the scheduler needs no torch
 
+    numba = next((found.version for found in distributions(name="numba")), "is missing")
     return {
         "the grader": grader.__version__,
         "the training loop": str(TRAINER_VERSION),
+        "the compiled kernels": f"{KERNELS_VERSION}, numba {numba}",
         "torch": str(torch.__version__),
     }
 

@@ -14,6 +14,9 @@ from grader.training.objectives import LossName, metric_of
 TRAINER_VERSION = 1
 """Part of every job's digest. Raise it when the same job could give other numbers than before."""
 
+KERNELS_VERSION = 1
+"""The same for runs by compiled kernels, which are kept beside those by PyTorch's layers."""
+
 EpochCallback = Callable[[int, EpochResult], None]
 """Called after each epoch of one job with its number, counted from 1, and its result."""
 

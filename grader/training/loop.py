@@ -24,6 +24,7 @@ from grader.models.optimizers import build_optimizer, build_scheduler
 from grader.models.shapes import find_shapes
 from grader.models.spec import ModelSpec
 from grader.results import TrainingRun
+from grader.training.compiled.engine import compile_network
 from grader.training.data_sources.interface import DataFacts
 from grader.training.datasets import Dataset
 from grader.training.job import EpochCallback, TrainingJob
@@ -46,11 +47,13 @@ def train(
     *,
     device: str = "cpu",
     on_epoch: EpochCallback | None = None,
+    compiles: bool = True,
 ) -> TrainingRun:
     """Train one model from its seed, and evaluate it on the whole test set after every epoch.
 
     A model that is handed in trained, for 0 epochs, is evaluated once.
-    On the same machine and torch the result is the same, bit for bit.
+    On the same machine and torch the result is the same, bit for bit. Where `compiles` and the
+    model allow it, compiled kernels train it.
 
     Raises:
         ModelError: the model cannot be built, or does not fit the data.
@@ -68,9 +71,17 @@ def train(
             return recorder.finish()
         optimizer = build_optimizer(job.optimizer, model)
         scheduler = build_scheduler(job.scheduler, optimizer) if job.scheduler else None
-        model = arrange_for_speed(model)
         shuffle = torch.Generator().manual_seed(job.seed ^ SHUFFLE_STREAM)
-        batch_loss = partial(loss_of_batch, model, train_examples, loss=job.loss)
+        network = compile_network(job, model, train_examples, device) if compiles else None
+        if network is None:
+            model = arrange_for_speed(model)
+            gradients = backpropagation(
+                model, partial(loss_of_batch, model, train_examples, loss=job.loss)
+            )
+            outputs = partial(evaluate, model, test_examples)
+        else:
+            recorder.compiled = True
+            gradients, outputs = network.step, partial(network.evaluate, test_examples)
         while recorder.needs_epoch:
             batches = draw_batches(
                 len(train_examples.targets),
@@ -79,45 +90,55 @@ def train(
                 drop_single=drop_single,
                 device=device,
             )
-            losses = train_epoch(model, optimizer, batches, batch_loss)  # (batches,)
+            model.train()
+            losses = train_epoch(gradients, optimizer, batches)  # (batches,)
             loss = float(mean_over_examples(losses, batches))
-            recorder.record(loss, lambda: evaluate(model, test_examples))
+            recorder.record(loss, outputs)
             if scheduler is not None:
                 scheduler.step()
         return recorder.finish()
 
 
-def train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batches: Sequence[torch.Tensor],
-    batch_loss: Step,
-    *,
-    loss_shape: tuple[int, ...] = (),
-) -> torch.Tensor:
-    """Take one optimiser step for each batch of indices, (B,) or (models, B), int64.
-
-    The loss of a batch has the shape `loss_shape`: (), or (models,).
-
-    Returns:
-        The loss of each step, (batches,) or (batches, models), on the device.
-    """
-    update = optimizer_step(optimizer)
+def backpropagation(model: nn.Module, batch_loss: Step) -> Step:
+    """Return the step that computes a batch's loss, and the gradients of the loss or losses."""
     parameters = list(model.parameters())
 
-    def step(indices: torch.Tensor) -> torch.Tensor:
+    def gradients(indices: torch.Tensor) -> torch.Tensor:
         loss = batch_loss(indices)
         for parameter in parameters:
             parameter.grad = None
         # A gradient given to `backward` would make torch 2.14 load sympy, for 0.3 seconds.
         (loss.sum() if loss.ndim else loss).backward()  # type: ignore[no-untyped-call]
-        update()
         return loss.detach()
 
-    model.train()
+    return gradients
+
+
+def train_epoch(
+    gradients: Step,
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[torch.Tensor],
+    *,
+    loss_shape: tuple[int, ...] = (),
+) -> torch.Tensor:
+    """Take one optimiser step for each batch of indices, (B,) or (models, B), int64.
+
+    `gradients` sets the parameters' gradients and returns the loss of a batch, which has the shape
+    `loss_shape`: (), or (models,).
+
+    Returns:
+        The loss of each step, (batches,) or (batches, models), on the device.
+    """
+    update = optimizer_step(optimizer)
+
+    def step(indices: torch.Tensor) -> torch.Tensor:
+        loss = gradients(indices)
+        update()
+        return loss
+
     # Losses kept as one tensor each would lie between the activations and fragment the heap: it
     # grew by 250 MB in an epoch of five stacked CNNs.
-    losses = torch.empty(len(batches), *loss_shape, device=parameters[0].device)
+    losses = torch.empty(len(batches), *loss_shape, device=batches[0].device)
     run_steps(step, optimizer, batches, losses)
     return losses
 

@@ -27,6 +27,7 @@ from grader.errors import GraderError, MachineError, ModelError, memory_shortage
 from grader.kernel import limit_memory, limit_processor_time, private_memory_bytes
 from grader.models.shapes import find_largest_layer
 from grader.results import EpochResult
+from grader.training.compiled.engine import can_compile
 from grader.training.datasets import Datasets, map_datasets
 from grader.training.job import TrainingJob
 from grader.training.loop import EVALUATION_BLOCK
@@ -97,6 +98,10 @@ class _Trainer:
 
     def _train(self, order: Order) -> Answer | MemoryEnded:
         jobs, budget = order.jobs, order.budget
+        # Before the limits, as the compiler's time and memory are not the student's.
+        before = private_memory_bytes()
+        can_compile(jobs[0], self._device)
+        self._memory_before += private_memory_bytes() - before
         dataset = self._datasets[jobs[0].dataset]
         # On a GPU the address space is the driver's; torch reports its own memory there.
         limit = budget.memory_bytes if self._device == "cpu" else None

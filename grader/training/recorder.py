@@ -25,6 +25,7 @@ class RunRecorder:
 
     Attributes:
         needs_epoch: False once the run has ended.
+        compiled: compiled kernels train the model.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class RunRecorder:
         on_epoch: EpochCallback | None,
     ) -> None:
         self.needs_epoch = job.epochs > 0
+        self.compiled = False
         self._job = job
         self._dataset = dataset
         self._device = device
@@ -106,6 +108,7 @@ class RunRecorder:
             confusion=() if outputs is None else self._confusion(outputs),
             misclassified=() if outputs is None else self._misclassified(outputs),
             device=torch.cuda.get_device_name(self._device) if is_gpu else "cpu",
+            compiled=self.compiled,
             wall_seconds=time.perf_counter() - self._started,
             rmse_error=error,
         )

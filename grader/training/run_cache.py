@@ -16,7 +16,7 @@ import msgspec
 
 from grader.models.digest import digest_of
 from grader.results import TrainingRun
-from grader.training.job import TrainingJob
+from grader.training.job import KERNELS_VERSION, TrainingJob
 
 _SUFFIX = ".run"
 
@@ -49,10 +49,14 @@ class RunCache:
     def load(self, job: TrainingJob, stack: Sequence[TrainingJob] = ()) -> TrainingRun | None:
         """Return the run of a job, as it would be trained now, or None if missing.
 
-        `stack` are all jobs that were trained as one network, `job` included.
+        `stack` are all jobs that were trained as one network, `job` included. A run by compiled
+        kernels is preferred to one by PyTorch's layers.
         """
-        digest = self._digest(job, stack)
-        return self._read(digest, job) or self._read(_early(digest, job), job)
+        for compiled in (True, False):
+            digest = self._digest(job, stack, compiled=compiled)
+            if run := self._read(digest, job) or self._read(_early(digest, job), job):
+                return run
+        return None
 
     def _read(self, digest: str, job: TrainingJob) -> TrainingRun | None:
         try:
@@ -70,7 +74,7 @@ class RunCache:
 
     def store(self, job: TrainingJob, run: TrainingRun, stack: Sequence[TrainingJob] = ()) -> None:
         """Keep a run. A cache that cannot be written only costs time and raises no error."""
-        digest = self._digest(job, stack)
+        digest = self._digest(job, stack, compiled=run.compiled)
         if run.stopped_early:
             digest = _early(digest, job)
         encoded = msgspec.json.encode(_Entry(digest=digest, run=run))
@@ -79,8 +83,9 @@ class RunCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(_checksum(encoded) + b"\n" + encoded)
 
-    def _digest(self, job: TrainingJob, stack: Sequence[TrainingJob]) -> str:
-        own, *others = (member.digest(device=self._device) for member in (job, *stack))
+    def _digest(self, job: TrainingJob, stack: Sequence[TrainingJob], *, compiled: bool) -> str:
+        device = f"{self._device}, kernels {KERNELS_VERSION}" if compiled else self._device
+        own, *others = (member.digest(device=device) for member in (job, *stack))
         return digest_of(own, others) if others else own
 
     def _path(self, digest: str) -> Path:

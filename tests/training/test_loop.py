@@ -25,6 +25,7 @@ from grader.training.job import Normalization
 from grader.training.loop import (
     SHUFFLE_STREAM,
     arrange_for_speed,
+    backpropagation,
     draw_batches,
     evaluate,
     loss_of_batch,
@@ -85,7 +86,7 @@ def fast_losses(job, dataset):
         batches = batches_of(job, len(dataset.train_targets))[:STEPS]
         arranged = arrange_for_speed(built)
         batch_loss = partial(loss_of_batch, arranged, examples)
-        return train_epoch(arranged, fast_optimizer, batches, batch_loss)
+        return train_epoch(backpropagation(arranged, batch_loss), fast_optimizer, batches)
 
 
 def plain_losses(job, dataset):
@@ -435,9 +436,9 @@ def test_last_batch_of_one_is_kept(spec, small, monkeypatch):
     seen = []
     original = train_module.train_epoch
 
-    def watch(built, fast_optimizer, batches, batch_loss):
+    def watch(gradients, fast_optimizer, batches):
         seen.append(sum(len(batch) for batch in batches))
-        return original(built, fast_optimizer, batches, batch_loss)
+        return original(gradients, fast_optimizer, batches)
 
     monkeypatch.setattr(train_module, "train_epoch", watch)
     train(training_job(spec, batch_size=509, epochs=1), small)

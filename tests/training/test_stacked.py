@@ -82,6 +82,12 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def without_kernels(monkeypatch):
+    """These models are stacked, where compiled kernels would train them one after another."""
+    monkeypatch.setattr("grader.training.stacked.can_compile", lambda job, device: False)
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     return practice_set(tmp_path_factory.mktemp("cache"), train_examples=510)
@@ -127,7 +133,7 @@ def test_runs_equal_single_runs(kind, seeds, dataset):
     ]
     runs = train_stacked(jobs, dataset)
     for job, run in zip(jobs, runs, strict=True):
-        alone = train(job, dataset)
+        alone = train(job, dataset, compiles=False)
         assert run.seed == job.seed
         for ours, theirs in zip(run.epochs, alone.epochs, strict=True):
             assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)
@@ -147,7 +153,7 @@ def test_normalized_runs_equal_single_runs(seeds, shape, dataset):
         for seed in seeds
     ]
     for job, run in zip(jobs, train_stacked(jobs, dataset), strict=True):
-        (ours,), (theirs,) = run.epochs, train(job, dataset).epochs
+        (ours,), (theirs,) = run.epochs, train(job, dataset, compiles=False).epochs
         assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)
         assert ours.test_accuracy == pytest.approx(theirs.test_accuracy, abs=0.005)
 
@@ -161,7 +167,7 @@ def test_cnn_runs_equal_single_runs(seeds, dataset):
         for seed in seeds
     ]
     for job, run in zip(jobs, train_stacked(jobs, dataset), strict=True):
-        alone = train(job, dataset)
+        alone = train(job, dataset, compiles=False)
         assert run.epochs[0].train_loss == pytest.approx(alone.epochs[0].train_loss, rel=1e-3)
         assert run.epochs[0].test_accuracy == pytest.approx(alone.epochs[0].test_accuracy, abs=0.01)
 
@@ -254,7 +260,7 @@ def test_jobs_that_cannot_be_stacked(spec, dataset):
     assert not can_stack(jobs)
     runs = train_stacked(jobs, dataset)
     for job, run in zip(jobs, runs, strict=True):
-        alone = train(job, dataset)
+        alone = train(job, dataset, compiles=False)
         assert replace(run, wall_seconds=0) == replace(alone, wall_seconds=0)
 
 
@@ -299,7 +305,9 @@ def test_divergence_gives_the_stack_up(dataset):
     runs = train_stacked(jobs, dataset)
     for job, run in zip(jobs, runs, strict=True):
         assert run.diverged
-        assert replace(run, wall_seconds=0) == replace(train(job, dataset), wall_seconds=0)
+        assert replace(run, wall_seconds=0) == replace(
+            train(job, dataset, compiles=False), wall_seconds=0
+        )
 
 
 def test_random_numbers_of_a_stack(monkeypatch: pytest.MonkeyPatch):

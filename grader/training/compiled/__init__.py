@@ -1,0 +1,1 @@
+"""Compiled training steps, for the networks of most assignments. Optional: see `engine`."""

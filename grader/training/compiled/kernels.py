@@ -1,0 +1,205 @@
+"""The compiled kernels: loops over float32 arrays whose last axis is the batch.
+
+Images are (C, H, W, N) and vectors (F, 1, 1, N), so a row of an image is one run of W * N numbers,
+shifted by N for each column of a filter, and every inner loop is vectorised. Sums are reordered
+(`reassoc`), but NaN and infinity keep their meaning: a training that diverges is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+Kernel = Callable[..., Any]
+
+ZERO = np.float32(0)
+INACTIVE = np.uint8(255)  # the position of a value through which no gradient flows
+ALL = 2**24
+KEEP_ALL = np.uint32(ALL), np.float32(1)  # how many of ALL dropout keeps, and the scale of those
+_FAST = {"contract", "nsz", "reassoc"}
+
+
+def _compiled(function: Kernel) -> Kernel:
+    return njit(fastmath=_FAST, cache=True, error_model="numpy")(function)
+
+
+@_compiled
+def _sum(values: Any) -> Any:
+    total = ZERO  # numba's own sum is not reordered, so it is not vectorised
+    for t in range(len(values)):
+        total += values[t]
+    return total
+
+
+@_compiled
+def draw_batch(inputs: Any, scale: Any, shift: Any, indices: Any, batch: Any) -> None:
+    """Write the inputs (examples, F) at `indices` (N,) to `batch` (F, N), scaled and shifted."""
+    for feature in range(len(batch)):
+        for n in range(len(indices)):
+            value = np.float32(inputs[indices[n], feature])
+            batch[feature, n] = value * scale[feature] + shift[feature]
+
+
+@_compiled
+def cross_entropy(logits: Any, targets: Any, indices: Any) -> Any:
+    """Return the mean loss of `logits` (classes, N), and replace them by its gradient."""
+    size, loss = logits.shape[1], 0.0
+    for n in range(size):
+        column, target = logits[:, n], targets[indices[n]]
+        largest = column.max()
+        scores = np.exp(column - largest)
+        total = scores.sum()
+        loss += np.log(total) + largest - column[target]
+        column[:] = scores / (total * np.float32(size))
+        column[target] -= np.float32(1 / size)
+    return loss / size
+
+
+@cache
+def convolution(height: int, width: int) -> tuple[Kernel, Kernel]:
+    """Return the kernels of a convolution and of its gradient, by the filter's size."""
+
+    @_compiled
+    def convolve(x: Any, weight: Any, bias: Any, y: Any) -> None:
+        """Write the convolution of x (I, H, W, N) with weight (O, I, h, w) to y; bias is (O,)."""
+        size = x.shape[3]
+        row = x.shape[2] * size
+        for i in range(y.shape[1]):
+            for o in range(weight.shape[0]):
+                out = y[o, i].ravel()
+                for c in range(weight.shape[1]):
+                    rows = x[c, i : i + height].ravel()
+                    for t in range(len(out)):
+                        total = bias[o] if c == 0 else out[t]
+                        for p in range(height):
+                            for q in range(width):
+                                # Unsigned, since numba counts a negative index from the end.
+                                value = rows[np.uint64(t + p * row + q * size)]
+                                total += weight[o, c, p, q] * value
+                        out[t] = total
+
+    @_compiled
+    def differentiate(x: Any, dy: Any, dweight: Any, dbias: Any) -> None:
+        """Write the gradients of the weight and of the bias, where that of y is `dy`."""
+        size = x.shape[3]
+        row = x.shape[2] * size
+        dweight[:] = 0
+        dbias[:] = 0
+        for i in range(dy.shape[1]):
+            for o in range(dweight.shape[0]):
+                gradient = dy[o, i].ravel()
+                dbias[o] += _sum(gradient)
+                for c in range(dweight.shape[1]):
+                    rows = x[c, i : i + height].ravel()
+                    for p in range(height):
+                        for q in range(width):
+                            total = ZERO
+                            for t in range(len(gradient)):
+                                value = rows[np.uint64(t + p * row + q * size)]
+                                total += gradient[t] * value
+                            dweight[o, c, p, q] += total
+
+    return convolve, differentiate
+
+
+@_compiled
+def normalize(x: Any, norm: Any, scales: Any, trains: bool) -> None:
+    """Write each channel's scale, shift, mean and 1 / standard deviation to `scales`, (4, C).
+
+    `norm` are weight, bias, running mean and running variance, (C,) each, momentum and epsilon.
+    """
+    weight, bias, running_mean, running_variance, momentum, epsilon = norm
+    for c in range(len(x)):
+        if trains:
+            values = x[c].ravel()
+            count = np.float32(len(values))
+            mean = _sum(values) / count
+            squares = ZERO
+            for t in range(len(values)):
+                squares += (values[t] - mean) ** 2
+            running_mean[c] += momentum * (mean - running_mean[c])
+            running_variance[c] += momentum * (squares / (count - 1) - running_variance[c])
+            variance = squares / count
+        else:
+            mean, variance = running_mean[c], running_variance[c]
+        inverse = 1 / np.sqrt(variance + epsilon)
+        scale = weight[c] * inverse
+        scales[0, c], scales[1, c] = scale, bias[c] - mean * scale
+        scales[2, c], scales[3, c] = mean, inverse
+
+
+@cache
+def activation(relu: bool, pool: int, drops: bool, norms: bool) -> tuple[Kernel, Kernel]:
+    """Return the kernels of scaling, max pooling, ReLU and dropout, each of them or not."""
+
+    @_compiled
+    def forward(x: Any, scales: Any, seed: Any, kept: Any, y: Any, chosen: Any) -> None:
+        """Write the outputs for x (C, H, W, N) to y, and to `chosen` where each comes from."""
+        threshold, keep_scale = kept
+        channels, height, width, size = y.shape
+        index = np.uint32(0)
+        for c in range(channels):
+            scale, shift = scales[0, c], scales[1, c]
+            for i in range(height):
+                for j in range(width):
+                    out, source = y[c, i, j], chosen[c, i, j]
+                    for n in range(size):
+                        best, at = scale * x[c, i * pool, j * pool, n] + shift, np.uint8(0)
+                        for k in range(1, pool * pool):
+                            one = x[c, i * pool + k // pool, j * pool + k % pool, n]
+                            value = scale * one + shift
+                            if value > best:
+                                best, at = value, np.uint8(k)
+                        if relu and best <= 0:  # not of NaN, which stays
+                            best, at = ZERO, INACTIVE
+                        if drops:
+                            # Chris Wellons' hash lowbias32 (nullprogram.com/blog/2018/07/31).
+                            bits = np.uint32(index + np.uint32(n)) ^ seed
+                            bits = np.uint32((bits ^ (bits >> 16)) * 0x7FEB352D)
+                            bits = np.uint32((bits ^ (bits >> 15)) * 0x846CA68B)
+                            keeps = np.uint32((bits ^ (bits >> 16)) >> 8) < threshold
+                            best = best * keep_scale if keeps else ZERO
+                            at = at if keeps else INACTIVE
+                        out[n], source[n] = best, at
+                    index = np.uint32(index + np.uint32(size))
+
+    @_compiled
+    def backward(x: Any, scales: Any, keep_scale: Any, dy: Any, chosen: Any, dnorm: Any) -> None:
+        """Replace x by its gradient, and write the gradients of weight and bias to `dnorm`."""
+        channels, height, width, size = dy.shape
+        count = np.float32(x.shape[1] * x.shape[2] * size)
+        for c in range(channels):
+            scale, mean, inverse = scales[0, c], scales[2, c], scales[3, c]
+            slope = shift = ZERO
+            if norms:
+                total = product = ZERO
+                for i in range(height):
+                    for j in range(width):
+                        gradient, source = dy[c, i, j], chosen[c, i, j]
+                        for n in range(size):
+                            value = mean
+                            for k in range(pool * pool):
+                                one = x[c, i * pool + k // pool, j * pool + k % pool, n]
+                                value = one if source[n] == k else value
+                            one = ZERO if source[n] == INACTIVE else gradient[n] * keep_scale
+                            total += one
+                            product += one * (value - mean) * inverse
+                dnorm[0][c], dnorm[1][c] = product, total
+                slope = -scale * inverse * product / count
+                shift = -scale * total / count - slope * mean
+            for i in range(x.shape[1]):
+                for j in range(x.shape[2]):
+                    values = x[c, i, j]
+                    p, q = min(i // pool, height - 1), min(j // pool, width - 1)
+                    gradient, source = dy[c, p, q], chosen[c, p, q]
+                    fills_square = i < height * pool and j < width * pool
+                    own = np.uint8(i % pool * pool + j % pool if fills_square else 254)
+                    for n in range(size):
+                        one = gradient[n] if source[n] == own else ZERO
+                        values[n] = scale * keep_scale * one + slope * values[n] + shift
+
+    return forward, backward
