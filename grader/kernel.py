@@ -80,7 +80,10 @@ def private_memory_bytes() -> int:
 
 
 def limit_memory(maximum_bytes: int) -> None:
-    """Have allocations of this process fail above a size of private writable memory, on Linux."""
+    """Have allocations of this process fail above a size of private writable memory, on Linux.
+
+    -1 is no limit.
+    """
     if sys.platform == "linux":
         import resource  # noqa: PLC0415  # Windows does not have the module
 

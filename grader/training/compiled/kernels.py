@@ -14,17 +14,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-Kernel = Callable[..., Any]
-
 ZERO = np.float32(0)
 INACTIVE = np.uint8(255)  # the position of a value through which no gradient flows
 ALL = 2**24
 KEEP_ALL = np.uint32(ALL), np.float32(1)  # how many of ALL dropout keeps, and the scale of those
-_FAST = {"contract", "nsz", "reassoc"}
 
 
-def _compiled(function: Kernel) -> Kernel:
-    return njit(fastmath=_FAST, cache=True, error_model="numpy")(function)
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return njit(fastmath={"contract", "nsz", "reassoc"}, cache=True, error_model="numpy")(function)
 
 
 @_compiled
@@ -60,48 +57,57 @@ def cross_entropy(logits: Any, targets: Any, indices: Any) -> Any:
 
 
 @cache
-def convolution(height: int, width: int) -> tuple[Kernel, Kernel]:
+def convolution(height: int, width: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return the kernels of a convolution and of its gradient, by the filter's size."""
 
     @_compiled
     def convolve(x: Any, weight: Any, bias: Any, y: Any) -> None:
         """Write the convolution of x (I, H, W, N) with weight (O, I, h, w) to y; bias is (O,)."""
-        size = x.shape[3]
-        row = x.shape[2] * size
+        size, last = x.shape[3], len(weight) - 1
+        spare = np.empty((4, y.shape[2] * size), y.dtype)  # for a last group of less than four
         for i in range(y.shape[1]):
-            for o in range(weight.shape[0]):
-                out = y[o, i].ravel()
+            for o in range(0, last + 1, 4):
+                o1, o2, o3 = min(o + 1, last), min(o + 2, last), min(o + 3, last)
+                y0, y1 = y[o, i].ravel(), y[o1, i].ravel() if o1 > o else spare[1]
+                y2 = y[o2, i].ravel() if o2 > o1 else spare[2]
+                y3 = y[o3, i].ravel() if o3 > o2 else spare[3]
+                y0[:], y1[:], y2[:], y3[:] = bias[o], bias[o1], bias[o2], bias[o3]
                 for c in range(weight.shape[1]):
-                    rows = x[c, i : i + height].ravel()
-                    for t in range(len(out)):
-                        total = bias[o] if c == 0 else out[t]
-                        for p in range(height):
+                    for p in range(height):
+                        row = x[c, i + p].ravel()
+                        for t in range(len(y0)):
+                            a, b, d, e = y0[t], y1[t], y2[t], y3[t]
                             for q in range(width):
                                 # Unsigned, since numba counts a negative index from the end.
-                                value = rows[np.uint64(t + p * row + q * size)]
-                                total += weight[o, c, p, q] * value
-                        out[t] = total
+                                value = row[np.uint64(t + q * size)]
+                                a += weight[o, c, p, q] * value
+                                b += weight[o1, c, p, q] * value
+                                d += weight[o2, c, p, q] * value
+                                e += weight[o3, c, p, q] * value
+                            y0[t], y1[t], y2[t], y3[t] = a, b, d, e
 
     @_compiled
-    def differentiate(x: Any, dy: Any, dweight: Any, dbias: Any) -> None:
-        """Write the gradients of the weight and of the bias, where that of y is `dy`."""
-        size = x.shape[3]
-        row = x.shape[2] * size
+    def differentiate(x: Any, dy: Any, dweight: Any) -> None:
+        """Write the gradient of the weight, where that of y is `dy`."""
+        size, last = x.shape[3], len(dweight) - 1
         dweight[:] = 0
-        dbias[:] = 0
         for i in range(dy.shape[1]):
-            for o in range(dweight.shape[0]):
-                gradient = dy[o, i].ravel()
-                dbias[o] += _sum(gradient)
+            for o in range(0, last + 1, 4):
+                o1, o2, o3 = min(o + 1, last), min(o + 2, last), min(o + 3, last)
+                g0, g1 = dy[o, i].ravel(), dy[o1, i].ravel()
+                g2, g3 = dy[o2, i].ravel(), dy[o3, i].ravel()
                 for c in range(dweight.shape[1]):
-                    rows = x[c, i : i + height].ravel()
                     for p in range(height):
+                        row = x[c, i + p].ravel()
                         for q in range(width):
-                            total = ZERO
-                            for t in range(len(gradient)):
-                                value = rows[np.uint64(t + p * row + q * size)]
-                                total += gradient[t] * value
-                            dweight[o, c, p, q] += total
+                            a = b = d = e = ZERO
+                            for t in range(len(g0)):
+                                value = row[np.uint64(t + q * size)]
+                                a, b = a + g0[t] * value, b + g1[t] * value
+                                d, e = d + g2[t] * value, e + g3[t] * value
+                            for k, part in enumerate((a, b, d, e)):
+                                if o + k <= last:
+                                    dweight[o + k, c, p, q] += part
 
     return convolve, differentiate
 
@@ -133,7 +139,9 @@ def normalize(x: Any, norm: Any, scales: Any, trains: bool) -> None:
 
 
 @cache
-def activation(relu: bool, pool: int, drops: bool, norms: bool) -> tuple[Kernel, Kernel]:
+def activation(
+    relu: bool, pool: int, drops: bool, norms: bool
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return the kernels of scaling, max pooling, ReLU and dropout, each of them or not."""
 
     @_compiled
@@ -141,12 +149,12 @@ def activation(relu: bool, pool: int, drops: bool, norms: bool) -> tuple[Kernel,
         """Write the outputs for x (C, H, W, N) to y, and to `chosen` where each comes from."""
         threshold, keep_scale = kept
         channels, height, width, size = y.shape
-        index = np.uint32(0)
         for c in range(channels):
             scale, shift = scales[0, c], scales[1, c]
             for i in range(height):
                 for j in range(width):
                     out, source = y[c, i, j], chosen[c, i, j]
+                    first = ((c * height + i) * width + j) * size
                     for n in range(size):
                         best, at = scale * x[c, i * pool, j * pool, n] + shift, np.uint8(0)
                         for k in range(1, pool * pool):
@@ -154,18 +162,15 @@ def activation(relu: bool, pool: int, drops: bool, norms: bool) -> tuple[Kernel,
                             value = scale * one + shift
                             if value > best:
                                 best, at = value, np.uint8(k)
-                        if relu and best <= 0:  # not of NaN, which stays
-                            best, at = ZERO, INACTIVE
+                        best, at = (ZERO, INACTIVE) if relu and best <= 0 else (best, at)
                         if drops:
                             # Chris Wellons' hash lowbias32 (nullprogram.com/blog/2018/07/31).
-                            bits = np.uint32(index + np.uint32(n)) ^ seed
+                            bits = np.uint32(first + n) ^ seed
                             bits = np.uint32((bits ^ (bits >> 16)) * 0x7FEB352D)
                             bits = np.uint32((bits ^ (bits >> 15)) * 0x846CA68B)
                             keeps = np.uint32((bits ^ (bits >> 16)) >> 8) < threshold
-                            best = best * keep_scale if keeps else ZERO
-                            at = at if keeps else INACTIVE
+                            best, at = (best * keep_scale, at) if keeps else (ZERO, INACTIVE)
                         out[n], source[n] = best, at
-                    index = np.uint32(index + np.uint32(size))
 
     @_compiled
     def backward(x: Any, scales: Any, keep_scale: Any, dy: Any, chosen: Any, dnorm: Any) -> None:

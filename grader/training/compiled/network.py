@@ -19,12 +19,7 @@ from torch import nn
 from grader.training.compiled import kernels
 
 LARGEST_SIDE = 7  # of a filter, and of a pooled square
-MOST_FILTERS = 1024  # input times output channels: with more, PyTorch's convolution is faster
-_MASKS_STREAM = 0x3A5C3A5C
-
-
-class UncoveredError(Exception):
-    """A layer has no kernel."""
+MOST_WEIGHTS = 10_000  # of a convolution: with more, PyTorch's is faster
 
 
 class CompiledNetwork:
@@ -34,11 +29,11 @@ class CompiledNetwork:
         """Plan the steps on the examples `train`, `grader.training.loop.Examples`.
 
         Raises:
-            UncoveredError: the model has a layer without a kernel.
+            NotImplementedError: the model has a layer without a kernel.
         """
         self._train, self._targets = _arrays(train), train.targets.numpy()
         self._batch_size = batch_size
-        masks = random.Random(seed ^ _MASKS_STREAM)  # noqa: S311 - dropout, no secret
+        masks = random.Random(seed)  # noqa: S311 - dropout, no secret
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter)
         self._steps = cache(lambda size: _Steps(model, train.inputs.shape[1:], size, masks))
@@ -71,7 +66,7 @@ class _Steps:
         self._batch = x.reshape(-1, size)
         self.parts = list(_plan(model, x, masks, is_flat=len(shape) == 1))
         if not isinstance(self.parts[-1], _Product):
-            raise UncoveredError
+            raise NotImplementedError
 
     def run(self, examples: tuple[Any, ...], indices: Any, *, trains: bool) -> Any:
         """Return the outputs for the examples at `indices`, (N,): (outputs, N)."""
@@ -92,14 +87,16 @@ def _plan(model: nn.Sequential, x: Any, masks: random.Random, *, is_flat: bool) 
                 continue
             case nn.Linear() if is_flat and layer.bias is not None:
                 part: Any = _Product(layer, x, needs_gradient=needs_gradient)
-            case nn.Conv2d() if not is_flat:
+            case nn.Conv2d(
+                stride=(1, 1), dilation=(1, 1), groups=1, padding=tuple(), padding_mode="zeros"
+            ) if not is_flat:
                 part = _Convolution(layer, x, needs_gradient=needs_gradient)
             case _:
                 fused = {_kind(layer): layer}
                 while layers and fused.keys() <= _FOLLOWS.get(kind := _kind(layers[0]), set()):
                     fused[kind] = layers.pop(0)
                 if "" in fused:
-                    raise UncoveredError
+                    raise NotImplementedError
                 part = _Activation(fused, x, masks)
         yield part
         x, needs_gradient = part.y, True
@@ -118,27 +115,23 @@ def _kind(layer: nn.Module) -> str:
             return "drop"
         case nn.MaxPool2d(padding=0, dilation=1, ceil_mode=False, kernel_size=int() as side):
             return "pool" if layer.stride == side <= LARGEST_SIDE else ""
-        case nn.BatchNorm1d(affine=True) | nn.BatchNorm2d(affine=True):
-            needed = layer.bias, layer.running_mean, layer.momentum
-            return "" if any(each is None for each in needed) else "norm"
+        case nn.BatchNorm1d() | nn.BatchNorm2d() if layer.affine and layer.track_running_stats:
+            return "" if layer.bias is None or layer.momentum is None else "norm"
     return ""
 
 
 class _Convolution:
-    def __init__(self, layer: nn.Conv2d, x: Any, *, needs_gradient: bool) -> None:
+    def __init__(self, layer: Any, x: Any, *, needs_gradient: bool) -> None:
         (outputs, inputs, *filters), padding = layer.weight.shape, layer.padding
-        is_plain = layer.stride == layer.dilation == (1, 1) and layer.padding_mode == "zeros"
-        if not is_plain or layer.groups > 1 or isinstance(padding, str):
-            raise UncoveredError
         around = [side - 1 - pad for side, pad in zip(filters, padding, strict=True)]
-        if inputs * outputs > MOST_FILTERS or max(filters) > LARGEST_SIDE or min(around) < 0:
-            raise UncoveredError
+        if layer.weight.numel() > MOST_WEIGHTS or max(filters) > LARGEST_SIDE or min(around) < 0:
+            raise NotImplementedError
         self._weight, self._dweight = _numbers(layer.weight)
-        self._zeros, unused = np.zeros((2, max(inputs, outputs)), np.float32)
-        biases: Any = self._zeros, unused
-        self._bias, self._dbias = biases if layer.bias is None else _numbers(layer.bias)
+        self._zeros = np.zeros(max(inputs, outputs), np.float32)
+        none: Any = self._zeros, self._zeros[:outputs].copy()
+        self._bias, self._dbias = none if layer.bias is None else _numbers(layer.bias)
         self._convolve, self._differentiate = kernels.convolution(*filters)
-        self._x, (self._padded, self._inside) = x, _pad(x, *padding)
+        self._x, (self._padded, self._inside) = x, _pad(x, *padding) if any(padding) else (x, x)
         sides = np.array(self._padded.shape[1:3]) - filters + 1
         self.y = np.empty((outputs, *sides, x.shape[3]), np.float32)
         self._gradient = _pad(self.y, *around) if needs_gradient else None
@@ -149,7 +142,8 @@ class _Convolution:
         self._convolve(self._padded, self._weight, self._bias, self.y)
 
     def backward(self) -> None:
-        self._differentiate(self._padded, self.y, self._dweight, self._dbias)
+        self._differentiate(self._padded, self.y, self._dweight)
+        self.y.reshape(len(self.y), -1).sum(1, out=self._dbias)
         if self._gradient is not None:
             # The gradient of a convolution's input is a convolution with the filters turned round.
             turned = np.ascontiguousarray(self._weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
@@ -196,9 +190,8 @@ class _Activation:
             running = norm.running_mean.numpy(), norm.running_var.numpy()
             self._norm = weight, bias, *running, np.float32(norm.momentum), np.float32(norm.eps)
             self._dnorm = dweight, dbias
-        self._forward, self._backward = kernels.activation(
-            "relu" in layers, pool, "drop" in layers, norm is not None
-        )
+        kinds = "relu" in layers, pool, "drop" in layers, norm is not None
+        self._forward, self._backward = kernels.activation(*kinds)
 
     def forward(self, *, trains: bool) -> None:
         if self._norm:
@@ -225,9 +218,7 @@ def _arrays(examples: Any) -> tuple[Any, ...]:
 
 
 def _pad(x: Any, rows: int, columns: int) -> tuple[Any, Any]:
-    """Return zeros around an array like x and the part of them in its place; x itself without."""
-    if not rows and not columns:
-        return x, x
+    """Return zeros around an array like x, and the part of them in its place."""
     channels, height, width, size = x.shape
     padded = np.zeros((channels, height + 2 * rows, width + 2 * columns, size), np.float32)
     return padded, padded[:, rows : rows + height, columns : columns + width]
