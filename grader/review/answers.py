@@ -31,9 +31,15 @@ NO_ANSWER = make_answer("", ())
 
 
 def collect_answers(store: ReviewStore, output: Path) -> None:
-    """Look up the answers of every grading that is new since the last call."""
+    """Look up the answers of every grading that is new since the last call.
+
+    Answers of those who left the class are dropped; their judgements stay.
+    """
     known = store.collected()
-    for grading in list(store.automatic()):
+    gradings = list(store.automatic())
+    if left := known.keys() - {grading.summary.student.id for grading in gradings}:
+        store.drop_answers(left)
+    for grading in gradings:
         summary = grading.summary
         if known.get(summary.student.id) != grading.number:
             pictures = list_pictures(output / summary.folder) if summary.folder else []

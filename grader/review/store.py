@@ -146,6 +146,13 @@ class ReviewStore(Store):
                 ),
             )
 
+    def drop_answers(self, student_ids: Iterable[str]) -> None:
+        """Delete all answers of students."""
+        with self.transaction():
+            self._connection.executemany(
+                "DELETE FROM answers WHERE student_id = ?", [(one,) for one in student_ids]
+            )
+
     def answer(self, item_id: str, sha256: str) -> Answer | None:
         """Return the answer with this digest, or None if no student gives it any more."""
         rows = self._connection.execute(

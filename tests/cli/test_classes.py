@@ -41,6 +41,14 @@ def pending(course: Path) -> dict[str, float]:
         return {each.student.id: each.score.pending for each in store.summaries()}
 
 
+def answering(course: Path) -> set[str]:
+    """The students whose answers people judge."""
+    table = course / "answers.csv"
+    assert run(course, "review", "export", table).exit_code == 0
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        return {row["student"] for row in csv.DictReader(file)}
+
+
 def page(course: Path) -> str:
     return (course / "out" / "index.html").read_text()
 
@@ -56,6 +64,7 @@ def test_match(course: Path) -> None:
     assert said.exit_code == 0, said.output
     assert batch(course).exit_code == 0
     assert pending(course) == {"1001": 6, "1002": 6}
+    assert answering(course) == {"1001", "1002"}
     assert "grade class match" not in page(course)
     assert run(course, "class", "match", "2043", "--nobody").exit_code == 0
     assert batch(course).exit_code == 0
@@ -129,6 +138,7 @@ def test_remove(course: Path) -> None:
         assert pending(course).keys() == {"1002", "2043"}
         assert "Apple" not in page(course)
         assert "Apple" not in run(course, "export", "csv").output
+        assert answering(course) == {"2043"}
         assert (
             "left out, as a person took them out of the class: 1001"
             in run(course, "batch", course / "class").stderr
@@ -137,6 +147,7 @@ def test_remove(course: Path) -> None:
         assert run(course, *back).exit_code == 0
         assert batch(course).exit_code == 0
         assert pending(course)["1001"] == 6
+        assert answering(course) == {"1001", "2043"}
     assert "no student 'anna'" in refusal(run(course, "class", "remove", "anna"))
 
 
