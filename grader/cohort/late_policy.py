@@ -14,6 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from grader.errors import UsageError
+from grader.intake.roster import participant_number
 from grader.intake.students import Student
 from grader.results import Lateness
 from grader.text import clean_line
@@ -23,13 +24,27 @@ DAYS_HEADERS = ("extension_days", "extension days", "extra days", "extra_days")
 EITHER_HEADERS = ("extension",)
 """Columns of the roster that extend one student's due date: to a time, by days, or either."""
 
-SUBMITTED_HEADERS = ("submitted_at", "submitted at", "last modified (submission)")
+SUBMITTED_HEADERS = (
+    *("submitted_at", "submitted at", "last modified (submission)", "zuletzt geändert (abgabe)"),
+)
 SLIP_HEADERS = ("slip_days_used", "slip days used")
+OWN_HEADERS = frozenset(
+    {*DUE_HEADERS, *DAYS_HEADERS, *EITHER_HEADERS, *SUBMITTED_HEADERS[:2], *SLIP_HEADERS}
+)
+"""Columns that an instructor adds to a platform's table."""
 
 MAXIMUM_EXTENSION_DAYS = 366
 
 _MOODLE_TIMES = ("%A, %d %B %Y, %I:%M %p", "%A, %d %B %Y, %H:%M")
 """Of Moodle's grading worksheet in English (`strftimedaydatetime`)."""
+
+_GERMAN_TIME = re.compile(r"\w+, (\d{1,2})\. (\w+) (\d{4}), (\d{1,2}:\d\d)")
+_GERMAN_MONTHS = (
+    *("Januar", "Februar", "März", "April", "Mai", "Juni"),
+    *("Juli", "August", "September", "Oktober", "November", "Dezember"),
+)
+_FOREIGN_TIME = re.compile(r".*\d{4}.*\d{1,2}[:.h]\d\d.*")
+"""A cell of Moodle's worksheet in another language."""
 
 _END_OF_DAY = time(23, 59, 59)
 _MINUTE = re.compile(r"[T ]\d\d:?\d\d(?:$|[Z+-])", re.IGNORECASE)
@@ -173,6 +188,7 @@ class LatePolicy:
         """
         mistakes = []
         for student in students:
+            _require_known_language(student)
             try:
                 self.due_for(student)
                 self.slip_days_left(student)
@@ -195,6 +211,11 @@ def submission_time(student: Student) -> datetime | None:
     text = student.cell(*SUBMITTED_HEADERS)
     if text in {"", "-"}:
         return None
+    german = _GERMAN_TIME.fullmatch(text)
+    if german and german[2] in _GERMAN_MONTHS:
+        day, month, year, clock = german.groups()
+        number = _GERMAN_MONTHS.index(month) + 1
+        return datetime.strptime(f"{year}-{number}-{day} {clock}", "%Y-%m-%d %H:%M")  # noqa: DTZ007
     for form in _MOODLE_TIMES:
         try:
             # In Moodle's zone, which is the course's; a time without zone is in the due date's.
@@ -208,6 +229,22 @@ def submission_time(student: Student) -> datetime | None:
             f"the time of submission of {student.id} cannot be read: {clean_line(text)[:80]}",
             next_step="write it as 2026-03-01 23:59",
         ) from None
+
+
+def _require_known_language(student: Student) -> None:
+    """Raise `UsageError` if Moodle's worksheet has times under a header that is not known."""
+    columns = student.plain_columns
+    first = next(iter(columns.values()), "")
+    if not participant_number(first) or not columns.keys().isdisjoint(SUBMITTED_HEADERS):
+        return
+    for header, text in student.columns.items():
+        if _FOREIGN_TIME.fullmatch(text):
+            raise UsageError(
+                f"the roster has times in a language that is not read here: {clean_line(text)[:80]}"
+                f", under {clean_line(header)[:80]}",
+                next_step="download the worksheet with Moodle in English, or add a column "
+                f"{SUBMITTED_HEADERS[0]} with times such as 2026-03-01 23:59",
+            )
 
 
 def _percent(share: float) -> str:

@@ -56,6 +56,41 @@ def test_moodles_worksheet(tmp_path: Path) -> None:
     assert late(course)["Participant 2"].days_late == 0
 
 
+GERMAN = """\
+ID,Vollständiger Name,Bewertung,Bestwertung,Zuletzt geändert (Abgabe),Feedback als Kommentar
+Teilnehmer/in1,a,,10,"Dienstag, 10. März 2026, 23:59",
+Teilnehmer/in2,b,,10,"Montag, 9. März 2026, 09:05",
+Teilnehmer/in3,c,,10,-,
+"""
+
+
+def test_moodles_german_worksheet(tmp_path: Path) -> None:
+    """The times of a worksheet in German are read as those of an English one."""
+    course = make_course(tmp_path, GERMAN)
+    assert late(course)["Teilnehmer/in1"].days_late == 1
+    assert late(course)["Teilnehmer/in2"].submitted_at == "2026-03-09T09:05:00+00:00"
+
+
+def test_moodles_times_in_another_language(tmp_path: Path) -> None:
+    """Nobody is in time because the worksheet's language is not read."""
+    spanish = GERMAN.replace("Zuletzt geändert (Abgabe)", "Última modificación (entrega)")
+    spanish = spanish.replace("Dienstag, 10. März 2026", "martes, 10 de marzo de 2026")
+    (tmp_path / "class" / "a").mkdir(parents=True)
+    (tmp_path / "class" / "a" / "1A.md").write_text("Because.")
+    (tmp_path / "mine.py").write_text(ASSIGNMENT)
+    roster = tmp_path / "roster.csv"
+    options = ("--assignment", tmp_path / "mine.py", "--roster", roster, *DUE)
+    roster.write_text(spanish)
+    said = refusal(batch(tmp_path, *options))
+    assert "martes, 10 de marzo de 2026, 23:59, under Última modificación (entrega)" in said
+    assert "add a column submitted_at" in said
+    header, first, *rest = spanish.splitlines()
+    with_times = [f"{header},submitted_at", f"{first},2026-03-10 23:59", *(f"{x}," for x in rest)]
+    roster.write_text("\n".join(with_times))
+    assert batch(tmp_path, *options).exit_code == 0
+    assert late(tmp_path)["Teilnehmer/in1"].days_late == 1
+
+
 def test_unreadable_times_named(tmp_path: Path) -> None:
     """Nobody is graded by a time that could not be read."""
     make_course(tmp_path, "id,submitted_at\na,\nb,\n")
