@@ -20,7 +20,7 @@ _ID, _EMAIL, _ACCOUNT, _NAME, _UNPADDED, _GROUP = (
 )
 _CANVAS_HEADERS = frozenset({"canvas id", "canvas user id", "canvas_user_id"})
 _CANVAS_GRADEBOOK = frozenset({"sis user id", "sis login id"})
-_GROUP_HEADERS = frozenset({"group", "groups", "group name", "group_name", "team", "gruppe"})
+GROUP_HEADERS = frozenset({"group", "groups", "group name", "group_name", "team", "gruppe"})
 
 LEAST_LIKENESS = 0.75
 """Of two names that may be one, between 0 and 1 (`difflib.SequenceMatcher.ratio`)."""
@@ -155,7 +155,7 @@ def _keys(student: Student) -> Iterator[tuple[str, str]]:
     for key in name_keys(student.name):
         yield _NAME, key
     for header, text in columns.items():
-        if header in _GROUP_HEADERS and text:
+        if header in GROUP_HEADERS and text:
             yield _GROUP, text.casefold()
             # Canvas writes it in small letters without spaces.
             yield _GROUP, "".join(text.casefold().split())

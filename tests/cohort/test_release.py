@@ -172,9 +172,13 @@ def names_in(path: Path) -> list[str]:
 
 
 def test_moodle(tmp_path):
-    """The zip has Moodle's own names, and the last column of any worksheet gets the comments."""
+    """The zip has Moodle's own names, and the last column of any worksheet gets the comments.
+
+    A column that the instructor added behind it stays as it is.
+    """
     columns = {"ID": "Teilnehmer/in7", "Name": "Zoë Abe", "Bewertung": "", "Bestwertung": "9,00"}
     extra = {"Zuletzt geändert (Bewertung)": "-", "Feedback als Kommentar": ""}
+    extra |= {"slip_days_used": "", "Group": ""}
     zoe = Student(id="Teilnehmer/in7", name="Zoë Abe", columns=columns | extra)
     bob = Student(
         id="Teilnehmer/in8",
@@ -207,6 +211,7 @@ def test_moodle(tmp_path):
         "See me.",
     ]
     assert [row["Zuletzt geändert (Bewertung)"] for row in rows] == ["-"] * 3
+    assert {row["slip_days_used"] + row["Group"] for row in rows} == {""}
     warnings = "\n".join(written.warnings)
     assert "no file of theirs came from the platform: stranger" in warnings
     assert "comment was kept for Teilnehmer/in9" in warnings

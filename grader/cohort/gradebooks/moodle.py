@@ -13,8 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from grader.cohort.gradebooks.cells import Column, number, text, write_rows
+from grader.cohort.late_policy import OWN_HEADERS
 from grader.cohort.summary import StudentSummary
+from grader.intake.matching import GROUP_HEADERS
 from grader.intake.roster import participant_number
+from grader.intake.students import plain_header
 from grader.text import clean_line
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
@@ -123,13 +126,15 @@ def _grade_header(worksheet: Sequence[Mapping[str, str]]) -> str:
 def _comments_header(worksheet: Sequence[dict[str, str]]) -> str:
     """Return the header of the comments, or "".
 
-    In any language they are the last column. Without them a time or "-" is last, never nothing.
+    In any language they are the last column of Moodle's own. Without them a time or "-" is last,
+    never nothing.
     """
     headers = list(worksheet[0])
     for name in headers:
         if name.strip().casefold() == "feedback comments":
             return name
-    last = headers[-1]
+    added = OWN_HEADERS | GROUP_HEADERS
+    last = [name for name in headers if plain_header(name) not in added][-1]
     is_time = last.casefold().startswith("last modified")
     empty = any(not row.get(last, "").strip() for row in worksheet)
     return last if empty and not is_time and last != _grade_header(worksheet) else ""
