@@ -94,13 +94,22 @@ def release(
                 Released(summary=summary, folder=folder, sentences=sentences, points=final)
             )
             continue
-        reason, next_step = _why_ungraded(summary, files)
+        decided = None if summary.total is None else summary.final_points
+        reason, next_step = (
+            _why_ungraded(summary, files)
+            if decided is None
+            else (f"Decided by a person: {points(decided)} points.", summary.total_reason)
+        )
+        heading = "Not graded" if decided is None else "Graded"
         page = render_ungraded(
-            student.name or student.id, title, reason=reason, next_step=next_step
+            student.name or student.id, title, heading=heading, reason=reason, next_step=next_step
         )
         (target / folder).mkdir(parents=True)
         (target / folder / REPORT_NAME).write_text(page, encoding="utf-8")
-        released.append(Released(summary=summary, folder=folder, sentences=f"{reason} {next_step}"))
+        sentences = clean_line(f"{reason} {next_step}")
+        released.append(
+            Released(summary=summary, folder=folder, sentences=sentences, points=decided)
+        )
     return released
 
 

@@ -99,6 +99,7 @@ class StudentSummary:
         decisions: what a person decided, in words.
         outdated_decisions: decisions about earlier work, which do not count, in words.
         total: final points that a person decided, or None.
+        total_reason: why, for the student to read.
         extra: points that a person added.
         platform: the one from which the submission came, if its download names users by number.
         feedback_name: what names the submission in a zip of feedback for that platform, or "".
@@ -124,6 +125,7 @@ class StudentSummary:
     decisions: tuple[str, ...] = ()
     outdated_decisions: tuple[str, ...] = ()
     total: float | None = None
+    total_reason: str = ""
     extra: float = 0.0
     platform: Platform = Platform.NONE
     feedback_name: str = ""

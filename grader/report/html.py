@@ -55,10 +55,12 @@ def render_html(result: SubmissionResult) -> str:
     return make_visible(template.render(result=result, provenance=result.provenance))
 
 
-def render_ungraded(name: str, title: str, *, reason: str, next_step: str) -> str:
-    """Return the page for a student without a grade: why there is none, and what to do."""
+def render_ungraded(name: str, title: str, *, heading: str, reason: str, next_step: str) -> str:
+    """Return the page for a student whose work was not graded: the reason, and what to do."""
     template = template_environment().get_template("ungraded.html")
-    return make_visible(template.render(name=name, title=title, reason=reason, next_step=next_step))
+    return make_visible(
+        template.render(name=name, title=title, heading=heading, reason=reason, next_step=next_step)
+    )
 
 
 def load_ahead() -> None:

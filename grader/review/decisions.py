@@ -179,6 +179,7 @@ def decide_summary(
     return replace(
         summary,
         total=total.points if total else None,
+        total_reason=total.reason if total else "",
         extra=(extra.points or 0.0) if extra else 0.0,
         decisions=tuple(_in_words(current.items())),
         outdated_decisions=tuple(_in_words(outdated.items())),

@@ -117,6 +117,13 @@ def test_without_a_submission(course: Path) -> None:
     assert exported(course, "cy")["points"] == ""
     assert "no grade → 5 points" in override(course, "cy", "total", "5", "--reason", "on paper")
     assert exported(course, "cy")["points"] == "5"
+    told = run(course, "release", "-o", course / "told", "--for", "mail")
+    assert "without a grade" not in told.stderr
+    page = (course / "told" / "students" / "cy" / "report.html").read_text()
+    assert "Decided by a person: 5 points." in page
+    assert "on paper" in page
+    assert "Not" not in page.partition("<main>")[2]
+    assert ",5,Decided by a person: 5 points. on paper," in (course / "told/mail.csv").read_text()
     refused = run(course, "override", "cy", "1A", "4", "--reason", "on paper")
     assert "decide about the whole" in refusal(refused)
     assert "5 → no grade points" in override(course, "cy", "total", "--forget")
