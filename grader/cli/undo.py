@@ -49,12 +49,12 @@ def undo(output: Path, *, yes: bool) -> None:
         what = f"run {run.number}, {minute(run.started_at)}: {run.purpose}"
         console.print(Text(clean_line(what)))
         for each in undone:
-            after = points_of(each.after.summary)
-            before = None if each.before is None else points_of(each.before.summary)
+            after = points_of(store.last_summary(each.after))
+            before = None if each.before is None else points_of(store.last_summary(each.before))
             if before != after:
                 shown = [("no grade" if one is None else points(one)) for one in (after, before)]
-                line = f"  {each.after.summary.student.id}: {shown[0]} → {shown[1]}"
-                console.print(Text(clean_line(line)))
+                line = clean_line(f"{each.after.summary.student.id}: {shown[0]} → {shown[1]}")
+                console.print(Text(f"  {line}"))
         if not yes:
             if not sys.stdin.isatty():
                 raise UsageError("nobody can be asked here", next_step="add --yes if that is meant")
