@@ -109,12 +109,18 @@ def keep_settings(store: Store, settled: Mapping[str, Any], assignment: Assignme
 def load_class_assignment(context: click.Context, output: Path, name: str) -> Assignment:
     """Return the assignment by which a class was graded.
 
+    The same one may be named at another place, as a copy of the class on another machine needs.
+
     Raises:
         UsageError: another one was named.
     """
-    kept = read_settings(output).get("assignment", name)
+    settings = read_settings(output)
+    kept = settings.get("assignment", name)
     is_named = context.get_parameter_source("assignment") is not ParameterSource.DEFAULT
     if is_named and kept != name:
+        named = load_assignment(name)
+        if named.digest() == settings.get(DIGEST):
+            return named
         raise UsageError(
             f"this class was graded by {kept}, not by {name}",
             next_step=f"leave --assignment out, or grade it again: grade batch … {CHANGE}",

@@ -126,3 +126,15 @@ def test_other_commands(course: Path) -> None:
         assert "this class was graded by" in told
         assert "not by set4" in told
     assert run(course, "release", "-o", course / "released").exit_code == 0
+
+
+def test_the_same_assignment_elsewhere(course: Path) -> None:
+    """A copy of the class on another machine is judged by the assignment's copy there."""
+    (course / "mine.py").rename(course / "moved.py")
+    export = ("review", "export", course / "answers.csv")
+    assert "there is no assignment" in refusal(run(course, *export))
+    there = run(course, *export, "--assignment", course / "moved.py")
+    assert there.exit_code == 0, there.output
+    other = ASSIGNMENT.replace('"1A", 6', '"1A", 5').replace('"1B", 4', '"1B", 5')
+    (course / "moved.py").write_text(other)
+    assert "graded by" in refusal(run(course, *export, "--assignment", course / "moved.py"))
