@@ -249,6 +249,7 @@ class Store:
         """
         if path.exists():
             raise UsageError(f"{path} exists already", next_step="name a new file")
+        path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path)) as copy:
             self._connection.backup(copy)
 
