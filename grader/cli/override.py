@@ -13,7 +13,7 @@ from grader.cli.options import class_option
 from grader.cohort.batch import locked
 from grader.cohort.changes import points_of
 from grader.errors import UsageError
-from grader.review.decisions import make_decision
+from grader.review.decisions import EXTRA, TOTAL, make_decision
 from grader.review.store import ReviewStore
 from grader.text import clean_line, did_you_mean
 
@@ -71,6 +71,11 @@ def override(
             raise UsageError(
                 f"nothing was decided about {clean_line(target)} of {clean_line(student)}",
                 next_step=f"decided is: {', '.join(kept) or 'nothing'}",
+            )
+        if target == EXTRA and points is not None and not before[student].has_points:
+            raise UsageError(
+                f"{clean_line(student)} has no grade to which points could be added",
+                next_step=f"decide about the whole: `{TOTAL}`",
             )
         decision = None
         if not forget:

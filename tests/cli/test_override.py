@@ -115,6 +115,8 @@ def test_without_a_submission(course: Path) -> None:
     (course / "roster.csv").write_text("id,name\nada,Ada\nben,Ben\ncy,Cy\n")
     assert batch(course, "--roster", course / "roster.csv", "--change-settings").exit_code == 1
     assert exported(course, "cy")["points"] == ""
+    refused = run(course, "override", "cy", "extra", "5", "--reason", "on paper")
+    assert "no grade to which points could be added" in refusal(refused)
     assert "no grade → 5 points" in override(course, "cy", "total", "5", "--reason", "on paper")
     assert exported(course, "cy")["points"] == "5"
     told = run(course, "release", "-o", course / "told", "--for", "mail")
