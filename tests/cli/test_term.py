@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from grader.cli import caller, cli
+from grader.cohort.store import STORE_NAME, Store
+from grader.intake.pictures import list_pictures
 from grader.review import server
 from grader.review.accounts import invite
 from grader.review.app import make_app
@@ -281,6 +283,19 @@ def test_taken_back(term: Term) -> None:
     page = (term.course / "reports" / "index.html").read_text()
     assert "grade class match" not in page
     assert (term.course / "feedback" / "students").is_dir()
+
+
+def test_pictures(term: Term) -> None:
+    """A photo and the page of a PDF, handed in for a text, are there for who judges them."""
+    with Store(term.course / "reports" / STORE_NAME) as store:
+        folders = {term.key_of(each.student.id): each.folder for each in store.summaries()}
+    kept = {
+        key: list_pictures(term.course / "reports" / one) for key, one in folders.items() if one
+    }
+    assert {key: len(pictures) for key, pictures in kept.items() if pictures} == {
+        "pia": 1,
+        "fred": 1,
+    }
 
 
 def test_told_of_decisions(term: Term) -> None:
