@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from grader.errors import UsageError
 from grader.intake.roster import participant_number
-from grader.intake.students import Student
+from grader.intake.students import Student, plain_header
 from grader.results import Lateness
 from grader.text import clean_line
 
@@ -28,6 +28,9 @@ SUBMITTED_HEADERS = (
     *("submitted_at", "submitted at", "last modified (submission)", "zuletzt geändert (abgabe)"),
 )
 SLIP_HEADERS = ("slip_days_used", "slip days used")
+_GRADED_HEADERS = ("last modified (grade)", "zuletzt geändert (bewertung)")
+"""Columns of Moodle's worksheet with times that are not those of submissions."""
+
 OWN_HEADERS = frozenset(
     {*DUE_HEADERS, *DAYS_HEADERS, *EITHER_HEADERS, *SUBMITTED_HEADERS[:2], *SLIP_HEADERS}
 )
@@ -238,7 +241,7 @@ def _require_known_language(student: Student) -> None:
     if not participant_number(first) or not columns.keys().isdisjoint(SUBMITTED_HEADERS):
         return
     for header, text in student.columns.items():
-        if _FOREIGN_TIME.fullmatch(text):
+        if _FOREIGN_TIME.fullmatch(text) and plain_header(header) not in _GRADED_HEADERS:
             raise UsageError(
                 f"the roster has times in a language that is not read here: {clean_line(text)[:80]}"
                 f", under {clean_line(header)[:80]}",

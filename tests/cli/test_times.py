@@ -71,6 +71,16 @@ def test_moodles_german_worksheet(tmp_path: Path) -> None:
     assert late(course)["Teilnehmer/in2"].submitted_at == "2026-03-09T09:05:00+00:00"
 
 
+def test_moodles_times_of_grades(tmp_path: Path) -> None:
+    """A worksheet without times of submission has those of grades, which are none."""
+    roster = (
+        "Identifier,Full name,Last modified (grade)\n"
+        'Participant 1,a,"Tuesday, 10 March 2026, 11:59 PM"\n'
+    )
+    course = make_course(tmp_path, roster, names="a")
+    assert late(course)["Participant 1"].submitted_at == ""
+
+
 def test_moodles_times_in_another_language(tmp_path: Path) -> None:
     """Nobody is in time because the worksheet's language is not read."""
     spanish = GERMAN.replace("Zuletzt geändert (Abgabe)", "Última modificación (entrega)")
