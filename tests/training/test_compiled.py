@@ -1,5 +1,6 @@
 """The compiled kernels against PyTorch's layers, on real digits."""
 
+import os
 import subprocess
 import sys
 
@@ -296,14 +297,41 @@ def test_same_accuracies(tmp_path):
     assert sum(map(bool, as_large)) / 5000 > 0.01
 
 
-def test_numba_stays_unloaded():
-    """Nothing that grades without training imports numba: half a second at each start."""
-    script = (
-        "import sys, grader.cli.submission, grader.cli.batch, grader.grading.pipeline\n"
-        "import grader.training.loop, grader.training.stacked, grader.training.cached_trainer\n"
-        "print('numba' in sys.modules)"
-    )
-    printed = subprocess.run(
-        [sys.executable, "-c", script], check=True, capture_output=True, text=True
-    ).stdout
-    assert printed == "False\n"
+WATCH = """
+import sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numba":
+            open({log!r}, "a").close()
+sys.meta_path.insert(0, Watch())
+"""
+
+
+@pytest.mark.parametrize("option", ["--quick", "--practice"])
+def test_numba_stays_unloaded(option, tmp_path):
+    """Neither --quick nor a regrade imports numba, in no process; a training does."""
+    log = tmp_path / "imported"
+    (tmp_path / "watch").mkdir()
+    (tmp_path / "watch" / "sitecustomize.py").write_text(WATCH.format(log=str(log)))
+    environment = os.environ | {
+        "PYTHONPATH": str(tmp_path / "watch"),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    command = [sys.executable, "-m", "grader", "reference", option, "--only", "2C"]
+
+    def grade() -> bool:
+        """Whether a process imported numba."""
+        log.unlink(missing_ok=True)
+        done = subprocess.run(
+            [*command, "-o", str(tmp_path / "reports")],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=environment,
+        )
+        assert "Report:" in done.stdout, done.stderr
+        return log.exists()
+
+    if option == "--practice":
+        assert grade()
+    assert not grade()
