@@ -256,15 +256,13 @@ def _grade_to_keep(store: Store, summary: StudentSummary) -> StoredGrading | Non
 
 
 def _last_grade(store: Store, summary: StudentSummary) -> StoredGrading | None:
-    """Return a student's newest grading without a failure of the grader."""
-    return next(
-        (
-            earlier
-            for earlier in reversed(store.history(summary.student.id))
-            if earlier.summary.status is Status.GRADED and not earlier.summary.has_error
-        ),
-        None,
-    )
+    """Return the student's grading that counts, or None if there is no grade.
+
+    A grade that was taken back does not count, and a failure of the grader takes none away.
+    """
+    history = reversed(store.history(summary.student.id))
+    newest = next((earlier for earlier in history if not earlier.summary.has_error), None)
+    return newest if newest and newest.summary.status is Status.GRADED else None
 
 
 def _keep_grade(store: Store, output: Path, earlier: StoredGrading, reason: str) -> None:

@@ -81,6 +81,14 @@ def test_run_after_run(course: Path):
     assert scores(course)["ada"] == Score(possible=10, pending=10)
 
 
+def test_grade_taken_back_stays_away(course: Path):
+    """What was taken back is no earlier grade that could be kept."""
+    assert run(course, "undo", "--yes").exit_code == 0
+    write(course, "ada", _1A="Because.")
+    graded(course, "--only", "1A")
+    assert scores(course)["ada"] == Score(possible=10, pending=6, undecided=4)
+
+
 def test_nobody_to_ask(course: Path):
     """Without a terminal, --yes says that it is meant; nothing has changed."""
     told = refusal(run(course, "undo"))
