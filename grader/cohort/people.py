@@ -112,12 +112,14 @@ def settled_row(
     """Return the new row of a student without a submission whose old one is somebody else's now.
 
     Args:
+    if summary.student.id in matches.get(label, ()):
+        return None
         summary: the row so far.
         matches: students' ids by the label of a submission, as a person said.
         owners: the id of the student of each submission of today, by its label.
 
     Returns:
-        None if nothing was said about the submission of that row.
+        None if nothing was said about the submission of that row, or that it is this student's.
     """
     label = summary.source
     if not label and not summary.student.on_roster:  # graded by an earlier version

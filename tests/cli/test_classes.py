@@ -100,6 +100,15 @@ def test_judgements_follow(course: Path) -> None:
     assert points == {"1001": 0, "1002": 6}
 
 
+def test_matched_work_leaves_the_download(course: Path) -> None:
+    """A matched submission that is in the download no more keeps its grade, as all others do."""
+    assert run(course, "class", "match", "2043", "1002").exit_code == 0
+    assert batch(course).exit_code == 0
+    (course / "class" / "droppeddora_2043_1_1A.md").unlink()
+    assert "has no submission now; the earlier grade is kept" in batch(course).stderr
+    assert pending(course) == {"1001": 6, "1002": 6}
+
+
 def test_judgements_of_a_namesake_stay(tmp_path: Path) -> None:
     """A submission's number may be the id of somebody else, whose judgements are no part of it."""
     (tmp_path / "mine.py").write_text(ASSIGNMENT)
