@@ -231,9 +231,10 @@ def _write_page(
     """Apply people's judgements to new gradings and write the class page, unless it is current."""
     if is_page_current(store, request.output):
         return
-    from grader.review.publishing import publish  # noqa: PLC0415 - slow
+    from grader.review.publishing import hand_on_judgements, publish  # noqa: PLC0415 - slow
 
     progress.stage("writing the class page")
+    hand_on_judgements(store, request.output)
     publish(store, request.assignment, request.output)
     title = request.assignment.title
     update_class_page(store, request.output, title=title, template=template)

@@ -14,7 +14,6 @@ from grader.cohort.people import IN_TIME, keep_match, keep_time, remove_student,
 from grader.cohort.store import STORE_NAME, Store
 from grader.errors import UsageError
 from grader.intake.roster import read_roster
-from grader.review.store import ReviewStore
 from grader.text import clean_line
 
 EXAMPLES = """
@@ -71,11 +70,10 @@ def match(submission: str, student_ids: str, output: Path, *, nobody: bool, forg
         raise UsageError(
             "say whose the submission is", next_step="give ids of the roster, --nobody or --forget"
         )
-    with locked(output), ReviewStore.open_existing(output) as store:
+    with locked(output), Store.open_existing(output) as store:
         roster = kept_in(store).get("roster")
         known = [student.id for student in read_roster(Path(roster)).students] if roster else []
-        graded_as = keep_match(store, submission, None if forget else ids, known)
-        store.copy_judgements(graded_as, ids)
+        keep_match(store, submission, None if forget else ids, known)
     whose = "whatever the roster says" if forget else ", ".join(ids) or "nobody"
     click.echo(f"{clean_line(submission)}: {clean_line(whose)}. To give the grade, {AGAIN}")
 

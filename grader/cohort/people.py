@@ -31,8 +31,8 @@ def read_matches(store: Store) -> dict[str, tuple[str, ...]]:
 
 def keep_match(
     store: Store, submission: str, student_ids: Sequence[str] | None, known_ids: Collection[str]
-) -> str:
-    """Keep whose a submission is, or forget it with None; return the id under which it was graded.
+) -> None:
+    """Keep whose a submission is, or forget it with None.
 
     Args:
         store: of the class.
@@ -71,16 +71,6 @@ def keep_match(
     else:
         matches[label] = tuple(student_ids)
     store.keep_setting(_MATCHES, msgspec.json.encode(matches).decode())
-    # The label alone may be the id of another student.
-    return next(
-        (
-            row.student.id
-            for row in (*summaries, *store.removed())
-            if row.source == label
-            or (not row.student.on_roster and row.student.id.removesuffix(NOT_ON_ROSTER) == label)
-        ),
-        "",
-    )
 
 
 def read_times(store: Store) -> dict[str, str]:
@@ -112,8 +102,6 @@ def settled_row(
     """Return the new row of a student without a submission whose old one is somebody else's now.
 
     Args:
-    if summary.student.id in matches.get(label, ()):
-        return None
         summary: the row so far.
         matches: students' ids by the label of a submission, as a person said.
         owners: the id of the student of each submission of today, by its label.
@@ -124,6 +112,8 @@ def settled_row(
     label = summary.source
     if not label and not summary.student.on_roster:  # graded by an earlier version
         label = summary.student.id.removesuffix(NOT_ON_ROSTER)
+    if summary.student.id in matches.get(label, ()):
+        return None
     owner = ", ".join(matches[label]) or "nobody in this class" if label in matches else ""
     owner = owner or owners.get(label, "")
     if not owner:

@@ -415,6 +415,15 @@ class Store:
             for at, summary in rows
         ]
 
+    def holders(self, label: str) -> list[str]:
+        """Return the ids under which the submission of a label was ever graded."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT student_id FROM gradings "
+            "WHERE json_extract(CAST(summary AS TEXT), '$.source') = ? ORDER BY student_id",
+            (label,),
+        )
+        return [student_id for (student_id,) in rows]
+
     def last_number(self) -> int:
         """Return the number of the newest grading, or 0."""
         (number,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM gradings").fetchone()

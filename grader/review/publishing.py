@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from grader.assignment.records import Assignment
 from grader.cohort.class_page import refresh_class_page
 from grader.cohort.summary import summarize_items
+from grader.cohort.people import read_matches
 from grader.models.digest import digest_of
 from grader.report.files import write_reports
 from grader.results import SubmissionResult
@@ -73,6 +74,19 @@ def _replace_reports(result: SubmissionResult, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".review-", dir=folder) as unfinished:
         write_reports(result, Path(unfinished))
+def hand_on_judgements(store: ReviewStore, output: Path) -> None:
+    """Give the judgements of a submission to the students whose it is, as a person said."""
+    matches = read_matches(store)
+    if not matches:
+        return
+    collect_answers(store, output)
+    with store.transaction():
+        for label, student_ids in matches.items():
+            for holder in store.holders(label):
+                for student_id in student_ids:
+                    store.copy_judgements(holder, student_id)
+
+
         for file in Path(unfinished).iterdir():
             file.replace(folder / file.name)
 

@@ -218,16 +218,23 @@ class ReviewStore(Store):
             (*place, change, _encode(entry.judgement)),
         )
 
-    def copy_judgements(self, student_id: str, to: Iterable[str]) -> None:
-        """Copy a student's judgements to others who turn out to have given the same answers."""
-        with self.transaction():
-            self._connection.executemany(
-                "INSERT OR IGNORE INTO judgements "
-                "(student_id, item_id, reading, change_id, judgement) "
-                "SELECT ?, item_id, reading, change_id, judgement FROM judgements "
-                "WHERE student_id = ?",
-                [(other, student_id) for other in to],
-            )
+    def copy_judgements(self, student_id: str, to: str) -> None:
+        """Copy a student's judgements of the answers that another one gives now.
+
+        A judgement that the other one has of the same answer stays.
+        """
+        self._connection.execute(
+            "REPLACE INTO judgements (student_id, item_id, reading, change_id, judgement) "
+            "SELECT answers.student_id, item_id, reading, change_id, judgement "
+            "FROM judgements AS theirs JOIN answers USING (item_id) "
+            "WHERE theirs.student_id = ? AND answers.student_id = ? "
+            "AND sha256 = json_extract(judgement, '$.answer_sha256') "
+            "AND NOT EXISTS (SELECT 1 FROM judgements AS own "
+            "WHERE own.student_id = answers.student_id AND own.item_id = theirs.item_id "
+            "AND own.reading = theirs.reading "
+            "AND json_extract(own.judgement, '$.answer_sha256') = sha256)",
+            (student_id, to),
+        )
 
     def keep_compared(self, item_id: str, sha256: str) -> None:
         """Copy the first reading of an answer to COMPARED."""

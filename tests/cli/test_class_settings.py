@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,22 @@ def batch(course: Path, *arguments: object) -> Result:
 def refusal(result: Result) -> str:
     assert isinstance(result.exception, UsageError), result.exception
     return f"{result.exception}\n{result.exception.next_step}"
+
+
+def judge_answer(course: Path, student: str, item: str, **judgement: str) -> Result:
+    """Judge an answer in a spreadsheet, with all points of the rubric if nothing else is said."""
+    table = course / "answers.csv"
+    exported = run(course, "review", "export", table)
+    if exported.exit_code != 0:
+        return exported
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with table.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        named = [row for row in rows if (row["student"], row["item"]) == (student, item)]
+        writer.writerows(row | {"found": "all"} | judgement for row in named)
+    return run(course, "review", "import", table, "--as", "Ina")
 
 
 def score_of(course: Path) -> Score:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from grader.review.answers import collect_answers
 from grader.review.judgements import Judgement
 from grader.review.ledger import entries_version, judge
 from grader.review.store import ReviewStore
-from tests.cli.test_class_settings import ASSIGNMENT, batch, refusal, run
+from tests.cli.test_class_settings import ASSIGNMENT, batch, judge_answer, refusal, run
 from tests.support.archive_samples import make_zip
 
 GRADEBOOK = """\
@@ -83,15 +82,7 @@ def test_match_refused(course: Path) -> None:
 
 def test_judgements_follow(course: Path) -> None:
     """What a person judged of a stranger's answer counts for whose answer it turns out to be."""
-    table = course / "table.csv"
-    assert run(course, "review", "export", table).exit_code == 0
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    with table.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(row | {"found": "all"} for row in rows if "dora" in row["answer"])
-    imported = run(course, "review", "import", table, "--as", "Ina")
+    imported = judge_answer(course, "2043", "1A")
     assert "1 judgements imported" in imported.output, imported.output
     assert run(course, "class", "match", "2043", "1002").exit_code == 0
     assert batch(course).exit_code == 0
@@ -107,6 +98,20 @@ def test_matched_work_leaves_the_download(course: Path) -> None:
     (course / "class" / "droppeddora_2043_1_1A.md").unlink()
     assert "has no submission now; the earlier grade is kept" in batch(course).stderr
     assert pending(course) == {"1001": 6, "1002": 6}
+
+
+def test_judged_between_match_and_grading(course: Path) -> None:
+    """A judgement made after the match, before the next grading, follows too."""
+    (course / "class" / "samesam_1002_3_1A.md").write_text("An answer of Sam's own.")
+    assert batch(course).exit_code == 0
+    judge_answer(course, "1002", "1A", found="none")
+    (course / "class" / "samesam_1002_3_1A.md").unlink()
+    assert run(course, "class", "match", "2043", "1002").exit_code == 0
+    judge_answer(course, "2043", "1A")
+    assert batch(course).exit_code == 0
+    with Store(course / "out" / STORE_NAME) as store:
+        points = {each.student.id: each.final_points for each in store.summaries()}
+    assert points == {"1001": 0, "1002": 6}
 
 
 def test_judgements_of_a_namesake_stay(tmp_path: Path) -> None:
