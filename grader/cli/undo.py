@@ -14,7 +14,7 @@ from grader.cli.options import class_option
 from grader.cohort.batch import locked
 from grader.cohort.changes import points_of
 from grader.cohort.store import STORE_NAME, Store
-from grader.cohort.undoing import find_last_run, list_undone, undo_run
+from grader.cohort.undoing import Undone, find_last_run, list_undone, undo_run
 from grader.errors import UsageError
 from grader.report.wording import counted, minute, points
 from grader.text import clean_line
@@ -48,12 +48,10 @@ def undo(output: Path, *, yes: bool) -> None:
         console = Console(stderr=True)
         what = f"run {run.number}, {minute(run.started_at)}: {run.purpose}"
         console.print(Text(clean_line(what)))
-        for each in undone:
-            after = points_of(store.last_summary(each.after))
-            before = None if each.before is None else points_of(store.last_summary(each.before))
+        changes = {each.after.summary.student.id: _points_around(store, each) for each in undone}
+        for student_id, (after, before) in changes.items():
             if before != after:
-                shown = [("no grade" if one is None else points(one)) for one in (after, before)]
-                line = clean_line(f"{each.after.summary.student.id}: {shown[0]} → {shown[1]}")
+                line = clean_line(f"{student_id}: {_shown(after)} → {_shown(before)}")
                 console.print(Text(f"  {line}"))
         if not yes:
             if not sys.stdin.isatty():
@@ -67,4 +65,29 @@ def undo(output: Path, *, yes: bool) -> None:
         update_class_page(
             store, output, title=loaded.title, template=Path(template) if template else None
         )
+        for student_id, (after, before) in changes.items():
+            found = points_of(store.states(student_id)[-1][-1].summary)
+            if found != before:
+                line = clean_line(
+                    f"{student_id}: {_shown(after)} → {_shown(found)}, not {_shown(before)} as "
+                    "before the run, because of what was judged or decided since"
+                )
+                console.print(Text(f"  {line}", style="yellow"), soft_wrap=True)
     click.echo(f"run {run.number} is taken back, {counted(len(undone), 'grade')}")
+
+
+def _points_around(store: Store, undone: Undone) -> tuple[float | None, float | None]:
+    """Return a student's points now, and those that counted before the run."""
+    student_id = undone.after.summary.student.id
+    states = store.states(student_id)
+    number = undone.before.number if undone.before else None
+    counted = [
+        points_of(of_grading[-1].summary)
+        for grading, of_grading in zip(store.history(student_id), states, strict=True)
+        if grading.number == number
+    ]
+    return points_of(states[-1][-1].summary), counted[0] if counted else None
+
+
+def _shown(found: float | None) -> str:
+    return "no grade" if found is None else points(found)

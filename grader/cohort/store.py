@@ -396,11 +396,6 @@ class Store:
             for each in self.history(student_id)
         ]
 
-    def last_summary(self, grading: StoredGrading) -> StudentSummary:
-        """Return what counted of a grading in the end, people's judgements included."""
-        states = self._publications_of(grading.number)
-        return states[-1].summary if states else grading.summary
-
     def _publications_of(self, number: int) -> list[StoredState]:
         rows = self._connection.execute(
             "SELECT published_at, summary FROM publications WHERE grading_id = ? ORDER BY id",

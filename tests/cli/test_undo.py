@@ -13,7 +13,7 @@ from grader.cohort.store import STORE_NAME, Store
 from grader.cohort.summary import Status
 from grader.errors import MachineError
 from grader.results import Score
-from tests.cli.test_class_settings import ASSIGNMENT, batch, make_course, refusal, run
+from tests.cli.test_class_settings import ASSIGNMENT, batch, judge_answer, make_course, refusal, run
 
 __all__ = ["make_course"]  # the fixture
 
@@ -78,6 +78,17 @@ def test_run_after_run(course: Path):
     assert {score.undecided for score in scores(course).values()} == {10}
     assert "no run that could be taken back" in refusal(run(course, "undo", "--yes"))
     graded(course)
+    assert scores(course)["ada"] == Score(possible=10, pending=10)
+
+
+def test_judged_since(course: Path):
+    """If the later answer was judged, the earlier one is open again, and that is told."""
+    judge_answer(course, "ada", "1A")
+    write(course, "ada", _1A="Because.", _1B="Because it is one.")
+    graded(course)
+    judge_answer(course, "ada", "1A", found="none", adjustment="2")
+    told = run(course, "undo", "--yes").stderr
+    assert "ada: 2 → 0, not 6 as before the run" in told
     assert scores(course)["ada"] == Score(possible=10, pending=10)
 
 
