@@ -232,8 +232,10 @@ def _write_page(
     if is_page_current(store, request.output):
         return
     from grader.review.publishing import hand_on_judgements, publish  # noqa: PLC0415 - slow
+    from grader.review.rubrics import keep_rubrics  # noqa: PLC0415 - slow
 
     progress.stage("writing the class page")
+    keep_rubrics(store, request.assignment)
     hand_on_judgements(store, request.output)
     publish(store, request.assignment, request.output)
     title = request.assignment.title

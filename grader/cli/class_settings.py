@@ -92,10 +92,7 @@ def keep_settings(store: Store, settled: Mapping[str, Any], assignment: Assignme
         UsageError: the assignment's content has changed, and `--change-settings` was not given.
     """
     before = kept_in(store)
-    if (
-        before.get(DIGEST, assignment.digest()) != assignment.digest()
-        and not (settled["change_settings"])
-    ):
+    if _has_changed(assignment, before) and not settled["change_settings"]:
         raise UsageError(
             f"the assignment {assignment.id} has changed since this class was graded, so every "
             "student would be graded again",
@@ -112,7 +109,7 @@ def load_class_assignment(context: click.Context, output: Path, name: str) -> As
     The same one may be named at another place, as a copy of the class on another machine needs.
 
     Raises:
-        UsageError: another one was named.
+        UsageError: another one was named, or its content has changed since.
     """
     settings = read_settings(output)
     kept = settings.get("assignment", name)
@@ -125,7 +122,18 @@ def load_class_assignment(context: click.Context, output: Path, name: str) -> As
             f"this class was graded by {kept}, not by {name}",
             next_step=f"leave --assignment out, or grade it again: grade batch … {CHANGE}",
         )
-    return load_assignment(kept)
+    assignment = load_assignment(kept)
+    if _has_changed(assignment, settings):
+        raise UsageError(
+            f"the assignment {assignment.id} has changed since this class was graded",
+            next_step=f"grade it again: grade batch … {CHANGE}; or put the earlier version back",
+        )
+    return assignment
+
+
+def _has_changed(assignment: Assignment, kept: Mapping[str, Any]) -> bool:
+    """Return True if a class was graded by other content of the assignment."""
+    return DIGEST in kept and bool(kept[DIGEST] != assignment.digest())
 
 
 def kept_in(store: Store) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def make_decision(
     Raises:
         UsageError: there is no such item, the points are out of range, or the reason is missing.
     """
-    possible = _possible_points(assignment, target)
+    possible = _possible_points(assignment, result, target)
     if not reason.strip() or len(reason) > LONGEST_REASON:
         raise UsageError(
             "a decision needs a reason, which the student reads",
@@ -87,13 +87,19 @@ def make_decision(
     )
 
 
-def _possible_points(assignment: Assignment, target: str) -> float:
+def _possible_points(assignment: Assignment, result: SubmissionResult | None, target: str) -> float:
+    """Return the maximum points of a target: the result's, which may be by an earlier version."""
     if target in {TOTAL, EXTRA}:
-        return assignment.points
+        return result.score.possible if result else assignment.points
     known: dict[str, float] = {}
-    for part in (part for problem in assignment.problems for part in problem.parts):
-        known[part.id] = add_points(item.points for _, item in part.items)
-        known |= {item_id: item.points for item_id, item in part.item_ids()}
+    if result:
+        for part in (part for problem in result.problems for part in problem.parts):
+            known[part.id] = part.score.possible
+            known |= {item.id: item.score.possible for item in part.items}
+    else:
+        for own in (part for problem in assignment.problems for part in problem.parts):
+            known[own.id] = add_points(item.points for _, item in own.items)
+            known |= {item_id: item.points for item_id, item in own.item_ids()}
     if target not in known:
         raise UsageError(
             f"the assignment has no {clean_line(target)!r}{did_you_mean(target, known)}",

@@ -68,7 +68,7 @@ def apply_judgements(
     def judge_part(part: PartResult) -> PartResult:
         items = (
             judge_item(item, judgements[item.id], rubrics[item.id])
-            if item.id in judgements and can_be_judged(item)
+            if item.id in judgements and item.id in rubrics and can_be_judged(item)
             else item
             for item in part.items
         )

@@ -7,20 +7,21 @@ import signal
 import time
 from collections import defaultdict
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from grader.assignment.records import Assignment
 from grader.cohort.class_page import refresh_class_page
-from grader.cohort.summary import summarize_items
 from grader.cohort.people import read_matches
+from grader.cohort.summary import summarize_items
 from grader.models.digest import digest_of
 from grader.report.files import write_reports
 from grader.results import SubmissionResult
 from grader.review.answers import collect_answers
 from grader.review.decisions import apply_decisions, decide_summary, split_by_work
 from grader.review.judgements import Judgement, apply_judgements
-from grader.review.rubrics import rubrics_in_force
+from grader.review.rubrics import rubric_versions, rubrics_in_force
 from grader.review.store import ReviewStore
 
 POLL_SECONDS = 0.3
@@ -33,8 +34,9 @@ def publish(store: ReviewStore, assignment: Assignment, output: Path) -> list[st
     """
     collect_answers(store, output)
     rubrics = rubrics_in_force(store, assignment)
+    versions = rubric_versions(store)
     judgements: dict[str, dict[str, Judgement]] = defaultdict(dict)
-    for item_id in rubrics:
+    for item_id in dict.fromkeys(chain(rubrics, *versions.values())):
         for entry in store.entries(item_id):
             if entry.current is not None:
                 judgements[entry.student_id][item_id] = entry.current
@@ -45,7 +47,9 @@ def publish(store: ReviewStore, assignment: Assignment, output: Path) -> list[st
         student_id = grading.summary.student.id
         judged = judgements[student_id]
         decided = decisions.get(student_id, {})
-        digest = digest_of(judged, {item_id: rubrics[item_id] for item_id in judged})
+        digest = digest_of(judged, {item_id: rubrics.get(item_id) for item_id in judged})
+        if judged and len(versions) > 1:
+            digest = digest_of(digest, versions)
         if decided:
             digest = digest_of(digest, decided)
         known = published.get(grading.number)
@@ -56,7 +60,8 @@ def publish(store: ReviewStore, assignment: Assignment, output: Path) -> list[st
         summary = decide_summary(grading.summary, current, outdated)
         result = None
         if automatic is not None:
-            result = apply_decisions(apply_judgements(automatic, judged, rubrics), current)
+            used = versions.get(automatic.provenance.assignment_sha256, rubrics)
+            result = apply_decisions(apply_judgements(automatic, judged, used), current)
             summary = replace(summary, items=summarize_items(result))
             # The files first: after a kill in between, the next run repeats this student.
             _replace_reports(result, output / summary.folder)
@@ -69,11 +74,6 @@ def publish(store: ReviewStore, assignment: Assignment, output: Path) -> list[st
     return changed
 
 
-def _replace_reports(result: SubmissionResult, folder: Path) -> None:
-    """Replace the reports file by file, so that readers see whole files at every moment."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".review-", dir=folder) as unfinished:
-        write_reports(result, Path(unfinished))
 def hand_on_judgements(store: ReviewStore, output: Path) -> None:
     """Give the judgements of a submission to the students whose it is, as a person said."""
     matches = read_matches(store)
@@ -87,6 +87,11 @@ def hand_on_judgements(store: ReviewStore, output: Path) -> None:
                     store.copy_judgements(holder, student_id)
 
 
+def _replace_reports(result: SubmissionResult, folder: Path) -> None:
+    """Replace the reports file by file, so that readers see whole files at every moment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".review-", dir=folder) as unfinished:
+        write_reports(result, Path(unfinished))
         for file in Path(unfinished).iterdir():
             file.replace(folder / file.name)
 

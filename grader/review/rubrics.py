@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from grader.assignment.records import Assignment, Rubric, RubricItem, WrittenItem
+import msgspec
+
+from grader.assignment.records import Assignment, Item, Rubric, RubricItem, WrittenItem
 from grader.errors import UsageError
 from grader.models.digest import digest_of
 from grader.results import add_points
@@ -13,14 +15,23 @@ from grader.review.store import ConflictError, ReviewStore
 
 LONGEST_TEXT = 500
 
+_VERSIONS = "rubrics"
+"""The setting with the rubrics by the digest of the assignment and by item, as JSON."""
+
 
 def rubric_in_force(store: ReviewStore, assignment: Assignment, item_id: str) -> Rubric:
     """Return an item's rubric: changed items in their places, added items at the end.
 
     An item that only some programs leave to a person has no rubric of the assignment's.
     """
-    item = dict(assignment.item_ids())[item_id]
-    rubric = item.rubric if isinstance(item, WrittenItem) else Rubric()
+    return _with_changes(store, item_id, _own_rubric(dict(assignment.item_ids())[item_id]))
+
+
+def _own_rubric(item: Item) -> Rubric:
+    return item.rubric if isinstance(item, WrittenItem) else Rubric()
+
+
+def _with_changes(store: ReviewStore, item_id: str, rubric: Rubric) -> Rubric:
     changed = store.rubric_items(item_id)
     kept = tuple(changed.pop(item.id, item) for item in rubric.items)
     return replace(rubric, items=(*kept, *changed.values()))
@@ -31,6 +42,29 @@ def rubrics_in_force(store: ReviewStore, assignment: Assignment) -> dict[str, Ru
     return {
         item_id: rubric_in_force(store, assignment, item_id) for item_id, _ in assignment.item_ids()
     }
+
+
+def keep_rubrics(store: ReviewStore, assignment: Assignment) -> None:
+    """Keep the rubrics of this version of an assignment, for the results that are graded by it."""
+    kept, digest = _read_versions(store), assignment.digest()
+    if digest not in kept:
+        rubrics = {item_id: _own_rubric(item) for item_id, item in assignment.item_ids()}
+        practice = [assignment.for_practice().digest()] if assignment.practice else []
+        kept |= dict.fromkeys((digest, *practice), rubrics)
+        store.keep_setting(_VERSIONS, msgspec.json.encode(kept).decode())
+
+
+def rubric_versions(store: ReviewStore) -> dict[str, dict[str, Rubric]]:
+    """Return the rubrics in force of each kept version, by the assignment's digest."""
+    return {
+        digest: {item_id: _with_changes(store, item_id, each) for item_id, each in rubrics.items()}
+        for digest, rubrics in _read_versions(store).items()
+    }
+
+
+def _read_versions(store: ReviewStore) -> dict[str, dict[str, Rubric]]:
+    kept = store.setting(_VERSIONS)
+    return msgspec.json.decode(kept, type=dict[str, dict[str, Rubric]]) if kept else {}
 
 
 def rubric_version(rubric: Rubric) -> str:

@@ -122,6 +122,18 @@ def test_changed_assignment(course: Path) -> None:
     assert batch(course, "--change-settings").exit_code == 0
 
 
+def test_judged_by_a_changed_assignment(course: Path) -> None:
+    """A judgement counts by the rubric by which the class was graded, not by a later one."""
+    assert "1 judgements imported" in judge_answer(course, "ada", "1A").output
+    assert score_of(course).earned == 6
+    file = course / "mine.py"
+    file.write_text(ASSIGNMENT.replace('"1A", 6', '"1A", 3').replace('"1B", 4', '"1B", 7'))
+    told = refusal(judge_answer(course, "ada", "1B", found="none"))
+    assert "the assignment mine has changed since this class was graded" in told
+    assert "or put the earlier version back" in told
+    assert score_of(course).earned == 6
+
+
 def test_shown(course: Path) -> None:
     """The settings are printed."""
     shown = run(course, "class", "show")

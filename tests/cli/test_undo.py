@@ -81,6 +81,22 @@ def test_run_after_run(course: Path):
     assert scores(course)["ada"] == Score(possible=10, pending=10)
 
 
+def test_judged_regrade_is_taken_back(course: Path):
+    """Judgements count by the rubric of each grading again, whatever the file says by now."""
+    judge_answer(course, "ada", "1A")
+    assert scores(course)["ada"] == Score(possible=10, earned=6, pending=4)
+    change_assignment(course)
+    graded(course, "--change-settings")
+    assert scores(course)["ada"] == Score(possible=10, earned=3, pending=7)
+    assert "ada: 3 → 6" in run(course, "undo", "--yes").stderr
+    assert scores(course)["ada"] == Score(possible=10, earned=6, pending=4)
+    # The range of a decision is that of the grading, too.
+    decided = run(course, "override", "ada", "1B", "7", "--reason", "read again")
+    assert "1B has 0 to 4" in refusal(decided)
+    assert run(course, "override", "ada", "extra", "1", "--reason", "asked well").exit_code == 0
+    assert scores(course)["ada"] == Score(possible=10, earned=6, pending=4)
+
+
 def test_judged_since(course: Path):
     """If the later answer was judged, the earlier one is open again, and that is told."""
     judge_answer(course, "ada", "1A")
