@@ -16,7 +16,7 @@ from rich.text import Text
 from grader.assignment.loading import load_assignment
 from grader.cli.caller import CallerPath, shown_path
 from grader.cli.class_progress import ClassProgress
-from grader.cli.class_settings import CHANGE, SETTINGS_NAME, keep_settings, settle
+from grader.cli.class_settings import CHANGE, SETTINGS_NAME, kept_settings, settle
 from grader.cli.exit_codes import EXIT_CODES, EXIT_INTERRUPTED, exit_code
 from grader.cli.options import grading_options, json_option, option_group, print_json, split_list
 from grader.cohort.batch import (
@@ -190,11 +190,11 @@ def batch(
         try:
             with locked(output), ReviewStore(output / STORE_NAME) as store:
                 store.begin_run(_purpose_of(request), SETTINGS_NAME)
-                keep_settings(store, settled, assignment)
-                try:
-                    grade_class(request, store, progress)
-                finally:
-                    _write_page(request, store, template, progress)
+                with kept_settings(store, settled, assignment):
+                    try:
+                        grade_class(request, store, progress)
+                    finally:
+                        _write_page(request, store, template, progress)
                 totals = count_totals(store.summaries())
         except KeyboardInterrupt:
             error_console.print(

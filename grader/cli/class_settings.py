@@ -5,7 +5,8 @@ So no points change because an option was forgotten or given differently.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rich.console import Console
 from grader.assignment.loading import load_assignment
 from grader.assignment.records import Assignment
 from grader.cohort.store import STORE_NAME, Store
-from grader.errors import UsageError
+from grader.errors import GraderError, UsageError
 
 CHANGE = "--change-settings"
 OPTIONS = {
@@ -85,8 +86,11 @@ def settle(context: click.Context, output: Path, given: Mapping[str, Any]) -> di
     return settled
 
 
-def keep_settings(store: Store, settled: Mapping[str, Any], assignment: Assignment) -> None:
-    """Keep the settings, before anybody is graded by them.
+@contextmanager
+def kept_settings(
+    store: Store, settled: Mapping[str, Any], assignment: Assignment
+) -> Iterator[None]:
+    """Keep the settings, before anybody is graded by them; put them back if nobody could be.
 
     Raises:
         UsageError: the assignment's content has changed, and `--change-settings` was not given.
@@ -99,8 +103,15 @@ def keep_settings(store: Store, settled: Mapping[str, Any], assignment: Assignme
             next_step=f"add {CHANGE} if that is meant; `grade diff` then lists whose grade changed",
         )
     kept = {name: _plain(settled[name]) for name in OPTIONS} | {DIGEST: assignment.digest()}
+    standing, newest = store.setting(SETTINGS_NAME), store.last_number()
     if kept != before:
         store.keep_setting(SETTINGS_NAME, msgspec.json.encode(kept).decode())
+    try:
+        yield
+    except GraderError:
+        if store.last_number() == newest:
+            store.keep_setting(SETTINGS_NAME, standing or "")
+        raise
 
 
 def load_class_assignment(context: click.Context, output: Path, name: str) -> Assignment:

@@ -134,6 +134,14 @@ def test_judged_by_a_changed_assignment(course: Path) -> None:
     assert score_of(course).earned == 6
 
 
+def test_refused_call_changes_no_settings(course: Path) -> None:
+    """What a call changes does not hold if the call is refused later."""
+    before = run(course, "class", "show").output
+    changed = ("--penalty-per-day", "0.5", "--change-settings")
+    assert "--regrade names 'eve'" in refusal(batch(course, *changed, "--regrade", "eve"))
+    assert run(course, "class", "show").output == before
+
+
 def test_shown(course: Path) -> None:
     """The settings are printed."""
     shown = run(course, "class", "show")
