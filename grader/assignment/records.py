@@ -847,6 +847,11 @@ class Assignment:
         """Return the SHA-256 of the assignment's canonical JSON, in hexadecimal."""
         return digest_of(self)
 
+    def digests(self) -> tuple[str, ...]:
+        """Return the digests of the assignment and of its practice, if there is a practice set."""
+        practice = (self.for_practice().digest(),) if self.practice else ()
+        return self.digest(), *practice
+
     def sources(self, item_ids: Iterable[str] | None = None) -> dict[str, DataSource]:
         """Return the data set of each trained item by the item's id; of all, or of some items."""
         items = dict(self.item_ids())

@@ -119,7 +119,7 @@ def require_assignment(store: Store, assignment: Assignment) -> None:
     Raises:
         UsageError: names the first such student.
     """
-    digests = {assignment.digest(), assignment.for_practice().digest()}
+    digests = assignment.digests()
     for summary in store.summaries():
         result = store.result(summary.student.id)
         if result is not None and result.provenance.assignment_sha256 not in digests:

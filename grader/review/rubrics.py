@@ -46,11 +46,10 @@ def rubrics_in_force(store: ReviewStore, assignment: Assignment) -> dict[str, Ru
 
 def keep_rubrics(store: ReviewStore, assignment: Assignment) -> None:
     """Keep the rubrics of this version of an assignment, for the results that are graded by it."""
-    kept, digest = _read_versions(store), assignment.digest()
-    if digest not in kept:
+    kept = _read_versions(store)
+    if assignment.digest() not in kept:
         rubrics = {item_id: _own_rubric(item) for item_id, item in assignment.item_ids()}
-        practice = [assignment.for_practice().digest()] if assignment.practice else []
-        kept |= dict.fromkeys((digest, *practice), rubrics)
+        kept |= dict.fromkeys(assignment.digests(), rubrics)
         store.keep_setting(_VERSIONS, msgspec.json.encode(kept).decode())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.cli.test_class_settings import ASSIGNMENT, run
 from tests.support.archive_samples import make_zip
+from tests.support.data_samples import plane, save_arrays
 
 WORKSHEET = """\
 Identifier,Full name,Email address,Status,Grade,Maximum Grade,Feedback comments
@@ -63,3 +64,33 @@ def test_mail(tmp_path: Path) -> None:
     assert [row["email"] for row in rows] == ["ada@b.org", "ben@b.org"]
     assert "Nothing was submitted." in rows[1]["text"]
     assert all((target / row["report"]).is_file() for row in rows)
+
+
+TRAINED = """
+from grader.assignment import *
+
+item = ModelItem(
+    title="Plane", points=10, file="models.py", model="plane", optimizer="optimizer_plane",
+    scheduler="scheduler_plane", reported="reported_plane", constraints=(),
+    recipe=Recipe(epochs=1, maximum_epochs=1, batch_size=8, minimum_batch_size=4, fixed=True),
+    dataset=FileDataset({source}), threshold=Threshold(0.9),
+)
+problem = Problem(
+    id="1", title="Models", parts=(Part(id="1A", title="Plane", items=(("", item),)),)
+)
+ASSIGNMENT = Assignment(id="mine", title="Mine", points=10, problems=(problem,))
+"""
+
+
+def test_no_practice_set(tmp_path: Path) -> None:
+    """An assignment that trains, and has no practice set, is released."""
+    source = save_arrays(tmp_path, "plane.npz", plane())
+    named = f'"{source.file}", sha256="{source.sha256}"'
+    (tmp_path / "mine.py").write_text(TRAINED.replace("{source}", named))
+    (tmp_path / "class" / "ada").mkdir(parents=True)
+    (tmp_path / "class" / "ada" / "notes.md").write_text("Nothing yet.")
+    options = ("--assignment", tmp_path / "mine.py")
+    graded = run(tmp_path, "batch", tmp_path / "class", *options)
+    assert graded.exit_code == 1, graded.output
+    released = run(tmp_path, "release", "-o", tmp_path / "released")
+    assert released.exit_code == 0, released.exception
