@@ -51,8 +51,8 @@ def override(
     """Give STUDENT other POINTS for TARGET: an item, a part, `total` or `extra`.
 
     A decision stands through regrades until the work changes; the class page then asks again. It
-    shows in the report, the export, `grade diff` and `grade history`. `total` is what counts in the
-    end, after the late policy; `extra` is added to it.
+    shows in the report, the export, `grade diff` and `grade history`. `extra` is added after the
+    late policy; `total` is what counts in the end, instead of everything else.
     """
     from grader.review.publishing import publish  # noqa: PLC0415 - slow
 
