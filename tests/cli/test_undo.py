@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,60 +191,6 @@ def test_only_on_changed_work(course: Path):
     assert "the work or the assignment has changed since" in page
     graded(course)
     assert scores(course)["ada"] == Score(possible=10, pending=4, lost=6)
-
-
-Answers = tuple[str, str]
-Points = tuple[float, float]
-
-
-def expected_score(answers: Answers, points: Points) -> Score:
-    """The score of a student's work by a key."""
-    pending = sum(worth for answer, worth in zip(answers, points, strict=True) if answer)
-    return Score(possible=10, pending=pending, lost=10 - pending)
-
-
-@pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 40))]
-)
-def test_random_terms(course: Path, seed: int):
-    """Over random commands each student has the points that work, key and undone runs say."""
-    draw = random.Random(seed)
-    key: Points = (6.0, 4.0)
-    work: dict[str, Answers] = {"ada": ("Because it is zero.", "Because it is one.")}
-    grades = {student: (answers, key) for student, answers in work.items()}
-    kept, runs = key, [({}, key)]  # the class's key, and what stood before each run
-    for _ in range(12):
-        match draw.choice(["work", "work", "key", "batch", "batch", "undo", "export"]):
-            case "work":
-                name = draw.choice(["ada", "alan", "bob"])
-                work[name] = draw.choice([("Yes.", ""), ("", "No."), ("So.", "Thus.")])
-                write(course, name, _1A=work[name][0], _1B=work[name][1])
-            case "key":
-                key = (3.0, 7.0) if key == (6.0, 4.0) else (6.0, 4.0)
-                change_assignment(course)
-                if key == (6.0, 4.0):
-                    (course / "mine.py").write_text(ASSIGNMENT)
-            case "batch" if key != kept:
-                assert "has changed" in refusal(batch(course))
-                graded(course, "--change-settings")
-                runs.append((grades, kept))
-                grades, kept = {name: (answers, key) for name, answers in work.items()}, key
-            case "batch":
-                graded(course)
-                after = {name: (answers, key) for name, answers in work.items()}
-                if after != grades:
-                    runs.append((grades, kept))
-                grades = after
-            case "undo" if runs:
-                assert run(course, "undo", "--yes").exit_code == 0
-                grades, kept = runs.pop()
-            case "export" if grades:
-                assert run(course, "export", "csv").exit_code == 0
-        found = scores(course)
-        assert {name: expected_score(*grade) for name, grade in grades.items()} == {
-            name: score for name, score in found.items() if name in grades
-        }
-        assert all(found[name].undecided == 10 for name in found.keys() - grades.keys())
 
 
 def test_scheduler_that_does_not_answer(course: Path):
