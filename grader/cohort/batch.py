@@ -258,11 +258,12 @@ def _grade_to_keep(store: Store, summary: StudentSummary) -> StoredGrading | Non
 def _last_grade(store: Store, summary: StudentSummary) -> StoredGrading | None:
     """Return the student's grading that counts, or None if there is no grade.
 
-    A grade that was taken back does not count, and a failure of the grader takes none away.
+    An older one does not count: a failure of the grader takes none away, so a person did.
     """
-    history = reversed(store.history(summary.student.id))
-    newest = next((earlier for earlier in history if not earlier.summary.has_error), None)
-    return newest if newest and newest.summary.status is Status.GRADED else None
+    for newest in store.history(summary.student.id)[-1:]:
+        if newest.summary.status is Status.GRADED and not newest.summary.has_error:
+            return newest
+    return None
 
 
 def _keep_grade(store: Store, output: Path, earlier: StoredGrading, reason: str) -> None:

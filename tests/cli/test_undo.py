@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from grader.cohort import batch as batch_module
+from grader.cohort import run as run_module
 from grader.cohort.store import STORE_NAME, Store
 from grader.cohort.summary import Status
 from grader.errors import MachineError
@@ -111,6 +113,18 @@ def test_grade_taken_back_stays_away(course: Path):
     """What was taken back is no earlier grade that could be kept."""
     assert run(course, "undo", "--yes").exit_code == 0
     write(course, "ada", _1A="Because.")
+    graded(course, "--only", "1A")
+    assert scores(course)["ada"] == Score(possible=10, pending=6, undecided=4)
+
+
+def test_failure_brings_no_grade_back(course: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nor does a run after a failure bring back a grade that was taken back."""
+    assert run(course, "undo", "--yes").exit_code == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "begin", Mock(side_effect=MachineError("no memory")))
+        assert batch(course).exit_code == 3
+    graded(course)
+    assert run(course, "undo", "--yes").exit_code == 0
     graded(course, "--only", "1A")
     assert scores(course)["ada"] == Score(possible=10, pending=6, undecided=4)
 
