@@ -1,8 +1,7 @@
-"""`python -m benchmarks.simulate_class`: how long a large class takes on a cluster.
+"""`python -m benchmarks.simulate_class`: how long a class takes on many cores.
 
-Nothing is trained. Run times are drawn from measured ones and divided by an assumed speed of the
-workers, and what the grader would do is acted out: of all that can begin, the run with the most
-work goes to the first worker that is free.
+Nothing is trained. Run times are drawn from measured ones, and what the grader would do is acted
+out: of all that can begin, the run with the most work goes to the first core that is free.
 """
 
 from __future__ import annotations
@@ -18,18 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MEASURED_SECONDS = {
-    "2C": (9.8, 14.0, 13.7, 11.8, 13.3),
-    "2D": (18.6, 11.7, 11.5, 11.1, 10.9),
-    "2E": (37.1, 36.9, 64.4, 63.9, 45.6),
-    "3G": (88.6, 144.3, 177.9, 127.4, 153.4),
-    "3G, a stack of five of the sweep": (30.0,),
+    "2C": (0.0,),
 }
-"""Of one core: the reference solution's models on MNIST, seeds 1 to 5, every epoch (AMD EPYC, 2
-cores that did other work too, torch 2.14.1, Python 3.11.7). A stack is 5 x 6.00 s, the median of
-docs/performance.md."""
+"""PLACEHOLDER"""
 
 STACKS = 2
-SPEEDS = (1, 2, 5, 10, 20)
+CORES = (4, 16, 64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +89,10 @@ def _draw_items(wanted: Class, chance: random.Random) -> Iterator[tuple[float, l
 
 
 def main() -> None:
-    """Print a Markdown table with a row for each speed."""
+    """Print a Markdown table with a row for each number of cores."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.simulate_class")
-    parser.add_argument("--students", type=int, default=10_000)
-    parser.add_argument("--workers", type=int, default=100, help="runs trained at once")
+    parser.add_argument("--students", type=int, default=100)
+    parser.add_argument("--cores", type=int, nargs="+", default=CORES)
     parser.add_argument(
         "--further-seed",
         type=float,
@@ -107,18 +100,15 @@ def main() -> None:
         help="how likely a run is to be followed by one from the next seed",
     )
     arguments = parser.parse_args()
-    simulated = simulate(Class(**vars(arguments)), random.Random(0))
-    print(
-        f"{arguments.students:,} students, {simulated.runs:,} runs, "
-        f"{simulated.work_seconds / 3600:,.0f} hours of one core; {arguments.workers:,} workers "
-        f"are busy {simulated.work_seconds / simulated.end_seconds / arguments.workers:.2%} of "
-        "the time.\n"
-    )
-    print("| a worker is as fast as … cores | a run of 3G | the class |")
-    print("|---|---|---|")
-    for speed in SPEEDS:
-        seconds, hours = fmean(MEASURED_SECONDS["3G"]) / speed, simulated.end_seconds / 3600 / speed
-        print(f"| {speed} | {seconds:.0f} s | {hours:.1f} h |")
+    print("| cores | the class | hours of one core | busy |")
+    print("|---|---|---|---|")
+    for cores in arguments.cores:
+        wanted = Class(
+            students=arguments.students, workers=cores, further_seed=arguments.further_seed
+        )
+        simulated = simulate(wanted, random.Random(0))
+        hours, work = simulated.end_seconds / 3600, simulated.work_seconds / 3600
+        print(f"| {cores} | {hours:.2f} h | {work:.1f} | {work / hours / cores:.1%} |")
 
 
 if __name__ == "__main__":
