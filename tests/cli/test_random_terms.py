@@ -300,6 +300,8 @@ class Term(RuleBasedStateMachine):
             allowed &= 0 <= points <= key[PARTS.index(about)]
         elif about == TOTAL:
             allowed &= 0 <= points <= POSSIBLE
+        elif about == EXTRA:
+            allowed &= self.model.points().get(name) is not None
         self.command(
             *("override", name, about, points, "--reason", "read on paper"),
             allowed=allowed,
