@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -35,7 +36,15 @@ def update_class_page(store: Store, output: Path, *, title: str, template: Path 
         for summary in compared
         if summary.folder
     }
-    similar = find_similar(compared, sources, template)
+    essays: dict[str, dict[str, str]] = defaultdict(dict)
+    questions = {}
+    for student_id in sources:
+        if result := store.result(student_id):
+            for item in result.items():
+                if item.written_text:
+                    essays[item.id][student_id] = item.written_text
+                    questions[item.id] = item.question
+    similar = find_similar(compared, sources, template, essays=essays, questions=questions)
     store.keep_setting(_SIMILARITY, msgspec.json.encode(similar).decode())
     refresh_class_page(store, output, title=title, create=True)
     store.keep_setting(_PAGE_SHOWS, newest)

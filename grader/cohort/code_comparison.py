@@ -1,7 +1,8 @@
-"""Compare the code of many students in a process of its own, with requests and answers as JSON.
+"""Compare the work of many students in a process of its own, with requests and answers as JSON.
 
-copydetect fingerprints files by winnowing (Schleimer et al., SIGMOD 2003), regardless of names and
-comments. It runs no code, but a hostile text may keep its lexer busy forever.
+Written answers are compared by `grader.cohort.essays`. For code, copydetect fingerprints files by
+winnowing (Schleimer et al., SIGMOD 2003), regardless of names and comments. It runs no code, but a
+hostile text may keep its lexer busy forever.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import stat
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import combinations, islice
@@ -22,6 +23,7 @@ import msgspec
 import numpy as np
 from copydetect import CodeFingerprint, compare_files
 
+from grader.cohort.essays import Essay, read_essays, similar_pairs
 from grader.cohort.similarity import Comparison, ComparisonRequest, Likeness, Shared
 from grader.kernel import die_with_parent
 
@@ -63,20 +65,23 @@ class _Version:
         return len(mine & others) / larger
 
 
+_AnyVersion = _Version | Essay
+
+
 @dataclass(kw_only=True)
 class _Groups:
     """Versions that resemble each other, directly or through others (a union-find)."""
 
-    parents: dict[_Version, _Version] = field(default_factory=dict)
-    shares: dict[_Version, float] = field(default_factory=dict)
+    parents: dict[_AnyVersion, _AnyVersion] = field(default_factory=dict)
+    shares: dict[_AnyVersion, float] = field(default_factory=dict)
 
-    def root(self, version: _Version) -> _Version:
+    def root(self, version: _AnyVersion) -> _AnyVersion:
         """Return the version that represents the whole group."""
         while (parent := self.parents.get(version, version)) is not version:
             version = parent
         return version
 
-    def join(self, first: _Version, second: _Version, share: float) -> None:
+    def join(self, first: _AnyVersion, second: _AnyVersion, share: float) -> None:
         """Merge two groups."""
         kept, joined = self.root(first), self.root(second)
         self.parents[joined] = kept
@@ -84,7 +89,7 @@ class _Groups:
 
 
 def compare(request: ComparisonRequest) -> Comparison:
-    """Find nearly identical files, and students who changed no starter code."""
+    """Find similar files and answers, and students who changed no starter code."""
     template = _read_files(Path(request.template)) if request.template else {}
     texts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     untouched = []
@@ -101,15 +106,31 @@ def compare(request: ComparisonRequest) -> Comparison:
             Shared(
                 kind=Likeness.CODE, subject=file, student_ids=frozenset(student_ids), share=share
             )
-            for student_ids, share in _group(versions)
+            for student_ids, share in _group(versions, _similar_files(versions))
+        ]
+    given = _read_files(Path(request.template), (".md", ".txt")) if request.template else {}
+    for item_id, by_student in sorted(request.essays.items()):
+        by_answer: dict[str, list[str]] = defaultdict(list)
+        for student_id, text in by_student.items():
+            by_answer[text].append(student_id)
+        known = [request.questions.get(item_id, ""), *given.values()]
+        essays = list(read_essays(by_answer, known))
+        similar += [
+            Shared(
+                kind=Likeness.ESSAY,
+                subject=item_id,
+                student_ids=frozenset(student_ids),
+                share=share,
+            )
+            for student_ids, share in _group(essays, similar_pairs(essays))
         ]
     return Comparison(similar=tuple(similar), untouched=frozenset(untouched))
 
 
-def _read_files(directory: Path) -> dict[str, str]:
-    """Return the Python files below a directory as text, by path; links are not followed."""
+def _read_files(directory: Path, suffixes: Collection[str] = (".py",)) -> dict[str, str]:
+    """Return the files below a directory as text, by path; links are not followed."""
     files = {}
-    for path in islice(_python_files(directory), MAXIMUM_FILES):
+    for path in islice(_find_files(directory, suffixes), MAXIMUM_FILES):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             content = file.read(MAXIMUM_FILE_BYTES + 1)
@@ -118,14 +139,14 @@ def _read_files(directory: Path) -> dict[str, str]:
     return files
 
 
-def _python_files(directory: Path) -> Iterator[Path]:
+def _find_files(directory: Path, suffixes: Collection[str]) -> Iterator[Path]:
     for parent, directories, names in os.walk(directory):
         directories.sort()
         if len(Path(parent).relative_to(directory).parts) >= MAXIMUM_DEPTH:
             directories.clear()
         for name in sorted(names):
             path = Path(parent) / name
-            if path.suffix == ".py" and stat.S_ISREG(path.lstat().st_mode):
+            if path.suffix in suffixes and stat.S_ISREG(path.lstat().st_mode):
                 yield path
 
 
@@ -169,19 +190,26 @@ def _time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _group(versions: Sequence[_Version]) -> Iterable[tuple[list[str], float]]:
+def _group(
+    versions: Sequence[_AnyVersion], pairs: Iterable[tuple[_AnyVersion, _AnyVersion, float]]
+) -> Iterable[tuple[list[str], float]]:
     """Yield the students of every group of more than one, with the least common share."""
     groups = _Groups()
-    for first, second in _closest_pairs(versions):
-        _, shares, _ = compare_files(first.fingerprint, second.fingerprint)
-        if min(shares) >= SIMILAR_SHARE:
-            groups.join(first, second, float(min(*shares, 1.0)))
-    members: dict[_Version, list[str]] = defaultdict(list)
+    for first, second, share in pairs:
+        groups.join(first, second, share)
+    members: dict[_AnyVersion, list[str]] = defaultdict(list)
     for version in versions:
         members[groups.root(version)] += version.student_ids
     for root, student_ids in members.items():
         if len(student_ids) > 1:
             yield student_ids, groups.shares.get(root, 1.0)
+
+
+def _similar_files(versions: Sequence[_Version]) -> Iterator[tuple[_Version, _Version, float]]:
+    for first, second in _closest_pairs(versions):
+        _, shares, _ = compare_files(first.fingerprint, second.fingerprint)
+        if min(shares) >= SIMILAR_SHARE:
+            yield first, second, float(min(*shares, 1.0))
 
 
 def _closest_pairs(versions: Sequence[_Version]) -> list[tuple[_Version, _Version]]:

@@ -221,8 +221,9 @@ def _shared_words(shared: Shared, group: SimilarGroup | None = None) -> str:
     """Return in words what a group shares, and with how many others."""
     others = len(shared.student_ids) - len(group.student_ids) if group else 0
     also = f" (and {others} more)" if others else ""
-    if shared.kind is Likeness.CODE:
+    if shared.kind in {Likeness.CODE, Likeness.ESSAY}:
+        what = "code is" if shared.kind is Likeness.CODE else "answer's runs of words are"
         share = percentage(shared.share, 0)
-        return f"{shared.subject}: at least {share} of the code is the same{also}"
+        return f"{shared.subject}: at least {share} of the {what} the same{also}"
     what = "same model and recipe" if shared.kind is Likeness.MODEL else "same wrong answer"
     return f"{shared.subject}: {what}{also}"

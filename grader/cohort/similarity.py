@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -33,13 +33,14 @@ class Likeness(StrEnum):
     MODEL = "model"
     ANSWER = "answer"
     CODE = "code"
+    ESSAY = "essay"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
     """One thing that several students share: an item's id or a file's path.
 
-    `share` is that of similar code, 0 to 1; 1 for models and answers.
+    `share` is that of similar code or text, 0 to 1; 1 for models and answers.
     """
 
     kind: Likeness
@@ -50,15 +51,24 @@ class Shared:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonRequest:
-    """Code for `grader.cohort.code_comparison`: directories by student id, and starter code."""
+    """Work for `grader.cohort.code_comparison`.
+
+    Attributes:
+        sources: directories of code by student id.
+        template: the directory of the starter code.
+        essays: written answers by item and student.
+        questions: the questions by item, which answers may quote.
+    """
 
     sources: Mapping[str, str]
     template: str | None = None
+    essays: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    questions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Nearly identical files, and the students whose files are all unchanged starter code."""
+    """Similar files and answers, and the students whose files are all unchanged starter code."""
 
     similar: tuple[Shared, ...] = ()
     untouched: frozenset[str] = frozenset()
@@ -91,10 +101,14 @@ def find_similar(
     summaries: Sequence[StudentSummary],
     sources: Mapping[str, Path],
     template: Path | None = None,
+    *,
+    essays: Mapping[str, Mapping[str, str]] | None = None,
+    questions: Mapping[str, str] | None = None,
 ) -> Similarity:
-    """Find equal models with equal recipes, equal wrong answers, and nearly identical code.
+    """Find equal models with equal recipes, equal wrong answers, and similar code and essays.
 
-    `sources` are the directories of the students' Python files, which are read as text only.
+    `sources` are the directories of the students' Python files, which are read as text only;
+    `essays` are written answers by item and student, and `questions` what they may quote.
     Starter code, in the directory `template`, does not count. Nor do models and answers of students
     who submitted the starter code unchanged.
     """
@@ -102,7 +116,13 @@ def find_similar(
     code = Comparison()
     try:
         if len(sources) > 1:
-            code = _compare_code(sources, template)
+            request = ComparisonRequest(
+                sources={student_id: str(path) for student_id, path in sources.items()},
+                template=str(template) if template else None,
+                essays=essays or {},
+                questions=questions or {},
+            )
+            code = _compare(request)
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
         not_compared = _explain(error)
     likely_common = max(LEAST_COMMON, COMMON_SHARE * len(graded(summaries)))
@@ -159,7 +179,7 @@ def _merge(found: Sequence[Shared]) -> tuple[SimilarGroup, ...]:
     return tuple(sorted(groups, key=lambda group: (-len(group.shared), group.student_ids)))
 
 
-def _compare_code(sources: Mapping[str, Path], template: Path | None) -> Comparison:
+def _compare(request: ComparisonRequest) -> Comparison:
     """Compare in a separate process with a time limit, since a file may be hostile.
 
     Raises:
@@ -167,10 +187,6 @@ def _compare_code(sources: Mapping[str, Path], template: Path | None) -> Compari
         SubprocessError: the process failed or took too long.
         DecodeError: the answer is cut off.
     """
-    request = ComparisonRequest(
-        sources={student_id: str(path) for student_id, path in sources.items()},
-        template=str(template) if template else None,
-    )
     finished = subprocess.run(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-P", "-m", "grader.cohort.code_comparison", str(os.getpid())],
         input=msgspec.json.encode(request),

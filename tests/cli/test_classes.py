@@ -182,3 +182,12 @@ def test_group(tmp_path: Path) -> None:
     options = ("--assignment", tmp_path / "mine.py", "--roster", tmp_path / "roster.csv")
     assert run(tmp_path, "batch", tmp_path / "class.zip", *options).exit_code == 0
     assert pending(tmp_path) == {"1001": 0, "1018": 6, "1019": 6}
+
+
+def test_copied_essays(course: Path):
+    """The class page names students whose written answers share many runs of words."""
+    essay = " ".join(f"word{number} is followed by word{number + 1}," for number in range(20))
+    for name in ("appleanna_1001_3_1A.md", "samesam_1002_4_1A.md"):
+        (course / "class" / name).write_text(f"By {name}: {essay}")
+    assert batch(course).exit_code == 0
+    assert "of the answer&#39;s runs of words are the same" in page(course)

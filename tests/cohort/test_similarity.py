@@ -201,3 +201,58 @@ def test_timeout(hand_in, monkeypatch):
     found = find_similar([student("ann", m2="x"), student("bob", m2="x")], sources)
     assert "longer than" in found.not_compared
     assert len(found.groups) == 1
+
+
+QUESTION = (
+    "Explain in your own words why a network of linear layers without activations is no stronger "
+    "than a single linear layer, and what an activation such as ReLU changes about that."
+)
+
+ESSAY = (
+    "When you multiply one matrix by another you simply get a third matrix, so stacking "
+    "linear maps collapses into one map and the depth buys nothing at all. An activation "
+    "bends the function between the layers, so that regions of the input are treated by "
+    "different linear pieces, and with more units there are more such pieces, which is how "
+    "curved boundaries get approximated."
+)
+OTHER = (
+    "Composition of affine functions stays affine: W2(W1 x + b1) + b2 has the form Wx + b. "
+    "With ReLU some units are cut off at zero depending on the input, therefore the composed "
+    "function is only piecewise affine. XOR is the usual example that the first kind cannot "
+    "separate but the second kind can with two hidden units."
+)
+
+
+def essay_groups(**essays: str) -> list[tuple[str, set[str]]]:
+    """The groups of similar answers to one question."""
+    request = ComparisonRequest(sources={}, essays={"1A": essays}, questions={"1A": QUESTION})
+    return [(shared.kind, set(shared.student_ids)) for shared in compare(request).similar]
+
+
+def test_copied_essays():
+    """Copies are found though the beginning was rewritten and words were changed."""
+    rewritten = "I thought long about it. " + ESSAY.replace("simply get", "obtain")
+    shuffled = ". ".join(reversed(ESSAY.split(". ")))
+    groups = essay_groups(ada=ESSAY, bob=rewritten, eve=shuffled, kim=OTHER)
+    assert groups == [(Likeness.ESSAY, {"ada", "bob", "eve"})]
+
+
+def test_independent_essays():
+    """Answers to one question that share words of the trade are not similar."""
+    assert essay_groups(ada=ESSAY, kim=OTHER) == []
+
+
+def test_quoted_question():
+    """Quoting the question is no similarity, and short answers are never similar."""
+    assert essay_groups(ada=f"{QUESTION} {ESSAY}", kim=f"{QUESTION} {OTHER}") == []
+    short = "The product of two matrices is a matrix, so the depth buys nothing at all here."
+    assert essay_groups(ada=f"{QUESTION} {short}", kim=short) == []
+
+
+def test_given_text(tmp_path):
+    """Nor is the text of the starter code."""
+    (tmp_path / "1A.md").write_text(ESSAY)
+    request = ComparisonRequest(
+        sources={}, template=str(tmp_path), essays={"1A": {"ada": ESSAY, "bob": ESSAY}}
+    )
+    assert compare(request).similar == ()
