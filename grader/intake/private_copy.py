@@ -51,6 +51,8 @@ _DATA_SET_DIRECTORIES = frozenset(
 )
 _DATA_SET_ENDINGS = ("-ubyte", "-ubyte.gz", "mnist.npz", "mnist.pkl.gz")
 _DATA_SET_REASON = "a data set is not needed, the grader has its own"
+_MOST_OWN_FILES, _OWN_FILE_BYTES = 20, 100_000
+"""A student's own tables may lie in a directory of that name: few and small."""
 
 
 @contextmanager
@@ -203,7 +205,7 @@ class _Copying:
             if not stat.S_ISDIR(status.st_mode):
                 yield entry, directory, path
             elif entry.lower() in _DATA_SET_DIRECTORIES:
-                self.leave_out(path, _DATA_SET_REASON)
+                yield from self._walk_data_set(entry, directory, path)
             elif depth == MAXIMUM_DEPTH:
                 self.leave_out(path, f"more than {MAXIMUM_DEPTH} directories deep")
             else:
@@ -211,6 +213,23 @@ class _Copying:
                     inner = self._enter(entry, directory, path, opened)
                     if inner is not None:
                         yield from self._walk(inner, path + b"/", depth + 1)
+
+    def _walk_data_set(
+        self, entry: str, directory: Directory, path: bytes
+    ) -> Iterator[tuple[str, Directory, bytes]]:
+        """Yield a student's own files among a data set, or note that there are none."""
+        with ExitStack() as opened:
+            inner = self._enter(entry, directory, path, opened)
+            if inner is None:
+                return
+            names = names_below(inner)
+            own = [name for name in sorted(names) if _is_own(_status(name, inner), name)]
+            if len(own) > _MOST_OWN_FILES:
+                own = []
+            for name in own:
+                yield name, inner, path + b"/" + os.fsencode(name)
+            if len(own) < len(names):
+                self.leave_out(path, _DATA_SET_REASON)
 
     def _enter(
         self, entry: str, directory: Directory, path: str | bytes, opened: ExitStack
@@ -348,6 +367,17 @@ class _Copying:
             file: tuple(each for each in match.sources if os.fsencode(each) in self.digests)
             for file, match in self.matches.items()
         }
+
+
+def _is_own(status: os.stat_result | None, name: str) -> bool:
+    """Return True for a file that is too small for a data set's."""
+    return (
+        status is not None
+        and stat.S_ISREG(status.st_mode)
+        and status.st_size <= _OWN_FILE_BYTES
+        and not is_skipped(name)
+        and not name.lower().endswith(_DATA_SET_ENDINGS)
+    )
 
 
 def _status(entry: str, directory: Directory) -> os.stat_result | None:

@@ -492,7 +492,7 @@ def test_random_terms() -> None:
         run_state_machine_as_test(
             Term,
             settings=settings(
-                max_examples=TERMS or 20,
+                max_examples=TERMS or 10,
                 stateful_step_count=STEPS,
                 derandomize=not TERMS,
                 database=None,

@@ -60,6 +60,21 @@ def test_copied_read_only(directory: Path) -> None:
     assert (directory / "problem_1.py").exists()
 
 
+def test_own_files_among_data(directory: Path) -> None:
+    """A few small files in `data` are the student's own; many, or large ones, are a data set."""
+    data = directory / "data"
+    data.mkdir()
+    (data / "layers.txt").write_text("2")
+    (data / "train.bin").write_bytes(bytes(100_001))
+    with collect(directory, FILES) as submission:
+        assert submission.files == ("data/layers.txt", "problem_1.py")
+        assert [note.file for note in submission.notes] == ["data"]
+    for number in range(20):
+        (data / f"{number}.png").write_bytes(b"0")
+    with collect(directory, FILES) as submission:
+        assert submission.files == ("problem_1.py",)
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
@@ -84,7 +99,7 @@ def test_special_files_left_out(directory: Path, tmp_path: Path, name: str, says
     (directory / "hidden_elsewhere").symlink_to(tmp_path)
     (directory / "t10k-images-idx3-ubyte").write_bytes(b"0")
     (directory / "data").mkdir()
-    (directory / "data" / "x").write_bytes(b"0")
+    (directory / "data" / "x").write_bytes(bytes(100_001))
     with collect(directory, FILES) as submission:
         assert submission.files == ("problem_1.py",)
         assert says in notes_of(submission)[name]

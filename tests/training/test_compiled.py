@@ -141,7 +141,7 @@ def test_losses_of_every_optimizer(kind, dataset):
 
 
 @pytest.mark.parametrize("name", COVERED)
-@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize("kind", ["SGD", pytest.param("Adam", marks=pytest.mark.slow)])
 def test_losses_of_every_layer(name, kind, dataset):
     """So they are for every kind of layer that a kernel covers."""
     spec = COVERED[name]
@@ -307,7 +307,7 @@ sys.meta_path.insert(0, Watch())
 """
 
 
-@pytest.mark.parametrize("option", ["--quick", "--practice"])
+@pytest.mark.parametrize("option", ["--quick", pytest.param("--practice", marks=pytest.mark.slow)])
 def test_numba_stays_unloaded(option, tmp_path):
     """Neither --quick nor a regrade imports numba, in no process; a training does."""
     log = tmp_path / "imported"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from torch import nn
 
 from grader.models.build import build_model
 from grader.models.shapes import count_state, find_shapes
-from grader.training.data_places import default_cache_directory
 from grader.training.job import TrainingJob
 
 if TYPE_CHECKING:
@@ -28,14 +26,11 @@ def compile_network(
     """Return the network on `grader.training.loop.Examples`, or None if PyTorch is to train it."""
     if not _suits(job, device):
         return None
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache_directory() / "kernels"))
     try:
         from grader.training.compiled import network  # noqa: PLC0415 - numba takes half a second
 
         return network.CompiledNetwork(model, train, job.batch_size, job.seed)
-    except NotImplementedError:  # a layer has no kernel
-        return None
-    except (ImportError, RuntimeError):  # numba is missing, or has no directory for its code
+    except (ImportError, RuntimeError):  # no numba, no directory for its code, or no kernel
         return None
 
 

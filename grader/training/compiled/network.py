@@ -205,7 +205,6 @@ class _Activation:
 
 
 def _numbers(parameter: Any) -> tuple[Any, Any]:
-    """Return the memory of a parameter and of its gradient as arrays."""
     return parameter.detach().numpy(), parameter.grad.numpy()
 
 
