@@ -68,7 +68,7 @@ def test_own_files_among_data(directory: Path) -> None:
     (data / "train.bin").write_bytes(bytes(100_001))
     with collect(directory, FILES) as submission:
         assert submission.files == ("data/layers.txt", "problem_1.py")
-        assert [note.file for note in submission.notes] == ["data"]
+        assert "data set" in notes_of(submission)["data"]
     for number in range(20):
         (data / f"{number}.png").write_bytes(b"0")
     with collect(directory, FILES) as submission:
