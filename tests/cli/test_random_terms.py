@@ -123,7 +123,7 @@ class Term(RuleBasedStateMachine):
         self.patches.setattr(run_module, "choose_sandbox", lambda **_: sandbox)
         self.patches.setattr(run_module, "count_cores", lambda: 1)
         self.patches.setattr(run_module, "begin", begin_or_fail)
-        self.patches.setattr(class_page, "find_similar", lambda *_: Similarity())
+        self.patches.setattr(class_page, "find_similar", lambda *_, **__: Similarity())
 
     def teardown(self) -> None:
         self.patches.undo()
