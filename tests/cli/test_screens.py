@@ -50,7 +50,9 @@ def write_half_done_work(tmp_path: Path) -> Path:
     return work
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize(
+    "columns", [80, *(pytest.param(columns, marks=pytest.mark.slow) for columns in (60, 120))]
+)
 def test_half_done_work(half_done: Path, tmp_path: Path, columns: int):
     """What is wrong comes first, the dearest first; then what is to do; then what is ready."""
     run = grade(

@@ -24,6 +24,8 @@ from tests.review.test_app import Browser
 from tests.support.class_layouts import LAYOUTS, ROSTER, ClassLayout
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 PUBLIC_HALF = """
 from grader.assignment import AnswerItem, Assignment, Part, Problem, WrittenItem
 
@@ -216,18 +218,10 @@ def judge_on_the_page(store, assignment, output, **_address: object) -> None:
     publish(store, assignment, output)
 
 
-WITH_EVERY_CHANGE = {"folders"}
-"""The layouts that `make test` runs: the one that is word by word as documented."""
-
-
 @pytest.fixture(
     name="term",
     scope="module",
-    params=[
-        pytest.param(name, marks=() if name in WITH_EVERY_CHANGE else pytest.mark.slow)
-        for name in LAYOUTS
-        if name != "classroom" or shutil.which("git")
-    ],
+    params=[name for name in LAYOUTS if name != "classroom" or shutil.which("git")],
 )
 def run_term(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Term:
     """The term of a class in one layout, at its end."""
