@@ -111,7 +111,7 @@ def _kind(layer: nn.Module) -> str:
     match layer:
         case nn.ReLU():
             return "relu"
-        case nn.Dropout() if layer.p < 1:
+        case nn.Dropout() if layer.p < 1 - 1 / kernels.ALL:
             return "drop"
         case nn.MaxPool2d(padding=0, dilation=1, ceil_mode=False, kernel_size=int() as side):
             return "pool" if layer.stride == side <= LARGEST_SIDE else ""
