@@ -47,13 +47,13 @@ def train(
     *,
     device: str = "cpu",
     on_epoch: EpochCallback | None = None,
-    compiles: bool = True,
+    compiles: bool = False,
 ) -> TrainingRun:
     """Train one model from its seed, and evaluate it on the whole test set after every epoch.
 
     A model that is handed in trained, for 0 epochs, is evaluated once.
-    On the same machine and torch the result is the same, bit for bit. Where `compiles` and the
-    model allow it, compiled kernels train it.
+    On the same machine and torch the result is the same, bit for bit. With `compiles`, kernels
+    train a model that they cover.
 
     Raises:
         ModelError: the model cannot be built, or does not fit the data.

@@ -241,7 +241,7 @@ def _time_epoch(jobs: Sequence[TrainingJob], dataset: Dataset, device: str) -> f
     ]
     with suppress(_EnoughError):
         # By PyTorch's layers, so that a budget holds alike for models with and without kernels.
-        train_stacked(cut, dataset, device=device, on_epoch=ended, compiles=False)
+        train_stacked(cut, dataset, device=device, on_epoch=ended)
     if len(times) == 1:  # it diverged in its first step
         times.append(clock())
     return min(after - before for before, after in pairwise(times))

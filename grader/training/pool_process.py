@@ -101,7 +101,7 @@ class _Trainer:
         # Without limits, as the compiler's time and memory are not the student's.
         limit_memory(-1)
         before = private_memory_bytes()
-        can_compile(jobs[0], self._device)
+        compiles = can_compile(jobs[0], self._device)
         self._memory_before += private_memory_bytes() - before
         dataset = self._datasets[jobs[0].dataset]
         # On a GPU the address space is the driver's; torch reports its own memory there.
@@ -120,7 +120,9 @@ class _Trainer:
         else:
             seconds = math.inf
         self._begin(OVERRUN_SECONDS + OVERRUN * seconds, _overrun(seconds))
-        runs = train_stacked(jobs, dataset, device=self._device, on_epoch=self._report)
+        runs = train_stacked(
+            jobs, dataset, device=self._device, on_epoch=self._report, compiles=compiles
+        )
         return tuple(runs)
 
     def _begin(self, seconds: float, overrun: GraderError) -> None:

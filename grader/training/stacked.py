@@ -24,7 +24,6 @@ from grader.models.optimizers import build_optimizer, build_scheduler
 from grader.models.shapes import find_shapes
 from grader.models.spec import LayerSpec, ModelSpec
 from grader.results import EpochResult, TrainingRun
-from grader.training.compiled.engine import can_compile
 from grader.training.datasets import Dataset
 from grader.training.job import TrainingJob
 from grader.training.loop import (
@@ -87,12 +86,11 @@ def train_stacked(
     *,
     device: str = "cpu",
     on_epoch: Callable[[int, int, EpochResult], None] | None = None,
-    compiles: bool = True,
+    compiles: bool = False,
 ) -> list[TrainingRun]:
     """Train jobs as one network if they can be stacked, else one after another.
 
-    Compiled kernels train one model at a time, in less than its part of a stack's time.
-
+    With `compiles`, kernels train one model at a time, in less than its part of a stack's time.
     If any loss of a stack is not finite, all jobs are trained again one after another, so that a
     model that diverges cannot affect the others; their epochs are reported again. `on_epoch` gets
     the job's index, the epoch counted from 1, and its result.
@@ -101,7 +99,6 @@ def train_stacked(
         ModelError: a model cannot be built, or does not fit the data.
     """
     report = on_epoch or (lambda index, epoch, result: None)  # noqa: ARG005
-    compiles = compiles and can_compile(jobs[0], device)
     if len(jobs) > 1 and not compiles and can_stack(jobs):
         recorders = [
             RunRecorder(job, dataset, device=device, on_epoch=partial(report, index))

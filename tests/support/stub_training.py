@@ -38,7 +38,7 @@ def map_datasets(path: str) -> dict[str, bytes]:
     return defaultdict(Path(path).read_bytes)
 
 
-def train_stacked(jobs, dataset, *, device, on_epoch):
+def train_stacked(jobs, dataset, *, device, on_epoch, compiles=False):
     """Return runs whose loss is the number of the process, so that a test can kill it."""
     assert dataset == b"data"
     runs = []

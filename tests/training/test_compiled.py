@@ -30,6 +30,8 @@ from tests.support.training_samples import (
     training_job,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = 50
 
 
@@ -79,16 +81,9 @@ UNCOVERED = {
     "norm without weights": model(
         FLATTEN, linear(784, 8), changed(batch_norm(8, 1), affine=False, bias=False), linear(8, 10)
     ),
+    "dropout of nearly all": model(FLATTEN, linear(784, 8), dropout(1 - 1e-9), linear(8, 10)),
     "ends without Linear": model(FLATTEN, linear(784, 10), RELU),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +211,7 @@ def test_dropout(probability):
 def test_same_run_again(dataset):
     """A run is the same, bit for bit, dropout included; its picture of the epochs is finite."""
     job = training_job(cnn(0.3))
-    first, second = train(job, dataset), train(job, dataset)
+    first, second = (train(job, dataset, compiles=True) for _ in range(2))
     assert first.compiled
     assert replace(first, wall_seconds=0.0) == replace(second, wall_seconds=0.0)
 
@@ -224,8 +219,8 @@ def test_same_run_again(dataset):
 def test_each_of_a_sweep(dataset):
     """Jobs of one call are trained one by one, each as if it were alone."""
     jobs = [training_job(cnn().with_dropout(p), seed=seed) for seed, p in ((1, 0.1), (2, 0.4))]
-    for job, run in zip(jobs, train_stacked(jobs, dataset), strict=True):
-        assert run.epochs == train(job, dataset).epochs
+    for job, run in zip(jobs, train_stacked(jobs, dataset, compiles=True), strict=True):
+        assert run.epochs == train(job, dataset, compiles=True).epochs
 
 
 @pytest.mark.parametrize("name", UNCOVERED)
@@ -233,9 +228,9 @@ def test_layers_without_kernels(name, dataset):
     """PyTorch trains a model with a layer that has no kernel, as it did before there were any."""
     job = training_job(UNCOVERED[name])
     assert not can_compile(job, "cpu")
-    run = train(job, dataset)
+    run = train(job, dataset, compiles=True)
     assert not run.compiled
-    assert run.epochs == train(job, dataset, compiles=False).epochs
+    assert run.epochs == train(job, dataset).epochs
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 8}, {"epochs": 0}, {"loss": "MSELoss"}])
@@ -250,6 +245,7 @@ def test_divergence_is_seen(dataset):
     run = train(
         training_job(spec, optimizer=optimizer("SGD", spec, lr=1000.0, momentum=1.0), epochs=20),
         dataset,
+        compiles=True,
     )
     assert run.compiled
     assert run.diverged
@@ -261,14 +257,14 @@ def test_machine_without_numba(dataset, monkeypatch):
         monkeypatch.delitem(sys.modules, f"grader.training.compiled.{name}", raising=False)
         monkeypatch.delattr(f"grader.training.compiled.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "numba", None)
-    assert not train(training_job(mlp(8)), dataset).compiled
+    assert not train(training_job(mlp(8)), dataset, compiles=True).compiled
 
 
 def test_kept_beside_each_other(dataset, tmp_path):
     """The cache keeps runs of both kinds; an old one is used where there is no other."""
     job = training_job(mlp(8))
     cache = RunCache(tmp_path)
-    plain, compiled = train(job, dataset, compiles=False), train(job, dataset)
+    plain, compiled = train(job, dataset), train(job, dataset, compiles=True)
     cache.store(job, plain)
     assert cache.load(job) == plain
     cache.store(job, compiled)

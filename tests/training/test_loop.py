@@ -46,16 +46,9 @@ from tests.support.training_samples import (
     training_job,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = 50
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The plain loops here run as the grader's do, with one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,8 @@ AVERAGE = (
         "count_include_pad": True,
     },
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 SOFTMAX = ("Softmax", {"dim": 1})
 NO_BIAS = {"in_features": 784, "out_features": 10, "bias": False}
 GROUPED = ("Conv2d", {**conv(8, 8)[1], "groups": 2, "stride": 2, "padding": 1})
@@ -72,20 +74,6 @@ STACKABLE = {
         conv(1, 10), ("AdaptiveAvgPool2d", {"output_size": 1}), FLATTEN, ("Identity", {})
     ),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def without_kernels(monkeypatch):
-    """These models are stacked, where compiled kernels would train them one after another."""
-    monkeypatch.setattr("grader.training.stacked.can_compile", lambda job, device: False)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +121,7 @@ def test_runs_equal_single_runs(kind, seeds, dataset):
     ]
     runs = train_stacked(jobs, dataset)
     for job, run in zip(jobs, runs, strict=True):
-        alone = train(job, dataset, compiles=False)
+        alone = train(job, dataset)
         assert run.seed == job.seed
         for ours, theirs in zip(run.epochs, alone.epochs, strict=True):
             assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)
@@ -153,7 +141,7 @@ def test_normalized_runs_equal_single_runs(seeds, shape, dataset):
         for seed in seeds
     ]
     for job, run in zip(jobs, train_stacked(jobs, dataset), strict=True):
-        (ours,), (theirs,) = run.epochs, train(job, dataset, compiles=False).epochs
+        (ours,), (theirs,) = run.epochs, train(job, dataset).epochs
         assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-3)
         assert ours.test_accuracy == pytest.approx(theirs.test_accuracy, abs=0.005)
 
@@ -167,7 +155,7 @@ def test_cnn_runs_equal_single_runs(seeds, dataset):
         for seed in seeds
     ]
     for job, run in zip(jobs, train_stacked(jobs, dataset), strict=True):
-        alone = train(job, dataset, compiles=False)
+        alone = train(job, dataset)
         assert run.epochs[0].train_loss == pytest.approx(alone.epochs[0].train_loss, rel=1e-3)
         assert run.epochs[0].test_accuracy == pytest.approx(alone.epochs[0].test_accuracy, abs=0.01)
 
@@ -260,7 +248,7 @@ def test_jobs_that_cannot_be_stacked(spec, dataset):
     assert not can_stack(jobs)
     runs = train_stacked(jobs, dataset)
     for job, run in zip(jobs, runs, strict=True):
-        alone = train(job, dataset, compiles=False)
+        alone = train(job, dataset)
         assert replace(run, wall_seconds=0) == replace(alone, wall_seconds=0)
 
 
@@ -305,9 +293,7 @@ def test_divergence_gives_the_stack_up(dataset):
     runs = train_stacked(jobs, dataset)
     for job, run in zip(jobs, runs, strict=True):
         assert run.diverged
-        assert replace(run, wall_seconds=0) == replace(
-            train(job, dataset, compiles=False), wall_seconds=0
-        )
+        assert replace(run, wall_seconds=0) == replace(train(job, dataset), wall_seconds=0)
 
 
 def test_random_numbers_of_a_stack(monkeypatch: pytest.MonkeyPatch):

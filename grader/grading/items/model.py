@@ -312,12 +312,7 @@ def check_one_step(job: TrainingJob, facts: DataFacts, *, seed: int) -> tuple[Ch
     ended = [time.perf_counter()]
     rehearsal = replace(job, epochs=2, seed=seed, stop_at_accuracy=None)
     try:
-        run = train(
-            rehearsal,
-            noise,
-            on_epoch=lambda *_: ended.append(time.perf_counter()),
-            compiles=False,  # numba would take longer than the step
-        )
+        run = train(rehearsal, noise, on_epoch=lambda *_: ended.append(time.perf_counter()))
         # Only the step before the first update counts: noise may well make the second one diverge.
         diverged = not run.epochs
     except ModelError as error:
