@@ -260,10 +260,12 @@ def _last_grade(store: Store, summary: StudentSummary) -> StoredGrading | None:
 
     An older one does not count: a failure of the grader takes none away, so a person did.
     """
-    for newest in store.history(summary.student.id)[-1:]:
-        if newest.summary.status is Status.GRADED and not newest.summary.has_error:
-            return newest
-    return None
+    history = store.history(summary.student.id)
+    if not history:
+        return None
+    newest = history[-1]
+    has_grade = newest.summary.status is Status.GRADED and not newest.summary.has_error
+    return newest if has_grade else None
 
 
 def _keep_grade(store: Store, output: Path, earlier: StoredGrading, reason: str) -> None:

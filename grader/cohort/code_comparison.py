@@ -99,15 +99,10 @@ def compare(request: ComparisonRequest) -> Comparison:
             untouched.append(student_id)
         for file, text in files.items():
             texts[file][text].append(student_id)
-    similar = []
+    similar: list[Shared] = []
     for file, by_text in sorted(texts.items()):
         versions = list(_fingerprint(by_text, template.get(file, "")))
-        similar += [
-            Shared(
-                kind=Likeness.CODE, subject=file, student_ids=frozenset(student_ids), share=share
-            )
-            for student_ids, share in _group(versions, _similar_files(versions))
-        ]
+        similar += _group(Likeness.CODE, file, versions, _similar_files(versions))
     given = _read_files(Path(request.template), (".md", ".txt")) if request.template else {}
     for item_id, by_student in sorted(request.essays.items()):
         by_answer: dict[str, list[str]] = defaultdict(list)
@@ -115,15 +110,7 @@ def compare(request: ComparisonRequest) -> Comparison:
             by_answer[text].append(student_id)
         known = [request.questions.get(item_id, ""), *given.values()]
         essays = list(read_essays(by_answer, known))
-        similar += [
-            Shared(
-                kind=Likeness.ESSAY,
-                subject=item_id,
-                student_ids=frozenset(student_ids),
-                share=share,
-            )
-            for student_ids, share in _group(essays, similar_pairs(essays))
-        ]
+        similar += _group(Likeness.ESSAY, item_id, essays, similar_pairs(essays))
     return Comparison(similar=tuple(similar), untouched=frozenset(untouched))
 
 
@@ -191,9 +178,12 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 
 def _group(
-    versions: Sequence[_AnyVersion], pairs: Iterable[tuple[_AnyVersion, _AnyVersion, float]]
-) -> Iterable[tuple[list[str], float]]:
-    """Yield the students of every group of more than one, with the least common share."""
+    kind: Likeness,
+    subject: str,
+    versions: Sequence[_AnyVersion],
+    pairs: Iterable[tuple[_AnyVersion, _AnyVersion, float]],
+) -> Iterator[Shared]:
+    """Yield every group of more than one student, with the least common share."""
     groups = _Groups()
     for first, second, share in pairs:
         groups.join(first, second, share)
@@ -202,7 +192,12 @@ def _group(
         members[groups.root(version)] += version.student_ids
     for root, student_ids in members.items():
         if len(student_ids) > 1:
-            yield student_ids, groups.shares.get(root, 1.0)
+            yield Shared(
+                kind=kind,
+                subject=subject,
+                student_ids=frozenset(student_ids),
+                share=groups.shares.get(root, 1.0),
+            )
 
 
 def _similar_files(versions: Sequence[_Version]) -> Iterator[tuple[_Version, _Version, float]]:

@@ -25,7 +25,10 @@ EITHER_HEADERS = ("extension",)
 """Columns of the roster that extend one student's due date: to a time, by days, or either."""
 
 SUBMITTED_HEADERS = (
-    *("submitted_at", "submitted at", "last modified (submission)", "zuletzt geändert (abgabe)"),
+    "submitted_at",
+    "submitted at",
+    "last modified (submission)",
+    "zuletzt geändert (abgabe)",
 )
 SLIP_HEADERS = ("slip_days_used", "slip days used")
 _GRADED_HEADERS = ("last modified (grade)", "zuletzt geändert (bewertung)")
