@@ -222,10 +222,10 @@ class _Copying:
             inner = self._enter(entry, directory, path, opened)
             if inner is None:
                 return
-            names = names_below(inner)
-            own = [name for name in sorted(names) if _is_own(_status(name, inner), name)]
-            if len(own) > _MOST_OWN_FILES:
-                own = []
+            names = sorted(names_below(inner))
+            # So many are a data set, whose files need not be looked at one by one.
+            few = names if len(names) <= _MOST_OWN_FILES else []
+            own = [name for name in few if _is_own(_status(name, inner), name)]
             for name in own:
                 yield name, inner, path + b"/" + os.fsencode(name)
             if len(own) < len(names):

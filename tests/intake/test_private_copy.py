@@ -66,6 +66,9 @@ def test_own_files_among_data(directory: Path) -> None:
     data.mkdir()
     (data / "layers.txt").write_text("2")
     (data / "train.bin").write_bytes(bytes(100_001))
+    (data / "link.txt").symlink_to("/etc/hostname")
+    (directory.parent / "secret").write_text("secret")
+    os.link(directory.parent / "secret", data / "hard.txt")
     with collect(directory, FILES) as submission:
         assert submission.files == ("data/layers.txt", "problem_1.py")
         assert "data set" in notes_of(submission)["data"]
