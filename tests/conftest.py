@@ -6,6 +6,7 @@ import signal
 import pytest
 from hypothesis import settings
 
+from grader.training.data_places import default_cache_directory
 from tests.submissions import asking
 from tests.support.graded_steps import GradedStep, grade_attacker, grade_reference
 from tests.support.without_namespaces import EXPECTED, expect_without_namespaces
@@ -22,6 +23,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # the tests of that set the variables they need.
 os.environ.pop("GITHUB_ACTIONS", None)
 os.environ.pop("CI", None)  # where `--own-work` is refused
+
+# A grader with a cache of its own would compile all kernels anew.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(default_cache_directory() / "kernels"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
