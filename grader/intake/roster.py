@@ -64,8 +64,12 @@ LOGIN_HEADERS = frozenset(
 
 _STUDENT_ROLES = frozenset({"student", "learner", "studentenrollment", "participant"})
 _ROLES_APART = re.compile(r"[,;/|]")
-_PARTICIPANT = re.compile(r"[^\W\d_]{3,}[^\d]*?(\d+)")
-"""Moodle's own name of a user in its grading worksheet: "Participant 17", "Teilnehmer/in17"."""
+_PARTICIPANT = re.compile(r"(?=.*[^!-.0-~]|[A-Z][a-z]{6})[^\W\d_]{3,}[^\d]*?(\d+)")
+"""Moodle's own name of a user in its grading worksheet: "Participant 17", "Teilnehmer/in17".
+
+The word is `hiddenuser` of Moodle's `mod_assign`, in some languages without the space:
+"Deltagare17". An account, "abc123", has no space, no slash, no foreign letter, no such long word.
+"""
 
 
 def participant_number(text: str) -> str:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grader.cohort.gradebooks import FORMATS, Column, write_gradebook
-from grader.cohort.gradebooks.moodle import not_on_the_worksheet
+from grader.cohort.gradebooks.moodle import has_worksheet, not_on_the_worksheet, participant
 from grader.cohort.store import Store
 from grader.cohort.summary import ItemSummary, Status, StudentSummary
+from grader.intake.roster import participant_number
 from grader.intake.students import Student
 from grader.results import Lateness, Outcome, Score
 
@@ -25,7 +26,8 @@ points = st.floats(0, 100).map(lambda value: round(value, 3))
 @st.composite
 def summaries(draw: st.DrawFn) -> list[StudentSummary]:
     """A class, as hostile as its students' names can make it."""
-    ids = draw(st.lists(texts.filter(str.strip), min_size=1, max_size=8, unique=True))
+    plain = texts.filter(lambda one: one.strip() and not participant_number(one))
+    ids = draw(st.lists(plain, min_size=1, max_size=8, unique=True))
     return [draw(one_summary(student_id)) for student_id in sorted(ids)]
 
 
@@ -101,6 +103,24 @@ def test_cells(format_name, members):
             assert "\n" not in cell
             assert "\r" not in cell
             assert cell == "-" or not cell.startswith(FORMULA_STARTS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Participant 17", "Participant17", "Teilnehmer/in17", "Deltagare17", "Účastník17", "参加者17"],
+)
+def test_moodle_participants(name):
+    assert participant_number(name) == "17"
+
+
+@pytest.mark.parametrize("account", ["abc123", "AAA0", "jean-luc.17", "a_turing12", "ada@b1"])
+def test_moodle_accounts(account):
+    """A university's account is no identifier of Moodle's: feedback would go to its number."""
+    student = Student(id=account, name="Ada", columns={"id": account, "name": "Ada"})
+    summary = StudentSummary(student=student, status=Status.GRADED, score=Score(possible=100))
+    assert not has_worksheet([summary])
+    assert participant(summary) == ""
+    assert write("moodle", [summary])[0][0] == "ID number"
 
 
 @pytest.mark.parametrize(("modified", "cell"), [("=1+1", "'=1+1"), ("-", "-"), ("-=1", "'-=1")])
