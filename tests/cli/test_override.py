@@ -35,7 +35,17 @@ ASSIGNMENT = Assignment(id="mine", title="Mine", points=10, seeds=(1,), problems
 """
 
 
+@pytest.fixture(name="unchanged_course", scope="module")
+def make_unchanged_course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The class, for the tests that change nothing."""
+    return make_course(tmp_path_factory.mktemp("unchanged"))
+
+
 @pytest.fixture(name="course")
+def make_own_course(tmp_path: Path) -> Path:
+    return make_course(tmp_path)
+
+
 def make_course(tmp_path: Path) -> Path:
     """A class of two by an author's assignment; Ada is a day late, and wrong."""
     (tmp_path / "mine.py").write_text(ASSIGNMENT)
@@ -144,11 +154,11 @@ def test_without_a_submission(course: Path) -> None:
         (("ada", "1A", "--forget"), "nothing was decided about 1A"),
     ],
 )
-def test_refused(course: Path, arguments: tuple[str, ...], says: str) -> None:
+def test_refused(unchanged_course: Path, arguments: tuple[str, ...], says: str) -> None:
     """A wrong decision is refused, and changes nothing."""
-    before = row(course)
-    assert says in refusal(run(course, "override", *arguments))
-    assert row(course) == before
+    before = row(unchanged_course)
+    assert says in refusal(run(unchanged_course, "override", *arguments))
+    assert row(unchanged_course) == before
 
 
 def test_looked_at(course: Path) -> None:
