@@ -14,7 +14,7 @@ from grader.training.objectives import LossName, metric_of
 TRAINER_VERSION = 1
 """Part of every job's digest. Raise it when the same job could give other numbers than before."""
 
-KERNELS_VERSION = 1
+KERNELS_VERSION = 2
 """The same for runs by compiled kernels, which are kept beside those by PyTorch's layers."""
 
 EpochCallback = Callable[[int, EpochResult], None]

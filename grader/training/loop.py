@@ -16,6 +16,7 @@ from functools import partial
 from itertools import pairwise
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from grader.errors import ModelError
@@ -224,7 +225,11 @@ def training_conditions(seed: int, device: str) -> Iterator[None]:
     """
     is_gpu = torch.device(device).type == "cuda"
     threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[device] if is_gpu else []), torch_warnings_ignored():
+    with (
+        torch.random.fork_rng(devices=[device] if is_gpu else []),
+        torch_warnings_ignored(),
+        threadpool_limits(1, "blas"),  # NumPy's, in which the kernels multiply
+    ):
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
         torch.manual_seed(seed)

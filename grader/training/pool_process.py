@@ -42,6 +42,10 @@ WALL_SECONDS = 600.0
 """A stage may take this time, and three times its processor time, by the wall clock: only a process
 that hangs or waits for the machine takes longer."""
 
+LEAST_EXAMPLES = 50_000
+"""In all epochs together: PyTorch trains on fewer in less time than the compiler takes, which is up
+to 10 s, once. Ten epochs of practice are 40,000, one of MNIST 60,000."""
+
 
 def main(device: str, data: str) -> None:
     """Train the jobs that come until the parent closes the pipe."""
@@ -98,12 +102,13 @@ class _Trainer:
 
     def _train(self, order: Order) -> Answer | MemoryEnded:
         jobs, budget = order.jobs, order.budget
+        dataset = self._datasets[jobs[0].dataset]
         # Without limits, as the compiler's time and memory are not the student's.
         limit_memory(-1)
         before = private_memory_bytes()
-        compiles = can_compile(jobs[0], self._device)
+        is_long = jobs[0].epochs * len(dataset.train_targets) >= LEAST_EXAMPLES
+        compiles = is_long and can_compile(jobs[0], self._device)
         self._memory_before += private_memory_bytes() - before
-        dataset = self._datasets[jobs[0].dataset]
         # On a GPU the address space is the driver's; torch reports its own memory there.
         limit = budget.memory_bytes if self._device == "cpu" else None
         if limit is not None:

@@ -137,7 +137,7 @@ def test_killed_training_process(trainer, shared_cluster, dataset):
     wait_until(lambda: training_processes(shared_cluster.worker))
     for process in training_processes(shared_cluster.worker):
         process.kill()
-    assert without_time(future.result()) == without_time(train(LONG[0], dataset, compiles=True))
+    assert without_time(future.result()) == without_time(train(LONG[0], dataset))
 
 
 def test_memory_runs_out(trainer, shared_cluster):
@@ -170,7 +170,7 @@ def test_killed_worker(cluster, dataset):
         wait_until(lambda: sum(map(len, client.processing().values())) == 2)
         kill_worker(client)
         remote = results(futures)
-    assert remote == [without_time(train(job, dataset, compiles=True)) for job in LONG]
+    assert remote == [without_time(train(job, dataset)) for job in LONG]
 
 
 @pytest.mark.slow
@@ -245,9 +245,7 @@ def test_data_travel(cluster, dataset, tmp_path):
     )
     job = replace(JOBS[0], dataset="mnist")
     with DaskTrainer(Datasets.of(other), address=cluster.address) as trainer:
-        assert without_time(submit(trainer, job).result()) == without_time(
-            train(job, other, compiles=True)
-        )
+        assert without_time(submit(trainer, job).result()) == without_time(train(job, other))
 
 
 @pytest.mark.slow
@@ -282,7 +280,7 @@ def test_worker_comes_late(cluster, dataset):
         first.kill()
         wait_until(lambda: not client.nthreads())
         cluster.add_worker()
-        assert without_time(future.result()) == without_time(train(LONG[0], dataset, compiles=True))
+        assert without_time(future.result()) == without_time(train(LONG[0], dataset))
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ POOL_3 = changed(POOL, kernel_size=3, stride=3)
 
 COVERED = {
     "mlp": mlp(50),
+    "dropout first": model(FLATTEN, dropout(0.0), linear(784, 10)),
     "normalized mlp": model(
         FLATTEN, linear(784, 30), batch_norm(30, 1), RELU, dropout(0.0), linear(30, 10)
     ),
@@ -57,10 +58,21 @@ COVERED = {
         RELU,
         POOL_3,  # leaves a row and two columns over
         batch_norm(6),
-        changed(conv(6, 3, 2), bias=False),
+        changed(conv(6, 5, 2), bias=False),
         RELU,
         FLATTEN,
-        linear(8 * 7 * 3, 10),
+        linear(8 * 7 * 5, 10),
+    ),
+    "strides": model(
+        changed(conv(1, 6, 5), stride=2, bias=False),
+        batch_norm(6),
+        RELU,
+        changed(conv(6, 5, 4), stride=3, padding=2),
+        RELU,
+        changed(conv(5, 8, 3), stride=(2, 1), padding=1, bias=False),
+        RELU,
+        FLATTEN,
+        changed(linear(8 * 3 * 5, 10), bias=False),
     ),
     "activation first": model(POOL, dropout(0.0), FLATTEN, linear(196, 20), RELU, linear(20, 10)),
     "pool before ReLU": model(conv(1, 5, 3), POOL, RELU, dropout(0.0), FLATTEN, linear(845, 10)),
@@ -73,10 +85,11 @@ UNCOVERED = {
         ("LeakyReLU", {"negative_slope": 0.1, "inplace": False}),
         linear(8, 10),
     ),
-    "stride": model(changed(conv(1, 4), stride=2), FLATTEN, linear(4 * 13 * 13, 10)),
     "overlapping pool": model(
         conv(1, 4), changed(POOL, kernel_size=3), FLATTEN, linear(4 * 12 * 12, 10)
     ),
+    "many weights": model(conv(1, 32), RELU, conv(32, 70), RELU, FLATTEN, linear(70 * 24 * 24, 10)),
+    "three filters": model(conv(1, 3), RELU, FLATTEN, linear(3 * 26 * 26, 10)),
     "Softmax": model(FLATTEN, linear(784, 10), ("Softmax", {"dim": 1})),
     "norm without weights": model(
         FLATTEN, linear(784, 8), changed(batch_norm(8, 1), affine=False, bias=False), linear(8, 10)

@@ -136,5 +136,5 @@ def test_cluster(case, tmp_path):
         cluster.add_worker()
         with DaskTrainer(Datasets.of(dataset), address=cluster.address) as trainer:
             remote = submit(trainer, job).result()
-    local = train(job, dataset, compiles=True)
+    local = train(job, dataset)
     assert replace(remote, wall_seconds=0.0) == replace(local, wall_seconds=0.0)

@@ -94,7 +94,16 @@ def test_runs_are_those_of_train(pool, dataset):
     jobs = [training_job(mlp(8), seed=seed) for seed in (1, 2, 3)]
     futures = [submit(pool, job) for job in jobs]
     for job, future in zip(jobs, futures, strict=True):
-        assert without_time(future.result()) == without_time(train(job, dataset, compiles=True))
+        assert without_time(future.result()) == without_time(train(job, dataset))
+
+
+def test_long_runs_are_compiled(pool, dataset):
+    """Kernels train what takes longer than to compile them, with the same run as here."""
+    job = training_job(mlp(8), epochs=100, batch_size=125)  # 50,000 examples
+    run = submit(pool, job).result()
+    assert run.compiled
+    assert without_time(run) == without_time(train(job, dataset, compiles=True))
+    assert not submit(pool, replace(job, epochs=99)).result().compiled
 
 
 def test_progress_is_reported(stub_pool):
@@ -124,7 +133,7 @@ def test_stacked_jobs(pool, dataset):
         run = future.result()
         assert run.seed == job.seed
         assert reports == list(enumerate(run.epochs, start=1))
-        alone = train(job, dataset, compiles=True)
+        alone = train(job, dataset)
         assert run.final_accuracy == pytest.approx(alone.final_accuracy, abs=0.005)
 
 
@@ -184,7 +193,7 @@ def test_killed_restarts(pool, dataset):
     wait_until(lambda: heard)
     for process_id in before:  # one of the two trains
         os.kill(process_id, signal.SIGKILL)
-    assert without_time(victim.result()) == without_time(train(job, dataset, compiles=True))
+    assert without_time(victim.result()) == without_time(train(job, dataset))
     assert heard[-1][0] == 40
 
 
@@ -287,7 +296,7 @@ def test_over_the_budget(pool):
 def test_measured_runs_are_those_of_train(pool, dataset):
     """Measuring the first steps changes no run."""
     jobs = [training_job(cnn(p / 10), seed=2) for p in range(5)]
-    alone = train_stacked(jobs, dataset, compiles=True)
+    alone = train_stacked(jobs, dataset)
     for future, run in zip(
         pool.submit_stacked(jobs, budget=Budget(reference_epochs=1e6)), alone, strict=True
     ):

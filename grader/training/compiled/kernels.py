@@ -20,16 +20,8 @@ ALL = 2**24
 KEEP_ALL = np.uint32(ALL), np.float32(1)  # how many of ALL dropout keeps, and the scale of those
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return njit(fastmath={"contract", "nsz", "reassoc"}, cache=True, error_model="numpy")(function)
-
-
-@_compiled
-def _sum(values: Any) -> Any:
-    total = ZERO  # numba's own sum is not reordered, so it is not vectorised
-    for t in range(len(values)):
-        total += values[t]
-    return total
+_FASTMATH = {"contract", "nsz", "reassoc"}
+_compiled: Callable[[Any], Any] = njit(fastmath=_FASTMATH, cache=True, error_model="numpy")
 
 
 @_compiled
@@ -37,8 +29,7 @@ def draw_batch(inputs: Any, scale: Any, shift: Any, indices: Any, batch: Any) ->
     """Write the inputs (examples, F) at `indices` (N,) to `batch` (F, N), scaled and shifted."""
     for feature in range(len(batch)):
         for n in range(len(indices)):
-            value = np.float32(inputs[indices[n], feature])
-            batch[feature, n] = value * scale[feature] + shift[feature]
+            batch[feature, n] = inputs[indices[n], feature] * scale[feature] + shift[feature]
 
 
 @_compiled
@@ -57,59 +48,69 @@ def cross_entropy(logits: Any, targets: Any, indices: Any) -> Any:
 
 
 @cache
-def convolution(height: int, width: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the kernels of a convolution and of its gradient, by the filter's size."""
+def convolution(height: int, width: int, down: int, across: int) -> Any:
+    """Return the kernels of a convolution and of its gradient, by the filter's size and strides."""
 
     @_compiled
-    def convolve(x: Any, weight: Any, bias: Any, y: Any) -> None:
-        """Write the convolution of x (I, H, W, N) with weight (O, I, h, w) to y; bias is (O,)."""
-        size, last = x.shape[3], len(weight) - 1
-        spare = np.empty((4, y.shape[2] * size), y.dtype)  # for a last group of less than four
+    def convolve(x: Any, weight: Any, bias: Any, size: int, y: Any) -> None:
+        """Write the convolution of x (I, H, W * N) to y (O, H', W' * N).
+
+        The columns of x are sorted by their remainder modulo the stride `across`.
+        """
+        remainder = x.shape[2] // across
         for i in range(y.shape[1]):
-            for o in range(0, last + 1, 4):
-                o1, o2, o3 = min(o + 1, last), min(o + 2, last), min(o + 3, last)
-                y0, y1 = y[o, i].ravel(), y[o1, i].ravel() if o1 > o else spare[1]
-                y2 = y[o2, i].ravel() if o2 > o1 else spare[2]
-                y3 = y[o3, i].ravel() if o3 > o2 else spare[3]
-                y0[:], y1[:], y2[:], y3[:] = bias[o], bias[o1], bias[o2], bias[o3]
+            for start in range(0, len(weight), 4):
+                o = min(start, len(weight) - 4)  # without a multiple of 4, some are done twice
+                y0, y1, y2, y3 = y[o, i], y[o + 1, i], y[o + 2, i], y[o + 3, i]
+                y0[:], y1[:], y2[:], y3[:] = bias[o], bias[o + 1], bias[o + 2], bias[o + 3]
                 for c in range(weight.shape[1]):
                     for p in range(height):
-                        row = x[c, i + p].ravel()
+                        row = x[c, i * down + p]
                         for t in range(len(y0)):
                             a, b, d, e = y0[t], y1[t], y2[t], y3[t]
                             for q in range(width):
                                 # Unsigned, since numba counts a negative index from the end.
-                                value = row[np.uint64(t + q * size)]
+                                at = t + q % across * remainder + q // across * size
+                                value = row[np.uint64(at)]
                                 a += weight[o, c, p, q] * value
-                                b += weight[o1, c, p, q] * value
-                                d += weight[o2, c, p, q] * value
-                                e += weight[o3, c, p, q] * value
+                                b += weight[o + 1, c, p, q] * value
+                                d += weight[o + 2, c, p, q] * value
+                                e += weight[o + 3, c, p, q] * value
                             y0[t], y1[t], y2[t], y3[t] = a, b, d, e
 
     @_compiled
-    def differentiate(x: Any, dy: Any, dweight: Any) -> None:
+    def differentiate(x: Any, dy: Any, size: int, dweight: Any) -> None:
         """Write the gradient of the weight, where that of y is `dy`."""
-        size, last = x.shape[3], len(dweight) - 1
-        dweight[:] = 0
-        for i in range(dy.shape[1]):
-            for o in range(0, last + 1, 4):
-                o1, o2, o3 = min(o + 1, last), min(o + 2, last), min(o + 3, last)
-                g0, g1 = dy[o, i].ravel(), dy[o1, i].ravel()
-                g2, g3 = dy[o2, i].ravel(), dy[o3, i].ravel()
+        remainder = x.shape[2] // across
+        for start in range(0, len(dweight), 4):
+            o = min(start, len(dweight) - 4)
+            dweight[o : o + 4] = 0
+            for i in range(dy.shape[1]):
+                g0, g1, g2, g3 = dy[o, i], dy[o + 1, i], dy[o + 2, i], dy[o + 3, i]
                 for c in range(dweight.shape[1]):
                     for p in range(height):
-                        row = x[c, i + p].ravel()
+                        row = x[c, i * down + p]
                         for q in range(width):
                             a = b = d = e = ZERO
+                            first = q % across * remainder + q // across * size
                             for t in range(len(g0)):
-                                value = row[np.uint64(t + q * size)]
+                                value = row[np.uint64(t + first)]
                                 a, b = a + g0[t] * value, b + g1[t] * value
                                 d, e = d + g2[t] * value, e + g3[t] * value
                             for k, part in enumerate((a, b, d, e)):
-                                if o + k <= last:
-                                    dweight[o + k, c, p, q] += part
+                                dweight[o + k, c, p, q] += part
 
     return convolve, differentiate
+
+
+@_compiled
+def add_copies(copies: Any, stride: tuple[int, int], x: Any) -> None:
+    """Write to each number of x, (C, H, W, N), the sum of its `copies`, (C, h, w, H', W', N)."""
+    x[:] = 0
+    for c, p, q, i, j in np.ndindex(copies.shape[:5]):
+        own, copy = x[c, i * stride[0] + p, j * stride[1] + q], copies[c, p, q, i, j]
+        for n in range(len(own)):
+            own[n] += copy[n]
 
 
 @_compiled
@@ -123,8 +124,10 @@ def normalize(x: Any, norm: Any, scales: Any, trains: bool) -> None:
         if trains:
             values = x[c].ravel()
             count = np.float32(len(values))
-            mean = _sum(values) / count
-            squares = ZERO
+            total = squares = ZERO  # numba's own sum is not reordered, so it is not vectorised
+            for t in range(len(values)):
+                total += values[t]
+            mean = total / count
             for t in range(len(values)):
                 squares += (values[t] - mean) ** 2
             running_mean[c] += momentum * (mean - running_mean[c])
@@ -139,9 +142,7 @@ def normalize(x: Any, norm: Any, scales: Any, trains: bool) -> None:
 
 
 @cache
-def activation(
-    relu: bool, pool: int, drops: bool, norms: bool
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def activation(relu: bool, pool: int, drops: bool, norms: bool) -> Any:
     """Return the kernels of scaling, max pooling, ReLU and dropout, each of them or not."""
 
     @_compiled
