@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 import grader
 from grader.assignment.records import Assignment, record_of
 from grader.assignment.selection import select_items
-from grader.cohort.late_policy import LatePolicy, read_time, submission_time
+from grader.cohort.late_policy import LatePolicy, percent, read_time, submission_time
 from grader.cohort.people import IN_TIME, read_matches, read_times, settled_row, taken_out
 from grader.cohort.run import ClassRun, RunObserver, Task, write_student_reports
 from grader.cohort.store import STORE_NAME, Store, StoredGrading
@@ -41,6 +41,7 @@ from grader.text import clean_line, display_name
 LOCK_NAME = ".lock"
 ALL_STUDENTS = "all"
 SCHEDULER_SECONDS = 5.0
+SHOWN_PENALTIES = 10
 _OWN_NAMES = frozenset({LOCK_NAME, STORE_NAME, "journal.jsonl", CLASS_PAGE_NAME, "runs"})
 """Names in the output directory that no student's folder may have."""
 
@@ -380,7 +381,7 @@ def _leave_out_unchanged(
     observer: ClassObserver,
 ) -> list[Task]:
     """Return the tasks that need grading; apply the late policy of today to the others."""
-    to_grade = {task.work.student.id: task for task in tasks}
+    to_grade, moved = {task.work.student.id: task for task in tasks}, list[str]()
     missing = {student.id for student in intake.missing}
     owners = {task.work.identity.label: task.work.student.id for task in tasks}
     for stored in list(store.automatic()):
@@ -403,12 +404,29 @@ def _leave_out_unchanged(
                 if result is not None:
                     result = write_student_reports(request.output, task, result)
                 store.record(decided, inputs_sha256=stored.inputs_sha256, result=result)
+                before, after = (each.late for each in (stored.summary, decided))
+                if before.share_kept != after.share_kept:
+                    reason = f" ({after.reason})" if after.reason else ""
+                    change = f"{percent(before.share_kept)} → {percent(after.share_kept)}"
+                    moved.append(f"{clean_line(student_id)} {change}{reason}")
                 observer.graded(decided)
             elif decided.feedback_name != stored.summary.feedback_name:
                 # Feedback goes to the newest download, or an earlier version kept no name.
                 result = store.automatic_result(stored.number)
                 store.record(decided, inputs_sha256=stored.inputs_sha256, result=result)
+    _warn_of_penalties(moved, observer)
     return list(to_grade.values())
+
+
+def _warn_of_penalties(moved: Sequence[str], observer: ClassObserver) -> None:
+    if not moved:
+        return
+    shown = "; ".join(moved[:SHOWN_PENALTIES])
+    more = f"; and {len(moved) - SHOWN_PENALTIES} more" if len(moved) > SHOWN_PENALTIES else ""
+    observer.warn(
+        f"another share of the points is kept for unchanged work: {shown}{more}. "
+        "`grade diff` lists them all, and `grade undo` takes this run back"
+    )
 
 
 def _as_if_new(stored: StudentSummary, decided: StudentSummary) -> StudentSummary:

@@ -41,8 +41,8 @@ OWN_HEADERS = frozenset(
 
 MAXIMUM_EXTENSION_DAYS = 366
 
-_MOODLE_TIMES = ("%A, %d %B %Y, %I:%M %p", "%A, %d %B %Y, %H:%M")
-"""Of Moodle's grading worksheet in English (`strftimedaydatetime`)."""
+_MOODLE_TIMES = ("%A, %d %B %Y, %I:%M %p", "%A, %d %B %Y, %H:%M", "%A, %B %d, %Y, %I:%M %p")
+"""Of Moodle's grading worksheet in English and American English (`strftimedaydatetime`)."""
 
 _GERMAN_TIME = re.compile(r"\w+, (\d{1,2})\. (\w+) (\d{4}), (\d{1,2}:\d\d)")
 _GERMAN_MONTHS = (
@@ -55,6 +55,8 @@ _FOREIGN_TIME = re.compile(r".*\d{4}.*\d{1,2}[:.h]\d\d.*")
 _END_OF_DAY = time(23, 59, 59)
 _MINUTE = re.compile(r"[T ]\d\d:?\d\d(?:$|[Z+-])", re.IGNORECASE)
 """A time without seconds."""
+_DAY = re.compile(r"\d{4}-?\d\d-?\d\d|\d{4}-?W\d\d(?:-?\d)?")
+"""As `date.fromisoformat` reads it."""
 _DAYS = re.compile(r"\+?(\d+(?:[.,]\d+)?)\s*(?:d|days?)?", re.IGNORECASE)
 _LOCAL_TIMEZONE_FILE = Path("/etc/localtime")
 
@@ -108,13 +110,15 @@ class LatePolicy:
         if submitted_at.tzinfo is None:
             submitted_at = submitted_at.replace(tzinfo=self.due.tzinfo)
         days = days_late(due, self.grace, submitted_at)
-        slip = min(days, self.slip_days_left(student))
+        left = self.slip_days_left(student)
+        # No more than save points: where the floor or the maximum decides, they are for later.
+        slip = max(range(min(days, left) + 1), key=lambda n: (self._share_kept(days - n)[0], -n))
         kept, reason = self._share_kept(days - slip)
         if slip:
             free = "1 slip day" if slip == 1 else f"{slip} slip days"
-            reason = "; ".join(
-                filter(None, (f"{free} used, {self.slip_days_left(student) - slip} left", reason))
-            )
+            reason = "; ".join(filter(None, (f"{free} used, {left - slip} left", reason)))
+        elif days and left:
+            reason += "; a slip day would save no points"
         if days and source:
             reason += f" ({source})"
         extended = f" (extended to {due:%Y-%m-%d %H:%M %Z})" if days and due != self.due else ""
@@ -142,6 +146,24 @@ class LatePolicy:
             )
         return max(0, self.slip_days - int(used or 0))
 
+    def _require_clear_day(self, student: Student) -> None:
+        """Raise `UsageError` if the roster has a day, and its hours decide how late it is."""
+        submitted_at = submission_time(student)
+        text = student.cell(*SUBMITTED_HEADERS)
+        if submitted_at is None or not _DAY.fullmatch(text):
+            return
+        due, zone = self.due_for(student), self.due.tzinfo
+        first, last = (
+            days_late(due, self.grace, datetime.combine(submitted_at, hour, zone))
+            for hour in (time.min, _END_OF_DAY)
+        )
+        if first != last:
+            raise UsageError(
+                f"the time of submission of {student.id} is a day without the time, and {first} or "
+                f"{last} days late by the time: {clean_line(text)[:80]}",
+                next_step="write it as 2026-03-01 23:59",
+            )
+
     def _share_kept(self, days: int) -> tuple[float, str]:
         """Return the share of the earned points that is kept, and the reason."""
         if days == 0:
@@ -151,8 +173,8 @@ class LatePolicy:
             return 0.0, f"{late}; no points remain after {self.maximum_days}"
         kept = 1 - self.penalty_per_day * days
         if kept < self.floor:
-            return self.floor, f"{late}; {_percent(self.floor)} of the points remain however late"
-        return max(0.0, kept), f"{late}, at {_percent(self.penalty_per_day)} of the points a day"
+            return self.floor, f"{late}; {percent(self.floor)} of the points remain however late"
+        return max(0.0, kept), f"{late}, at {percent(self.penalty_per_day)} of the points a day"
 
     def due_for(self, student: Student) -> datetime:
         """Return the due date with the student's extension.
@@ -198,7 +220,7 @@ class LatePolicy:
             try:
                 self.due_for(student)
                 self.slip_days_left(student)
-                submission_time(student)
+                self._require_clear_day(student)
             except UsageError as error:
                 mistakes.append(f"  - {error}")
         if mistakes:
@@ -253,7 +275,7 @@ def _require_known_language(student: Student) -> None:
             )
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """Return "12.5%", with the digits that the policy has."""
     return f"{share * 100:.6g}%"
 

@@ -56,6 +56,29 @@ def test_moodles_worksheet(tmp_path: Path) -> None:
     assert late(course)["Participant 2"].days_late == 0
 
 
+def test_moodles_american_worksheet(tmp_path: Path) -> None:
+    """American English has the month first, in letters, so it is clear."""
+    roster = (
+        "Identifier,Full name,Last modified (submission)\n"
+        'Participant 1,a,"Tuesday, March 10, 2026, 11:59 PM"\n'
+    )
+    course = make_course(tmp_path, roster, names="a")
+    assert late(course)["Participant 1"].submitted_at == "2026-03-10T23:59:00+00:00"
+
+
+def test_days_without_times(tmp_path: Path) -> None:
+    """A day counts where its hours do not matter; where they do, nobody guesses them."""
+    course = make_course(tmp_path, "id,submitted_at\na,2026-03-09\nb,2026-03-07\n")
+    assert late(course)["a"].days_late == 0
+    (course / "roster.csv").write_text("id,submitted_at\na,\nb,2026-03-09\n")
+    noon = ("--due", "2026-03-09 12:00", "--change-settings")
+    said = refusal(batch(course, *noon))
+    assert "the time of submission of b is a day without the time, and 0 or 1 days late" in said
+    assert "a " not in said.partition("read:")[2].partition("of b")[0].replace("the time", "")
+    (course / "roster.csv").write_text("id,submitted_at\na,2026-03-11\nb,2026-03-08\n")
+    assert "of a is a day without the time, and 2 or 3" in refusal(batch(course, *noon))
+
+
 GERMAN = """\
 ID,Vollständiger Name,Bewertung,Bestwertung,Zuletzt geändert (Abgabe),Feedback als Kommentar
 Teilnehmer/in1,a,,10,"Dienstag, 10. März 2026, 23:59",
@@ -158,6 +181,32 @@ def test_slip_days(tmp_path: Path) -> None:
     exported = run(course, "export", "csv").stdout
     assert ",2,3," in exported
     assert ",3,4," in exported
+
+
+def test_slip_days_that_save_nothing(tmp_path: Path) -> None:
+    """Free days are kept where a floor or the maximum makes them useless."""
+    roster = "id,submitted_at\na,2026-03-29 12:00\nb,2026-03-12 12:00\n"
+    floor = ("--slip-days", "2", "--penalty-floor", "0.5")
+    course = make_course(tmp_path, roster, *floor)
+    first, second = late(course)["a"], late(course)["b"]
+    assert (first.days_late, first.slip_days, first.share_kept) == (20, 0, 0.5)
+    assert "a slip day would save no points" in first.reason
+    assert (second.days_late, second.slip_days, second.share_kept) == (3, 2, 0.75)
+    maximum = ("--penalty-floor", "0", "--maximum-days-late", "1", "--change-settings")
+    assert batch(course, *maximum).exit_code == 0
+    assert (late(course)["a"].slip_days, late(course)["a"].share_kept) == (0, 0.0)
+    assert (late(course)["b"].slip_days, late(course)["b"].share_kept) == (2, 0.75)
+
+
+def test_new_penalty_of_unchanged_work(tmp_path: Path) -> None:
+    """Whose points move because of a time that was read is named, and stands in the diff."""
+    course = make_course(tmp_path, "id,submitted_at\na,\nb,\n")
+    judged = run(course, "override", "a", "1A", "4", "--reason", "right", "--as", "Ina")
+    assert judged.exit_code == 0, judged.output
+    (course / "roster.csv").write_text("id,submitted_at\na,2026-03-11 12:00\nb,\n")
+    said = " ".join(batch(course).stderr.split())
+    assert "kept for unchanged work: a 100% → 50% (2 days late" in said
+    assert "late penalty 0 → 2" in run(course, "diff").output
 
 
 def test_a_persons_time(tmp_path: Path) -> None:
