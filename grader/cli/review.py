@@ -17,12 +17,16 @@ from grader.cli.caller import CallerPath, OutputPath
 from grader.cli.class_settings import load_class_assignment
 from grader.cli.options import assignment_option, class_option
 from grader.cohort.store import STORE_NAME, Store
+from grader.errors import UsageError
 from grader.review.accounts import invite as make_invitation
 from grader.review.accounts import revoke
 from grader.review.answers import collect_answers
+from grader.review.ledger import reopen
 from grader.review.merging import SHOWN, merge_judgements
+from grader.review.queue import EVERYTHING, Share
 from grader.review.store import ReviewStore
 from grader.review.table import export_table, import_table
+from grader.text import clean_line, display_name
 
 DEFAULT_PORT = 8765
 
@@ -36,6 +40,8 @@ Examples:
   grade review export answers.csv  grade in a spreadsheet
   grade review import answers.csv  and take the grades over
   grade review merge copy.sqlite   take over what was judged in a copy
+  grade review invite Ada --share 2/6  one of six graders, and a sixth of the answers
+  grade review reopen 1042 1A --reason "page 2 was not read"
 """
 
 _name_option = click.option(
@@ -116,16 +122,76 @@ def review(
 
 @review.command("invite", epilog=EXAMPLES)
 @click.argument("name")
+@click.option(
+    "--share",
+    metavar="K/N",
+    help="The part of the answers that NAME grades, such as 2/6; 1/1 for all. It is stored.",
+)
 @class_option
 @_name_option
 @_public_url_option
 @_port_option
-def send_invitation(*, name: str, output: Path, grader: str, public_url: str, port: int) -> None:
+def send_invitation(
+    *, name: str, share: str | None, output: Path, grader: str, public_url: str, port: int
+) -> None:
     """Print a link for NAME to grade with. It is valid for 14 days."""
+    by = grader or getpass.getuser()
+    chosen = Share.read(share) if share else None
     with ReviewStore.open_existing(output) as store:
-        click.echo(
-            _link(make_invitation(store, name, by=grader or getpass.getuser()), public_url, port)
+        token = make_invitation(store, name, by=by)
+        if chosen is not None:
+            kept = "" if chosen == EVERYTHING else str(chosen)
+            store.set_share(display_name(name.strip()), kept, by=by)
+    click.echo(_link(token, public_url, port))
+
+
+@review.command("reopen", epilog=EXAMPLES)
+@click.argument("student")
+@click.argument("parts", nargs=-1)
+@click.option("--reason", default="", help="Why the student asks; who grades again reads it.")
+@click.option("--forget", is_flag=True, help="Withdraw the request; the judgements stand.")
+@class_option
+@assignment_option
+@_name_option
+@click.pass_context
+def reopen_answers(
+    context: click.Context,
+    /,
+    *,
+    student: str,
+    parts: tuple[str, ...],
+    reason: str,
+    forget: bool,
+    output: Path,
+    assignment: str,
+    grader: str,
+) -> None:
+    """Open STUDENT's answers, or those to PARTS, to be graded again.
+
+    They come up first in `grade review`, with the reason and what was judged before. The points
+    count until somebody has judged again.
+    """
+    if bool(reason.strip()) == forget:
+        raise UsageError(
+            "a request needs a reason, and one that is withdrawn has none",
+            next_step="give --reason TEXT, or --forget",
         )
+    loaded = load_class_assignment(context, output, assignment)
+    known = [item_id for item_id, _ in loaded.item_ids()]
+    if unknown := [part for part in parts if not any(_is_of(one, part) for one in known)]:
+        raise UsageError(
+            f"there is no part {clean_line(unknown[0])!r}", next_step=f"parts: {', '.join(known)}"
+        )
+    chosen = [one for one in known if not parts or any(_is_of(one, part) for part in parts)]
+    with ReviewStore.open_existing(output) as store:
+        collect_answers(store, output)
+        opened = reopen(store, student, chosen, reason.strip(), grader=grader or getpass.getuser())
+    done = "withdrawn" if forget else "open to be graded again; the points count until then"
+    click.echo(f"{clean_line(student)}, {', '.join(opened)}: {done}")
+
+
+def _is_of(item_id: str, part: str) -> bool:
+    return item_id == part or item_id.startswith(f"{part}.")
 
 
 @review.command("revoke", epilog=EXAMPLES)
@@ -141,17 +207,19 @@ def revoke_invitation(*, name: str, output: Path, grader: str) -> None:
 
 @review.command("export", epilog=EXAMPLES)
 @click.argument("table", type=OutputPath(dir_okay=False))
+@click.option("--share", metavar="K/N", default="1/1", help="Only a part of the answers: 2/6.")
 @class_option
 @assignment_option
 @click.pass_context
 def export_answers(
-    context: click.Context, /, *, table: Path, output: Path, assignment: str
+    context: click.Context, /, *, table: Path, share: str, output: Path, assignment: str
 ) -> None:
     """Write answers and judgements to the CSV file TABLE."""
+    chosen = Share.read(share)
     loaded = load_class_assignment(context, output, assignment)
     with ReviewStore.open_existing(output) as store:
         collect_answers(store, output)
-        rows = export_table(store, loaded, table)
+        rows = export_table(store, loaded, table, chosen)
     click.echo(f"{rows} answers in {table}")
 
 

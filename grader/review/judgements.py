@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from grader.assignment.records import Rubric, record_of
 from grader.results import (
@@ -31,6 +31,7 @@ class Judgement:
         adjustment: points that no rubric item gives.
         comment: Markdown.
         flagged: the answer needs another look.
+        request: why the student asked to have it graded again; the points count until somebody has.
         judged_at: ISO 8601, UTC.
     """
 
@@ -39,6 +40,7 @@ class Judgement:
     adjustment: float = 0.0
     comment: str = ""
     flagged: bool = False
+    request: str = field(default="", metadata={"digested": False})
     answer_sha256: str
     judged_at: str
 

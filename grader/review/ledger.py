@@ -12,9 +12,11 @@ from dataclasses import replace
 
 import msgspec
 
+from grader.errors import UsageError
 from grader.models.digest import digest_of
 from grader.review.judgements import Judgement
 from grader.review.store import FIRST, SECOND, Change, ConflictError, Entry, ReviewStore
+from grader.text import clean_line
 
 
 def entries_version(entries: Iterable[Entry]) -> str:
@@ -40,6 +42,42 @@ def judge(
         write_judgements(store, judged, grader=judgement.grader, kind="judgement")
         if reading == SECOND and all(entry.judgement is None for entry in entries):
             store.keep_compared(item_id, judgement.answer_sha256)
+
+
+def reopen(
+    store: ReviewStore, student_id: str, item_ids: Sequence[str], request: str, *, grader: str
+) -> list[str]:
+    """Open a student's judged answers to be graded again, or withdraw that with an empty request.
+
+    The judgements stand, with the request, until somebody judges the answers again.
+
+    Returns:
+        The ids of the items that were opened or closed.
+
+    Raises:
+        UsageError: the student has no such judged answers, or no request to withdraw.
+    """
+    with store.transaction():
+        standing = [
+            (entry, entry.current)
+            for item_id in item_ids
+            for entry in store.entries(item_id)
+            if entry.student_id == student_id and entry.current is not None
+        ]
+        changed = [
+            (entry, replace(judgement, request=request))
+            for entry, judgement in standing
+            if judgement.request != request
+        ]
+        if not changed:
+            judged = "this request already" if standing else "no judged answer"
+            asked = judged if request else "no request"
+            raise UsageError(
+                f"{clean_line(student_id)} has {asked} for {', '.join(item_ids)}",
+                next_step="`grade class show` and the page of `grade review` show what was judged",
+            )
+        write_judgements(store, changed, grader=grader, kind="request to grade again")
+        return [entry.item_id for entry, _ in changed]
 
 
 def write_judgements(

@@ -57,7 +57,7 @@ def merge_judgements(
                     continue
                 found = tuple(names.get(one, one) for one in judgement.rubric_items)
                 judgement = replace(judgement, rubric_items=found)
-                if own.current is None:
+                if own.current is None or _only_asked_for(own.current, judgement):
                     changed.append((own, judgement))
                 elif _is_same(own.current, judgement):
                     unchanged += 1
@@ -109,8 +109,14 @@ def _differing(known: dict[str, RubricItem], theirs: Rubric) -> Iterator[str]:
             yield f"{item.id} is {own.points:g} points here and {item.points:g} there"
 
 
+def _only_asked_for(own: Judgement, other: Judgement) -> bool:
+    """Return True if a student's request is all that the other copy has more."""
+    return not own.request and own != other == replace(own, request=other.request)
+
+
 def _is_same(own: Judgement, other: Judgement) -> bool:
-    return replace(own, grader=other.grader, judged_at=other.judged_at) == other
+    same = replace(own, grader=other.grader, judged_at=other.judged_at, request=other.request)
+    return same == other
 
 
 def _describe(own: Entry, other: Judgement) -> str:

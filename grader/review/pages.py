@@ -22,7 +22,15 @@ from grader.review.answers import collect_answers
 from grader.review.holds import Holds, Place
 from grader.review.judgements import Judgement, points_of
 from grader.review.ledger import entries_version
-from grader.review.queue import Filter, Group, measure_progress, neighbours, read_groups, select
+from grader.review.queue import (
+    Filter,
+    Group,
+    measure_progress,
+    neighbours,
+    read_groups,
+    select,
+    share_of,
+)
 from grader.review.rubrics import rubric_in_force, rubric_version
 from grader.review.store import FIRST, SECOND, ReviewStore
 from grader.text import make_visible
@@ -128,6 +136,8 @@ def home(view: View) -> Response:
                 "points": item.points,
                 "progress": measure_progress(groups),
                 "second": len(view.select(item_id, groups, Filter.SECOND)),
+                "own": sum(len(group.entries) for group in view.to_do(item_id, groups)),
+                "requests": sum(len(group.requests) for group in groups),
             }
         )
     return _page(
@@ -135,7 +145,8 @@ def home(view: View) -> Response:
         view,
         title=review.assignment.title,
         rows=rows,
-        going_on=next((row["item_id"] for row in rows if row["progress"].left), None),
+        going_on=next((row["item_id"] for row in rows if row["own"]), None),
+        share=share_of(review.store, view.grader),
         double=review.store.double_share(),
     )
 
@@ -146,9 +157,10 @@ def next_answer(view: View, item_id: str) -> Response:
     groups = read_groups(review.store, item_id)
     free = view.to_do(item_id, groups)
     if free:
+        chosen = min(free, key=lambda group: not group.requests)  # students who wait come first
         # Held at once, so that the next person who asks gets another one.
-        review.holds.hold(Place(item_id, view.reading, free[0].sha256), view.grader)
-        return RedirectResponse(answer_address(item_id, free[0].sha256, view.shown), 303)
+        review.holds.hold(Place(item_id, view.reading, chosen.sha256), view.grader)
+        return RedirectResponse(answer_address(item_id, chosen.sha256, view.shown), 303)
     held = len(view.select(item_id, groups, view.shown))
     order = list(review.items)
     start = order.index(item_id)
@@ -156,11 +168,14 @@ def next_answer(view: View, item_id: str) -> Response:
         (
             other
             for other in (*order[start + 1 :], *order[:start])
-            if measure_progress(read_groups(review.store, other)).left
+            if view.to_do(other, read_groups(review.store, other))
         ),
         None,
     )
-    return _page("nothing_left.html", view, item_id=item_id, following=following, held=held)
+    others = measure_progress(groups).left
+    return _page(
+        "nothing_left.html", view, item_id=item_id, following=following, held=held, others=others
+    )
 
 
 def answer(

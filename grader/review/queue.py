@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, lru_cache
+from typing import Self
 
+from grader.errors import UsageError
 from grader.review.answers import NO_ANSWER
 from grader.review.judgements import Judgement
 from grader.review.store import FIRST, SECOND, Entry, ReviewStore
+from grader.text import clean_line
 
 
 class Filter(StrEnum):
@@ -57,10 +60,50 @@ class Group:
         return self.missing or all(entry.current is not None for entry in self.entries)
 
     @cached_property
+    def requests(self) -> list[str]:
+        """The reasons for which students asked to have this answer graded again."""
+        judged = [entry.current for entry in self.entries if entry.current is not None]
+        return [judgement.request for judgement in judged if judgement.request]
+
+    @cached_property
     def flagged(self) -> bool:
-        """True if a grader asked for another look, or the answer changed after its judgement."""
+        """True if somebody asked for another look, or the answer changed after its judgement."""
         judgement = self.judgement
-        return self.outdated is not None or (judgement is not None and judgement.flagged)
+        is_flagged = judgement is not None and judgement.flagged
+        return is_flagged or self.outdated is not None or bool(self.requests)
+
+
+@dataclass(frozen=True)
+class Share:
+    """One of several parts of the answers to each item, equal but for one answer: "2/6"."""
+
+    number: int
+    parts: int
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return the share that a text such as "2/6" names.
+
+        Raises:
+            UsageError: it names none.
+        """
+        number, _, parts = text.partition("/")
+        if number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts) <= 1000:
+            return cls(int(number), int(parts))
+        raise UsageError(
+            f"{clean_line(text)!r} is not a share of the answers",
+            next_step="write 2/6 for the second of six",
+        )
+
+    def has(self, group: Group) -> bool:
+        """Return True for every group of exactly one of the shares."""
+        return group.number % self.parts == self.number % self.parts
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.parts}"
+
+
+EVERYTHING = Share(1, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +150,22 @@ def select(
         case Filter.ALL:
             return list(groups)
         case Filter.UNGRADED:
-            return [group for group in groups if not group.graded]
+            share = share_of(store, grader)
+            return [
+                group
+                for group in groups
+                if group.requests or (not group.graded and share.has(group))
+            ]
         case Filter.FLAGGED:
             return [group for group in groups if group.flagged]
         case Filter.SECOND:
             return _for_second_reading(store, item_id, groups, grader)
+
+
+def share_of(store: ReviewStore, grader: str) -> Share:
+    """Return the share of the answers that a grader was given, or `EVERYTHING`."""
+    kept = store.shares().get(grader)
+    return Share.read(kept) if kept else EVERYTHING
 
 
 def neighbours(

@@ -123,6 +123,21 @@ class ReviewStore(Store):
             self.record_change(grader=by, kind="double grading", before=before, after=share)
             self.keep_setting("double-share", repr(share))
 
+    def shares(self) -> dict[str, str]:
+        """Return the share of the answers of each grader who has one, such as "2/6"."""
+        return msgspec.json.decode(self.setting("shares") or "{}", type=dict[str, str])
+
+    def set_share(self, grader: str, share: str, *, by: str) -> None:
+        """Give a grader a share of the answers, or all of them with ""."""
+        with self.transaction():
+            shares = self.shares()
+            before = shares.pop(grader, "")
+            if before == share:
+                return
+            shares |= {grader: share} if share else {}
+            self.record_change(grader=by, kind=f"share of {grader}", before=before, after=share)
+            self.keep_setting("shares", _encode(shares))
+
     def collected(self) -> dict[str, int]:
         """Return the number of the grading from which each student's answers were collected."""
         rows = self._connection.execute("SELECT DISTINCT student_id, grading_id FROM answers")

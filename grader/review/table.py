@@ -22,6 +22,7 @@ from grader.errors import UsageError
 from grader.intake.roster import decode_text, find_delimiter
 from grader.review.judgements import LONGEST_COMMENT, Judgement, parse_points, points_of
 from grader.review.ledger import write_judgements
+from grader.review.queue import EVERYTHING, Share, read_groups
 from grader.review.rubrics import rubrics_in_force
 from grader.review.store import ConflictError, Entry, ReviewStore
 from grader.text import clean_line
@@ -49,9 +50,12 @@ class Imported:
     empty: int
 
 
-def export_table(store: ReviewStore, assignment: Assignment, path: Path) -> int:
+def export_table(
+    store: ReviewStore, assignment: Assignment, path: Path, share: Share = EVERYTHING
+) -> int:
     """Write one row for each student and item that people grade; return the number of rows.
 
+    With a share, only its answers are written.
     Text cells that a spreadsheet would take for a formula begin with an apostrophe.
     """
     rows = 0
@@ -60,7 +64,11 @@ def export_table(store: ReviewStore, assignment: Assignment, path: Path) -> int:
         writer.writeheader()
         for item_id, rubric in rubrics_in_force(store, assignment).items():
             possible = dict(assignment.item_ids())[item_id].points
+            groups = filter(share.has, read_groups(store, item_id))
+            own = {group.sha256 for group in groups}
             for entry in store.entries(item_id):
+                if entry.answer_sha256 not in own:
+                    continue
                 answer = store.answer(item_id, entry.answer_sha256)
                 row: dict[str, Any] = {
                     "item": item_id,
@@ -100,13 +108,18 @@ def import_table(
     rows = _read_rows(path)
     with store.transaction():
         judged = _judgements_in(store, assignment, rows, grader)
-        # Another grader or time alone is not another judgement.
+        # Another grader or time alone is not another judgement, and answers no request.
         changed = [
             (entry, judgement)
             for entry, judgement in judged
             if entry.current is None
             or judgement
-            != replace(entry.current, grader=judgement.grader, judged_at=judgement.judged_at)
+            != replace(
+                entry.current,
+                grader=judgement.grader,
+                judged_at=judgement.judged_at,
+                request="",
+            )
         ]
         if changed:
             write_judgements(store, changed, grader=grader, kind="import")

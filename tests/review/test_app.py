@@ -13,6 +13,7 @@ from grader.review import accounts, holds
 from grader.review.accounts import invite, revoke
 from grader.review.answers import collect_answers
 from grader.review.app import make_app
+from grader.review.ledger import reopen
 from grader.review.security import MAXIMUM_FORM_BYTES, POLICY
 from grader.review.server import serve
 from tests.support.review_class import HOSTILE, SET4, give, hand_in, make_class
@@ -411,6 +412,48 @@ def test_left_answer_comes_back(grace, hal, monkeypatch):
     assert hal.open("/items/1A/next").path != first.path
     clock[0] += holds.HOLD_SECONDS + 1
     assert hal.open("/items/1A/next").path == first.path
+
+
+def test_request_to_grade_again(grace, hal, store):
+    """It comes up first, with its reason and the points so far, until somebody judges again."""
+    page = grace.open("/items/1A/next?show=all")
+    grace.judge(page, found="forward")
+    judged = next(entry for entry in store.entries("1A") if entry.current)
+    reopen(store, judged.student_id, ["1A"], "page 2 was not read", grader="ina")
+    assert "1 asked for by a student" in hal.open("/").text
+    shown = hal.open("/items/1A/next")
+    assert shown.path.partition("?")[0] == page.path.partition("?")[0]
+    assert "“page 2 was not read”" in shown.text
+    assert "grace" in shown.text
+    assert judged.student_id not in shown.text.replace("data", "")
+    assert {entry.current.grader for entry in store.entries("1A") if entry.current} == {"grace"}
+    hal.judge(shown, found="for-ever")
+    assert "asked for by a student" not in hal.open("/").text
+    kept = [entry.current for entry in store.entries("1A") if entry.current]
+    assert {(each.grader, each.request) for each in kept} == {("hal", "")}
+    assert "request to grade again" in hal.open("/history").text
+
+
+def test_shares(grace, hal, store):
+    """Each answer is in one share; whose share is done learns that others' answers are left."""
+    store.set_share("grace", "1/2", by="ina")
+    store.set_share("hal", "2/2", by="ina")
+    given = {}
+    for browser in (grace, hal):
+        assert "You grade share" in browser.open("/").text
+        page = browser.open("/items/1A/next")
+        answers = given[browser.csrf] = set()
+        while "Save and go on" in page.text:
+            answers.add(page.path)
+            page = browser.open(browser.judge(page, found="forward").headers["location"])
+        if browser is grace:
+            assert "Your share of this part is done." in page.text
+    first, second = given.values()
+    assert first.isdisjoint(second)
+    assert abs(len(first) - len(second)) <= 1
+    assert all(entry.current for entry in store.entries("1A"))
+    store.set_share("hal", "", by="ina")
+    assert store.shares() == {"grace": "1/2"}
 
 
 def _third(app, name):
