@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from importlib.metadata import distributions
+from importlib.metadata import distributions, version
 from threading import Event, Lock, Thread, Timer
 from typing import TYPE_CHECKING, Self, cast
 
@@ -117,10 +117,10 @@ async def prepare_worker(plugin: TrainingPlugin, dask_worker: Worker) -> int:
     Raises:
         MachineError: the worker has another version of something.
     """
-    for subject, version in own_versions().items():
-        if plugin.versions[subject] != version:
+    for subject, own in own_versions().items():
+        if plugin.versions[subject] != own:
             raise MachineError(
-                f"{_place(dask_worker)}: the version of {subject} is {version}, but "
+                f"{_place(dask_worker)}: the version of {subject} is {own}, but "
                 f"{plugin.versions[subject]} where the grader runs"
             )
     if plugin.name not in dask_worker.plugins:
@@ -152,10 +152,11 @@ def own_versions() -> dict[str, str]:
     import torch  # noqa: PLC0415  # not at the top: the scheduler needs no torch
 
     numba = next((found.version for found in distributions(name="numba")), "is missing")
+    numpy = version("numpy")  # its BLAS multiplies for the kernels
     return {
         "the grader": grader.__version__,
         "the training loop": str(TRAINER_VERSION),
-        "the compiled kernels": f"{KERNELS_VERSION}, numba {numba}",
+        "the compiled kernels": f"{KERNELS_VERSION}, numba {numba}, NumPy {numpy}",
         "torch": str(torch.__version__),
     }
 
