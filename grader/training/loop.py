@@ -21,7 +21,7 @@ from torch import nn
 
 from grader.errors import ModelError
 from grader.models.build import build_model, load_weights, torch_warnings_ignored
-from grader.models.optimizers import build_optimizer, build_scheduler
+from grader.models.optimizers import build_optimizer, build_scheduler, join_parameters
 from grader.models.shapes import find_shapes
 from grader.models.spec import ModelSpec
 from grader.results import TrainingRun
@@ -82,6 +82,7 @@ def train(
             outputs = partial(evaluate, model, test_examples)
         else:
             recorder.compiled = True
+            join_parameters(optimizer)
             gradients, outputs = network.step, partial(network.evaluate, test_examples)
         while recorder.needs_epoch:
             batches = draw_batches(

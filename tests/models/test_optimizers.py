@@ -9,7 +9,12 @@ import torch
 from grader.errors import ModelError
 from grader.models.build import build_model
 from grader.models.kinds import OPTIMIZER_KINDS
-from grader.models.optimizers import FUSED_OPTIMIZERS, build_optimizer, build_scheduler
+from grader.models.optimizers import (
+    FUSED_OPTIMIZERS,
+    build_optimizer,
+    build_scheduler,
+    join_parameters,
+)
 from grader.models.spec import OptimizerSpec, ParameterGroup, SchedulerSpec, default_optimizer
 from tests.support.specs import FLATTEN, mlp, model, replace
 from tests.support.training_samples import optimizer
@@ -30,6 +35,34 @@ def test_every_optimizer_is_rebuilt(kind):
             assert group[name] == value
     assert built.param_groups[1]["params"][0] is built_model[1].bias
     assert bool(built.param_groups[0].get("fused")) == (kind in FUSED_OPTIMIZERS)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZER_KINDS)
+def test_joined_parameters(kind):
+    """Steps over joined parameters are those over each; a group keeps its rate."""
+    groups = tuple(
+        replace(optimizer(kind, mlp(), lr=rate).groups[0], parameters=names)
+        for names, rate in ((("1.weight", "1.bias"), 0.01), (("3.weight",), 0.02))
+    )
+    models = []
+    for joins in (False, True):
+        torch.manual_seed(1)
+        built = build_model(mlp())
+        chosen = build_optimizer(OptimizerSpec(kind=kind, groups=groups), built)
+        for parameter in built.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        if joins:
+            join_parameters(chosen)
+        assert len(chosen.param_groups[0]["params"]) == (
+            1 if joins and kind in FUSED_OPTIMIZERS and kind != "Adagrad" else 2
+        )
+        for _ in range(3):
+            for parameter in built.parameters():
+                parameter.grad += torch.rand_like(parameter)
+            chosen.step()
+        models.append(built)
+    for each, joined in zip(*(built.parameters() for built in models), strict=True):
+        torch.testing.assert_close(joined, each)
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,7 @@ def compile_network(
 
 
 def can_compile(job: TrainingJob, device: str) -> bool:
-    """Return True if kernels train the job's model, and compile them, for about a second each.
-
-    Raises:
-        ModelError: the model cannot be built, or does not fit its input.
-    """
+    """Return True if kernels train the job, compiled now; raise `ModelError` if it does not fit."""
     if not _suits(job, device):  # a model may be too large to build
         return False
     inputs, targets = torch.zeros(job.batch_size, *job.input_shape), torch.zeros(job.batch_size)

@@ -37,12 +37,14 @@ def cross_entropy(logits: Any, targets: Any, indices: Any) -> Any:
     """Return the mean loss of `logits` (classes, N), and replace them by its gradient."""
     size, loss = logits.shape[1], 0.0
     for n in range(size):
-        column, target = logits[:, n], targets[indices[n]]
+        column, target, total = logits[:, n], targets[indices[n]], ZERO
         largest = column.max()
-        scores = np.exp(column - largest)
-        total = scores.sum()
-        loss += np.log(total) + largest - column[target]
-        column[:] = scores / (total * np.float32(size))
+        distance = largest - column[target]
+        for c in range(len(column)):
+            column[c] = np.exp(column[c] - largest)
+            total += column[c]
+        loss += np.log(total) + distance
+        column /= total * np.float32(size)
         column[target] -= np.float32(1 / size)
     return loss / size
 

@@ -35,6 +35,7 @@ class CompiledNetwork:
             parameter.grad = torch.zeros_like(parameter)
         self._plan = cache(self._plan_steps)
         self._plan(batch_size)
+        self._plan.cache_clear()  # the parameters may move before the first step
 
     def step(self, indices: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of the training examples at `indices`, (B,); set the gradients."""
