@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,12 @@ def _refuse_own_work(_context: click.Context, _option: click.Parameter, value: b
     help="Directory with the starter code. Ignored when submissions are compared.",
 )
 @click.option(
+    "--earlier",
+    type=CallerPath(),
+    multiple=True,
+    help="The --output of an earlier term, whose work is compared with this class's. Repeatable.",
+)
+@click.option(
     "--scheduler",
     metavar="ADDRESS",
     help="Train on the workers of the Dask scheduler at tcp://HOST:PORT or tls://HOST:PORT.",
@@ -168,11 +175,11 @@ def batch(
     error_console = Console(stderr=True)
     settled = settle(context, output, options)
     assignment = load_assignment(settled["assignment"], submission=submissions, needs_key=True)
-    roster, template = settled["roster"], settled["template"]
+    roster, template, earlier = (settled[name] for name in ("roster", "template", "earlier"))
     options = {
         name: value
         for name, value in settled.items()
-        if name not in {"assignment", "roster", "template", "change_settings"}
+        if name not in {"assignment", "roster", "template", "earlier", "change_settings"}
     }
     request = ClassRequest(
         directory=submissions,
@@ -194,7 +201,7 @@ def batch(
                     try:
                         grade_class(request, store, progress)
                     finally:
-                        _write_page(request, store, template, progress)
+                        _write_page(request, store, template, earlier, progress)
                 totals = count_totals(store.summaries())
         except KeyboardInterrupt:
             error_console.print(
@@ -226,10 +233,14 @@ def is_open_scheduler(address: str) -> bool:
 
 
 def _write_page(
-    request: ClassRequest, store: ReviewStore, template: Path | None, progress: ClassProgress
+    request: ClassRequest,
+    store: ReviewStore,
+    template: Path | None,
+    earlier: Sequence[Path],
+    progress: ClassProgress,
 ) -> None:
     """Apply people's judgements to new gradings and write the class page, unless it is current."""
-    if is_page_current(store, request.output):
+    if is_page_current(store, request.output, template, earlier):
         return
     from grader.review.publishing import hand_on_judgements, publish  # noqa: PLC0415 - slow
     from grader.review.rubrics import keep_rubrics  # noqa: PLC0415 - slow
@@ -239,7 +250,11 @@ def _write_page(
     hand_on_judgements(store, request.output)
     publish(store, request.assignment, request.output)
     title = request.assignment.title
-    update_class_page(store, request.output, title=title, template=template)
+    remarks = update_class_page(
+        store, request.output, title=title, template=template, earlier=earlier
+    )
+    for remark in remarks:
+        progress.warn(remark)
 
 
 _RULES = ("penalty_per_day", "floor", "maximum_days", "slip_days")

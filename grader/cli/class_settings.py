@@ -28,6 +28,7 @@ OPTIONS = {
     "full": "--full",
     "roster": "--roster",
     "template": "--template",
+    "earlier": "--earlier",
     "due": "--due",
     "timezone": "--timezone",
     "grace_minutes": "--grace-minutes",
@@ -36,10 +37,10 @@ OPTIONS = {
     "maximum_days": "--maximum-days-late",
     "slip_days": "--slip-days",
 }
-"""The options of `grade batch` that decide about points, by their parameters' names."""
+"""The options of `grade batch` that decide about points or likeness, by their parameters' names."""
 DIGEST = "assignment_sha256"
 SETTINGS_NAME = "class"
-_PATHS = frozenset({"roster", "template"})
+_PATHS = frozenset({"roster", "template", "earlier"})
 
 
 def read_settings(output: Path) -> dict[str, Any]:
@@ -157,13 +158,13 @@ def _plain(value: Any) -> Any:
     """Return an option's value as JSON gives it back."""
     if isinstance(value, Path):
         return str(value)
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _restored(name: str, value: Any) -> Any:
-    if name in _PATHS and value is not None:
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return tuple(_restored(name, each) for each in value)
+    return Path(value) if name in _PATHS and value is not None else value
 
 
 def shown(value: Any) -> str:

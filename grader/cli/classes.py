@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from grader.cli.class_settings import DIGEST, OPTIONS, SETTINGS_NAME, kept_in, s
 from grader.cli.options import class_option
 from grader.cohort.batch import locked
 from grader.cohort.late_policy import read_time
+from grader.cohort.looked_at import keep_looked_at
 from grader.cohort.people import IN_TIME, keep_match, keep_time, remove_student, restore_student
 from grader.cohort.store import STORE_NAME, Store
 from grader.errors import UsageError
@@ -24,6 +26,7 @@ Examples:
   grade class match set4-team7 ann,bob  it is both Ann's and Bob's
   grade class match 2043 --nobody       it is nobody's in this class
   grade class remove carl               Carl has left the course
+  grade class looked-at ann ben --reason "they work together"
   grade class time ann '2026-03-10 9:30'  when Ann handed in
 """
 AGAIN = "run the same `grade batch` again"
@@ -126,6 +129,36 @@ def time(student_id: str, moment: str, output: Path, *, in_time: bool, forget: b
         keep_time(store, student_id, None if forget else IN_TIME if in_time else moment)
     said = "whatever the platform says" if forget else moment or IN_TIME
     click.echo(f"{clean_line(student_id)}: {said}. To apply it, {AGAIN}")
+
+
+@class_group.command("looked-at", epilog=EXAMPLES)
+@click.argument("student_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--reason", default="", help="What you found; the class page shows it.")
+@click.option("--forget", is_flag=True, help="Take back that somebody has looked.")
+@click.option("--as", "grader", default="", help="Your name. [default: your user name]")
+@class_option
+def looked_at(
+    student_ids: tuple[str, ...], output: Path, *, reason: str, grader: str, forget: bool
+) -> None:
+    """Say that you looked at what the students of one group on the class page share.
+
+    The page then lists the group under "Looked at", until the work of one of them changes.
+    """
+    from grader.cohort.class_page import kept_similarity  # noqa: PLC0415 - slow
+    from grader.review.store import ReviewStore  # noqa: PLC0415 - slow
+
+    if bool(reason.strip()) == forget:
+        raise UsageError("say what you found", next_step="give --reason TEXT, or --forget")
+    by = grader or getpass.getuser()
+    with locked(output), ReviewStore.open_existing(output) as store:
+        similar = kept_similarity(store)
+        before = keep_looked_at(store, similar, student_ids, reason.strip(), by=by)
+        who = clean_line(", ".join(student_ids))
+        store.record_change(
+            grader=by, kind=f"looked at {who}", before=before and before.reason, after=reason
+        )
+        _refresh_page(store, output)
+    click.echo(f"{who}: {'to be looked at' if forget else 'looked at'}")
 
 
 def _refresh_page(store: Store, output: Path) -> None:

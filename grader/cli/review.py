@@ -7,7 +7,6 @@ import os
 import threading
 import webbrowser
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -16,7 +15,6 @@ from rich.console import Console
 from grader.cli.caller import CallerPath, OutputPath
 from grader.cli.class_settings import load_class_assignment
 from grader.cli.options import assignment_option, class_option
-from grader.cohort.store import STORE_NAME, Store
 from grader.errors import UsageError
 from grader.review.accounts import invite as make_invitation
 from grader.review.accounts import revoke
@@ -275,19 +273,11 @@ def merge(
     from grader.review.publishing import publish  # noqa: PLC0415 - slow
 
     loaded = load_class_assignment(context, output, assignment)
-    path = other / STORE_NAME if other.is_dir() else other
-    with (
-        ReviewStore.open_existing(output) as store,
-        TemporaryDirectory() as directory,
-        Store(path) as source,
-    ):
-        # A copy, since opening the store of an older grader would migrate it.
-        source.backup(Path(directory) / STORE_NAME)
+    with ReviewStore.open_existing(output) as store, ReviewStore.opened_copy(other) as copy:
         collect_answers(store, output)
-        with ReviewStore(Path(directory) / STORE_NAME) as copy:
-            merged = merge_judgements(
-                store, copy, loaded, grader=grader or getpass.getuser(), theirs=theirs
-            )
+        merged = merge_judgements(
+            store, copy, loaded, grader=grader or getpass.getuser(), theirs=theirs
+        )
         changed = publish(store, loaded, output)
     click.echo(
         f"{merged.judged} judgements taken over, {merged.unchanged} unchanged, "

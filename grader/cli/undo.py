@@ -63,7 +63,11 @@ def undo(output: Path, *, yes: bool) -> None:
         publish(store, loaded, output)
         template = settings.get("template")
         update_class_page(
-            store, output, title=loaded.title, template=Path(template) if template else None
+            store,
+            output,
+            title=loaded.title,
+            template=Path(template) if template else None,
+            earlier=[Path(each) for each in settings.get("earlier", ())],
         )
         for student_id, (after, before) in changes.items():
             found = points_of(store.states(student_id)[-1][-1].summary)

@@ -34,7 +34,13 @@ from grader.intake.roster import Roster
 from grader.intake.students import Platform, Student
 from grader.intake.submitted import SubmittedWork, submission_digest
 from grader.models.digest import digest_of
-from grader.report.files import CLASS_PAGE_NAME, REPORT_NAME, remove_links, write_reports
+from grader.report.files import (
+    CLASS_PAGE_NAME,
+    REPORT_NAME,
+    SIDE_BY_SIDE_NAME,
+    remove_links,
+    write_reports,
+)
 from grader.results import Lateness, Outcome, Score, SubmissionResult
 from grader.text import clean_line, display_name
 
@@ -42,7 +48,9 @@ LOCK_NAME = ".lock"
 ALL_STUDENTS = "all"
 SCHEDULER_SECONDS = 5.0
 SHOWN_PENALTIES = 10
-_OWN_NAMES = frozenset({LOCK_NAME, STORE_NAME, "journal.jsonl", CLASS_PAGE_NAME, "runs"})
+_OWN_NAMES = frozenset(
+    {LOCK_NAME, STORE_NAME, "journal.jsonl", CLASS_PAGE_NAME, "runs", SIDE_BY_SIDE_NAME}
+)
 """Names in the output directory that no student's folder may have."""
 
 

@@ -18,13 +18,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import combinations, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from copydetect import CodeFingerprint, compare_files
 
 from grader.cohort.essays import Essay, read_essays, similar_pairs
-from grader.cohort.similarity import Comparison, ComparisonRequest, Likeness, Shared
+from grader.cohort.similarity import (
+    Comparison,
+    ComparisonRequest,
+    Likeness,
+    Pair,
+    Places,
+    Shared,
+)
 from grader.kernel import die_with_parent
 
 MAXIMUM_FILE_BYTES = 100_000
@@ -66,6 +74,16 @@ class _Version:
 
 
 _AnyVersion = _Version | Essay
+_EVERYTHING = ((0, MAXIMUM_FILE_BYTES),)
+
+
+class _Match(NamedTuple):
+    """Two similar versions, the share that both have, and where."""
+
+    first: _AnyVersion
+    second: _AnyVersion
+    share: float
+    places: tuple[Places, Places] = ((), ())
 
 
 @dataclass(kw_only=True)
@@ -100,9 +118,10 @@ def compare(request: ComparisonRequest) -> Comparison:
         for file, text in files.items():
             texts[file][text].append(student_id)
     similar: list[Shared] = []
+    pairs: list[Pair] = []
     for file, by_text in sorted(texts.items()):
         versions = list(_fingerprint(by_text, template.get(file, "")))
-        similar += _group(Likeness.CODE, file, versions, _similar_files(versions))
+        similar += _group(Likeness.CODE, file, versions, _similar_files(versions), pairs)
     given = _read_files(Path(request.template), (".md", ".txt")) if request.template else {}
     for item_id, by_student in sorted(request.essays.items()):
         by_answer: dict[str, list[str]] = defaultdict(list)
@@ -110,8 +129,9 @@ def compare(request: ComparisonRequest) -> Comparison:
             by_answer[text].append(student_id)
         known = [request.questions.get(item_id, ""), *given.values()]
         essays = list(read_essays(by_answer, known))
-        similar += _group(Likeness.ESSAY, item_id, essays, similar_pairs(essays))
-    return Comparison(similar=tuple(similar), untouched=frozenset(untouched))
+        matches = (_Match(*each) for each in similar_pairs(essays))
+        similar += _group(Likeness.ESSAY, item_id, essays, matches, pairs)
+    return Comparison(similar=tuple(similar), pairs=tuple(pairs), untouched=frozenset(untouched))
 
 
 def _read_files(directory: Path, suffixes: Collection[str] = (".py",)) -> dict[str, str]:
@@ -181,12 +201,21 @@ def _group(
     kind: Likeness,
     subject: str,
     versions: Sequence[_AnyVersion],
-    pairs: Iterable[tuple[_AnyVersion, _AnyVersion, float]],
+    matches: Iterable[_Match],
+    pairs: list[Pair],
 ) -> Iterator[Shared]:
-    """Yield every group of more than one student, with the least common share."""
+    """Yield every group of more than one student, with the least common share; add its pairs."""
+
+    def add(first: str, second: str, places: tuple[Places, Places]) -> None:
+        pairs.append(Pair(kind=kind, subject=subject, student_ids=(first, second), places=places))
+
     groups = _Groups()
-    for first, second, share in pairs:
+    for version in versions:
+        for student_id in version.student_ids[1:]:
+            add(version.student_ids[0], student_id, (_EVERYTHING, _EVERYTHING))
+    for first, second, share, places in matches:
         groups.join(first, second, share)
+        add(first.student_ids[0], second.student_ids[0], places)
     members: dict[_AnyVersion, list[str]] = defaultdict(list)
     for version in versions:
         members[groups.root(version)] += version.student_ids
@@ -200,11 +229,12 @@ def _group(
             )
 
 
-def _similar_files(versions: Sequence[_Version]) -> Iterator[tuple[_Version, _Version, float]]:
+def _similar_files(versions: Sequence[_Version]) -> Iterator[_Match]:
     for first, second in _closest_pairs(versions):
-        _, shares, _ = compare_files(first.fingerprint, second.fingerprint)
+        _, shares, slices = compare_files(first.fingerprint, second.fingerprint)
         if min(shares) >= SIMILAR_SHARE:
-            yield first, second, float(min(*shares, 1.0))
+            mine, others = (tuple(zip(*each.tolist(), strict=True)) for each in slices)
+            yield _Match(first, second, float(min(*shares, 1.0)), (mine, others))
 
 
 def _closest_pairs(versions: Sequence[_Version]) -> list[tuple[_Version, _Version]]:

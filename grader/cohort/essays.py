@@ -10,7 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 RUN_WORDS = 5
 MAXIMUM_WORDS = 20_000
@@ -63,6 +63,22 @@ def similar_pairs(essays: Sequence[Essay]) -> Iterator[tuple[Essay, Essay, float
                 yield essay, other, share
         for run in essay.runs:
             holders[run].append(essay)
+
+
+def common_places(first: str, second: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return the starts and ends of the words of each text in runs that both have."""
+    texts = [list(islice(_WORD.finditer(text), MAXIMUM_WORDS)) for text in (first, second)]
+    runs = [list(_runs([word[0].casefold() for word in words])) for words in texts]
+    common = set(runs[0]) & set(runs[1])
+    mine, others = (
+        [
+            (words[position].start(), words[position + RUN_WORDS - 1].end())
+            for position, run in enumerate(own)
+            if run in common
+        ]
+        for words, own in zip(texts, runs, strict=True)
+    )
+    return mine, others
 
 
 def _words(text: str) -> list[str]:

@@ -6,22 +6,27 @@ value is escaped, and the policy allows only the page's own style sheet and scri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
+from types import MappingProxyType
 from urllib.parse import quote
 
 from grader.cohort import charts, statistics
+from grader.cohort.looked_at import LookedAt
+from grader.cohort.side_by_side import page_name
 from grader.cohort.similarity import Likeness, Shared, SimilarGroup, Similarity
 from grader.cohort.statistics import Concern, PendingItem, Reason, concerns, failed_parts
 from grader.cohort.summary import ItemSummary, Status, StudentSummary
-from grader.report.files import REPORT_NAME, remove_links
+from grader.report.files import REPORT_NAME, SIDE_BY_SIDE_NAME, remove_links
 from grader.report.html import template_environment
 from grader.report.wording import percentage
 from grader.results import Outcome
 
 SHOWN_GROUPS = 60
+SHOWN_PAIRS = 10
+"""Of one group."""
 
 _LATE, _MISSING = "late", "missing"
 _FLAGS = {
@@ -94,19 +99,32 @@ class _Row:
 
 
 def write_class_page(
-    summaries: Sequence[StudentSummary], similar: Similarity, path: Path, *, title: str
+    summaries: Sequence[StudentSummary],
+    similar: Similarity,
+    path: Path,
+    *,
+    title: str,
+    settled: Mapping[SimilarGroup, LookedAt] = MappingProxyType({}),
 ) -> None:
     """Write the page in the directory of the students' folders; replace an earlier one at once."""
     written = path.with_name(f".{path.name}.new")
     remove_links(written)
-    written.write_text(render_class_page(summaries, similar, title=title), encoding="utf-8")
+    page = render_class_page(summaries, similar, title=title, settled=settled)
+    written.write_text(page, encoding="utf-8")
     written.replace(path)
 
 
 def render_class_page(
-    summaries: Sequence[StudentSummary], similar: Similarity, *, title: str
+    summaries: Sequence[StudentSummary],
+    similar: Similarity,
+    *,
+    title: str,
+    settled: Mapping[SimilarGroup, LookedAt] = MappingProxyType({}),
 ) -> str:
-    """Return the page of the assignment `title`, with the students in the given order."""
+    """Return the page of the assignment `title`, with the students in the given order.
+
+    `settled` are the groups at which a person has looked.
+    """
     graded = statistics.graded(summaries)
     parts = statistics.part_rates(graded)
     models = statistics.trained_items(graded)
@@ -143,12 +161,24 @@ def render_class_page(
             ],
             failures=statistics.common_failures(graded),
             similar=similar,
-            shown_groups=similar.groups[:SHOWN_GROUPS],
+            shown_groups=[group for group in similar.groups if group not in settled][:SHOWN_GROUPS],
+            settled=settled,
             report_link=report_link,
             concern_details=_concern_details,
             shared_words=_shared_words,
+            pair_links=_pair_links,
         )
     )
+
+
+def _pair_links(similar: Similarity, group: SimilarGroup, shared: Shared) -> list[tuple[str, str]]:
+    """Return the address of the page of each pair that shows it, and the two students."""
+    links = [
+        (f"./{SIDE_BY_SIDE_NAME}/{page_name(number)}", " and ".join(pair.student_ids))
+        for number, pair in enumerate(similar.pairs)
+        if pair.belongs_to(group, shared)
+    ]
+    return links[:SHOWN_PAIRS]
 
 
 def report_link(summary: StudentSummary) -> str:

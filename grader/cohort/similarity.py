@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +23,8 @@ from grader.cohort.summary import ItemSummary, StudentSummary
 from grader.results import Outcome
 
 COMPARISON_SECONDS = 900.0
+MAXIMUM_PAIRS = 300
+"""With a page of their own."""
 LEAST_COMMON, COMMON_SHARE = 5, 0.1
 """A thing is common if more students share it than this number and this share of the class."""
 
@@ -49,6 +51,30 @@ class Shared:
     share: float = 1.0
 
 
+Places = tuple[tuple[int, int], ...]
+"""Starts and ends in a text, in characters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two similar files or essays, to be read side by side.
+
+    Attributes:
+        student_ids: one of those who submitted each text.
+        places: those in each file that the other has; not known of essays.
+    """
+
+    kind: Likeness
+    subject: str
+    student_ids: tuple[str, str]
+    places: tuple[Places, Places] = ((), ())
+
+    def belongs_to(self, group: SimilarGroup, shared: Shared) -> bool:
+        """Return True if the pair shows what two members of a group share."""
+        is_same = (self.kind, self.subject) == (shared.kind, shared.subject)
+        return is_same and set(self.student_ids) <= set(group.student_ids)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComparisonRequest:
     """Work for `grader.cohort.code_comparison`.
@@ -71,6 +97,7 @@ class Comparison:
     """Similar files and answers, and the students whose files are all unchanged starter code."""
 
     similar: tuple[Shared, ...] = ()
+    pairs: tuple[Pair, ...] = ()
     untouched: frozenset[str] = frozenset()
 
 
@@ -90,11 +117,15 @@ class Similarity:
         groups: the groups that share most come first.
         common: things that many students share, such as given code or an obvious answer.
         not_compared: the reason if the code was not compared, or empty.
+        pairs: a page shows each of them, by its number here.
+        remarks: sentences on earlier classes that could not be read.
     """
 
     groups: tuple[SimilarGroup, ...] = ()
     common: tuple[Shared, ...] = ()
     not_compared: str = ""
+    pairs: tuple[Pair, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def find_similar(
@@ -104,11 +135,13 @@ def find_similar(
     *,
     essays: Mapping[str, Mapping[str, str]] | None = None,
     questions: Mapping[str, str] | None = None,
+    earlier: Collection[str] = (),
 ) -> Similarity:
     """Find equal models with equal recipes, equal wrong answers, and similar code and essays.
 
     `sources` are the directories of the students' Python files, which are read as text only;
     `essays` are written answers by item and student, and `questions` what they may quote.
+    `earlier` are those of them who are of another class: only what they share with this one counts.
     Starter code, in the directory `template`, does not count. Nor do models and answers of students
     who submitted the starter code unchanged.
     """
@@ -126,11 +159,19 @@ def find_similar(
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
         not_compared = _explain(error)
     likely_common = max(LEAST_COMMON, COMMON_SHARE * len(graded(summaries)))
-    found = [*_shared_items(summaries, untouched=code.untouched), *code.similar]
+    shared = (*_shared_items(summaries, untouched=code.untouched), *code.similar)
+    found = [one for one in shared if one.student_ids.difference(earlier)]
+
+    def is_common(one: Shared) -> bool:
+        return len(one.student_ids.difference(earlier)) > likely_common
+
     return Similarity(
-        groups=_merge([one for one in found if len(one.student_ids) <= likely_common]),
-        common=tuple(one for one in found if len(one.student_ids) > likely_common),
+        groups=_merge([one for one in found if not is_common(one)]),
+        common=tuple(filter(is_common, found)),
         not_compared=not_compared,
+        pairs=tuple(pair for pair in code.pairs if set(pair.student_ids).difference(earlier))[
+            :MAXIMUM_PAIRS
+        ],
     )
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 import msgspec
@@ -219,6 +220,35 @@ class Store:
                 next_step="run `grade batch SUBMISSIONS/` first, or name its --output",
             )
         return cls(path)
+
+    @classmethod
+    @contextmanager
+    def opened_copy(cls, place: Path) -> Iterator[Self]:
+        """Open a copy of a store, a file or in a directory: opening it would migrate an older one.
+
+        Raises:
+            UsageError: there is no store, or a newer grader wrote it.
+            MachineError: the file cannot be read.
+        """
+        path = (place / STORE_NAME if place.is_dir() else place).resolve()
+        if not path.is_file():
+            raise UsageError(
+                f"there are no results of a class in {place}", next_step="name its --output"
+            )
+        with TemporaryDirectory() as directory:
+            copy = Path(directory) / STORE_NAME
+            try:
+                with (
+                    closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as source,
+                    closing(sqlite3.connect(copy)) as target,
+                ):
+                    source.backup(target)
+            except sqlite3.Error as error:
+                raise MachineError(
+                    f"{path} cannot be read: {error}", next_step="check that it is a class's store"
+                ) from error
+            with cls(copy) as store:
+                yield store
 
     def __enter__(self) -> Self:
         return self

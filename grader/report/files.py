@@ -11,6 +11,7 @@ REPORT_NAME = "report.html"
 RESULT_NAME = "result.json"
 FILES_NAME = "files"
 CLASS_PAGE_NAME = "index.html"
+SIDE_BY_SIDE_NAME = "similar-work"
 
 
 def write_reports(result: SubmissionResult, folder: Path) -> Path:
