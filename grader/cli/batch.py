@@ -100,6 +100,11 @@ _late_options = option_group(
         show_default=True,
         help="Free late days of each student over the term, less the roster's slip_days_used.",
     ),
+    click.option(
+        "--at-deadline",
+        is_flag=True,
+        help="Of a Git clone, grade the last commit before the deadline, by the committer's clock.",
+    ),
 )
 
 
@@ -184,6 +189,7 @@ def batch(
     request = ClassRequest(
         directory=submissions,
         output=output,
+        at_deadline=options["at_deadline"],
         late_policy=_late_policy(options),
         assignment=assignment,
         options=Options(**options, may_fall_back=False, shows_hidden=True),
@@ -266,12 +272,13 @@ def _late_policy(options: dict[str, Any]) -> LatePolicy | None:
     Raises:
         UsageError: the deadline cannot be read, or a rule is given without a deadline.
     """
-    due, timezone, minutes = (options.pop(name) for name in ("due", "timezone", "grace_minutes"))
+    names = "due", "timezone", "grace_minutes", "at_deadline"
+    due, timezone, minutes, at_deadline = (options.pop(name) for name in names)
     rules = {name: options.pop(name) for name in _RULES}
     if due is not None:
         moment = read_time(due, find_timezone(timezone), what="--due")
         return LatePolicy(due=moment, grace=timedelta(minutes=minutes), **rules)
-    if timezone or minutes or any(rules.values()) or rules["maximum_days"] == 0:
+    if timezone or minutes or at_deadline or any(rules.values()) or rules["maximum_days"] == 0:
         raise UsageError("the late policy needs a deadline", next_step="give it with --due")
     return None
 

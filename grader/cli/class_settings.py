@@ -36,6 +36,7 @@ OPTIONS = {
     "floor": "--penalty-floor",
     "maximum_days": "--maximum-days-late",
     "slip_days": "--slip-days",
+    "at_deadline": "--at-deadline",
 }
 """The options of `grade batch` that decide about points or likeness, by their parameters' names."""
 DIGEST = "assignment_sha256"

@@ -10,7 +10,7 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -29,7 +29,8 @@ from grader.cohort.summary import Status, StudentSummary, summarize_items
 from grader.errors import MachineError, UsageError
 from grader.grading.options import Options
 from grader.intake.class_intake import Intake, find_submissions
-from grader.intake.commits import read_commit
+from grader.intake.commits import Commit, last_commit, read_commit, write_archive
+from grader.intake.private_directory import private_directory
 from grader.intake.roster import Roster
 from grader.intake.students import Platform, Student
 from grader.intake.submitted import SubmittedWork, submission_digest
@@ -62,6 +63,7 @@ class ClassRequest:
         directory: of the submissions, one folder or archive for each student.
         roster: the expected students; None for everyone who submitted.
         regrade: ids of students to grade again without a change; `ALL_STUDENTS` for all.
+        at_deadline: of a clone, grade the last commit before the deadline.
 
     Raises:
         UsageError: an option names no item, or the roster has an extension that cannot be read.
@@ -74,6 +76,7 @@ class ClassRequest:
     roster: Roster | None = None
     regrade: frozenset[str] = frozenset()
     late_policy: LatePolicy | None = None
+    at_deadline: bool = False
 
     def __post_init__(self) -> None:
         select_items(self.assignment, self.options.only)
@@ -159,12 +162,24 @@ def grade_class(request: ClassRequest, store: Store, observer: ClassObserver) ->
     if request.roster is not None and request.roster.note:
         observer.stage(request.roster.note)
     matches = read_matches(store)
-    with find_submissions(request.directory, request.roster, matches) as intake:
+    with (
+        ExitStack() as resources,
+        find_submissions(request.directory, request.roster, matches) as intake,
+    ):
         for sentence in intake.recognised:
             observer.stage(sentence)
         for problem in intake.problems:
             observer.warn(f"{display_name(problem.source.name)}: {problem.message}")
-        tasks = _list_tasks(request, intake.submitted, read_times(store))
+        submitted, times = intake.submitted, read_times(store)
+        if request.at_deadline and request.late_policy is not None:
+            directory = resources.enter_context(private_directory())
+            submitted = tuple(
+                _at_deadline(request.late_policy, each, directory / f"{number}.zip")
+                if each.student.id not in times
+                else each
+                for number, each in enumerate(submitted)
+            )
+        tasks = _list_tasks(request, submitted, times)
         _check_regrade(request, tasks)
         removed = taken_out(store)
         if out := [task for task in tasks if task.work.student.id in removed]:
@@ -360,9 +375,30 @@ def _lateness(policy: LatePolicy | None, work: SubmittedWork, decided: str | Non
         source = "the time is the roster's"
     elif submitted_at is None and _is_clone(work) and (commit := read_commit(work.source)):
         submitted_at, source = commit.committed_at, f"commit {commit.sha[:10]}"
+        if policy is not None and (earlier := _commit_in_time(policy, work, commit)):
+            source += f"; --at-deadline grades {earlier.sha[:10]} instead, the last one in time"
     if policy is not None:
-        return policy.lateness(work.student, submitted_at, marked_late=work.late, source=source)
+        late = policy.lateness(work.student, submitted_at, marked_late=work.late, source=source)
+        if work.commit:
+            graded = f"graded as of commit {work.commit[:10]}, the last one before the deadline"
+            late = replace(late, reason="; ".join(filter(None, (graded, late.reason))))
+        return late
     return Lateness(submitted_at=submitted_at.isoformat(timespec="seconds") if submitted_at else "")
+
+
+def _at_deadline(policy: LatePolicy, work: SubmittedWork, archive: Path) -> SubmittedWork:
+    """Return a clone's work as it was at the deadline, if its newest commit is later."""
+    head = read_commit(work.source) if _is_clone(work) else None
+    earlier = _commit_in_time(policy, work, head) if head else None
+    if earlier is None or not write_archive(work.source, earlier, archive):
+        return work
+    return replace(work, source=archive, commit=earlier.sha, submitted_at=earlier.committed_at)
+
+
+def _commit_in_time(policy: LatePolicy, work: SubmittedWork, head: Commit) -> Commit | None:
+    """Return the last commit before the deadline, if the one that is checked out is later."""
+    deadline = policy.due_for(work.student) + policy.grace
+    return last_commit(work.source, deadline) if head.committed_at > deadline else None
 
 
 def _is_clone(work: SubmittedWork) -> bool:

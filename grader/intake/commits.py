@@ -1,4 +1,4 @@
-"""The commit that a clone has checked out, and its time.
+"""The commit that a clone has checked out, its time, and the last one before a deadline.
 
 A student owns `.git`, and its configuration can name programs for git to run. So git never reads
 that configuration: it gets a directory of ours, whose objects are looked up in the student's.
@@ -6,18 +6,22 @@ that configuration: it gets a directory of ours, whose objects are looked up in 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import stat
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from grader.intake.files import kind_of, open_regular
 
 GIT_SECONDS = 10.0
+MAXIMUM_ARCHIVE_BYTES = 200_000_000
 _MAXIMUM_BYTES = 5_000_000
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _BRANCH = re.compile(r"ref: (refs/heads/[\w./+@-]{1,200})")
@@ -34,13 +38,76 @@ class Commit:
 
 def read_commit(directory: Path) -> Commit | None:
     """Return the commit that a clone has checked out, or None if there is none or no git."""
+    with _opened(directory) as clone:
+        return _read(clone, clone.head) if clone is not None else None
+
+
+def last_commit(directory: Path, until: datetime) -> Commit | None:
+    """Return the newest commit of a clone up to a time, by the committers' clocks, or None."""
+    with _opened(directory) as clone:
+        if clone is None:
+            return None
+        moment = until.astimezone(UTC).strftime("--before=%Y-%m-%dT%H:%M:%SZ")
+        found = clone.run("rev-list", "--max-count=1", moment, clone.head).decode().strip()
+        return _read(clone, found) if _HASH.fullmatch(found) else None
+
+
+def write_archive(directory: Path, commit: Commit, path: Path) -> bool:
+    """Write the files of a commit to a zip archive; return False if that fails."""
+    with _opened(directory) as clone:
+        content = clone.run("archive", "--format=zip", commit.sha) if clone else b""
+    path.write_bytes(content)
+    return bool(content)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Clone:
+    """A clone whose objects are read through a directory of ours."""
+
+    git: str
+    own: Path
+    head: str
+
+    def run(self, *arguments: str) -> bytes:
+        """Return what git prints, b"" if it fails, takes too long or prints too much."""
+        # Into a file, whose size the kernel limits, as a small repository can hold large trees.
+        with TemporaryFile() as printed:
+            try:
+                subprocess.run(  # noqa: S603 - with a configuration of ours
+                    [self.git, f"--git-dir={self.own}", *arguments],
+                    stdout=printed,
+                    stderr=subprocess.DEVNULL,
+                    timeout=GIT_SECONDS,
+                    check=True,
+                    env={
+                        "PATH": "",
+                        "HOME": str(self.own),
+                        "GIT_CONFIG_NOSYSTEM": "1",
+                        "LC_ALL": "C",
+                    },
+                    preexec_fn=_limit_size if os.name == "posix" else None,
+                )
+            except (OSError, subprocess.SubprocessError):
+                return b""
+            printed.seek(0)
+            return printed.read()
+
+
+def _limit_size() -> None:
+    import resource  # noqa: PLC0415 - POSIX only
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAXIMUM_ARCHIVE_BYTES, MAXIMUM_ARCHIVE_BYTES))
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[_Clone | None]:
     store = directory / ".git"
     git = shutil.which("git")
-    if git is None or kind_of(store) != stat.S_IFDIR or kind_of(store / "objects") != stat.S_IFDIR:
-        return None
-    sha = _head(store)
-    if sha is None:
-        return None
+    is_clone = kind_of(store) == stat.S_IFDIR and kind_of(store / "objects") == stat.S_IFDIR
+    sha = _head(store) if git and is_clone else None
+    if git is None or sha is None:
+        yield None
+        return
     with TemporaryDirectory() as own:
         ours = Path(own)
         (ours / "objects" / "info").mkdir(parents=True)
@@ -52,17 +119,12 @@ def read_commit(directory: Path) -> Commit | None:
         (ours / "config").write_text(
             f"[core]\nrepositoryformatversion = {version}\nbare = true\n{form}"
         )
-        try:
-            found = subprocess.run(  # noqa: S603 - with a configuration of ours
-                [git, f"--git-dir={ours}", "cat-file", "commit", sha],
-                capture_output=True,
-                timeout=GIT_SECONDS,
-                check=True,
-                env={"PATH": "", "HOME": own, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"},
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-    match = _COMMITTER.search(found.stdout.partition(b"\n\n")[0])
+        yield _Clone(git=git, own=ours, head=sha)
+
+
+def _read(clone: _Clone, sha: str) -> Commit | None:
+    found = clone.run("cat-file", "commit", sha)
+    match = _COMMITTER.search(found.partition(b"\n\n")[0])
     if match is None:
         return None
     seconds, sign, hours, minutes = match.groups()
@@ -76,22 +138,24 @@ def read_commit(directory: Path) -> Commit | None:
 
 def _head(store: Path) -> str | None:
     """Return the hash that HEAD leads to."""
-    text = _read(store / "HEAD").strip()
+    text = _read_text(store / "HEAD").strip()
     if _HASH.fullmatch(text):
         return text
     match = _BRANCH.fullmatch(text)
     if match is None or ".." in match[1].split("/"):
         return None
-    loose = _read(store / match[1]).strip()
+    loose = _read_text(store / match[1]).strip()
     if _HASH.fullmatch(loose):
         return loose
     packed = re.search(
-        rf"^({_HASH.pattern}) {re.escape(match[1])}$", _read(store / "packed-refs"), re.MULTILINE
+        rf"^({_HASH.pattern}) {re.escape(match[1])}$",
+        _read_text(store / "packed-refs"),
+        re.MULTILINE,
     )
     return packed[1] if packed else None
 
 
-def _read(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         with open_regular(path) as file:
             return file.read(_MAXIMUM_BYTES).decode("utf-8", "replace")

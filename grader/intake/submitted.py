@@ -42,11 +42,13 @@ class SubmittedWork(FoundSubmission):
     Attributes:
         refusal_needs_person: True if the student may have done nothing wrong.
         whose: why it is not certain whose it is, with what to do, or "".
+        commit: the hash of the commit whose files these are, if not the one checked out, or "".
     """
 
     student: Student
     whose: str = ""
     refusal_needs_person: bool = False
+    commit: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

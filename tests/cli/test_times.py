@@ -145,6 +145,35 @@ def test_gits_time(tmp_path: Path) -> None:
     assert late(course)["b"].submitted_at == ""
 
 
+def test_commit_at_the_deadline(tmp_path: Path) -> None:
+    """With --at-deadline the files of the last commit in time are graded, and the hash is shown."""
+    clone = tmp_path / "class" / "a"
+    (clone / "written").mkdir(parents=True)
+    git(clone, "init", "-q")
+    (clone / "written" / "1A.md").write_text("In time.")
+    git(clone, "add", ".")
+    git(clone, "commit", "-q", "-m", "in time", when="2026-03-09T12:00:00+00:00")
+    early = git(clone, "rev-parse", "HEAD")[:10]
+    (clone / "written" / "1A.md").write_text("Too late.")
+    git(clone, "commit", "-q", "-a", "-m", "late")
+    course = make_course(tmp_path, "id\na\nb\n", names="b")
+    assert late(course)["a"].days_late == 1
+    assert f"--at-deadline grades {early} instead" in late(course)["a"].reason
+    assert "--at-deadline: no, now yes" in refusal(batch(course, "--at-deadline"))
+    assert batch(course, "--at-deadline", "--change-settings").exit_code == 0
+    assert late(course)["a"].days_late == 0
+    report = (course / "out" / "a" / "report.html").read_text()
+    assert f"Graded as of commit {early}, the last one before the deadline." in report
+    assert "In time." in report
+    assert "Too late." not in report
+    again = (course / "out" / "a" / "report.html").stat().st_mtime_ns
+    assert batch(course).exit_code == 0
+    assert (course / "out" / "a" / "report.html").stat().st_mtime_ns == again
+    assert run(course, "class", "time", "a", "--in-time").exit_code == 0
+    assert batch(course).exit_code == 0
+    assert "Too late." in (course / "out" / "a" / "report.html").read_text()
+
+
 def test_git_of_the_class_is_nobodys(tmp_path: Path) -> None:
     """The commit of the instructor's own directory dates no student's files."""
     (tmp_path / "class").mkdir()
@@ -225,8 +254,8 @@ def test_a_persons_time(tmp_path: Path) -> None:
     assert "not a date or time" in refusal(run(course, "class", "time", "a", "soon"))
 
 
-@pytest.mark.parametrize("option", ["--slip-days"])
-def test_needs_a_deadline(tmp_path: Path, option: str) -> None:
+@pytest.mark.parametrize("option", [("--slip-days", "2"), ("--at-deadline",)])
+def test_needs_a_deadline(tmp_path: Path, option: tuple[str, ...]) -> None:
     """A rule without a deadline is refused."""
     (tmp_path / "class").mkdir()
-    assert "needs a deadline" in refusal(batch(tmp_path, option, "2"))
+    assert "needs a deadline" in refusal(batch(tmp_path, *option))

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import zipfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
-from grader.intake.commits import read_commit
+from grader.intake import commits
+from grader.intake.commits import last_commit, read_commit, write_archive
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
 
-def git(directory: Path, *arguments: str) -> str:
+def git(directory: Path, *arguments: str, when: str = "2026-03-10T23:58:59+01:00") -> str:
     environment = os.environ | {
         "GIT_AUTHOR_DATE": "2026-03-09T10:00:00+01:00",
-        "GIT_COMMITTER_DATE": "2026-03-10T23:58:59+01:00",
+        "GIT_COMMITTER_DATE": when,
         "GIT_CONFIG_GLOBAL": os.devnull,
     }
     who = ("-c", "user.name=Ann", "-c", "user.email=ann@b.org")
@@ -111,3 +113,54 @@ def test_links_not_followed(clone: Path, tmp_path: Path) -> None:
     (other / ".git").symlink_to(clone / ".git")
     assert read_commit(other) is None
     assert read_commit(tmp_path) is None
+
+
+def test_last_commit(clone: Path, tmp_path: Path) -> None:
+    """The newest commit up to a time, and its files; none before the first."""
+    (clone / "problem_1.py").write_text("x = 2\n")
+    git(clone, "commit", "-q", "-a", "-m", "late", when="2026-03-12T10:00:00+01:00")
+    until = datetime(2026, 3, 11, tzinfo=timezone(timedelta(hours=1)))
+    found = last_commit(clone, until)
+    assert found is not None
+    assert found.sha == git(clone, "rev-parse", "HEAD~")
+    assert write_archive(clone, found, tmp_path / "then.zip")
+    with zipfile.ZipFile(tmp_path / "then.zip") as archive:
+        assert archive.read("problem_1.py") == b"x = 1\n"
+    assert last_commit(clone, until - timedelta(days=30)) is None
+
+
+def test_endless_tree(clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small repository whose files are large fills no disk, and is graded as it lies there."""
+    monkeypatch.setattr(commits, "MAXIMUM_ARCHIVE_BYTES", 1_000_000)
+    (clone / "noise").write_bytes(os.urandom(100_000))
+    tree = f"100644 blob {git(clone, 'hash-object', '-w', 'noise')}\t0"
+    for _ in range(2):
+        entries = "".join(f"{tree[:-1]}{number}\n" for number in range(10))
+        made = subprocess.run(
+            ["git", "-C", clone, "mktree"],
+            input=entries,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        tree = f"040000 tree {made.stdout.strip()}\t0"
+    sha = git(clone, "commit-tree", made.stdout.strip(), "-m", "all of it")
+    git(clone, "update-ref", "HEAD", sha)
+    commit = read_commit(clone)
+    assert commit is not None
+    assert not write_archive(clone, commit, tmp_path / "all.zip")
+    assert (tmp_path / "all.zip").stat().st_size == 0
+
+
+def test_nothing_is_run_for_an_archive(clone: Path, tmp_path: Path) -> None:
+    """Filters and hooks that the clone configures are not those of the archive."""
+    ran = tmp_path / "ran"
+    (clone / ".gitattributes").write_text("*.py filter=own\n")
+    git(clone, "add", ".")
+    git(clone, "commit", "-q", "-m", "attributes")
+    for name in ("filter.own.smudge", "filter.own.process", "tar.zip.command", "core.fsmonitor"):
+        git(clone, "config", name, f"touch {ran}")
+    commit = read_commit(clone)
+    assert commit is not None
+    assert write_archive(clone, commit, tmp_path / "then.zip")
+    assert not ran.exists()
