@@ -23,7 +23,7 @@ MEASURED_SECONDS = {
     "3G": (15.8,),
     "3G, five of the sweep": (7.9,),
 }
-"""Of one core: the reference solution's models on MNIST, one run each, with all epochs (AMD EPYC with
+"""Of one core: the reference solution's models on MNIST, one run each, with all epochs (AMD EPYC,
 AVX-512, 2 cores, torch 2.14.1, Python 3.11.7). Five of the sweep are five epochs of 3G."""
 
 STACKS = 2
