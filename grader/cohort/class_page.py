@@ -78,7 +78,7 @@ def update_class_page(
 
 @dataclass(frozen=True, kw_only=True)
 class _Works:
-    """What is compared: directories of code, written answers by item, and their questions."""
+    """The work that is compared: directories of code, written answers by item, their questions."""
 
     sources: dict[str, Path] = field(default_factory=dict)
     essays: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
