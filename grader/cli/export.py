@@ -142,6 +142,9 @@ def _warn(summaries: list[StudentSummary]) -> None:
         "the earlier grade, because grading again failed": [
             bool(summary.kept_because) for summary in summaries
         ],
+        "asked to be graded again, which is still open": [
+            bool(summary.requests) for summary in summaries
+        ],
         "late by an unknown time, so there is no penalty": [
             summary.late.needs_person for summary in summaries
         ],

@@ -59,7 +59,8 @@ def _list_grades(store: Store, student: str) -> Table:
     for each in states:
         summary = each.summary
         found = points_of(summary)
-        remark = "; ".join(summary.decisions) or summary.kept_because or summary.message
+        asked = (f"asked to be graded again: {request}" for request in summary.requests)
+        remark = "; ".join((*summary.decisions, *asked)) or summary.kept_because or summary.message
         cells = (
             minute(each.at) if each.at else "",
             "" if found is None else points(found),

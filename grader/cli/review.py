@@ -6,25 +6,28 @@ import getpass
 import os
 import threading
 import webbrowser
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from grader.assignment.records import Assignment
 from grader.cli.caller import CallerPath, OutputPath
 from grader.cli.class_settings import load_class_assignment
-from grader.cli.options import assignment_option, class_option
+from grader.cli.options import assignment_option, class_option, split_list
 from grader.errors import UsageError
 from grader.review.accounts import invite as make_invitation
 from grader.review.accounts import revoke
 from grader.review.answers import collect_answers
 from grader.review.ledger import reopen
 from grader.review.merging import SHOWN, merge_judgements
-from grader.review.queue import EVERYTHING, Share
+from grader.review.queue import EVERYTHING, Share, give_share
 from grader.review.store import ReviewStore
 from grader.review.table import export_table, import_table
-from grader.text import clean_line, display_name
+from grader.text import clean_line, did_you_mean, display_name
 
 DEFAULT_PORT = 8765
 
@@ -38,7 +41,8 @@ Examples:
   grade review export answers.csv  grade in a spreadsheet
   grade review import answers.csv  and take the grades over
   grade review merge copy.sqlite   take over what was judged in a copy
-  grade review invite Ada --share 2/6  one of six graders, and a sixth of the answers
+  grade review invite Ada --share 2/6         a sixth of the answers for one of six graders
+  grade review export two.csv --share 2/6     the same answers in a spreadsheet
   grade review reopen 1042 1A --reason "page 2 was not read"
 """
 
@@ -118,28 +122,46 @@ def review(
         serve(store, loaded, output, **address)
 
 
+_share_option = click.option(
+    "--share", metavar="K/N", help="Only a share of the answers: 2/6 is the second of six."
+)
+_section_option = click.option(
+    "--section", default="", help="Only students whose `section` on the roster is this one."
+)
+
+
+def _read_share(store: ReviewStore, share: str | None, section: str) -> Share:
+    return Share.read(f"{share or EVERYTHING} {section}", store.sections().values())
+
+
 @review.command("invite", epilog=EXAMPLES)
 @click.argument("name")
-@click.option(
-    "--share",
-    metavar="K/N",
-    help="The part of the answers that NAME grades, such as 2/6; 1/1 for all. It is stored.",
-)
+@_share_option
+@_section_option
 @class_option
 @_name_option
 @_public_url_option
 @_port_option
 def send_invitation(
-    *, name: str, share: str | None, output: Path, grader: str, public_url: str, port: int
+    *,
+    name: str,
+    share: str | None,
+    section: str,
+    output: Path,
+    grader: str,
+    public_url: str,
+    port: int,
 ) -> None:
-    """Print a link for NAME to grade with. It is valid for 14 days."""
+    """Print a link for NAME to grade with. It is valid for 14 days.
+
+    The share is kept, and NAME can take another one on the page; --share 1/1 gives all again.
+    """
     by = grader or getpass.getuser()
-    chosen = Share.read(share) if share else None
     with ReviewStore.open_existing(output) as store:
+        chosen = _read_share(store, share, section)
         token = make_invitation(store, name, by=by)
-        if chosen is not None:
-            kept = "" if chosen == EVERYTHING else str(chosen)
-            store.set_share(display_name(name.strip()), kept, by=by)
+        if share or section:
+            give_share(store, display_name(name.strip()), chosen, by=by)
     click.echo(_link(token, public_url, port))
 
 
@@ -174,22 +196,36 @@ def reopen_answers(
             "a request needs a reason, and one that is withdrawn has none",
             next_step="give --reason TEXT, or --forget",
         )
+    from grader.review.publishing import publish  # noqa: PLC0415 - slow
+
     loaded = load_class_assignment(context, output, assignment)
-    known = [item_id for item_id, _ in loaded.item_ids()]
-    if unknown := [part for part in parts if not any(_is_of(one, part) for one in known)]:
-        raise UsageError(
-            f"there is no part {clean_line(unknown[0])!r}", next_step=f"parts: {', '.join(known)}"
-        )
-    chosen = [one for one in known if not parts or any(_is_of(one, part) for part in parts)]
+    chosen = _items_of(loaded, parts)
     with ReviewStore.open_existing(output) as store:
+        known = [summary.student.id for summary in store.summaries()]
+        if student not in known:
+            raise UsageError(
+                f"there is no student {clean_line(student)!r}{did_you_mean(student, known)}",
+                next_step="give an id as on the class page",
+            )
         collect_answers(store, output)
-        opened = reopen(store, student, chosen, reason.strip(), grader=grader or getpass.getuser())
+        reason = " ".join(reason.split())
+        opened = reopen(store, student, chosen, reason, grader=grader or getpass.getuser())
+        publish(store, loaded, output)
     done = "withdrawn" if forget else "open to be graded again; the points count until then"
     click.echo(f"{clean_line(student)}, {', '.join(opened)}: {done}")
 
 
-def _is_of(item_id: str, part: str) -> bool:
-    return item_id == part or item_id.startswith(f"{part}.")
+def _items_of(assignment: Assignment, parts: Sequence[str]) -> list[str]:
+    """Return the ids of the items of these parts; of all without a part."""
+    known = [item_id for item_id, _ in assignment.item_ids()]
+    of_parts = {
+        part: [one for one in known if one == part or one.startswith(f"{part}.")] for part in parts
+    }
+    if unknown := [part for part, items in of_parts.items() if not items]:
+        raise UsageError(
+            f"there is no part {clean_line(unknown[0])!r}", next_step=f"parts: {', '.join(known)}"
+        )
+    return [one for one in known if not parts or one in chain(*of_parts.values())]
 
 
 @review.command("revoke", epilog=EXAMPLES)
@@ -205,19 +241,31 @@ def revoke_invitation(*, name: str, output: Path, grader: str) -> None:
 
 @review.command("export", epilog=EXAMPLES)
 @click.argument("table", type=OutputPath(dir_okay=False))
-@click.option("--share", metavar="K/N", default="1/1", help="Only a part of the answers: 2/6.")
+@_share_option
+@_section_option
+@click.option(
+    "--part", "parts", metavar="PARTS", default="", callback=split_list, help="Only these: 1A,1B."
+)
 @class_option
 @assignment_option
 @click.pass_context
 def export_answers(
-    context: click.Context, /, *, table: Path, share: str, output: Path, assignment: str
+    context: click.Context,
+    /,
+    *,
+    table: Path,
+    share: str | None,
+    section: str,
+    parts: tuple[str, ...],
+    output: Path,
+    assignment: str,
 ) -> None:
     """Write answers and judgements to the CSV file TABLE."""
-    chosen = Share.read(share)
     loaded = load_class_assignment(context, output, assignment)
     with ReviewStore.open_existing(output) as store:
         collect_answers(store, output)
-        rows = export_table(store, loaded, table, chosen)
+        chosen = _read_share(store, share, section)
+        rows = export_table(store, loaded, table, chosen, _items_of(loaded, parts))
     click.echo(f"{rows} answers in {table}")
 
 

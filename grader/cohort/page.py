@@ -35,6 +35,7 @@ _FLAGS = {
     Reason.WHOSE: "whose?",
     Reason.FILES: "unclear files",
     Reason.DECIDED: "decide again",
+    Reason.REQUESTED: "grade again?",
     Reason.BORDERLINE: "borderline",
     Reason.REPORTED: "not reproduced",
     Reason.PENDING: "awaits a person",
@@ -67,6 +68,10 @@ _REASON_TEXTS = {
     Reason.DECIDED: (
         "Decided before the work changed",
         "These decisions do not count for the new work. Decide again with grade override.",
+    ),
+    Reason.REQUESTED: (
+        "Students asked to be graded again",
+        "The points count until somebody judges again: they come up first in grade review.",
     ),
     Reason.BORDERLINE: (
         "Borderline: chance may have decided",

@@ -111,6 +111,7 @@ class Reason(StrEnum):
     FILES = "files"
     LATE_UNKNOWN = "late-unknown"
     DECIDED = "decided"
+    REQUESTED = "requested"
     BORDERLINE = "borderline"
     REPORTED = "reported"
     PENDING = "pending"
@@ -266,6 +267,8 @@ def concerns(summary: StudentSummary) -> dict[Reason, Concern]:
         messages[Reason.FILES] = summary.unclear_files
     if summary.outdated_decisions:
         messages[Reason.DECIDED] = "; ".join(summary.outdated_decisions)
+    if summary.requests:
+        messages[Reason.REQUESTED] = "; ".join(summary.requests)
     if summary.late.needs_person:
         messages[Reason.LATE_UNKNOWN] = summary.late.reason
     return {

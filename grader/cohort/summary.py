@@ -98,6 +98,7 @@ class StudentSummary:
         source: the label of the submission, or "".
         decisions: what a person decided, in words.
         outdated_decisions: decisions about earlier work, which do not count, in words.
+        requests: open requests to grade an item again, in words.
         total: final points that a person decided, or None.
         total_reason: why, for the student to read.
         extra: points that a person added.
@@ -124,6 +125,7 @@ class StudentSummary:
     source: str = ""
     decisions: tuple[str, ...] = ()
     outdated_decisions: tuple[str, ...] = ()
+    requests: tuple[str, ...] = ()
     total: float | None = None
     total_reason: str = ""
     extra: float = 0.0

@@ -24,9 +24,16 @@ from grader.review.accounts import accept
 from grader.review.judgements import LONGEST_COMMENT, Judgement
 from grader.review.ledger import judge, undo
 from grader.review.pages import Review, View
-from grader.review.queue import Filter
+from grader.review.queue import EVERYTHING, Filter, Share, give_share
 from grader.review.rubrics import change_rubric
-from grader.review.security import LOCAL_HOSTS, Form, make_middleware, read_form, read_number
+from grader.review.security import (
+    LOCAL_HOSTS,
+    Form,
+    check_token,
+    make_middleware,
+    read_form,
+    read_number,
+)
 from grader.review.store import SECOND, ConflictError, ReviewStore
 
 _STATIC = {
@@ -61,6 +68,7 @@ def make_app(
             Route(f"{one_answer}/pictures/{{number:int}}", _signed_in(_picture)),
             Route(f"{item}/rubric", _signed_in(pages.rubric)),
             Route(f"{item}/rubric", _signed_in(_change_rubric), methods=["POST"]),
+            Route("/share", _signed_in(_take_share), methods=["POST"]),
             Route("/undo", _signed_in(_undo), methods=["POST"]),
             Route("/history", _signed_in(pages.history)),
             Route("/agreement", _signed_in(pages.agreement)),
@@ -81,6 +89,7 @@ def _signed_in(page: Callable[..., Response]) -> Handler:
 
     async def handle(request: Request) -> Response:
         review: Review = request.app.state.review
+        form = await read_form(request) if request.method == "POST" else None
         session = request.session
         grader = session.get("grader", "")
         if not grader or review.store.generation(grader) != session["generation"]:
@@ -97,8 +106,9 @@ def _signed_in(page: Callable[..., Response]) -> Handler:
             shown=Filter(shown) if shown in set(Filter) else Filter.UNGRADED,
             query=request.query_params,
         )
-        if request.method == "POST":
-            return page(view, await read_form(request), **parameters)
+        if form is not None:
+            check_token(request, form)
+            return page(view, form, **parameters)
         return page(view, **parameters)
 
     return handle
@@ -116,6 +126,7 @@ async def _show_invitation(request: Request) -> Response:
 async def _join(request: Request) -> Response:
     review: Review = request.app.state.review
     form = await read_form(request)
+    check_token(request, form)
     account = accept(review.store, form.text("token", longest=2000))
     request.session.clear()
     request.session.update(
@@ -144,6 +155,14 @@ def _judge(view: View, form: Form, item_id: str, sha256: str) -> Response:
     if form.text("keep") and judgement.comment:
         store.keep_snippet(item_id, judgement.comment, grader=view.grader)
     return RedirectResponse(following, 303)
+
+
+def _take_share(view: View, form: Form) -> Response:
+    store = view.review.store
+    chosen = f"{form.text('share') or EVERYTHING} {form.text('section')}"
+    share = Share.read(chosen, store.sections().values())
+    give_share(store, view.grader, share, by=view.grader)
+    return RedirectResponse("/", 303)
 
 
 def _undo(view: View, _form: Form) -> Response:
@@ -189,8 +208,10 @@ async def _static(request: Request) -> Response:
     return Response(files(package).joinpath(path).read_bytes(), media_type=media_type)
 
 
-async def _explain(_request: Request, error: Any) -> Response:
+async def _explain(request: Request, error: Any) -> Response:
+    # Without a session nothing can be saved, so what was typed is given back.
+    typed = getattr(request.state, "typed", "")
     if isinstance(error, HTTPException):
-        return pages.message(error.detail, status=error.status_code)
+        return pages.message(error.detail, status=error.status_code, typed=typed)
     status = 409 if isinstance(error, ConflictError) else 400
-    return pages.message(str(error), next_step=error.next_step, status=status)
+    return pages.message(str(error), next_step=error.next_step, status=status, typed=typed)

@@ -40,7 +40,7 @@ class Judgement:
     adjustment: float = 0.0
     comment: str = ""
     flagged: bool = False
-    request: str = field(default="", metadata={"digested": False})
+    request: str = field(default="", metadata={"digested": "if set"})
     answer_sha256: str
     judged_at: str
 

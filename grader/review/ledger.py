@@ -18,6 +18,10 @@ from grader.review.judgements import Judgement
 from grader.review.store import FIRST, SECOND, Change, ConflictError, Entry, ReviewStore
 from grader.text import clean_line
 
+REQUESTED, WITHDRAWN = "request to grade again", "request withdrawn"
+JUDGING = frozenset({"judgement", "undo", "import", "merge", REQUESTED, WITHDRAWN})
+"""Kinds of changes that put judgements in place of others."""
+
 
 def entries_version(entries: Iterable[Entry]) -> str:
     """Return a digest that changes with the answers and their judgements."""
@@ -37,7 +41,7 @@ def judge(
     with store.transaction():
         entries = store.entries(item_id, reading=reading, sha256=judgement.answer_sha256)
         if not entries or entries_version(entries) != seen:
-            raise ConflictError(_describe_conflict(entries))
+            raise ConflictError(_describe_conflict(entries, judgement.grader))
         judged = [(entry, judgement) for entry in entries]
         write_judgements(store, judged, grader=judgement.grader, kind="judgement")
         if reading == SECOND and all(entry.judgement is None for entry in entries):
@@ -74,9 +78,12 @@ def reopen(
             asked = judged if request else "no request"
             raise UsageError(
                 f"{clean_line(student_id)} has {asked} for {', '.join(item_ids)}",
-                next_step="`grade class show` and the page of `grade review` show what was judged",
+                next_step="an answer that nobody judged waits in `grade review` anyway; "
+                "`grade override` changes automatic points"
+                if request
+                else "the class page lists the open requests",
             )
-        write_judgements(store, changed, grader=grader, kind="request to grade again")
+        write_judgements(store, changed, grader=grader, kind=REQUESTED if request else WITHDRAWN)
         return [entry.item_id for entry, _ in changed]
 
 
@@ -118,16 +125,19 @@ def undo(store: ReviewStore, grader: str) -> Change | None:
         for earlier in msgspec.convert(change.before, list[Entry]):
             standing = store.standing(earlier)
             if standing is None or standing[0] != change.number:
-                later = f" by {standing[1].grader}" if standing else ""
+                later = "the answer was judged again"
+                if standing:
+                    asked = "a student asked to have it graded again"
+                    later = asked if standing[1].request else f"{later} by {standing[1].grader}"
                 raise ConflictError(
-                    f"your last judgement cannot be undone: the answer was judged again{later}",
+                    f"your last judgement cannot be undone: {later}",
                     next_step="look at the answer and judge it as it should be",
                 )
             store.put_judgement(earlier, earlier.change)
         return change
 
 
-def _describe_conflict(entries: Sequence[Entry]) -> str:
+def _describe_conflict(entries: Sequence[Entry], grader: str) -> str:
     if not entries:
         return "no student gives this answer any more: a new submission came in the meantime"
     judged = [entry.judgement for entry in entries if entry.judgement is not None]
@@ -135,5 +145,9 @@ def _describe_conflict(entries: Sequence[Entry]) -> str:
         return (
             "in the meantime a judgement was undone, or another student submitted the same answer"
         )
+    if any(judgement.request for judgement in judged):
+        return "a student asked to have this graded again while you had it open"
     latest = max(judged, key=lambda judgement: judgement.judged_at)
+    if latest.grader == grader:
+        return "you judged this answer already, in another window or on this page before"
     return f"{latest.grader} judged this answer while you had it open"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import msgspec
 
 from grader.assignment.records import Assignment, Rubric, RubricItem
 from grader.errors import UsageError
 from grader.review.judgements import Judgement
 from grader.review.ledger import write_judgements
 from grader.review.rubrics import rubrics_in_force
-from grader.review.store import Entry, ReviewStore
+from grader.review.store import FIRST, Entry, ReviewStore
 from grader.text import clean_line
 
 SHOWN = 20
@@ -35,7 +38,8 @@ def merge_judgements(
 ) -> Merged:
     """Take over another copy's judgements of the same answers, and the rubric items they need.
 
-    An answer judged in both keeps ours, or gets theirs with `theirs`; either is in the record.
+    A judgement or a request that replaced the other copy's is the later one, and counts. An answer
+    judged in both apart keeps ours, or gets theirs with `theirs`; either is in the record.
 
     Raises:
         UsageError: a rubric item has another text or other points there; nothing was written.
@@ -49,17 +53,24 @@ def merge_judgements(
             here = {entry.student_id: entry for entry in store.entries(item_id)}
             names = _take_rubric_items(store, item_id, ours[item_id], rubric)
             for entry in other.entries(item_id):
-                if (judgement := entry.current) is None:
+                if (given := entry.current) is None:
                     continue
                 own = here.get(entry.student_id)
                 if own is None or own.answer_sha256 != entry.answer_sha256:
                     elsewhere += 1
                     continue
-                found = tuple(names.get(one, one) for one in judgement.rubric_items)
-                judgement = replace(judgement, rubric_items=found)
-                if own.current is None or _only_asked_for(own.current, judgement):
+                found = tuple(names.get(one, one) for one in given.rubric_items)
+                judgement = replace(given, rubric_items=found)
+                if own.current == judgement:
+                    unchanged += 1
+                    continue
+                replaced_here, replaced_there = _replaced(store, own), _replaced(other, entry)
+                is_later = own.current in replaced_there and (
+                    given not in replaced_here or len(replaced_there) > len(replaced_here)
+                )
+                if own.current is None or is_later:
                     changed.append((own, judgement))
-                elif _is_same(own.current, judgement):
+                elif given in replaced_here or _is_same(own.current, judgement):
                     unchanged += 1
                 else:
                     conflicts.append(_describe(own, judgement))
@@ -109,14 +120,28 @@ def _differing(known: dict[str, RubricItem], theirs: Rubric) -> Iterator[str]:
             yield f"{item.id} is {own.points:g} points here and {item.points:g} there"
 
 
-def _only_asked_for(own: Judgement, other: Judgement) -> bool:
-    """Return True if a student's request is all that the other copy has more."""
-    return not own.request and own != other == replace(own, request=other.request)
+def _replaced(store: ReviewStore, entry: Entry) -> list[Judgement | None]:
+    """Return what an entry's judgement replaced, one after another, the latest first."""
+    found, number = [], entry.change
+    while one := _entries_before(store, number).get((entry.student_id, entry.item_id)):
+        found.append(one.judgement)
+        if one.change >= number:
+            break
+        number = one.change
+    return found
+
+
+@lru_cache(maxsize=16)  # one import changes thousands
+def _entries_before(store: ReviewStore, number: int) -> dict[tuple[str, str], Entry]:
+    """Return the first readings that a change replaced, by student and item."""
+    change = store.change(number)
+    entries = msgspec.convert(change.before, list[Entry]) if change else []
+    return {(one.student_id, one.item_id): one for one in entries if one.reading == FIRST}
 
 
 def _is_same(own: Judgement, other: Judgement) -> bool:
-    same = replace(own, grader=other.grader, judged_at=other.judged_at, request=other.request)
-    return same == other
+    request = other.request if own.request else ""  # one of theirs must not be lost
+    return replace(own, grader=other.grader, judged_at=other.judged_at, request=request) == other
 
 
 def _describe(own: Entry, other: Judgement) -> str:

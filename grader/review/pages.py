@@ -9,6 +9,7 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -21,7 +22,7 @@ from grader.review.agreement import measure_agreement
 from grader.review.answers import collect_answers
 from grader.review.holds import Holds, Place
 from grader.review.judgements import Judgement, points_of
-from grader.review.ledger import entries_version
+from grader.review.ledger import JUDGING, entries_version
 from grader.review.queue import (
     Filter,
     Group,
@@ -32,7 +33,7 @@ from grader.review.queue import (
     share_of,
 )
 from grader.review.rubrics import rubric_in_force, rubric_version
-from grader.review.store import FIRST, SECOND, ReviewStore
+from grader.review.store import FIRST, SECOND, Change, Entry, ReviewStore
 from grader.text import make_visible
 
 CHANGES_SHOWN = 200
@@ -147,6 +148,7 @@ def home(view: View) -> Response:
         rows=rows,
         going_on=next((row["item_id"] for row in rows if row["own"]), None),
         share=share_of(review.store, view.grader),
+        sections=sorted(set(review.store.sections().values())),
         double=review.store.double_share(),
     )
 
@@ -275,8 +277,30 @@ def related(view: View, item_id: str, sha256: str) -> Response:
 
 def history(view: View) -> Response:
     """List the newest changes."""
-    changes = view.review.store.newest_changes(CHANGES_SHOWN)
-    return _page("history.html", view, changes=changes, most=CHANGES_SHOWN)
+    newest = view.review.store.newest_changes(CHANGES_SHOWN)
+    changes = [(change, _describe_request(view.review, change)) for change in newest]
+    return _page("history.html", view, changes=changes, most=CHANGES_SHOWN, kinds=JUDGING)
+
+
+def _describe_request(review: Review, change: Change) -> str:
+    """Return the reasons of requests that a change made or answered, with the points."""
+    if change.kind not in JUDGING:
+        return ""
+    before, after = (msgspec.convert(one, list[Entry]) for one in (change.before, change.after))
+    told = []
+    for old, new in zip(before, after, strict=True):
+        request = (new.judgement and new.judgement.request) or (
+            old.judgement and old.judgement.request
+        )
+        if request and new.item_id in review.items:
+            rubric = rubric_in_force(review.store, review.assignment, new.item_id)
+            possible = review.items[new.item_id].points
+            points = (
+                f"{points_of(each.judgement, rubric, possible):g}" if each.judgement else "none"
+                for each in (old, new)
+            )
+            told.append(f"{' → '.join(dict.fromkeys(points))} points, asked for: “{request}”")
+    return "; ".join(dict.fromkeys(told))
 
 
 def agreement(view: View) -> Response:
@@ -295,9 +319,9 @@ def join(name: str, *, token: str, csrf: str) -> Response:
     return _page("join.html", None, name=name, token=token, csrf=csrf)
 
 
-def message(text: str, *, next_step: str = "", status: int = 200) -> Response:
-    """Show an error and its remedy."""
-    return _page("message.html", None, status=status, text=text, next_step=next_step)
+def message(text: str, *, next_step: str = "", status: int = 200, typed: str = "") -> Response:
+    """Show an error and its remedy, with what was typed."""
+    return _page("message.html", None, status=status, text=text, next_step=next_step, typed=typed)
 
 
 def _page(template: str, view: View | None, *, status: int = 200, **values: Any) -> Response:

@@ -57,7 +57,10 @@ def publish(store: ReviewStore, assignment: Assignment, output: Path) -> list[st
             continue
         automatic = store.automatic_result(grading.number)
         current, outdated = split_by_work(decided, automatic)
-        summary = decide_summary(grading.summary, current, outdated)
+        summary = replace(
+            decide_summary(grading.summary, current, outdated),
+            requests=tuple(f"{name}: {one.request}" for name, one in judged.items() if one.request),
+        )
         result = None
         if automatic is not None:
             used = versions.get(automatic.provenance.assignment_sha256, rubrics)

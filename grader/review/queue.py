@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, lru_cache
@@ -75,35 +76,65 @@ class Group:
 
 @dataclass(frozen=True)
 class Share:
-    """One of several parts of the answers to each item, equal but for one answer: "2/6"."""
+    """One of several equal parts of the answers to each item: "2/6", or "2/6 A" of section A."""
 
-    number: int
-    parts: int
+    number: int = 1
+    parts: int = 1
+    section: str = ""
 
     @classmethod
-    def read(cls, text: str) -> Self:
-        """Return the share that a text such as "2/6" names.
+    def read(cls, text: str, sections: Collection[str]) -> Self:
+        """Return the share that a text such as "2/6" or "2/6 A" names.
 
         Raises:
-            UsageError: it names none.
+            UsageError: the text names none, or a section that is not in the class.
         """
-        number, _, parts = text.partition("/")
-        if number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts) <= 1000:
-            return cls(int(number), int(parts))
-        raise UsageError(
-            f"{clean_line(text)!r} is not a share of the answers",
-            next_step="write 2/6 for the second of six",
-        )
-
-    def has(self, group: Group) -> bool:
-        """Return True for every group of exactly one of the shares."""
-        return group.number % self.parts == self.number % self.parts
+        share, _, section = text.strip().partition(" ")
+        number, _, parts = share.partition("/")
+        if not re.fullmatch("[0-9]{1,4}/[0-9]{1,4}", share) or not 1 <= int(number) <= int(parts):
+            raise UsageError(
+                f"{clean_line(text)!r} is not a share of the answers",
+                next_step="write 2/6 for the second of six",
+            )
+        if section and section not in sections:
+            known = ", ".join(map(clean_line, sorted(set(sections)))) or "none"
+            raise UsageError(
+                f"the class has no section {clean_line(section)!r}",
+                next_step=f"sections in the roster's column `section`: {known}",
+            )
+        return cls(int(number), int(parts), section)
 
     def __str__(self) -> str:
-        return f"{self.number}/{self.parts}"
+        return f"{self.number}/{self.parts} {self.section}".rstrip()
 
 
-EVERYTHING = Share(1, 1)
+EVERYTHING = Share()
+
+
+def in_share(store: ReviewStore, groups: Sequence[Group], share: Share) -> list[Group]:
+    """Return the groups of a share, in their order; every group is in exactly one.
+
+    The groups stand in a drawn order of the students, the same for every item, and are cut into
+    equal runs. So most answers of one student have one reader, also after a new submission, and a
+    new student moves at most one answer over each cut.
+    """
+    if share == EVERYTHING:
+        return list(groups)
+    key, sections = store.secret_key(), store.sections()
+    owned = sorted((*min(_places(key, group)), group.sha256) for group in groups)
+    own = [
+        sha256
+        for _, student_id, sha256 in owned
+        if not share.section or sections.get(student_id) == share.section
+    ]
+    begin, end = (len(own) * cut // share.parts for cut in (share.number - 1, share.number))
+    chosen = frozenset(own[begin:end])
+    return [group for group in groups if group.sha256 in chosen]
+
+
+def _places(key: bytes, group: Group) -> Iterator[tuple[bytes, str]]:
+    for entry in group.entries:
+        yield _draw(key, "share", "", entry.student_id), entry.student_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +181,11 @@ def select(
         case Filter.ALL:
             return list(groups)
         case Filter.UNGRADED:
-            share = share_of(store, grader)
+            own = {group.sha256 for group in in_share(store, groups, share_of(store, grader))}
             return [
                 group
                 for group in groups
-                if group.requests or (not group.graded and share.has(group))
+                if group.requests or (not group.graded and group.sha256 in own)
             ]
         case Filter.FLAGGED:
             return [group for group in groups if group.flagged]
@@ -165,7 +196,13 @@ def select(
 def share_of(store: ReviewStore, grader: str) -> Share:
     """Return the share of the answers that a grader was given, or `EVERYTHING`."""
     kept = store.shares().get(grader)
-    return Share.read(kept) if kept else EVERYTHING
+    # A section that left the roster is empty, and is not everything.
+    return Share.read(kept, [kept.partition(" ")[2]]) if kept else EVERYTHING
+
+
+def give_share(store: ReviewStore, grader: str, share: Share, *, by: str) -> None:
+    """Give a grader a share of the answers, or `EVERYTHING`."""
+    store.set_share(grader, "" if share == EVERYTHING else str(share), by=by)
 
 
 def neighbours(

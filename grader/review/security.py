@@ -111,7 +111,7 @@ def read_number(text: str, name: str) -> float:
 
 
 async def read_form(request: Request) -> Form:
-    """Return the form that was sent; refuse one too large, or not from a page of this site."""
+    """Return the form that was sent, and keep its texts for an error page; refuse one too large."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise HTTPException(415, "only forms are accepted")
     body = bytearray()
@@ -125,7 +125,12 @@ async def read_form(request: Request) -> Form:
     except ValueError:
         raise HTTPException(400, "the form cannot be read") from None
     form = Form(fields)
+    request.state.typed = "\n\n".join(filter(None, form.chosen("comment") + form.chosen("text")))
+    return form
+
+
+def check_token(request: Request, form: Form) -> None:
+    """Refuse a form that is not from a page of this site."""
     expected = request.session.get("csrf", "")
     if not expected or not hmac.compare_digest(form.text("csrf").encode(), expected.encode()):
         raise HTTPException(403, "this form does not come from your own page; load the page again")
-    return form

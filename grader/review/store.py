@@ -102,6 +102,9 @@ class Change:
 class ReviewStore(Store):
     """The gradings of a class with answers, judgements, rubrics, graders and changes."""
 
+    _sections: tuple[int, dict[str, str]] = (0, {})
+    """By student, as of the grading of a number: reading them takes long."""
+
     def secret_key(self) -> bytes:
         """Return the key that signs invitations and sessions; make it on first use."""
         if self.setting("key") is None:
@@ -137,6 +140,15 @@ class ReviewStore(Store):
             shares |= {grader: share} if share else {}
             self.record_change(grader=by, kind=f"share of {grader}", before=before, after=share)
             self.keep_setting("shares", _encode(shares))
+
+    def sections(self) -> dict[str, str]:
+        """Return the section of each student whose roster has that column."""
+        newest = self.last_number()
+        if self._sections[0] != newest:
+            students = (grading.summary.student for grading in self.automatic())
+            found = {student.id: student.cell("section", "sections") for student in students}
+            self._sections = newest, {name: section for name, section in found.items() if section}
+        return self._sections[1]
 
     def collected(self) -> dict[str, int]:
         """Return the number of the grading from which each student's answers were collected."""
@@ -368,6 +380,10 @@ class ReviewStore(Store):
     def newest_changes(self, limit: int) -> list[Change]:
         """Return the newest changes, the newest first."""
         return list(self._changes("ORDER BY id DESC LIMIT ?", limit))
+
+    def change(self, number: int) -> Change | None:
+        """Return the change of this number, or None."""
+        return next(self._changes("WHERE id = ?", number), None)
 
     def last_to_undo(self, grader: str) -> Change | None:
         """Return a grader's newest judgement that was not undone, or None."""

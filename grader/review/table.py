@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -22,14 +22,14 @@ from grader.errors import UsageError
 from grader.intake.roster import decode_text, find_delimiter
 from grader.review.judgements import LONGEST_COMMENT, Judgement, parse_points, points_of
 from grader.review.ledger import write_judgements
-from grader.review.queue import EVERYTHING, Share, read_groups
+from grader.review.queue import EVERYTHING, Share, in_share, read_groups
 from grader.review.rubrics import rubrics_in_force
 from grader.review.store import ConflictError, Entry, ReviewStore
 from grader.text import clean_line
 
 COLUMNS = (
     *("item", "student", "answer", "found", "adjustment", "comment", "flagged"),
-    *("points", "of", "grader", "judged_at", "answer_id", "change"),
+    *("points", "of", "grader", "judged_at", "answer_id", "change", "request"),
 )
 """An import reads found, adjustment, comment and flagged, and identifies the row by item, student,
 answer_id and change. The other columns are for people."""
@@ -51,11 +51,15 @@ class Imported:
 
 
 def export_table(
-    store: ReviewStore, assignment: Assignment, path: Path, share: Share = EVERYTHING
+    store: ReviewStore,
+    assignment: Assignment,
+    path: Path,
+    share: Share = EVERYTHING,
+    item_ids: Collection[str] | None = None,
 ) -> int:
     """Write one row for each student and item that people grade; return the number of rows.
 
-    With a share, only its answers are written.
+    With a share or items, only their answers are written.
     Text cells that a spreadsheet would take for a formula begin with an apostrophe.
     """
     rows = 0
@@ -63,9 +67,10 @@ def export_table(
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         for item_id, rubric in rubrics_in_force(store, assignment).items():
+            if item_ids is not None and item_id not in item_ids:
+                continue
             possible = dict(assignment.item_ids())[item_id].points
-            groups = filter(share.has, read_groups(store, item_id))
-            own = {group.sha256 for group in groups}
+            own = {each.sha256 for each in in_share(store, read_groups(store, item_id), share)}
             for entry in store.entries(item_id):
                 if entry.answer_sha256 not in own:
                     continue
@@ -87,6 +92,7 @@ def export_table(
                         "points": points_of(judgement, rubric, possible),
                         "grader": _neutralise(judgement.grader),
                         "judged_at": judgement.judged_at,
+                        "request": _neutralise(judgement.request),
                     }
                 writer.writerow(row)
                 rows += 1
@@ -139,7 +145,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
     try:
         reader = csv.reader(lines[skipped:], delimiter=delimiter)
         header = next(reader, [])
-        missing = set(COLUMNS) - set(header)
+        missing = set(COLUMNS) - {*header, "request"}  # which earlier tables lack
         if missing:
             raise UsageError(
                 f"{path} lacks the columns {', '.join(sorted(missing))}",

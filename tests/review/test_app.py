@@ -4,6 +4,7 @@ import asyncio
 import re
 import socket
 from html import unescape
+from itertools import chain
 
 import httpx
 import pytest
@@ -14,8 +15,10 @@ from grader.review.accounts import invite, revoke
 from grader.review.answers import collect_answers
 from grader.review.app import make_app
 from grader.review.ledger import reopen
+from grader.review.queue import Group, Share, in_share
 from grader.review.security import MAXIMUM_FORM_BYTES, POLICY
 from grader.review.server import serve
+from grader.review.store import Entry
 from tests.support.review_class import HOSTILE, SET4, give, hand_in, make_class
 
 LOCAL = "http://127.0.0.1:8765"
@@ -427,11 +430,31 @@ def test_request_to_grade_again(grace, hal, store):
     assert "grace" in shown.text
     assert judged.student_id not in shown.text.replace("data", "")
     assert {entry.current.grader for entry in store.entries("1A") if entry.current} == {"grace"}
-    hal.judge(shown, found="for-ever")
+    hal.judge(shown, found=["forward", "for-ever"])
     assert "asked for by a student" not in hal.open("/").text
     kept = [entry.current for entry in store.entries("1A") if entry.current]
     assert {(each.grader, each.request) for each in kept} == {("hal", "")}
-    assert "request to grade again" in hal.open("/history").text
+    told = unescape(hal.open("/history").text)
+    assert "request to grade again" in told
+    assert "1 points, asked for: “page 2 was not read”" in told
+    assert "1 → 2 points, asked for: “page 2 was not read”" in told
+    assert judged.student_id not in told.replace("data", "")
+    hal.submit("/undo")
+    assert "“page 2 was not read”" in hal.open("/items/1A/next").text
+
+
+def test_asked_while_open(grace, hal, store):
+    """Who has the answer open learns of the request before anything is saved."""
+    page = grace.open("/items/1A/next")
+    grace.judge(page, found="forward")
+    page = hal.open(page.path)
+    judged = next(entry for entry in store.entries("1A") if entry.current)
+    reopen(store, judged.student_id, ["1A"], "page 2 was not read", grader="ina")
+    refused = hal.judge(page, found="for-ever")
+    assert refused.status_code == 409
+    assert "a student asked to have this graded again while" in refused.text
+    assert "“page 2 was not read”" in refused.text
+    assert "cannot be undone: a student asked" in grace.submit("/undo").text
 
 
 def test_shares(grace, hal, store):
@@ -440,7 +463,7 @@ def test_shares(grace, hal, store):
     store.set_share("hal", "2/2", by="ina")
     given = {}
     for browser in (grace, hal):
-        assert "You grade share" in browser.open("/").text
+        assert 'value="1/2"' in grace.open("/").text
         page = browser.open("/items/1A/next")
         answers = given[browser.csrf] = set()
         while "Save and go on" in page.text:
@@ -452,8 +475,81 @@ def test_shares(grace, hal, store):
     assert first.isdisjoint(second)
     assert abs(len(first) - len(second)) <= 1
     assert all(entry.current for entry in store.entries("1A"))
-    store.set_share("hal", "", by="ina")
+    assert hal.submit("/share", share="1/1").status_code == 303
     assert store.shares() == {"grace": "1/2"}
+    assert hal.submit("/share", share="2/6").status_code == 303
+    assert store.shares()["hal"] == "2/6"
+    for wrong in ("3/2", "0/2", "1/\u0663", "two"):
+        refused = hal.submit("/share", share=wrong)
+        assert refused.status_code == 400
+        assert "not a share" in refused.text
+    assert "no section" in hal.submit("/share", share="1/1", section="Z").text
+
+
+def test_shares_are_equal_and_stable(store):
+    """Sixty answers to six graders; a new student moves at most one answer over each cut."""
+
+    def groups(students):
+        texts = {student: "same" if student % 10 == 0 else student for student in students}
+        return [
+            Group(
+                number=number,
+                sha256=f"{text}",
+                entries=tuple(
+                    Entry(student_id=f"{one}", item_id="1A", reading=1, change=0, judgement=None)
+                    for one in students
+                    if texts[one] == text
+                ),
+            )
+            for number, text in enumerate(dict.fromkeys(texts.values()))
+        ]
+
+    def split(students):
+        shares = (in_share(store, groups(students), Share(k, 6)) for k in range(1, 7))
+        return [[group.sha256 for group in share] for share in shares]
+
+    before, after = split(range(60)), split([*range(60), 61])
+    assert sorted(chain(*before)) == sorted(group.sha256 for group in groups(range(60)))
+    assert {len(share) for share in before} == {9, 10}  # of 55: six students say the same
+    moved = sum(len({*old} - {*new}) for old, new in zip(before, after, strict=True))
+    assert moved <= 5
+
+
+def test_second_reading_of_another_share(grace, hal, store):
+    """Whoever has another share reads for the second time."""
+    store.set_double_share(1.0, by="grace")
+    store.set_share("grace", "1/2", by="ina")
+    store.set_share("hal", "2/2", by="ina")
+    grace.judge(grace.open("/items/1A/next"), found="forward")
+    page = hal.open("/items/1A/next?show=second")
+    assert "second reading measures agreement" in page.text
+
+
+def test_same_person_in_two_windows(grace, store):
+    """The second window, or a page that the back button brought, says that it is old."""
+    page = grace.open("/items/1A/next")
+    grace.judge(page, found="forward", comment="First.")
+    refused = grace.judge(page, found="for-ever", comment="Second.")
+    assert refused.status_code == 409
+    assert "you judged this answer already, in another window" in refused.text
+    assert ">Second.</textarea>" in refused.text
+    refused.path = page.path
+    assert grace.judge(refused, comment="Second.").status_code == 303
+    assert {e.current.comment for e in store.entries("1A") if e.current} == {"Second."}
+
+
+@pytest.mark.parametrize(("lost", "status"), [("session", 401), ("token", 403)])
+def test_typed_text_comes_back(lost, status, grace, store):
+    """Who types until the session ends gets the text back, escaped; nothing is saved."""
+    page = grace.open("/items/1A/next")
+    if lost == "session":
+        grace.cookies.clear()
+    else:
+        grace.csrf = "of an earlier session"
+    refused = grace.judge(page, comment="Long </textarea><b>text</b>.", found="forward")
+    assert refused.status_code == status
+    assert ">Long &lt;/textarea&gt;&lt;b&gt;text&lt;/b&gt;.</textarea>" in refused.text
+    assert not any(entry.current for entry in store.entries("1A"))
 
 
 def _third(app, name):
