@@ -5,6 +5,7 @@ Where there is no browser these tests skip, unless GRADER_REQUIRE_BROWSER is set
 
 import os
 import shutil
+import time
 
 import pytest
 
@@ -27,6 +28,14 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+def wait_until(page, expression, seconds=30.0):
+    """Wait until it is true. `wait_for_function` evaluates a text, which our pages forbid."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, f"never true: {expression}"
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="package")

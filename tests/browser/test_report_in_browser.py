@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from grader.report.html import render_html
+from tests.browser.conftest import wait_until
 from tests.support.result_samples import ALL_SAMPLES, hostile_results
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -72,7 +73,7 @@ def test_the_policy_is_in_force(reports, open_page):
             document.body.append(script);
         }"""
     )
-    page.wait_for_function("window.violations.length >= 3")
+    wait_until(page, "window.violations.length >= 3")
     assert set(page.evaluate("window.violations")) == {
         "style-src-attr",
         "img-src",

@@ -8,6 +8,7 @@ import pytest
 
 from grader.cohort.store import STORE_NAME
 from grader.review.store import ReviewStore
+from tests.browser.conftest import wait_until
 from tests.support.result_files import read_json
 from tests.support.review_class import HOSTILE, SET4, WRITTEN, all_positive, hand_in, make_class
 from tests.support.review_server import ReviewServer
@@ -47,7 +48,7 @@ def sign_in(open_page):
     def signed_in(link, **options: object):
         page = open_page(link, **options)
         # The focus that the page asks for takes a frame.
-        page.wait_for_function("document.activeElement.matches('button')")
+        wait_until(page, "document.activeElement.matches('button')")
         press(page, "Enter")
         return page
 
@@ -152,7 +153,7 @@ def test_hostile_answer(server, output, sign_in):
             document.body.append(script);
         }"""
     )
-    page.wait_for_function("window.violations.length >= 5")
+    wait_until(page, "window.violations.length >= 5")
     assert set(page.evaluate("window.violations")) == {
         *("style-src-attr", "img-src", "frame-src", "script-src-elem", "script-src-attr")
     }
