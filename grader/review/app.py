@@ -93,7 +93,10 @@ def _signed_in(page: Callable[..., Response]) -> Handler:
         session = request.session
         grader = session.get("grader", "")
         if not grader or review.store.generation(grader) != session["generation"]:
-            raise HTTPException(401, "you need an invitation; open the link that you were sent")
+            raise HTTPException(
+                401,
+                "you need an invitation, or your session ended: open the link that you were sent",
+            )
         review.catch_up()
         parameters = request.path_params
         if "item_id" in parameters and not review.is_graded_here(parameters["item_id"]):

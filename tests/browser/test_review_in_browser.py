@@ -7,6 +7,7 @@ import time
 import pytest
 
 from grader.cohort.store import STORE_NAME
+from grader.review.ledger import reopen
 from grader.review.store import ReviewStore
 from tests.browser.conftest import wait_until
 from tests.support.result_files import read_json
@@ -127,6 +128,32 @@ def test_collision(server, output, sign_in):
     assert comments(output, "1B") == {"From grace."}
 
 
+def test_back_button(server, output, sign_in):
+    """Whoever goes back, types and saves again has the later text saved, or is asked first."""
+    page = sign_in(server.link)
+    page.goto(f"{server.address}/items/1B/next")
+    for text in ("First.", "Second."):
+        page.locator("#comment").fill(text)
+        press(page, "Control+Enter")
+        if page.locator("[role=alert]").count():
+            assert "you judged this answer already" in page.locator("[role=alert]").inner_text()
+            assert page.locator("#comment").input_value() == text
+            press(page, "Control+Enter")
+        assert comments(output, "1B") == {text}
+        page.go_back()
+
+
+def test_session_ended(server, output, sign_in):
+    """What was typed after the session had ended is shown again, to be copied."""
+    page = sign_in(server.link)
+    page.goto(f"{server.address}/items/1B/next")
+    page.locator("#comment").fill("A long text.")
+    page.context.clear_cookies()
+    press(page, "Control+Enter")
+    assert page.get_by_label("Copy what you typed").input_value() == "A long text."
+    assert comments(output, "1B") == set()
+
+
 def test_hostile_answer(server, output, sign_in):
     """A hostile answer neither runs, hides nor loads anything, and the policy would stop it."""
     page = sign_in(server.link)
@@ -192,6 +219,9 @@ def test_axe(scheme, server, output, sign_in):
     page.keyboard.type("Say why.")
     press(page, "Control+Enter")
     judged = f"{server.address}/items/1A/next?show=flagged"
+    with ReviewStore(output / STORE_NAME) as store:
+        entry = next(entry for entry in store.entries("1A") if entry.current)
+        reopen(store, entry.student_id, ["1A"], "page 2 was not read", grader="ina")
     for address in (
         *("/", "/history", "/agreement", "/items/1E.text/next?show=all", "/items/1A/rubric"),
         *("/items/1A/next?show=second", "/items/9/next", judged.removeprefix(server.address)),
