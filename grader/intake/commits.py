@@ -6,17 +6,20 @@ that configuration: it gets a directory of ours, whose objects are looked up in 
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
+
+if sys.platform != "win32":
+    import resource
 
 from grader.intake.files import kind_of, open_regular
 
@@ -85,7 +88,7 @@ class _Clone:
                         "GIT_CONFIG_NOSYSTEM": "1",
                         "LC_ALL": "C",
                     },
-                    preexec_fn=_limit_size if os.name == "posix" else None,
+                    preexec_fn=None if sys.platform == "win32" else _limit_size,
                 )
             except (OSError, subprocess.SubprocessError):
                 return b""
@@ -94,8 +97,7 @@ class _Clone:
 
 
 def _limit_size() -> None:
-    import resource  # noqa: PLC0415 - POSIX only
-
+    # Between fork and exec: nothing may be imported here.
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAXIMUM_ARCHIVE_BYTES, MAXIMUM_ARCHIVE_BYTES))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -61,7 +61,7 @@ def train(
     """
     recorder = RunRecorder(job, dataset, device=device, on_epoch=on_epoch)
     drop_single = cannot_train_on_one(job.model, require_fit(job, dataset.facts))
-    with training_conditions(job.seed, device):
+    with training_conditions(job.seed, device, limits_blas=compiles):
         train_examples, test_examples = place(dataset, job, device)
         model = build_model(job.model)
         if job.model.weights is not None:
@@ -219,9 +219,10 @@ def cannot_train_on_one(model: ModelSpec, shapes: Sequence[tuple[int, ...]]) -> 
 
 
 @contextmanager
-def training_conditions(seed: int, device: str) -> Iterator[None]:
+def training_conditions(seed: int, device: str, *, limits_blas: bool = False) -> Iterator[None]:
     """Set one thread, seeded generators, and no denormal numbers, which slow a CPU down.
 
+    With `limits_blas` NumPy's products, which are the kernels', have one thread too.
     The caller's generators and number of threads are restored at the end.
     """
     is_gpu = torch.device(device).type == "cuda"
@@ -229,7 +230,7 @@ def training_conditions(seed: int, device: str) -> Iterator[None]:
     with (
         torch.random.fork_rng(devices=[device] if is_gpu else []),
         torch_warnings_ignored(),
-        threadpool_limits(1, "blas"),  # NumPy's, in which the kernels multiply
+        threadpool_limits(1, "blas") if limits_blas else nullcontext(),
     ):
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)

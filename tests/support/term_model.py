@@ -327,9 +327,12 @@ class Model:
         self._put(name, self.rows[name].emptied(Status.NONE))
 
     def undo(self) -> None:
-        """Put the rows and the settings back as they were before the last run."""
+        """Put the rows and the settings back as they were before the last run.
+
+        Before the first run there were no settings, and those that were said since hold.
+        """
         run = self.runs.pop()
-        self.settings = run.settings
+        self.settings = run.settings if self.runs else self.settings
         self.rows = {
             name: run.rows.get(name, row.emptied(Status.NONE)) for name, row in self.rows.items()
         }
