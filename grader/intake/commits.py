@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
-if sys.platform != "win32":
+if sys.platform == "linux":
     import resource
 
 from grader.intake.files import kind_of, open_regular
@@ -88,7 +88,7 @@ class _Clone:
                         "GIT_CONFIG_NOSYSTEM": "1",
                         "LC_ALL": "C",
                     },
-                    preexec_fn=None if sys.platform == "win32" else _limit_size,
+                    preexec_fn=_limit_size if sys.platform == "linux" else None,
                 )
             except (OSError, subprocess.SubprocessError):
                 return b""
