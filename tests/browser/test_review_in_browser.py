@@ -57,9 +57,12 @@ def sign_in(open_page):
 
 
 def press(page, key):
-    """Press a key that leads to another page, and wait for that."""
+    """Press a key that leads to another page, and wait for that and for its focus."""
     with page.expect_navigation():
         page.keyboard.press(key)
+    # Chromium gives the focus after the page is loaded, and keys before that go nowhere.
+    if page.locator("[autofocus]").count():
+        page.locator("[autofocus]:focus").wait_for()
 
 
 def wait_for(condition, seconds=60):

@@ -74,6 +74,18 @@ def test_match(course: Path) -> None:
     assert pending(course) == {"1001": 6, "1002": 0, "2043": 6}
 
 
+def test_match_taken_back_after_the_stranger_was_removed(course: Path) -> None:
+    """A grade that rests on a match goes with the match, though nobody else takes the work."""
+    assert run(course, "class", "remove", "2043").exit_code == 0
+    assert run(course, "class", "match", "2043", "1002").exit_code == 0
+    assert batch(course).exit_code == 0
+    assert pending(course) == {"1001": 6, "1002": 6}
+    assert run(course, "class", "match", "2043", "--forget").exit_code == 0
+    assert "1002: the submission 2043 is that of 2043" in batch(course).stderr
+    assert pending(course) == {"1001": 6, "1002": 0}
+    assert '"Same, Sam",1002,2043,sam,S1,\n' in run(course, "export", "canvas").output
+
+
 def test_match_refused(course: Path) -> None:
     """A mistyped submission or student is named, with those there are."""
     assert "nobody is known for: 2043" in refusal(run(course, "class", "match", "2044", "1002"))
