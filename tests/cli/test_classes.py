@@ -76,6 +76,7 @@ def test_match(course: Path) -> None:
 
 def test_match_taken_back_after_the_stranger_was_removed(course: Path) -> None:
     """A grade that rests on a match goes with the match, though nobody else takes the work."""
+    assert run(course, "class", "match", "2043", "--nobody").exit_code == 0
     assert run(course, "class", "remove", "2043").exit_code == 0
     assert run(course, "class", "match", "2043", "1002").exit_code == 0
     assert batch(course).exit_code == 0
