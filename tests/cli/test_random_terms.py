@@ -144,7 +144,7 @@ class Term(RuleBasedStateMachine):
         policy = ("--due", DUES[0], "--timezone", "UTC", "--penalty-per-day", PENALTIES[0])
         result = batch(self.course, *files, *policy)
         assert result.exit_code == 0, result.output
-        before = Run(rows={}, settings=self.model.settings)
+        before = Run(rows={}, settings=None)
         self.model.batch(self.disk)
         self.model.runs.append(before)
 

@@ -101,10 +101,10 @@ class Disk:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What stood before a run."""
+    """What stood before a run; no settings before the term's first."""
 
     rows: dict[str, Row]
-    settings: Settings
+    settings: Settings | None
 
 
 @dataclass(kw_only=True)
@@ -332,7 +332,7 @@ class Model:
         Before the first run there were no settings, and those that were said since hold.
         """
         run = self.runs.pop()
-        self.settings = run.settings if self.runs else self.settings
+        self.settings = run.settings or self.settings
         self.rows = {
             name: run.rows.get(name, row.emptied(Status.NONE)) for name, row in self.rows.items()
         }
