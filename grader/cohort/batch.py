@@ -182,13 +182,11 @@ def grade_class(request: ClassRequest, store: Store, observer: ClassObserver) ->
         tasks = _list_tasks(request, submitted, times)
         _check_regrade(request, tasks)
         removed = taken_out(store)
-        # Who was taken out still owns their submission: it is nobody else's.
-        owners = {task.work.identity.label: task.work.student.id for task in tasks}
         if out := [task for task in tasks if task.work.student.id in removed]:
             names = ", ".join(clean_line(task.work.student.id) for task in out)
             observer.stage(f"left out, as a person took them out of the class: {names}")
             tasks = [task for task in tasks if task not in out]
-        to_grade = _leave_out_unchanged(request, store, intake, tasks, matches, owners, observer)
+        to_grade = _leave_out_unchanged(request, store, intake, tasks, matches, observer)
         for student in intake.missing:
             if student.id not in removed:
                 _record_missing(request, store, student, observer)
@@ -424,12 +422,13 @@ def _leave_out_unchanged(
     intake: Intake,
     tasks: Sequence[Task],
     matches: Mapping[str, Sequence[str]],
-    owners: Mapping[str, str],
     observer: ClassObserver,
 ) -> list[Task]:
     """Return the tasks that need grading; apply the late policy of today to the others."""
     to_grade, moved = {task.work.student.id: task for task in tasks}, list[str]()
     missing = {student.id for student in intake.missing}
+    # Not of `tasks`: who was taken out of the class still owns their submission.
+    owners = {work.identity.label: work.student.id for work in intake.submitted}
     for stored in list(store.automatic()):
         student_id = stored.summary.student.id
         task = to_grade.get(student_id)
