@@ -38,6 +38,26 @@ def wait_until(page, expression, seconds=30.0):
         time.sleep(0.02)
 
 
+def assert_policy_blocks(page, markup, directives):
+    """Put markup and a script into a page whose policy must block them, by these directives."""
+    page.evaluate(
+        """markup => {
+            window.violations = [];
+            document.addEventListener('securitypolicyviolation',
+                event => window.violations.push(event.effectiveDirective));
+            document.body.insertAdjacentHTML('beforeend', markup);
+            const script = document.createElement('script');
+            script.textContent = 'window.owned = true';
+            document.body.append(script);
+        }""",
+        markup,
+    )
+    # One may be reported twice before another is.
+    wait_until(page, f"new Set(window.violations).size >= {len(directives)}")
+    assert set(page.evaluate("window.violations")) == directives
+    assert page.evaluate("window.owned") is None
+
+
 @pytest.fixture(scope="package")
 def chromium():
     """A running browser; with it ends its event loop, which other tests must not find running."""
